@@ -1,0 +1,12 @@
+# All from Debian 12's packages; scripts/install-dependencies lists them.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(Python COMPONENTS Interpreter Development.Embed REQUIRED)
+find_package(pybind11 REQUIRED)
+pkg_check_modules(ZMQ REQUIRED IMPORTED_TARGET libzmq)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)

@@ -1,0 +1,59 @@
+// Owners of kernel resources: a descriptor, a memory mapping.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <utility>
+
+#include "base/result.h"
+
+namespace furnace {
+
+/// A file descriptor that is closed with its owner.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int number) : number_(number) {}
+  Fd(Fd&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept;
+  ~Fd() { close(); }
+
+  [[nodiscard]] int get() const { return number_; }
+  [[nodiscard]] bool valid() const { return number_ >= 0; }
+  void close();
+
+ private:
+  int number_ = -1;
+};
+
+/// open(2) with O_CLOEXEC; the error names the path.
+[[nodiscard]] Result<Fd> open_file(const std::filesystem::path& path, int flags, unsigned mode = 0);
+
+/// A connected stream socket to a UNIX socket path; the error names the path.
+[[nodiscard]] Result<Fd> connect_unix(const std::filesystem::path& path);
+
+/// A memory mapping that is unmapped with its owner.
+class Mapping {
+ public:
+  Mapping() = default;
+  Mapping(Mapping&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Mapping& operator=(Mapping&& other) noexcept;
+  ~Mapping() { unmap(); }
+
+  /// Maps the whole of `fd` shared. A file of no bytes gives an empty mapping.
+  [[nodiscard]] static Result<Mapping> whole_file(const Fd& fd, bool writable);
+
+  [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
+  [[nodiscard]] std::span<std::byte> writable_bytes() { return {data_, size_}; }
+
+ private:
+  Mapping(std::byte* data, size_t size) : data_(data), size_(size) {}
+  void unmap();
+
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace furnace

@@ -1,0 +1,53 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+namespace furnace {
+
+Result<std::string> read_file(const std::filesystem::path& path, size_t limit) {
+  FURNACE_TRY(const Fd fd, open_file(path, O_RDONLY));
+  std::string content;
+  while (true) {
+    constexpr size_t chunk = 64 << 10;
+    const size_t filled = content.size();
+    content.resize(filled + chunk);
+    const ssize_t got = ::read(fd.get(), content.data() + filled, chunk);
+    if (got < 0) return fail_errno("{}: read", path.string());
+    content.resize(filled + static_cast<size_t>(got));
+    if (content.size() > limit) return fail(Errc::Invalid, "{}: larger than {} bytes", path.string(), limit);
+    if (got == 0) return content;
+  }
+}
+
+Status write_file(const std::filesystem::path& path, std::string_view content, unsigned mode) {
+  const std::filesystem::path temporary = path.string() + fmt::format(".{}.tmp", ::getpid());
+  const Status written = [&]() -> Status {
+    FURNACE_TRY(const Fd fd, open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+    for (std::string_view rest = content; !rest.empty();) {
+      const ssize_t put = ::write(fd.get(), rest.data(), rest.size());
+      if (put < 0) return fail_errno("{}: write", temporary.string());
+      rest.remove_prefix(static_cast<size_t>(put));
+    }
+    if (::rename(temporary.c_str(), path.c_str()) != 0) return fail_errno("{}: rename", path.string());
+    return {};
+  }();
+  if (!written) ::unlink(temporary.c_str());
+  return written;
+}
+
+Result<Fd> lock_file(const std::filesystem::path& path) {
+  FURNACE_TRY(Fd fd, open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return fail(Errc::Unavailable, "{}: held by another process", path.string());
+    return fail_errno("{}: flock", path.string());
+  }
+  return fd;
+}
+
+}  // namespace furnace

@@ -1,0 +1,23 @@
+// Whole files: read with a limit, replaced atomically.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace furnace {
+
+/// The content of a file of at most `limit` bytes (also of /proc files, whose size is not known before).
+[[nodiscard]] Result<std::string> read_file(const std::filesystem::path& path, size_t limit = 64 << 20);
+
+/// Writes `content` beside `path` and renames it into place: readers see the old file or the new, whole.
+[[nodiscard]] Status write_file(const std::filesystem::path& path, std::string_view content, unsigned mode = 0644);
+
+/// An exclusive lock on a file that is made if missing; freed by the kernel when the holder ends.
+/// Errc::Unavailable when another process holds it.
+[[nodiscard]] Result<Fd> lock_file(const std::filesystem::path& path);
+
+}  // namespace furnace

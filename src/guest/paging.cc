@@ -1,0 +1,88 @@
+#include "guest/paging.h"
+
+#include <fmt/format.h>
+
+namespace furnace::guest {
+namespace {
+
+constexpr uint64_t kPresent = 1ULL << 0;
+constexpr uint64_t kWritable = 1ULL << 1;
+constexpr uint64_t kUser = 1ULL << 2;
+constexpr uint64_t kLargePage = 1ULL << 7;
+constexpr uint64_t kNoExecute = 1ULL << 63;
+constexpr uint64_t kAddress = 0x000f'ffff'ffff'f000ULL;  // bits 51:12
+// Linux marks PROT_NONE pages non-present with the global bit set (arch/x86/include/asm/pgtable_types.h,
+// _PAGE_BIT_PROTNONE), and inverts the frame number of every such entry against L1TF (pgtable-invert.h).
+constexpr uint64_t kLinuxProtNone = 1ULL << 8;
+
+constexpr int address_bits(int levels) { return 12 + 9 * levels; }
+
+bool is_canonical(Gva gva, int levels) {
+  const int shift = 64 - address_bits(levels);
+  return static_cast<uint64_t>(static_cast<int64_t>(gva.value << shift) >> shift) == gva.value;
+}
+
+Translation leaf(uint64_t entry, uint64_t rights, Gva gva, int level) {
+  const uint64_t size = 1ULL << (12 + 9 * (level - 1));
+  const uint64_t frame = ((entry & kPresent) != 0 ? entry : ~entry) & kAddress & ~(size - 1);
+  return {
+      .gpa = {frame | (gva.value & (size - 1))},
+      .page_size = size,
+      .writable = (rights & kWritable) != 0,
+      .user = (rights & kUser) != 0,
+      .executable = (rights & kNoExecute) != 0,
+      .prot_none = (entry & kPresent) == 0,
+  };
+}
+
+}  // namespace
+
+Gva canonical(Gva gva, int levels) {
+  const int bits = address_bits(levels);
+  const bool top_set = ((gva.value >> (bits - 1)) & 1U) != 0;
+  return top_set && (gva.value >> bits) == 0 ? Gva{gva.value | (~0ULL << bits)} : gva;
+}
+
+WalkResult walk(const GuestMemory& memory, PageTable table, Gva gva) {
+  const auto fault = [&](FaultKind kind, int level, uint64_t entry) {
+    return tl::unexpected<PageFault>(PageFault{kind, gva, level, entry});
+  };
+  if (!is_canonical(gva, table.levels)) return fault(FaultKind::NonCanonical, table.levels, 0);
+
+  Gpa base{table.root.value & kAddress};
+  // Rights add up along the way: every level must grant writing and user access, none may deny execution.
+  uint64_t rights = kWritable | kUser | kNoExecute;
+  for (int level = table.levels; level >= 1; --level) {
+    const uint64_t index = (gva.value >> (12 + 9 * (level - 1))) & 0x1ff;
+    const auto entry = memory.read<uint64_t>(base + index * 8);
+    if (!entry) return fault(FaultKind::TableOutsideRam, level, base.value);
+    const bool can_be_leaf = level == 1 || (level <= 3 && (*entry & kLargePage) != 0);
+    rights &= *entry ^ kNoExecute;  // the bit in `rights` means "may execute"
+    if ((*entry & kPresent) == 0) {
+      if (*entry == 0) return fault(FaultKind::NotPresent, level, 0);
+      if (can_be_leaf && (*entry & kLinuxProtNone) != 0) return leaf(*entry, rights, gva, level);
+      return fault(FaultKind::SwappedOut, level, *entry);
+    }
+    if (can_be_leaf) return leaf(*entry, rights, gva, level);
+    base = {*entry & kAddress};
+  }
+  return fault(FaultKind::NotPresent, 1, 0);
+}
+
+std::string explain(const PageFault& fault) {
+  const uint64_t gva = fault.gva.value;
+  switch (fault.kind) {
+    case FaultKind::NonCanonical:
+      return fmt::format("virtual address {:#x} is not canonical with {}-level paging", gva, fault.level);
+    case FaultKind::NotPresent:
+      return fmt::format("virtual address {:#x} is not mapped (level {} entry is empty)", gva, fault.level);
+    case FaultKind::SwappedOut:
+      return fmt::format("virtual address {:#x} is not in memory (swap or migration entry {:#x})", gva, fault.entry);
+    case FaultKind::TableOutsideRam:
+      break;
+  }
+  return fmt::format("virtual address {:#x}: its level {} page table at {:#x} lies outside the guest's RAM", gva,
+                     fault.level, fault.entry);
+}
+
+}  // namespace furnace::guest

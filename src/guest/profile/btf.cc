@@ -1,0 +1,166 @@
+#include "guest/profile/btf.h"
+
+#include "base/bytes.h"
+
+namespace furnace::guest {
+namespace {
+
+constexpr uint16_t kMagic = 0xeb9f;
+constexpr int kMaxMembers = 100'000;  // members looked at for one lookup
+constexpr int kMaxDepth = 16;  // nesting of anonymous members, length of a chain of typedefs and qualifiers
+
+struct Header {
+  uint16_t magic;
+  uint8_t version, flags;
+  uint32_t header_length, type_offset, type_length, string_offset, string_length;
+};
+
+enum Kind : uint32_t {
+  kInt = 1, kPtr, kArray, kStruct, kUnion, kEnum, kFwd, kTypedef, kVolatile, kConst, kRestrict, kFunc, kFuncProto,
+  kVar, kDatasec, kFloat, kDeclTag, kTypeTag, kEnum64, kKinds
+};
+
+struct RawType {
+  uint32_t name, info, size_or_type;
+};
+
+/// Bytes that follow a type: a fixed part, and a part for each of its `vlen` elements.
+struct TailSize {
+  uint8_t fixed, each;
+};
+constexpr TailSize kTails[kKinds] = {
+    {0, 0}, {4, 0}, {0, 0}, {12, 0}, {0, 12}, {0, 12}, {0, 8}, {0, 0}, {0, 0}, {0, 0},
+    {0, 0}, {0, 0}, {0, 0}, {0, 8},  {4, 0},  {0, 12}, {0, 0}, {4, 0}, {0, 0}, {0, 12},
+};
+
+bool is_record(uint32_t kind) { return kind == kStruct || kind == kUnion; }
+
+}  // namespace
+
+Result<Btf> Btf::parse(std::span<const std::byte> blob) {
+  const auto header = load<Header>(blob, 0);
+  if (!header || header->magic != kMagic) return fail(Errc::Invalid, "BTF: no magic {:#x} at the start", kMagic);
+  if (header->version != 1) return fail(Errc::Invalid, "BTF: version {}, expected 1", header->version);
+  const auto section = [&](uint64_t offset, uint64_t length) -> std::optional<std::span<const std::byte>> {
+    const uint64_t start = header->header_length + offset;
+    if (header->header_length < sizeof(Header) || start + length > blob.size()) return std::nullopt;
+    return blob.subspan(start, length);
+  };
+  const auto types = section(header->type_offset, header->type_length);
+  const auto strings = section(header->string_offset, header->string_length);
+  if (!types || !strings)
+    return fail(Errc::Invalid, "BTF: its sections end past the blob's {} bytes", blob.size());
+  if (strings->empty() || strings->back() != std::byte{0})
+    return fail(Errc::Invalid, "BTF: the string section does not end with a NUL");
+
+  Btf btf;
+  btf.type_section_ = *types;
+  btf.strings_ = as_text(*strings);
+  for (uint64_t offset = 0; offset < types->size();) {
+    const auto raw = load<RawType>(*types, offset);
+    const uint32_t kind = raw ? (raw->info >> 24) & 0x1f : 0;
+    if (!raw || kind == 0 || kind >= kKinds)
+      return fail(Errc::Invalid, "BTF: type {} at offset {} has no valid kind", btf.types_.size() + 1, offset);
+    btf.types_.push_back(static_cast<uint32_t>(offset));
+    offset += sizeof(RawType) + kTails[kind].fixed + uint64_t{kTails[kind].each} * (raw->info & 0xffff);
+    if (offset > types->size())
+      return fail(Errc::Invalid, "BTF: type {} ends past the type section", btf.types_.size());
+    // A name may come twice (other compilation units); the first is the kernel's own order.
+    if (is_record(kind) || kind == kTypedef)
+      if (const auto name = btf.string(raw->name); !name.empty())
+        if (const auto [known, fresh] = btf.structures_.try_emplace(name, static_cast<uint32_t>(btf.types_.size()));
+            !fresh && is_record(kind)) {
+          const auto before = btf.type(known->second);
+          if (before && !is_record(before->kind)) known->second = static_cast<uint32_t>(btf.types_.size());
+        }
+  }
+  return btf;
+}
+
+std::string_view Btf::string(uint32_t offset) const {
+  return offset < strings_.size() ? until_nul(strings_.substr(offset)) : std::string_view();
+}
+
+Result<Btf::Type> Btf::type(uint32_t id) const {
+  if (id == 0 || id > types_.size()) return fail(Errc::Invalid, "BTF: type {} of {} does not exist", id, types_.size());
+  const uint32_t offset = types_[id - 1];
+  const auto raw = *load<RawType>(type_section_, offset);
+  const uint32_t kind = (raw.info >> 24) & 0x1f;
+  const uint32_t vlen = raw.info & 0xffff;
+  return Type{kind,
+              vlen,
+              raw.size_or_type,
+              raw.info >> 31 != 0,
+              string(raw.name),
+              type_section_.subspan(offset + sizeof(RawType), kTails[kind].fixed + size_t{kTails[kind].each} * vlen)};
+}
+
+Result<Btf::Type> Btf::resolve(uint32_t id) const {
+  for (int depth = 0; depth < kMaxDepth; ++depth) {
+    FURNACE_TRY(const Type found, type(id));
+    switch (found.kind) {
+      case kTypedef:
+      case kVolatile:
+      case kConst:
+      case kRestrict:
+      case kTypeTag:
+        id = found.size_or_type;
+        break;
+      default:
+        return found;
+    }
+  }
+  return fail(Errc::Invalid, "BTF: type {} is a chain of more than {} references", id, kMaxDepth);
+}
+
+bool Btf::find(const Type& structure, std::string_view name, int depth, int& budget,
+               Member& found) const {
+  struct RawMember {
+    uint32_t name, type, offset;
+  };
+  for (uint32_t i = 0; i < structure.vlen && budget > 0; ++i, --budget) {
+    const auto raw = *load<RawMember>(structure.tail, size_t{i} * sizeof(RawMember));
+    // With bit fields the offset's upper 8 bits are the size of the field.
+    const uint64_t offset = structure.bit_fields ? raw.offset & 0xffffff : raw.offset;
+    const std::string_view member_name = string(raw.name);
+    if (member_name == name) {
+      found = {found.bit_offset + offset, structure.bit_fields ? raw.offset >> 24 : 0, raw.type};
+      return true;
+    }
+    if (member_name.empty() && depth < kMaxDepth) {
+      const auto inner = resolve(raw.type);
+      Member nested{found.bit_offset + offset, 0, 0};
+      if (inner && is_record(inner->kind) && find(*inner, name, depth + 1, budget, nested)) {
+        found = nested;
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+Result<Btf::Member> Btf::member(std::string_view structure, std::string_view path) const {
+  const auto known = structures_.find(structure);
+  if (known == structures_.end()) return fail(Errc::NotFound, "no structure '{}' in the kernel's types", structure);
+  Member found{0, 0, known->second};
+  int budget = kMaxMembers;
+  for (std::string_view rest = path;;) {
+    const size_t dot = std::min(rest.find('.'), rest.size());
+    const std::string_view name = rest.substr(0, dot);
+    FURNACE_TRY(const Type record, resolve(found.type));
+    if (name.empty() || !is_record(record.kind) || !find(record, name, 0, budget, found))
+      return fail(Errc::NotFound, "structure '{}' has no member '{}'", structure, path);
+    if (dot == rest.size()) return found;
+    rest.remove_prefix(dot + 1);
+  }
+}
+
+Result<uint64_t> Btf::size(std::string_view structure) const {
+  const auto known = structures_.find(structure);
+  if (known == structures_.end()) return fail(Errc::NotFound, "no structure '{}' in the kernel's types", structure);
+  FURNACE_TRY(const Type record, resolve(known->second));
+  if (!is_record(record.kind)) return fail(Errc::NotFound, "'{}' is not a structure", structure);
+  return record.size_or_type;
+}
+
+}  // namespace furnace::guest

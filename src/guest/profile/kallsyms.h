@@ -1,0 +1,45 @@
+// The kernel's compressed symbol table, found in its read-only data (Linux: kernel/kallsyms.c, scripts/kallsyms.c).
+//
+// The tables have no symbols of their own, so they are recognised by their form: a token table that holds the ten
+// digits as tokens, its index behind it, and an array of ascending markers in front of it. The order of the others
+// changed in 6.2 (seqs_of_names added) and 6.4 (offsets moved behind the token index); all three are understood.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace furnace::guest {
+
+struct Kallsyms {
+  struct Symbol {
+    std::string name;
+    uint64_t address = 0;  ///< as in the running kernel, KASLR applied; per-CPU symbols: their offset
+    char type = '?';       ///< as nm prints it
+  };
+  std::vector<Symbol> symbols;        ///< in ascending order of the kernel's table
+  uint64_t relative_base = 0;         ///< the runtime address of the first symbol of the image, _text
+  size_t relative_base_position = 0;  ///< where in the window that number lies
+};
+
+/// What every token table holds: the tokens "0" to "9" one behind the other. Search guest memory for it.
+[[nodiscard]] std::span<const std::byte> kallsyms_signature();
+
+/// Whether a token table with its index lies around a signature: a cheap look before the large window is read.
+/// kTokenTableBefore and kTokenTableBehind bytes around the signature suffice.
+[[nodiscard]] bool has_token_table(std::span<const std::byte> window, size_t signature);
+inline constexpr uint64_t kTokenTableBefore = 4 << 10;
+inline constexpr uint64_t kTokenTableBehind = 16 << 10;
+
+/// Bytes before and behind the signature that hold all tables of any kernel.
+inline constexpr uint64_t kKallsymsBefore = 16 << 20;
+inline constexpr uint64_t kKallsymsBehind = 8 << 20;
+
+/// Decodes the tables around a signature found at `signature` of `window`. The window must start at a physical
+/// address divisible by 8. Everything in it is untrusted.
+[[nodiscard]] Result<Kallsyms> parse_kallsyms(std::span<const std::byte> window, size_t signature);
+
+}  // namespace furnace::guest

@@ -1,0 +1,207 @@
+#include "guest/profile/locate.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "guest/profile/kallsyms.h"
+
+namespace furnace::guest {
+namespace {
+
+// Documentation/x86/x86_64/mm.rst: the kernel text mapping; modules begin where it ends.
+constexpr Gva kTextMapping{0xffffffff80000000};
+constexpr uint64_t kTextMappingSize = 1 << 30;
+constexpr uint64_t kLargePage = 2 << 20;  // the image is aligned to it, both virtually and physically
+constexpr std::string_view kBannerStart = "Linux version ";
+constexpr size_t kMaxBanner = 512;
+constexpr uint64_t kMaxBtf = 64 << 20;
+
+/// An image that a page table in use maps.
+struct MappedImage {
+  Gva text;
+  Gpa text_gpa;
+  uint64_t size;
+};
+
+std::optional<MappedImage> find_mapped_image(const GuestMemory& memory, PageTable table) {
+  std::optional<MappedImage> image;
+  for (uint64_t offset = 0; offset < kTextMappingSize; offset += kLargePage) {
+    const Gva at = kTextMapping + offset;
+    const auto page = walk(memory, table, at);
+    if (!page) continue;
+    if (!image) image = MappedImage{at, page->gpa, 0};
+    // Holes (freed init sections) are passed over; what lies elsewhere physically isn't the image.
+    if (page->gpa.value - image->text_gpa.value == at.value - image->text.value)
+      image->size = at.value - image->text.value + kLargePage;
+  }
+  return image;
+}
+
+std::string banner_at(const GuestMemory& memory, Gpa gpa) {
+  const auto block = memory.read_block(gpa, kMaxBanner);
+  const std::string_view text = until_nul(as_text(block));
+  return text.starts_with(kBannerStart) ? std::string(text.substr(0, text.find('\n'))) : std::string();
+}
+
+/// Checks a placement against the guest: its own root table must map the banner where the image holds it.
+Result<Kernel> verify(const GuestMemory& memory, std::shared_ptr<const Profile> profile, Gva text, Gpa text_gpa) {
+  Kernel kernel(profile, {text, text_gpa, {}});
+  const auto root = kernel.image_gpa("init_top_pgt");
+  const auto banner = kernel.image_gpa("linux_banner");
+  if (!root || !banner) return fail(Errc::Invalid, "the kernel has no symbol init_top_pgt or linux_banner");
+  if (banner_at(memory, *banner) != profile->banner())
+    return fail(Errc::Invalid, "no banner of this kernel at {:#x}", banner->value);
+  // With LA57 compiled in, the kernel says in a variable whether it uses 5 levels (arch/x86/mm/init_64.c).
+  const auto five = kernel.image_gpa("__pgtable_l5_enabled");
+  const int levels = five && memory.read<uint32_t>(*five).value_or(0) == 1 ? 5 : 4;
+  const PageTable table{*root, levels};
+  const auto mapped = walk(memory, table, *kernel.symbol("linux_banner"));
+  if (!mapped || mapped->gpa != *banner)
+    return fail(Errc::Unavailable, "the kernel's page table at {:#x} does not map it yet", root->value);
+  return Kernel(std::move(profile), {text, text_gpa, table});
+}
+
+/// The profile of the image around a kallsyms signature, and where that image lies.
+class ImageReader {
+ public:
+  ImageReader(const GuestMemory& memory, GpaRange range) : memory_(memory), range_(range) {}
+
+  Result<Kernel> read(Gpa signature, std::optional<Gpa> text_gpa) {
+    Gpa start = window_start(signature, kTokenTableBefore);
+    if (!has_token_table(window(signature, start, kTokenTableBehind), signature.value - start.value))
+      return fail(Errc::Invalid, "digits, but no token table");
+    start = window_start(signature, kKallsymsBefore);
+    FURNACE_TRY(const Kallsyms symbols,
+                parse_kallsyms(window(signature, start, kKallsymsBehind), signature.value - start.value));
+    const Gva text{symbols.relative_base};
+    const Gpa base_gpa = start + symbols.relative_base_position;
+
+    const auto address_of = [&](std::string_view name) -> std::optional<uint64_t> {
+      const auto found = std::find_if(symbols.symbols.begin(), symbols.symbols.end(),
+                                      [&](const Kallsyms::Symbol& symbol) { return symbol.name == name; });
+      if (found == symbols.symbols.end() || found->address < text.value) return std::nullopt;
+      return found->address - text.value;
+    };
+    const auto banner = address_of("linux_banner");
+    if (!banner) return fail(Errc::Invalid, "kallsyms: no symbol linux_banner");
+    if (!text_gpa) FURNACE_CHECK(find_text(*banner, base_gpa, text_gpa));
+
+    ProfileBuilder builder;
+    builder.set_banner(banner_at(memory_, *text_gpa + *banner));
+    builder.set_layout(0, base_gpa.value - text_gpa->value);
+    for (const auto& symbol : symbols.symbols) {
+      const bool relative = symbol.address >= text.value;
+      builder.add_symbol(symbol.name, {relative ? symbol.address - text.value : symbol.address, relative});
+    }
+    const auto btf_start = address_of("__start_BTF");
+    const auto btf_end = address_of("__stop_BTF");
+    if (!btf_start || !btf_end || *btf_end <= *btf_start || *btf_end - *btf_start > kMaxBtf)
+      return fail(Errc::NotFound, "the kernel carries no BTF types (CONFIG_DEBUG_INFO_BTF is off)");
+    builder.set_types(memory_.read_block(*text_gpa + *btf_start, *btf_end - *btf_start));
+    FURNACE_TRY(auto profile, builder.build());
+    return verify(memory_, std::move(profile), text, *text_gpa);
+  }
+
+ private:
+  [[nodiscard]] Gpa window_start(Gpa signature, uint64_t before) const {
+    const uint64_t available = signature.value - range_.start.value;
+    return Gpa{(signature.value - std::min(before, available) + 7) & ~uint64_t{7}};
+  }
+  [[nodiscard]] std::vector<std::byte> window(Gpa signature, Gpa start, uint64_t behind) const {
+    return memory_.read_block(start, std::min(range_.end.value, signature.value + behind) - start.value);
+  }
+
+  /// Without paging registers: the image start follows from the banner, which lies at a known distance from it.
+  Status find_text(uint64_t banner_offset, Gpa inside, std::optional<Gpa>& text_gpa) {
+    memory_.search(range_, as_bytes(kBannerStart), [&](Gpa found) {
+      const uint64_t start = found.value - banner_offset;
+      const bool plausible = found.value >= banner_offset && start % kLargePage == 0 && start < inside.value &&
+                             inside.value - start < kTextMappingSize;
+      if (plausible) text_gpa = Gpa{start};
+      return !plausible;
+    });
+    if (!text_gpa) return fail(Errc::Invalid, "no kernel image around the symbols at {:#x}", inside.value);
+    return {};
+  }
+
+  const GuestMemory& memory_;
+  GpaRange range_;
+};
+
+/// Why nothing was found, the most telling reason of several.
+void remember(std::optional<Error>& reason, const Error& error) {
+  const bool better = !reason || error.code() == Errc::NotFound;
+  if (better) reason = error;
+}
+
+/// A kernel whose profile is cached: its banner is compared where the cached symbols put it.
+std::optional<Kernel> locate_cached(const GuestMemory& memory, const MappedImage& image, ProfileCache& cache) {
+  std::optional<Kernel> found;
+  const GpaRange range{image.text_gpa, image.text_gpa + image.size};
+  memory.search(range, as_bytes(kBannerStart), [&](Gpa gpa) {
+    const auto profile = cache.find(banner_at(memory, gpa));
+    if (!profile) return true;
+    if (auto kernel = verify(memory, *profile, image.text, image.text_gpa)) found = std::move(*kernel);
+    return !found;
+  });
+  return found;
+}
+
+Result<Kernel> search_range(const GuestMemory& memory, GpaRange range, std::optional<Gpa> text_gpa) {
+  std::optional<Kernel> found;
+  std::optional<Error> reason;
+  memory.search(range, kallsyms_signature(), [&](Gpa signature) {
+    auto kernel = ImageReader(memory, range).read(signature, text_gpa);
+    if (kernel) {
+      found = std::move(*kernel);
+    } else {
+      log::debug("symbols at {:#x}: {}", signature.value, kernel.error().message());
+      remember(reason, kernel.error());
+    }
+    return !found;
+  });
+  if (found) return *std::move(found);
+  if (reason) return tl::unexpected<Error>(*reason);
+  return fail(Errc::NotFound, "no symbol table in memory (no Linux kernel, or CONFIG_KALLSYMS is off)");
+}
+
+Result<Kernel> locate_everywhere(const GuestMemory& memory) {
+  std::optional<Error> reason;
+  for (const GpaRange& range : memory.used_ranges()) {
+    auto kernel = search_range(memory, range, std::nullopt);
+    if (kernel) return kernel;
+    remember(reason, kernel.error());
+  }
+  return fail(reason.value_or(Error(Errc::NotFound, "the guest has no memory")), "no kernel found");
+}
+
+}  // namespace
+
+Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<PagingState>& paging, ProfileCache* cache) {
+  constexpr uint64_t paging_on = 1ULL << 31;   // CR0.PG
+  constexpr uint64_t la57 = 1ULL << 12;        // CR4.LA57
+  constexpr uint64_t long_mode = 1ULL << 10;   // EFER.LMA
+  if (!paging) {
+    FURNACE_TRY(Kernel kernel, locate_everywhere(memory));
+    if (cache != nullptr) cache->store(kernel.profile());
+    return kernel;
+  }
+  if ((paging->cr0 & paging_on) == 0 || (paging->efer & long_mode) == 0)
+    return fail(Errc::Unavailable, "the guest is not in 64-bit mode (firmware, early boot, or not an x86-64 system)");
+  const PageTable table{kernel_root(paging->cr3), (paging->cr4 & la57) != 0 ? 5 : 4};
+  const auto image = find_mapped_image(memory, table);
+  if (!image)
+    return fail(Errc::Unavailable, "the page table in use (cr3 {:#x}) maps no Linux kernel: still booting, or not Linux",
+                paging->cr3);
+  if (cache != nullptr)
+    if (auto cached = locate_cached(memory, *image, *cache)) return *std::move(cached);
+  auto kernel = search_range(memory, {image->text_gpa, image->text_gpa + image->size}, image->text_gpa);
+  if (!kernel) return fail(kernel.error(), fmt::format("kernel image at {:#x}", image->text_gpa.value));
+  if (kernel->placement().text != image->text)
+    return fail(Errc::Unavailable, "the guest is booting: its kernel is not relocated yet");
+  if (cache != nullptr) cache->store(kernel->profile());
+  return kernel;
+}
+
+}  // namespace furnace::guest

@@ -1,0 +1,35 @@
+// Finding the running kernel and its profile in guest memory alone: no debug symbols, no files, no help of the guest.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "base/result.h"
+#include "guest/kernel.h"
+#include "guest/memory.h"
+
+namespace furnace::guest {
+
+/// Paging registers of a vCPU. With them the kernel image is found through the page table in use, in microseconds,
+/// and a kernel left in memory from before a reboot can't be mistaken for the running one. Without (a snapshot),
+/// all of memory is searched.
+struct PagingState {
+  uint64_t cr0 = 0, cr3 = 0, cr4 = 0;
+  uint64_t efer = 0;
+};
+
+/// Keeps profiles between runs; keyed by the kernel's banner.
+class ProfileCache {
+ public:
+  virtual ~ProfileCache() = default;
+  /// All profiles held, to be tried on a guest.
+  [[nodiscard]] virtual std::optional<std::shared_ptr<const Profile>> find(std::string_view banner) = 0;
+  virtual void store(const Profile& profile) = 0;
+};
+
+/// Finds the kernel. Errc::Unavailable: none runs yet (firmware, boot loader, early boot).
+/// `cache` may be nullptr.
+[[nodiscard]] Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<PagingState>& paging,
+                                           ProfileCache* cache);
+
+}  // namespace furnace::guest

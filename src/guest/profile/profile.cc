@@ -1,0 +1,127 @@
+#include "guest/profile/profile.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/bytes.h"
+
+namespace furnace::guest {
+namespace {
+
+// The last character is the version of the form.
+constexpr char kMagic[8] = {'F', 'U', 'R', 'N', 'P', 'R', 'F', '1'};
+
+void append(std::vector<std::byte>& image, std::span<const std::byte> bytes) {
+  image.insert(image.end(), bytes.begin(), bytes.end());
+}
+
+}  // namespace
+
+Status Profile::open(std::span<const std::byte> image) {
+  image_ = image;
+  const auto header = load<Header>(image, 0);
+  if (!header || std::memcmp(header->magic, kMagic, sizeof kMagic) != 0)
+    return fail(Errc::Invalid, "not a profile of this version");
+  header_ = *header;
+  std::span<const std::byte> rest = image.subspan(sizeof(Header));
+  const uint64_t expected = uint64_t{header_.symbol_count} * sizeof(Entry) + header_.names_size +
+                            header_.banner_size + header_.btf_size;
+  if (rest.size() != expected)
+    return fail(Errc::Invalid, "truncated or damaged: {} bytes, expected {}", rest.size(), expected);
+  const auto take = [&](size_t size) {
+    const auto part = rest.first(size);
+    rest = rest.subspan(size);
+    return part;
+  };
+  entries_ = take(size_t{header_.symbol_count} * sizeof(Entry));
+  names_ = as_text(take(header_.names_size));
+  banner_ = as_text(take(header_.banner_size));
+  FURNACE_TRY(types_, Btf::parse(rest));
+  return {};
+}
+
+Result<std::shared_ptr<const Profile>> Profile::from_image(std::vector<std::byte> image) {
+  auto profile = std::make_shared<Profile>();
+  profile->owned_ = std::move(image);
+  FURNACE_CHECK(profile->open(profile->owned_));
+  return profile;
+}
+
+Result<std::shared_ptr<const Profile>> Profile::from_file(const std::filesystem::path& path) {
+  FURNACE_TRY(const Fd fd, open_file(path, O_RDONLY));
+  auto profile = std::make_shared<Profile>();
+  FURNACE_TRY(profile->mapped_, Mapping::whole_file(fd, false));
+  if (auto opened = profile->open(profile->mapped_.bytes()); !opened) return fail(opened.error(), path.string());
+  return profile;
+}
+
+Profile::Entry Profile::entry(size_t index) const {
+  return load<Entry>(entries_, index * sizeof(Entry)).value_or(Entry{});
+}
+
+std::string_view Profile::name(const Entry& entry) const {
+  return entry.name < names_.size() ? until_nul(names_.substr(entry.name)) : std::string_view();
+}
+
+std::optional<SymbolValue> Profile::symbol(std::string_view wanted) const {
+  size_t low = 0;
+  size_t high = header_.symbol_count;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    const Entry found = entry(middle);
+    const int order = name(found).compare(wanted);
+    if (order == 0) return SymbolValue{found.value, found.relative != 0};
+    (order < 0 ? low : high) = order < 0 ? middle + 1 : middle;
+  }
+  return std::nullopt;
+}
+
+void ProfileBuilder::add_symbol(std::string_view name, SymbolValue value) {
+  symbols_.push_back({std::string(name), value});
+}
+
+void ProfileBuilder::set_layout(uint64_t link_text, uint64_t relative_base_offset) {
+  link_text_ = link_text;
+  relative_base_offset_ = relative_base_offset;
+}
+
+Result<std::shared_ptr<const Profile>> ProfileBuilder::build() const {
+  std::vector<const Named*> sorted;
+  sorted.reserve(symbols_.size());
+  for (const Named& symbol : symbols_) sorted.push_back(&symbol);
+  // Stable: of local symbols with one name the kernel's first is kept, as kallsyms_lookup_name does.
+  std::stable_sort(sorted.begin(), sorted.end(), [](const Named* a, const Named* b) { return a->name < b->name; });
+  sorted.erase(std::unique(sorted.begin(), sorted.end(),
+                           [](const Named* a, const Named* b) { return a->name == b->name; }),
+               sorted.end());
+
+  std::string names;
+  std::vector<Profile::Entry> entries;
+  entries.reserve(sorted.size());
+  for (const Named* symbol : sorted) {
+    entries.push_back({static_cast<uint32_t>(names.size()), symbol->value.relative ? 1U : 0U, symbol->value.value});
+    names += symbol->name;
+    names += '\0';
+  }
+  Profile::Header header{};
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  header.symbol_count = static_cast<uint32_t>(entries.size());
+  header.names_size = static_cast<uint32_t>(names.size());
+  header.banner_size = static_cast<uint32_t>(banner_.size());
+  header.btf_size = static_cast<uint32_t>(btf_.size());
+  header.link_text = link_text_;
+  header.relative_base_offset = relative_base_offset_;
+
+  std::vector<std::byte> image;
+  image.reserve(sizeof header + entries.size() * sizeof(Profile::Entry) + names.size() + banner_.size() + btf_.size());
+  append(image, std::as_bytes(std::span(&header, 1)));
+  append(image, std::as_bytes(std::span(entries)));
+  append(image, as_bytes(names));
+  append(image, as_bytes(banner_));
+  append(image, btf_);
+  return Profile::from_image(std::move(image));
+}
+
+}  // namespace furnace::guest

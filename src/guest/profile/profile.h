@@ -1,0 +1,94 @@
+// What is known of one kernel build: its symbols and types. No address in it depends on where the kernel runs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "guest/profile/btf.h"
+
+namespace furnace::guest {
+
+/// A symbol as the profile keeps it.
+struct SymbolValue {
+  uint64_t value = 0;
+  bool relative = false;  ///< `value` counts from the kernel's first byte, _text; else it is absolute (per-CPU)
+};
+
+/// Immutable; made by ProfileBuilder or read from a cache file, whose form it has in memory too (so a cached profile
+/// is mapped, not parsed):
+///   header | symbols sorted by name | the symbols' names | banner | BTF blob
+class Profile {
+ public:
+  struct Header {
+    char magic[8];
+    uint32_t symbol_count;
+    uint32_t names_size;
+    uint32_t banner_size;
+    uint32_t btf_size;
+    uint64_t link_text;                ///< the address _text was linked at, KASLR undone; 0 if unknown
+    uint64_t relative_base_offset;     ///< from _text to the kernel's pointer to its own start
+  };
+  struct Entry {
+    uint32_t name;      ///< offset in the names
+    uint32_t relative;  ///< 0 or 1
+    uint64_t value;
+  };
+
+  /// Checks `image` and builds the index of types.
+  [[nodiscard]] static Result<std::shared_ptr<const Profile>> from_image(std::vector<std::byte> image);
+  [[nodiscard]] static Result<std::shared_ptr<const Profile>> from_file(const std::filesystem::path& path);
+
+  [[nodiscard]] std::optional<SymbolValue> symbol(std::string_view name) const;
+  [[nodiscard]] size_t symbol_count() const { return header_.symbol_count; }
+  [[nodiscard]] const Btf& types() const { return types_; }
+  /// The kernel's own description of its build: "Linux version 6.1.0-... #1 SMP ...".
+  [[nodiscard]] std::string_view banner() const { return banner_; }
+  [[nodiscard]] const Header& header() const { return header_; }
+  /// The form that is written to a cache file.
+  [[nodiscard]] std::span<const std::byte> image() const { return image_; }
+
+ private:
+  Status open(std::span<const std::byte> image);
+  [[nodiscard]] Entry entry(size_t index) const;
+  [[nodiscard]] std::string_view name(const Entry& entry) const;
+
+  std::vector<std::byte> owned_;
+  Mapping mapped_;
+  std::span<const std::byte> image_;
+  Header header_{};
+  std::span<const std::byte> entries_;
+  std::string_view names_;
+  std::string_view banner_;
+  Btf types_;
+};
+
+/// Collects the parts of a profile.
+class ProfileBuilder {
+ public:
+  void add_symbol(std::string_view name, SymbolValue value);
+  void set_banner(std::string_view banner) { banner_ = banner; }
+  void set_types(std::vector<std::byte> btf) { btf_ = std::move(btf); }
+  void set_layout(uint64_t link_text, uint64_t relative_base_offset);
+
+  [[nodiscard]] Result<std::shared_ptr<const Profile>> build() const;
+
+ private:
+  struct Named {
+    std::string name;
+    SymbolValue value;
+  };
+  std::vector<Named> symbols_;
+  std::string banner_;
+  std::vector<std::byte> btf_;
+  uint64_t link_text_ = 0;
+  uint64_t relative_base_offset_ = 0;
+};
+
+}  // namespace furnace::guest

@@ -1,0 +1,66 @@
+// What a hypervisor driver offers. Paging, profiles, operating system knowledge and calls live above it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "guest/memory.h"
+#include "guest/profile/locate.h"
+
+namespace furnace::hypervisor {
+
+enum class RunState : uint8_t { Running, Paused, Gone };
+
+/// LibVMI's vmi_mode_t, which GET_ACCESS_MODE answers with.
+enum class AccessMode : uint32_t { Xen = 0, Kvm = 1, File = 2 };
+
+/// A vCPU's registers by lower-case name: rax ... r15, rip, rflags, cr0, cr2, cr3, cr4, cr8, efer, cs ... gs (selectors),
+/// fs_base, gs_base, gdtr_base, idtr_base.
+class Registers {
+ public:
+  void set(std::string name, uint64_t value) { values_.emplace_back(std::move(name), value); }
+  [[nodiscard]] std::optional<uint64_t> get(std::string_view name) const;
+  [[nodiscard]] guest::PagingState paging() const;
+
+ private:
+  std::vector<std::pair<std::string, uint64_t>> values_;
+};
+
+/// Something that happened to the VM, seen by `poll`.
+enum class Notice : uint8_t { Reset, Paused, Resumed, Gone };
+
+class Hypervisor {
+ public:
+  virtual ~Hypervisor() = default;
+
+  [[nodiscard]] virtual std::string name() const = 0;
+  /// The hypervisor's number for the VM.
+  [[nodiscard]] virtual uint32_t id() const = 0;
+  [[nodiscard]] virtual AccessMode access_mode() const = 0;
+  [[nodiscard]] virtual guest::GuestMemory& memory() = 0;
+  /// Bytes of RAM.
+  [[nodiscard]] virtual uint64_t memory_size() const = 0;
+
+  /// Registers of a vCPU; nullopt where there are none to have (a snapshot).
+  [[nodiscard]] virtual Result<std::optional<Registers>> registers(uint32_t vcpu) = 0;
+
+  /// Stops all vCPUs; returns when they stand. Not counted. Undone when the process ends in whatever way.
+  [[nodiscard]] virtual Status pause() = 0;
+  /// Lets the vCPUs run, unless they were stopped before `pause` by somebody else.
+  [[nodiscard]] virtual Status resume() = 0;
+  [[nodiscard]] virtual RunState state() const = 0;
+
+  /// Descriptors to watch for reading; `poll` then tells what happened, without blocking.
+  [[nodiscard]] virtual std::vector<int> descriptors() const { return {}; }
+  virtual std::vector<Notice> poll() { return {}; }
+
+  /// A profile that the driver brings along (the simulator's); others are searched for in memory.
+  [[nodiscard]] virtual std::optional<guest::Kernel> kernel() { return std::nullopt; }
+};
+
+}  // namespace furnace::hypervisor

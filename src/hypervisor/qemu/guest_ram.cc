@@ -1,0 +1,251 @@
+#include "hypervisor/qemu/guest_ram.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/log.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+using guest::Gpa;
+using guest::GpaRange;
+
+std::optional<uint64_t> hex(std::string_view text) {
+  if (text.starts_with("0x")) text.remove_prefix(2);
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (error != std::errc() || end == text.data()) return std::nullopt;
+  return value;
+}
+
+/// "  0000000000100000-000000000fffffff (prio 0, ram): mem @0000000000100000 KVM"
+std::optional<RamPiece> parse_flat_line(std::string_view line) {
+  const size_t first = line.find_first_not_of(' ');
+  const size_t dash = line.find('-');
+  const size_t colon = line.find("): ");
+  if (first == std::string_view::npos || dash == std::string_view::npos || colon == std::string_view::npos) return {};
+  const std::string_view attributes = line.substr(0, colon);
+  if (!attributes.ends_with(", ram") && !attributes.ends_with(", rom")) return {};
+  const auto start = hex(line.substr(first, dash - first));
+  const auto last = hex(line.substr(dash + 1, 16));
+  if (!start || !last || *last < *start || *last == UINT64_MAX) return {};
+  std::string_view rest = line.substr(colon + 3);
+  RamPiece piece{{Gpa{*start}, Gpa{*last + 1}}, std::string(rest.substr(0, rest.find(' '))), 0};
+  if (const size_t at = rest.find('@'); at != std::string_view::npos) piece.offset = hex(rest.substr(at + 1)).value_or(0);
+  return piece;
+}
+
+/// A mapping of a process, as a line of /proc/PID/maps tells it.
+struct ProcessMapping {
+  uint64_t start = 0, end = 0, offset = 0, inode = 0;
+  unsigned major = 0, minor = 0;
+  bool shared = false;
+};
+
+std::optional<ProcessMapping> find_process_mapping(std::string_view maps, uint64_t address) {
+  while (!maps.empty()) {
+    const size_t end = std::min(maps.find('\n'), maps.size());
+    const std::string line(maps.substr(0, end));
+    maps.remove_prefix(std::min(end + 1, maps.size()));
+    ProcessMapping mapping;
+    char rights[5] = {};
+    if (std::sscanf(line.c_str(), "%lx-%lx %4s %lx %x:%x %lu", &mapping.start, &mapping.end, rights, &mapping.offset,
+                    &mapping.major, &mapping.minor, &mapping.inode) != 7)
+      continue;
+    mapping.shared = rights[3] == 's' && mapping.inode != 0;
+    if (address >= mapping.start && address < mapping.end) return mapping;
+  }
+  return std::nullopt;
+}
+
+Result<uint64_t> host_address(Qmp& qmp, Gpa gpa) {
+  FURNACE_TRY(const std::string text, qmp.human(fmt::format("gpa2hva {:#x}", gpa.value)));
+  const size_t at = text.rfind(" is 0x");
+  const auto address = at == std::string::npos ? std::nullopt : hex(std::string_view(text).substr(at + 4));
+  if (!address) return fail(Errc::Failed, "QEMU does not say where guest address {:#x} lies: '{}'", gpa.value, text);
+  return *address;
+}
+
+std::vector<std::string> memory_backends(Qmp& qmp) {
+  std::vector<std::string> names;
+  const auto answer = qmp.command("query-memdev");
+  if (!answer) return names;
+  const auto devices = nlohmann::json::parse(*answer, nullptr, false);
+  if (!devices.is_array()) return names;
+  for (const auto& device : devices)
+    if (device.is_object() && device.contains("id") && device["id"].is_string()) names.push_back(device["id"]);
+  return names;
+}
+
+}  // namespace
+
+std::vector<RamPiece> parse_flat_view(std::string_view text, const std::vector<std::string>& backends) {
+  // The view whose root is the system bus; others (I/O ports, PCI) don't show what the vCPUs see.
+  const size_t view = text.find("Root memory region: system");
+  if (view == std::string_view::npos) return {};
+  text.remove_prefix(view);
+  text = text.substr(0, text.find("FlatView"));
+  std::vector<RamPiece> pieces;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    if (auto piece = parse_flat_line(text.substr(0, end))) pieces.push_back(*std::move(piece));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  if (pieces.empty() || pieces.front().range.start != Gpa{0}) return {};
+  const std::string main = pieces.front().region;
+  std::erase_if(pieces, [&](const RamPiece& piece) {
+    return piece.region != main && std::find(backends.begin(), backends.end(), piece.region) == backends.end();
+  });
+  return pieces;
+}
+
+Result<GuestRam> GuestRam::open(Qmp& qmp, pid_t pid) {
+  FURNACE_TRY(const std::string view, qmp.human("info mtree -f"));
+  const std::vector<RamPiece> pieces = parse_flat_view(view, memory_backends(qmp));
+  if (pieces.empty()) return fail(Errc::Failed, "QEMU's `info mtree -f` shows no RAM at address 0");
+
+  GuestRam ram;
+  for (const RamPiece& piece : pieces) {
+    FURNACE_TRY(const uint64_t host, host_address(qmp, piece.range.start));
+    // Pieces that only differ in kind (BIOS shadow areas) are one.
+    if (!ram.segments_.empty()) {
+      Segment& last = ram.segments_.back();
+      if (last.range.end == piece.range.start && last.host + last.range.size() == host) {
+        last.range.end = piece.range.end;
+        continue;
+      }
+    }
+    ram.segments_.push_back({.range = piece.range, .host = host});
+  }
+  for (Segment& segment : ram.segments_) {
+    ram.ranges_.push_back(segment.range);
+    if (auto mapped = ram.map(segment, pid); !mapped) {
+      log::debug("guest RAM is copied, not mapped: {}", mapped.error().message());
+      if (ram.process_memory_.valid()) continue;
+      auto memory = open_file(fmt::format("/proc/{}/mem", pid), O_RDWR);
+      if (!memory)
+        return fail(memory.error(), "memory of the QEMU process (run as the user QEMU runs as, or as root)");
+      ram.process_memory_ = *std::move(memory);
+    }
+  }
+  return ram;
+}
+
+Status GuestRam::map(Segment& segment, pid_t pid) {
+  FURNACE_TRY(const std::string maps, read_file(fmt::format("/proc/{}/maps", pid)));
+  const auto mapping = find_process_mapping(maps, segment.host);
+  if (!mapping || !mapping->shared)
+    return fail(Errc::Unavailable, "guest RAM is private to the QEMU process (no memory-backend-file with share=on)");
+  segment.file_offset = mapping->offset + (segment.host - mapping->start);
+  if (mapping->end - segment.host < segment.range.size())
+    return fail(Errc::Unavailable, "guest RAM is mapped in several pieces");
+
+  for (size_t i = 0; i < files_.size(); ++i)
+    if (files_[i].inode == mapping->inode) segment.file = i, segment.mapping = files_[i].mapping.writable_bytes().data();
+  if (segment.mapping == nullptr) {
+    // By its descriptor in QEMU, which works for unlinked files and memfds too and needs no path of ours.
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/fd", pid), ignored)) {
+      struct stat info {};
+      if (::stat(entry.path().c_str(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_ino != mapping->inode) continue;
+      FURNACE_TRY(Fd fd, open_file(entry.path(), O_RDWR));
+      FURNACE_TRY(Mapping mapped, Mapping::whole_file(fd, true));
+      files_.push_back({std::move(fd), std::move(mapped), info.st_ino, info.st_dev});
+      segment.file = files_.size() - 1;
+      segment.mapping = files_.back().mapping.writable_bytes().data();
+      break;
+    }
+  }
+  if (segment.mapping == nullptr)
+    return fail(Errc::Denied, "no descriptor of the guest's RAM file in /proc/{}/fd (not permitted?)", pid);
+  if (files_[segment.file].mapping.bytes().size() < segment.file_offset + segment.range.size()) {
+    segment.mapping = nullptr;
+    return fail(Errc::Invalid, "the guest's RAM file is shorter than its RAM");
+  }
+  segment.mapping += segment.file_offset;
+  return {};
+}
+
+const GuestRam::Segment* GuestRam::segment(Gpa gpa) const {
+  for (const Segment& segment : segments_)
+    if (gpa >= segment.range.start && gpa < segment.range.end) return &segment;
+  return nullptr;
+}
+
+size_t GuestRam::read(Gpa from, std::span<std::byte> out) const {
+  size_t done = 0;
+  while (done < out.size()) {
+    const Gpa at = from + done;
+    const Segment* found = segment(at);
+    if (found == nullptr) break;
+    const uint64_t offset = at.value - found->range.start.value;
+    const size_t piece = std::min<uint64_t>(out.size() - done, found->range.size() - offset);
+    if (found->mapping != nullptr) {
+      std::memcpy(out.data() + done, found->mapping + offset, piece);
+      done += piece;
+      continue;
+    }
+    const ssize_t got = ::pread(process_memory_.get(), out.data() + done, piece, static_cast<off_t>(found->host + offset));
+    if (got <= 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
+size_t GuestRam::write(Gpa to, std::span<const std::byte> data) {
+  size_t done = 0;
+  while (done < data.size()) {
+    const Gpa at = to + done;
+    const Segment* found = segment(at);
+    if (found == nullptr) break;
+    const uint64_t offset = at.value - found->range.start.value;
+    const size_t piece = std::min<uint64_t>(data.size() - done, found->range.size() - offset);
+    if (found->mapping != nullptr) {
+      std::memcpy(found->mapping + offset, data.data() + done, piece);
+      done += piece;
+      continue;
+    }
+    const ssize_t put = ::pwrite(process_memory_.get(), data.data() + done, piece, static_cast<off_t>(found->host + offset));
+    if (put <= 0) break;
+    done += static_cast<size_t>(put);
+  }
+  return done;
+}
+
+std::vector<GpaRange> GuestRam::used_ranges() const {
+  std::vector<GpaRange> used;
+  for (const Segment& segment : segments_) {
+    if (segment.mapping == nullptr) {
+      used.push_back(segment.range);
+      continue;
+    }
+    // The file is sparse: pages the guest never touched are holes.
+    const int fd = files_[segment.file].fd.get();
+    const auto stop = static_cast<off_t>(segment.file_offset + segment.range.size());
+    for (auto at = static_cast<off_t>(segment.file_offset); at < stop;) {
+      const off_t data = ::lseek(fd, at, SEEK_DATA);
+      if (data < 0 || data >= stop) break;
+      const off_t hole = std::min(::lseek(fd, data, SEEK_HOLE), stop);
+      const auto gpa = [&](off_t offset) {
+        return segment.range.start + (static_cast<uint64_t>(offset) - segment.file_offset);
+      };
+      used.push_back({gpa(data), gpa(hole)});
+      at = hole;
+    }
+  }
+  return used;
+}
+
+bool GuestRam::mapped() const {
+  return std::all_of(segments_.begin(), segments_.end(), [](const Segment& segment) { return segment.mapping != nullptr; });
+}
+
+}  // namespace furnace::hypervisor

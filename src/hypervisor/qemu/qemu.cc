@@ -1,0 +1,188 @@
+#include "hypervisor/qemu/qemu.h"
+
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+/// Reads "NAME=value" and "NAME =value" pairs; segment and table registers have further columns.
+class RegisterText {
+ public:
+  explicit RegisterText(std::string_view text) : rest_(text) {}
+
+  /// The next name and the hexadecimal columns behind its '='.
+  bool next(std::string& name, std::vector<uint64_t>& columns) {
+    const size_t equals = rest_.find('=');
+    if (equals == std::string_view::npos) return false;
+    size_t end = equals;
+    while (end > 0 && rest_[end - 1] == ' ') --end;
+    size_t start = end;
+    while (start > 0 && std::isalnum(static_cast<unsigned char>(rest_[start - 1])) != 0) --start;
+    name.clear();
+    for (const char c : rest_.substr(start, end - start)) name += static_cast<char>(std::tolower(c));
+    rest_.remove_prefix(equals + 1);
+    columns.clear();
+    while (true) {
+      const size_t digit = rest_.find_first_not_of(' ');
+      if (digit == std::string_view::npos) break;
+      uint64_t value = 0;
+      const auto [stop, error] = std::from_chars(rest_.data() + digit, rest_.data() + rest_.size(), value, 16);
+      const bool complete = stop == rest_.data() + rest_.size() || *stop == ' ' || *stop == '\n' || *stop == '\r';
+      if (error != std::errc() || !complete) break;
+      columns.push_back(value);
+      rest_.remove_prefix(static_cast<size_t>(stop - rest_.data()));
+      if (!rest_.starts_with(' ')) break;
+    }
+    return true;
+  }
+
+ private:
+  std::string_view rest_;
+};
+
+bool is_segment(std::string_view name) {
+  return name.size() == 2 && name[1] == 's' && std::string_view("cdefgs").find(name[0]) != std::string_view::npos;
+}
+
+}  // namespace
+
+Registers parse_registers(std::string_view text) {
+  Registers registers;
+  RegisterText reader(text.substr(0, text.find("FCW=")));
+  std::string name;
+  std::vector<uint64_t> columns;
+  while (reader.next(name, columns)) {
+    if (columns.empty()) continue;
+    if (is_segment(name)) {
+      registers.set(name, columns[0]);
+      if (columns.size() > 1) registers.set(name + "_base", columns[1]);
+    } else if (name == "gdt" || name == "idt") {
+      registers.set(name + "r_base", columns[0]);
+    } else {
+      registers.set(name == "rfl" ? "rflags" : name, columns[0]);
+    }
+  }
+  return registers;
+}
+
+Result<std::unique_ptr<Hypervisor>> Qemu::attach(const std::string& name) {
+  FURNACE_TRY(QemuProcess process, find_qemu_process(name));
+  if (process.qmp_sockets.empty())
+    return fail(Errc::Unavailable, "QEMU '{}' (pid {}) {}", name, process.pid,
+                process.libvirt_only
+                    ? "has libvirt's own QMP socket alone, which libvirt holds; add a second one to the domain: "
+                      "<qemu:commandline><qemu:arg value='-qmp'/><qemu:arg value='unix:PATH,server=on,wait=off'/>, or use "
+                      "virsh qemu-monitor-command to add it"
+                    : "has no QMP socket; start it with -qmp unix:PATH,server=on,wait=off");
+  Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+  if (!pidfd.valid()) return fail_errno("pidfd of QEMU (pid {})", process.pid);
+
+  // Several QMP sockets serve several clients: the first free one is ours.
+  std::optional<Error> reason;
+  for (const auto& socket : process.qmp_sockets) {
+    FURNACE_TRY(PauseGuard guard, PauseGuard::start(socket));
+    auto qmp = Qmp::connect(socket);
+    if (!qmp) {
+      reason = qmp.error();
+      continue;
+    }
+    FURNACE_TRY(GuestRam ram, GuestRam::open(*qmp, process.pid));
+    std::unique_ptr<Qemu> attached(
+        new Qemu(std::move(process), std::move(pidfd), std::move(guard), *std::move(qmp), std::move(ram)));
+    FURNACE_TRY(const std::string status, attached->qmp_.command("query-status"));
+    const auto parsed = nlohmann::json::parse(status, nullptr, false);
+    if (parsed.is_object() && !parsed.value("running", true)) attached->state_ = RunState::Paused;
+    if (const auto cpus = attached->qmp_.command("query-cpus-fast")) {
+      const auto list = nlohmann::json::parse(*cpus, nullptr, false);
+      if (list.is_array() && !list.empty()) attached->vcpus_ = static_cast<uint32_t>(list.size());
+    }
+    return attached;
+  }
+  return fail(*reason, fmt::format("QEMU '{}' (pid {})", name, process.pid));
+}
+
+Qemu::Qemu(QemuProcess process, Fd pidfd, PauseGuard guard, Qmp qmp, GuestRam ram)
+    : process_(std::move(process)),
+      pidfd_(std::move(pidfd)),
+      guard_(std::move(guard)),
+      qmp_(std::move(qmp)),
+      ram_(std::move(ram)) {}
+
+Qemu::~Qemu() {
+  if (auto resumed = resume(); !resumed) log::debug("{}", resumed.error().message());
+}
+
+uint64_t Qemu::memory_size() const {
+  uint64_t size = 0;
+  for (const auto& range : ram_.ranges()) size += range.size();
+  return size;
+}
+
+Status Qemu::gone() const { return fail(Errc::Unavailable, "VM '{}' is gone: its QEMU has ended", process_.name); }
+
+Result<std::optional<Registers>> Qemu::registers(uint32_t vcpu) {
+  if (state_ == RunState::Gone) FURNACE_CHECK(gone());
+  if (vcpu >= vcpus_) return fail(Errc::Invalid, "vCPU {} of {}", vcpu, vcpus_);
+  FURNACE_TRY(const std::string answer,
+              qmp_.command("human-monitor-command",
+                           fmt::format(R"({{"command-line":"info registers","cpu-index":{}}})", vcpu)));
+  const auto text = nlohmann::json::parse(answer, nullptr, false);
+  if (!text.is_string()) return fail(Errc::Failed, "QEMU: no text from `info registers`");
+  Registers registers = parse_registers(text.get<std::string>());
+  if (!registers.get("cr3")) return fail(Errc::Invalid, "VM '{}' is not an x86 machine", process_.name);
+  if (!registers.get("rip") && !registers.get("eip"))
+    return fail(Errc::Invalid, "VM '{}': no instruction pointer in `info registers`", process_.name);
+  return registers;
+}
+
+Status Qemu::pause() {
+  if (state_ == RunState::Gone) return gone();
+  if (state_ == RunState::Paused) return {};
+  FURNACE_CHECK(guard_.note_paused());
+  paused_by_us_ = true;
+  if (auto stopped = qmp_.command("stop"); !stopped) return fail(stopped.error(), "pause");
+  state_ = RunState::Paused;
+  return {};
+}
+
+Status Qemu::resume() {
+  if (!paused_by_us_) return {};
+  if (state_ == RunState::Gone) return gone();
+  if (auto continued = qmp_.command("cont"); !continued) return fail(continued.error(), "resume");
+  paused_by_us_ = false;
+  state_ = RunState::Running;
+  return guard_.note_resumed();
+}
+
+std::vector<int> Qemu::descriptors() const {
+  std::vector<int> descriptors{pidfd_.get()};
+  if (qmp_.connected()) descriptors.push_back(qmp_.descriptor());
+  if (state_ == RunState::Gone) descriptors.clear();
+  return descriptors;
+}
+
+std::vector<Notice> Qemu::poll() {
+  std::vector<Notice> notices;
+  for (const std::string& event : qmp_.take_events()) {
+    if (event == "RESET") notices.push_back(Notice::Reset);
+    if (event == "STOP" && !paused_by_us_) state_ = RunState::Paused, notices.push_back(Notice::Paused);
+    if (event == "RESUME" && !paused_by_us_) state_ = RunState::Running, notices.push_back(Notice::Resumed);
+  }
+  pollfd ended{pidfd_.get(), POLLIN, 0};
+  if (state_ != RunState::Gone && ::poll(&ended, 1, 0) == 1) {
+    state_ = RunState::Gone;
+    notices.push_back(Notice::Gone);
+  }
+  return notices;
+}
+
+}  // namespace furnace::hypervisor

@@ -1,0 +1,107 @@
+#include "hypervisor/qemu/qmp.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+namespace furnace::hypervisor {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kGreetingTimeoutMs = 2000;
+constexpr int kCommandTimeoutMs = 10'000;
+constexpr size_t kMaxLine = 64 << 20;
+
+json parse(std::string_view line) { return json::parse(line, nullptr, false); }
+
+}  // namespace
+
+Result<Qmp> Qmp::connect(const std::filesystem::path& socket) {
+  auto fd = connect_unix(socket);
+  if (!fd) return fail(fd.error(), "QMP socket");
+  Qmp qmp(*std::move(fd), socket);
+  const auto greeting = qmp.read_line(kGreetingTimeoutMs);
+  if (!greeting)
+    return fail(Errc::Unavailable, "QMP socket {}: no greeting within {} s; QEMU serves one client at a time, so another "
+                "one holds it (give this QEMU a second -qmp unix:PATH,server=on,wait=off)",
+                socket.string(), kGreetingTimeoutMs / 1000);
+  if (!parse(*greeting).contains("QMP"))
+    return fail(Errc::Invalid, "{}: not a QMP socket: it greets with '{:.60}'", socket.string(), *greeting);
+  FURNACE_CHECK(qmp.command("qmp_capabilities"));
+  return qmp;
+}
+
+Result<std::string> Qmp::read_line(int timeout_ms) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
+  while (true) {
+    if (const size_t end = buffer_.find('\n'); end != std::string::npos) {
+      std::string line = buffer_.substr(0, end);
+      buffer_.erase(0, end + 1);
+      return line;
+    }
+    if (!connected_) return fail(Errc::Unavailable, "QMP socket {}: QEMU closed it", path_.string());
+    if (buffer_.size() > kMaxLine) return fail(Errc::Invalid, "QMP socket {}: a line without end", path_.string());
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    pollfd waiting{socket_.get(), POLLIN, 0};
+    const int ready = ::poll(&waiting, 1, static_cast<int>(std::max<int64_t>(left, 0)));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return fail(Errc::Unavailable, "QMP socket {}: no answer", path_.string());
+    char piece[16 << 10];
+    const ssize_t got = ::recv(socket_.get(), piece, sizeof piece, 0);
+    if (got <= 0) {
+      connected_ = false;
+    } else {
+      buffer_.append(piece, static_cast<size_t>(got));
+    }
+  }
+}
+
+bool Qmp::note_event(std::string_view line) {
+  const json message = parse(line);
+  if (!message.is_object() || !message.contains("event") || !message["event"].is_string()) return false;
+  events_.push_back(message["event"].get<std::string>());
+  return true;
+}
+
+Result<std::string> Qmp::command(std::string_view name, std::string_view arguments) {
+  std::string request = fmt::format(R"({{"execute":"{}")", name);
+  if (!arguments.empty()) request += fmt::format(R"(,"arguments":{})", arguments);
+  request += "}\n";
+  if (::send(socket_.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
+    connected_ = false;
+    return fail_errno("QMP socket {}: {}", path_.string(), name);
+  }
+  while (true) {
+    auto line = read_line(kCommandTimeoutMs);
+    if (!line) return fail(line.error(), name);
+    if (note_event(*line)) continue;
+    const json answer = parse(*line);
+    if (answer.is_object() && answer.contains("return")) return answer["return"].dump();
+    if (answer.is_object() && answer.contains("error"))
+      return fail(Errc::Failed, "QMP {}: {}", name, answer["error"].value("desc", "error without description"));
+    return fail(Errc::Invalid, "QMP {}: unexpected answer '{:.100}'", name, *line);
+  }
+}
+
+Result<std::string> Qmp::human(std::string_view command_line) {
+  FURNACE_TRY(const std::string answer,
+              command("human-monitor-command", json{{"command-line", command_line}}.dump()));
+  const json text = parse(answer);
+  if (!text.is_string()) return fail(Errc::Invalid, "QMP human-monitor-command '{}': no text", command_line);
+  return text.get<std::string>();
+}
+
+std::vector<std::string> Qmp::take_events() {
+  while (connected_ || buffer_.find('\n') != std::string::npos) {
+    const auto line = read_line(0);
+    if (!line) break;
+    (void)note_event(*line);
+  }
+  return std::exchange(events_, {});
+}
+
+}  // namespace furnace::hypervisor

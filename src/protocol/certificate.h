@@ -1,0 +1,40 @@
+// CURVE keys in ZPL certificate files as libzmq's tools, czmq and pyzmq write them (wire.md section 3; ZeroMQ RFC 4).
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <zmq.hpp>
+
+#include "base/result.h"
+
+namespace furnace::protocol {
+
+/// A CURVE key pair, each key 40 characters of Z85. `secret_key` is empty for a public certificate.
+struct Certificate {
+  std::string public_key;
+  std::string secret_key;
+};
+
+/// Reads the text of a certificate; `name` is for errors. The secret key is optional here.
+[[nodiscard]] Result<Certificate> parse_certificate(std::string_view text, std::string_view name);
+
+/// Reads a public certificate (or the public half of a secret one).
+[[nodiscard]] Result<Certificate> load_public(const std::filesystem::path& path);
+
+/// Reads a secret certificate. Refuses one that others than its owner can read, and says how to mend it.
+[[nodiscard]] Result<Certificate> load_secret(const std::filesystem::path& path);
+
+[[nodiscard]] Result<Certificate> new_certificate();
+
+/// Writes NAME.pub (0644) and NAME.key (0600) into `directory`; refuses to replace files.
+[[nodiscard]] Status save_certificate(const Certificate& certificate, const std::filesystem::path& directory,
+                                      std::string_view name);
+
+/// Makes `socket` a CURVE server whose peers are checked by the ZAP handler of its context.
+void serve_curve(zmq::socket_t& socket, const Certificate& own);
+
+/// Makes `socket` a CURVE client that talks to the owner of `server_public_key` alone.
+void use_curve(zmq::socket_t& socket, const Certificate& own, const std::string& server_public_key);
+
+}  // namespace furnace::protocol

@@ -1,0 +1,93 @@
+#include "protocol/framing.h"
+
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "protocol/calls.h"
+
+namespace furnace::protocol {
+
+std::optional<Frames> receive(zmq::socket_t& socket) {
+  constexpr size_t max_frames = 8;
+  Frames frames;
+  while (true) {
+    zmq::message_t frame;
+    if (!socket.recv(frame, zmq::recv_flags::dontwait)) return std::nullopt;
+    const bool more = frame.more();
+    if (frames.size() < max_frames) frames.push_back(std::move(frame));
+    if (!more) return frames;
+  }
+}
+
+bool send(zmq::socket_t& socket, const std::vector<std::string_view>& parts) {
+  Frames frames;
+  frames.reserve(parts.size());
+  for (const std::string_view part : parts) frames.emplace_back(part.data(), part.size());
+  return send(socket, frames);
+}
+
+bool send(zmq::socket_t& socket, Frames& frames) {
+  try {
+    for (size_t i = 0; i < frames.size(); ++i) {
+      const bool last = i + 1 == frames.size();
+      // Only the first part can be refused: ZeroMQ takes a message whole or not at all.
+      const auto flags = last ? zmq::send_flags::dontwait : zmq::send_flags::dontwait | zmq::send_flags::sndmore;
+      if (!socket.send(frames[i], flags)) return false;
+    }
+    return true;
+  } catch (const zmq::error_t&) {
+    return false;  // a ROUTER told to name unreachable peers, or a REQ out of turn
+  }
+}
+
+std::optional<Request> as_request(Frames& frames) {
+  if (frames.size() != 3 || frames[1].size() != 0) return std::nullopt;
+  return Request{text(frames[0]), &frames[2]};
+}
+
+void set_common_options(zmq::socket_t& socket) {
+  socket.set(zmq::sockopt::linger, 0);
+  socket.set(zmq::sockopt::maxmsgsize, kMaxMessageSize);
+}
+
+Status bind(zmq::socket_t& socket, const std::string& address) {
+  try {
+    socket.bind(address);
+    return {};
+  } catch (const zmq::error_t& error) {
+    return fail(errno_code(error.num()), "{}: cannot listen: {}", address, error.what());
+  }
+}
+
+Status connect(zmq::socket_t& socket, const std::string& address) {
+  try {
+    socket.connect(address);
+    return {};
+  } catch (const zmq::error_t& error) {
+    return fail(errno_code(error.num()), "{}: cannot connect: {}", address, error.what());
+  }
+}
+
+Result<std::string> ipc_address(const std::string& directory, std::string_view name) {
+  const std::string path = fmt::format("{}/{}", directory, name);
+  constexpr size_t limit = sizeof(sockaddr_un::sun_path) - 1;
+  if (path.size() > limit)
+    return fail(Errc::Invalid, "{}: {} bytes long, a socket path may have {}; choose a shorter directory", path,
+                path.size(), limit);
+  return "ipc://" + path;
+}
+
+std::string call_identity(std::string_view app) { return fmt::format("{}-r", app); }
+std::string message_identity(std::string_view app) { return fmt::format("{}-d", app); }
+
+Status check_app_id(std::string_view app) {
+  const bool good = !app.empty() && app.size() <= 64 && std::all_of(app.begin(), app.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.';
+  });
+  if (!good) return fail(Errc::Invalid, "app id '{}': expected 1 to 64 letters, digits, '-', '_' or '.'", app);
+  return {};
+}
+
+}  // namespace furnace::protocol

@@ -1,0 +1,51 @@
+// ZeroMQ multi-part messages as both socket kinds use them (wire.md sections 1 and 2).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+#include <zmq.hpp>
+
+#include "base/result.h"
+
+namespace furnace::protocol {
+
+using Frames = std::vector<zmq::message_t>;
+
+/// One whole message if one waits, without blocking. Frames past the eighth are read and dropped.
+[[nodiscard]] std::optional<Frames> receive(zmq::socket_t& socket);
+
+/// Sends all frames without blocking; false if the peer is gone or its queue is full (nothing is sent then).
+bool send(zmq::socket_t& socket, const std::vector<std::string_view>& frames);
+bool send(zmq::socket_t& socket, Frames& frames);
+
+/// The parts of [identity][empty][body], if `frames` has that shape.
+struct Request {
+  std::string_view identity;
+  zmq::message_t* body = nullptr;
+};
+[[nodiscard]] std::optional<Request> as_request(Frames& frames);
+
+/// Options every socket of ours has: no lingering at exit, bounded message size.
+void set_common_options(zmq::socket_t& socket);
+
+/// bind and connect with errors that name the address and the cause.
+[[nodiscard]] Status bind(zmq::socket_t& socket, const std::string& address);
+[[nodiscard]] Status connect(zmq::socket_t& socket, const std::string& address);
+
+/// The `ipc://` address of `name` in `directory`, checked against the length a UNIX socket path may have.
+[[nodiscard]] Result<std::string> ipc_address(const std::string& directory, std::string_view name);
+
+/// "<app>-r" and "<app>-d": the identities of an app's call socket and of its message socket.
+[[nodiscard]] std::string call_identity(std::string_view app);
+[[nodiscard]] std::string message_identity(std::string_view app);
+
+/// Whether `app` can name an app: 1 to 64 characters of [A-Za-z0-9_.-].
+[[nodiscard]] Status check_app_id(std::string_view app);
+
+inline std::string_view text(const zmq::message_t& frame) {
+  return {static_cast<const char*>(frame.data()), frame.size()};
+}
+
+}  // namespace furnace::protocol

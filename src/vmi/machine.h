@@ -1,0 +1,45 @@
+// One VM under introspection: its driver, the kernel found in it, and what happens to both.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include "base/result.h"
+#include "guest/linux/tasks.h"
+#include "hypervisor/hypervisor.h"
+
+namespace furnace::vmi {
+
+class Machine {
+ public:
+  /// `cache` may be nullptr; it must outlive the machine.
+  Machine(std::unique_ptr<hypervisor::Hypervisor> hypervisor, guest::ProfileCache* cache)
+      : hypervisor_(std::move(hypervisor)), cache_(cache) {}
+
+  [[nodiscard]] hypervisor::Hypervisor& hypervisor() { return *hypervisor_; }
+
+  /// The running kernel; found at the first call and again after a reboot. While there is none the error says why,
+  /// and the search is repeated at most five times a second.
+  [[nodiscard]] Result<const guest::Kernel*> kernel();
+  [[nodiscard]] Result<const guest::LinuxGuest*> linux_guest();
+
+  /// Starts a new view of the guest: what was translated before is forgotten, unless the guest stands still.
+  void refresh();
+
+  /// Takes notice of what happened to the VM. True if it is gone.
+  bool poll();
+
+ private:
+  [[nodiscard]] Result<guest::Kernel> locate();
+
+  std::unique_ptr<hypervisor::Hypervisor> hypervisor_;
+  guest::ProfileCache* cache_;
+  guest::TranslationCache translations_;
+  std::optional<guest::Kernel> kernel_;
+  std::optional<guest::LinuxGuest> linux_;
+  std::optional<Error> why_no_kernel_;
+  std::chrono::steady_clock::time_point next_search_{};
+};
+
+}  // namespace furnace::vmi

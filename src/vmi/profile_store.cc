@@ -1,0 +1,54 @@
+#include "vmi/profile_store.h"
+
+#include <cstdlib>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/log.h"
+
+namespace furnace::vmi {
+namespace {
+
+/// FNV-1a; a collision costs a comparison of banners, nothing else.
+uint64_t hash(std::string_view text) {
+  uint64_t value = 0xcbf29ce484222325;
+  for (const char c : text) value = (value ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  return value;
+}
+
+}  // namespace
+
+std::filesystem::path ProfileStore::default_directory() {
+  const auto variable = [](const char* name) -> std::filesystem::path {
+    const char* value = std::getenv(name);
+    return value != nullptr ? value : "";
+  };
+  if (const auto own = variable("FURNACE_CACHE"); !own.empty()) return own / "profiles";
+  if (const auto cache = variable("XDG_CACHE_HOME"); !cache.empty()) return cache / "furnace/profiles";
+  if (const auto home = variable("HOME"); !home.empty()) return home / ".cache/furnace/profiles";
+  return "/var/cache/furnace/profiles";
+}
+
+std::filesystem::path ProfileStore::file(std::string_view banner) const {
+  return directory_ / fmt::format("{:016x}.profile", hash(banner));
+}
+
+std::optional<std::shared_ptr<const guest::Profile>> ProfileStore::find(std::string_view banner) {
+  if (banner.empty() || !std::filesystem::exists(file(banner))) return std::nullopt;
+  auto profile = guest::Profile::from_file(file(banner));
+  if (!profile) {
+    log::warning("cached profile ignored: {}", profile.error().message());
+    return std::nullopt;
+  }
+  if ((*profile)->banner() != banner) return std::nullopt;
+  return *std::move(profile);
+}
+
+void ProfileStore::store(const guest::Profile& profile) {
+  std::error_code error;
+  std::filesystem::create_directories(directory_, error);
+  if (auto written = write_file(file(profile.banner()), as_text(profile.image())); !written)
+    log::warning("profile not cached: {}", written.error().message());
+}
+
+}  // namespace furnace::vmi
