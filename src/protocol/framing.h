@@ -20,11 +20,12 @@ using Frames = std::vector<zmq::message_t>;
 bool send(zmq::socket_t& socket, const std::vector<std::string_view>& frames);
 bool send(zmq::socket_t& socket, Frames& frames);
 
-/// The parts of [identity][empty][body], if `frames` has that shape.
+/// A message of a REQ socket as a ROUTER gets it: [identity][empty][body].
 struct Request {
   std::string_view identity;
-  zmq::message_t* body = nullptr;
+  zmq::message_t* body = nullptr;  ///< nullptr: the peer awaits an answer, but sent more or fewer frames
 };
+/// nullopt for what no REQ sends and nobody awaits an answer to.
 [[nodiscard]] std::optional<Request> as_request(Frames& frames);
 
 /// Options every socket of ours has: no lingering at exit, bounded message size.

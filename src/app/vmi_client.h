@@ -1,0 +1,77 @@
+// The tenant's end of the VMI socket: one call, or a prepared message of many, and its answer.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <span>
+#include <string>
+#include <variant>
+#include <zmq.hpp>
+
+#include "base/result.h"
+#include "guest/address.h"
+#include "protocol/calls.h"
+#include "protocol/framing.h"
+#include "vmi.pb.h"
+
+namespace furnace::app {
+
+/// An argument or a result: a number, text or bytes, or processes.
+using Processes = google::protobuf::RepeatedPtrField<wire::Process>;
+using Argument = std::variant<uint64_t, std::string_view>;
+using Value = std::variant<std::monostate, uint64_t, std::string, Processes>;
+
+/// A socket that asks and waits, replaced when an answer stays out: a REQ that still waits could never ask again.
+class CallSocket {
+ public:
+  [[nodiscard]] static Result<CallSocket> connect(zmq::context_t& context, std::string address, std::string identity);
+
+  /// Called when waiting is interrupted by a signal; an error ends the wait.
+  void set_interrupt(std::function<Status()> check) { interrupt_ = std::move(check); }
+  void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
+
+  [[nodiscard]] Result<zmq::message_t> ask(zmq::message_t request);
+
+ private:
+  CallSocket(zmq::context_t& context, std::string address, std::string identity)
+      : context_(&context), address_(std::move(address)), identity_(std::move(identity)) {}
+  [[nodiscard]] Status open();
+
+  zmq::context_t* context_;
+  std::string address_;
+  std::string identity_;
+  zmq::socket_t socket_;
+  std::function<Status()> interrupt_;
+  std::chrono::milliseconds timeout_{30'000};
+};
+
+class VmiClient {
+ public:
+  /// Connects app `app` to the VMI partition that serves in `directory`.
+  [[nodiscard]] static Result<VmiClient> connect(zmq::context_t& context, const std::string& directory, const std::string& app);
+
+  /// Runs one call with its arguments in the order of the call table; missing ones at the end are left out.
+  /// The error names call, arguments and reason. A short read is an error.
+  [[nodiscard]] Result<Value> invoke(const protocol::Call& call, std::span<const Argument> arguments);
+
+  /// Sends a message and returns its answer, whatever it says.
+  [[nodiscard]] Result<wire::VmiMessage> exchange(const wire::VmiMessage& request);
+
+  // The calls of C++ apps; addresses and pids typed.
+  [[nodiscard]] Result<uint64_t> read_64_va(guest::Gva address, guest::Pid pid);
+  [[nodiscard]] Result<std::string> read_va(guest::Gva address, guest::Pid pid, uint32_t count);
+  [[nodiscard]] Result<guest::Gva> lookup_symbol(std::string_view name);
+  [[nodiscard]] Result<Processes> process_list();
+
+  [[nodiscard]] CallSocket& calls() { return calls_; }
+  /// Where events of this app arrive.
+  [[nodiscard]] zmq::socket_t& events() { return events_; }
+
+ private:
+  VmiClient(CallSocket calls, zmq::socket_t events) : calls_(std::move(calls)), events_(std::move(events)) {}
+
+  CallSocket calls_;
+  zmq::socket_t events_;
+};
+
+}  // namespace furnace::app

@@ -1,0 +1,30 @@
+// What every executable of ours shares: option parsing, logging flags, exit codes.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+
+namespace furnace {
+
+/// Exit codes: 0 done, 1 failed, 2 wrong usage.
+class Program {
+ public:
+  /// `name` as the user calls it ("furnace-fac"), for usage and log lines.
+  Program(const std::string& name, const std::string& description);
+
+  [[nodiscard]] CLI::App& options() { return app_; }
+
+  /// Parses the command line, sets the log up and runs `body`; prints its error.
+  int run(int argc, char** argv, const std::function<Status()>& body);
+
+ private:
+  std::string name_;
+  CLI::App app_;
+  bool debug_ = false;
+  std::string log_format_ = "text";
+};
+
+}  // namespace furnace

@@ -1,0 +1,46 @@
+#include "protocol/monitor.h"
+
+#include <zmq.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "protocol/framing.h"
+
+namespace furnace::protocol {
+
+Result<ConnectionLog> ConnectionLog::watch(zmq::context_t& context, zmq::socket_t& socket, std::string peer) {
+  const std::string address = fmt::format("inproc://monitor-{}", socket.handle());
+  constexpr int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_DISCONNECTED;
+  if (zmq_socket_monitor(socket.handle(), address.c_str(), events) != 0) return fail_errno("socket monitor");
+  zmq::socket_t monitor(context, zmq::socket_type::pair);
+  monitor.set(zmq::sockopt::linger, 0);
+  FURNACE_CHECK(connect(monitor, address));
+  return ConnectionLog(std::move(monitor), std::move(peer));
+}
+
+void ConnectionLog::handle() {
+  while (const auto frames = receive(socket_)) {
+    const int event = load<uint16_t>(as_bytes(text(frames->front())), 0).value_or(0);
+    if (event == last_) continue;
+    const bool was_connected = last_ == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+    switch (event) {
+      case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        log::info("connected to the {}", peer_);
+        break;
+      case ZMQ_EVENT_DISCONNECTED:
+        if (!was_connected) continue;
+        log::warning("connection to the {} lost; trying again", peer_);
+        break;
+      case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        log::error("the {} refuses our key: it is not on its allow-list", peer_);
+        break;
+      default:
+        log::error("no handshake with the {}: wrong server key, or the other side does not speak CURVE", peer_);
+        break;
+    }
+    last_ = event;
+  }
+}
+
+}  // namespace furnace::protocol

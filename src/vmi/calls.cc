@@ -1,0 +1,283 @@
+#include "vmi/calls.h"
+
+#include <array>
+
+#include "base/bytes.h"
+#include "base/log.h"
+
+namespace furnace::vmi {
+namespace {
+
+using guest::AddressSpace;
+using guest::Gpa;
+using guest::Gva;
+using guest::Pid;
+using protocol::Call;
+using protocol::Target;
+using protocol::Verb;
+
+/// Memory as a call addresses it: physical, or through an address space.
+class Place {
+ public:
+  [[nodiscard]] static Result<Place> of(CallContext& context, const Call& call, const Arguments& arguments) {
+    Place place(context.machine.hypervisor().memory());
+    if (call.target == Target::Symbol) {
+      const auto symbol = arguments.get(Text::Symbol);
+      if (!symbol) return fail(Errc::Invalid, "no symbol given");
+      FURNACE_TRY(const guest::Kernel* kernel, context.machine.kernel());
+      FURNACE_TRY(const Gva address, kernel->symbol(*symbol));
+      place.address_ = address.value;
+    } else {
+      const auto address = arguments.get(Number::Address);
+      if (!address) return fail(Errc::Invalid, "no address given");
+      place.address_ = *address;
+    }
+    if (call.target == Target::Physical) return place;
+    FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
+    const auto pid = static_cast<int32_t>(arguments.get(Number::Pid).value_or(0));
+    FURNACE_TRY(place.space_, linux_guest->address_space(Pid{pid}));
+    return place;
+  }
+
+  [[nodiscard]] size_t read(std::span<std::byte> out) const {
+    return space_ ? space_->read(Gva{address_}, out) : memory_->read(Gpa{address_}, out);
+  }
+  [[nodiscard]] size_t write(std::span<const std::byte> data) const {
+    return space_ ? space_->write(Gva{address_}, data) : memory_->write(Gpa{address_}, data);
+  }
+  [[nodiscard]] Result<std::string> read_string(size_t limit) const {
+    if (space_) return space_->read_string(Gva{address_}, limit);
+    std::string text(limit, '\0');
+    text.resize(read(std::as_writable_bytes(std::span(text))));
+    if (text.empty()) return tl::unexpected<Error>(why_short(1));
+    return std::string(until_nul(text));
+  }
+  [[nodiscard]] Error why_short(size_t size) const {
+    if (space_) return space_->why_unreadable(Gva{address_}, size);
+    return {Errc::Unmapped, fmt::format("physical address {:#x}: {} bytes are not all in the guest's RAM", address_, size)};
+  }
+
+ private:
+  explicit Place(guest::GuestMemory& memory) : memory_(&memory) {}
+
+  guest::GuestMemory* memory_;
+  std::optional<AddressSpace> space_;
+  uint64_t address_ = 0;
+};
+
+size_t width_of(const Call& call) { return call.width != 0 ? call.width : sizeof(uint64_t); }
+
+Reply read_number(CallContext& context, const Call& call, const Arguments& arguments) {
+  FURNACE_TRY(const Place place, Place::of(context, call, arguments));
+  uint64_t value = 0;
+  const auto bytes = std::as_writable_bytes(std::span(&value, 1)).first(width_of(call));
+  if (place.read(bytes) != bytes.size()) return tl::unexpected<Error>(place.why_short(bytes.size()));
+  return value;
+}
+
+Reply read_bytes(CallContext& context, const Call& call, const Arguments& arguments) {
+  const auto count = static_cast<int32_t>(arguments.get(Number::Count).value_or(0));
+  if (count < 1 || count > protocol::kMaxReadCount)
+    return fail(Errc::Invalid, "count {}: expected 1 to {}", count, protocol::kMaxReadCount);
+  FURNACE_TRY(const Place place, Place::of(context, call, arguments));
+  std::string data(static_cast<size_t>(count), '\0');
+  data.resize(place.read(std::as_writable_bytes(std::span(data))));
+  const size_t got = data.size();
+  Reply reply(std::move(data));
+  reply.bytes = static_cast<int64_t>(got);
+  if (got != static_cast<size_t>(count)) reply.error = place.why_short(static_cast<size_t>(count));
+  return reply;
+}
+
+Reply read_string(CallContext& context, const Call& call, const Arguments& arguments) {
+  FURNACE_TRY(const Place place, Place::of(context, call, arguments));
+  FURNACE_TRY(const std::string text, place.read_string(protocol::kMaxString));
+  return valid_utf8(text);
+}
+
+Reply write(CallContext& context, const Call& call, const Arguments& arguments, std::span<const std::byte> data) {
+  FURNACE_TRY(const Place place, Place::of(context, call, arguments));
+  const size_t put = place.write(data);
+  Reply reply;
+  reply.bytes = static_cast<int64_t>(put);
+  if (put != data.size()) reply.error = place.why_short(data.size());
+  return reply;
+}
+
+Reply write_number(CallContext& context, const Call& call, const Arguments& arguments) {
+  const auto value = arguments.get(Number::Value);
+  if (!value) return fail(Errc::Invalid, "no value given");
+  return write(context, call, arguments, std::as_bytes(std::span(&*value, 1)).first(width_of(call)));
+}
+
+Reply write_bytes(CallContext& context, const Call& call, const Arguments& arguments) {
+  const auto buffer = arguments.get(Text::Buffer);
+  if (!buffer) return fail(Errc::Invalid, "no buffer given");
+  // 1.0 clients send the buffer's size beside it; never more than the buffer is written.
+  const uint64_t count = arguments.get(Number::Count).value_or(buffer->size());
+  if (count > buffer->size()) return fail(Errc::Invalid, "count {} is larger than the buffer of {} bytes", count, buffer->size());
+  return write(context, call, arguments, as_bytes(buffer->substr(0, count)));
+}
+
+Reply translate(CallContext& context, const Call&, const Arguments& arguments) {
+  const auto address = arguments.get(Number::Address);
+  if (!address) return fail(Errc::Invalid, "no address given");
+  FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
+  const auto pid = static_cast<int32_t>(arguments.get(Number::Pid).value_or(0));
+  FURNACE_TRY(const AddressSpace space, linux_guest->address_space(Pid{pid}));
+  const auto translation = space.translate(Gva{*address});
+  if (!translation) return fail(Errc::Unmapped, "{}", guest::explain(translation.error()));
+  return translation->gpa.value;
+}
+
+Reply lookup_symbol(CallContext& context, const Call&, const Arguments& arguments) {
+  const auto symbol = arguments.get(Text::Symbol);
+  if (!symbol) return fail(Errc::Invalid, "no symbol given");
+  FURNACE_TRY(const guest::Kernel* kernel, context.machine.kernel());
+  FURNACE_TRY(const Gva address, kernel->symbol(*symbol));
+  return address.value;
+}
+
+Reply lookup_structure(CallContext& context, const Call&, const Arguments& arguments) {
+  const auto structure = arguments.get(Text::Symbol);
+  const auto member = arguments.get(Text::Member);
+  if (!structure || !member) return fail(Errc::Invalid, "structure or member not given");
+  FURNACE_TRY(const guest::Kernel* kernel, context.machine.kernel());
+  FURNACE_TRY(const uint64_t offset, kernel->member(*structure, *member));
+  return offset;
+}
+
+Reply get_offset(CallContext& context, const Call&, const Arguments& arguments) {
+  struct Known {
+    std::string_view name, structure, member;
+  };
+  constexpr std::array known = {
+      Known{"linux_tasks", "task_struct", "tasks"}, Known{"linux_name", "task_struct", "comm"},
+      Known{"linux_pid", "task_struct", "pid"},     Known{"linux_mm", "task_struct", "mm"},
+      Known{"linux_pgd", "mm_struct", "pgd"},
+  };
+  const auto name = arguments.get(Text::Symbol);
+  if (!name) return fail(Errc::Invalid, "no offset name given");
+  for (const Known& row : known) {
+    if (row.name != *name) continue;
+    FURNACE_TRY(const guest::Kernel* kernel, context.machine.kernel());
+    FURNACE_TRY(const uint64_t offset, kernel->member(row.structure, row.member));
+    return offset;
+  }
+  if (name->starts_with("win_")) return fail(Errc::NotFound, "offset '{}': the guest is Linux", *name);
+  return fail(Errc::NotFound, "no offset '{}': known are linux_tasks, linux_name, linux_pid, linux_mm, linux_pgd", *name);
+}
+
+Reply process_list(CallContext& context, const Call&, const Arguments&) {
+  FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
+  FURNACE_TRY(auto processes, linux_guest->processes());
+  return processes;
+}
+
+Reply get_vcpureg(CallContext& context, const Call&, const Arguments& arguments) {
+  const auto name = arguments.get(Text::Register);
+  if (!name) return fail(Errc::Invalid, "no register given (field 200 'reg', for example \"cr3\")");
+  const auto vcpu = static_cast<uint32_t>(arguments.get(Number::Vcpu).value_or(0));
+  FURNACE_TRY(const auto registers, context.machine.hypervisor().registers(vcpu));
+  if (!registers) return fail(Errc::Unavailable, "this guest has no vCPU registers");
+  const auto value = registers->get(*name);
+  if (!value) return fail(Errc::NotFound, "no register '{}'", *name);
+  return *value;
+}
+
+Reply pause_vm(CallContext& context, const Call&, const Arguments&) {
+  FURNACE_CHECK(context.machine.hypervisor().pause());
+  ++context.session.pauses;
+  ++context.pauses.total;
+  return {};
+}
+
+Status take_back(CallContext& context, uint32_t pauses) {
+  context.session.pauses -= pauses;
+  context.pauses.total -= pauses;
+  if (context.pauses.total != 0) return {};
+  return context.machine.hypervisor().resume();
+}
+
+Reply resume_vm(CallContext& context, const Call&, const Arguments&) {
+  if (context.session.pauses == 0) return fail(Errc::Invalid, "this app has not paused the VM");
+  FURNACE_CHECK(take_back(context, 1));
+  return {};
+}
+
+Reply get_ostype(CallContext& context, const Call&, const Arguments&) {
+  FURNACE_TRY(const guest::Kernel* kernel, context.machine.kernel());
+  (void)kernel;
+  return std::string("VMI_OS_LINUX");
+}
+
+Reply get_page_mode(CallContext& context, const Call&, const Arguments&) {
+  FURNACE_TRY(const guest::Kernel* kernel, context.machine.kernel());
+  (void)kernel;
+  return std::string("VMI_PM_IA32E");
+}
+
+Reply not_windows(CallContext& context, const Call&, const Arguments&) {
+  FURNACE_TRY(const guest::Kernel* kernel, context.machine.kernel());
+  return fail(Errc::Invalid, "the guest is not Windows: {}", kernel->profile().banner());
+}
+
+Reply no_events(CallContext&, const Call& call, const Arguments&) {
+  return fail(Errc::Unavailable, "{}: this driver has no source of events", call.name);
+}
+
+using Handler = Reply (*)(CallContext&, const Call&, const Arguments&);
+
+/// In the order of Verb.
+constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
+    no_events,                                                                                // EventClear
+    no_events,                                                                                // EventRegister
+    no_events,                                                                                // EventsStart
+    no_events,                                                                                // EventsStop
+    [](CallContext& c, const Call&, const Arguments&) -> Reply {                              // GetAccessMode
+      return static_cast<uint64_t>(c.machine.hypervisor().access_mode());
+    },
+    [](CallContext& c, const Call&, const Arguments&) -> Reply { return c.machine.hypervisor().memory_size(); },
+    [](CallContext& c, const Call&, const Arguments&) -> Reply { return c.machine.hypervisor().name(); },
+    get_offset,
+    get_ostype,
+    get_page_mode,
+    get_vcpureg,
+    [](CallContext& c, const Call&, const Arguments&) -> Reply { return uint64_t{c.machine.hypervisor().id()}; },
+    not_windows,       // GetWinver
+    not_windows,       // GetWinverStr
+    lookup_structure,
+    lookup_symbol,
+    pause_vm,
+    process_list,
+    read_bytes,
+    read_number,
+    read_string,
+    resume_vm,
+    no_events,         // StartSyscall
+    [](CallContext&, const Call&, const Arguments&) -> Reply { return uint64_t{1}; },  // Status
+    no_events,         // StopSyscall
+    translate,         // TranslateKernel
+    lookup_symbol,     // TranslateSymbol
+    translate,         // TranslateUser
+    write_bytes,
+    write_number,
+};
+
+}  // namespace
+
+Reply execute(CallContext& context, const Call& call, const Arguments& arguments) {
+  ++context.session.calls;
+  Reply reply = kHandlers.at(static_cast<size_t>(call.verb))(context, call, arguments);
+  if (reply.error) log::debug("{}: {}: {}", context.session.identity, call.name, reply.error->message());
+  return reply;
+}
+
+void release_pauses(CallContext& context) {
+  if (context.session.pauses == 0) return;
+  log::info("{} is gone: taking back its {} pauses", context.session.identity, context.session.pauses);
+  if (auto resumed = take_back(context, context.session.pauses); !resumed)
+    log::error("guest not resumed: {}", resumed.error().message());
+}
+
+}  // namespace furnace::vmi
