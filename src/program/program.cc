@@ -20,7 +20,7 @@ int Program::run(int argc, char** argv, const std::function<Status()>& body) {
     return code == 0 ? 0 : 2;
   }
   log::start({.program = name_,
-              .level = debug_ ? log::Level::Debug : log::Level::Info,
+              .level = debug_ ? log::Level::Debug : quiet_ ? log::Level::Warning : log::Level::Info,
               .format = log_format_ == "json" ? log::Format::Json : log::Format::Text});
   const Status done = body();
   if (done) return 0;

@@ -20,10 +20,14 @@ class Program {
   /// Parses the command line, sets the log up and runs `body`; prints its error.
   int run(int argc, char** argv, const std::function<Status()>& body);
 
+  /// Logs warnings and errors only, unless -d is given: for commands whose output is their answer.
+  void be_quiet() { quiet_ = true; }
+
  private:
   std::string name_;
   CLI::App app_;
   bool debug_ = false;
+  bool quiet_ = false;
   std::string log_format_ = "text";
 };
 

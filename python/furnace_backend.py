@@ -1,0 +1,107 @@
+"""The tenant API of a backend: get an app's messages, send it notifications and broadcasts.
+
+A backend is a class whose constructor takes {} and registers exactly one callback for messages:
+
+    import be
+
+    class AppBE:
+        def __init__(self, ctx):
+            be.event_register({'event_type': be.FE, 'callback': self.message})
+
+        def message(self, ctx):
+            print(ctx.ident, ctx.message)
+            return 'answer'  # what fe.request returns; not used for fe.notify
+"""
+
+import re
+from collections import namedtuple
+
+import _furnace_backend
+from _furnace_backend import log  # noqa: F401
+from furnace_constants import *  # noqa: F401,F403
+from furnace_constants import ASYNC, FE, SYNC, TIMER
+
+Message = namedtuple('Message', 'ident sync message')
+Message.__doc__ = 'A message of an app: ident: its id; sync: be.SYNC if it waits for an answer, else be.ASYNC; message: its text.'
+
+_message_event = None
+_MESSAGE_ID = 999_999_999
+
+
+class _Interface:
+    """What 1.0 keeps in be.bei."""
+
+    _context = None
+
+    @property
+    def context(self):
+        """The backend's ZeroMQ context, as a zmq.Context of pyzmq (Debian: python3-zmq)."""
+        if self._context is None:
+            import zmq
+            self._context = zmq.Context.shadow(_furnace_backend.context_address)
+        return self._context
+
+
+bei = _Interface()
+
+
+def broadcast(text):
+    """Sends a text to all apps that listen. RuntimeError if it can't be sent."""
+    _furnace_backend.broadcast(text)
+
+
+def notify(app_identity, text):
+    """Sends a text to one app, by its id. RuntimeError if no proxy is connected or its queue is full."""
+    _furnace_backend.notify(app_identity, text)
+
+
+def event_register(event):
+    """Registers a callback; returns the event's id for event_clear.
+
+    {'event_type': be.FE, 'callback': f}: f(Message) for each message of an app; with sync == be.SYNC the str that it
+    returns is the answer. {'event_type': be.TIMER, 'time_value': seconds, 'callback': f}: f('timer triggered').
+    """
+    global _message_event
+    kind = event.get('event_type')
+    callback = event.get('callback')
+    if not callable(callback):
+        raise TypeError(f"event_register: 'callback' is {callback!r}, not a function")
+    if kind == TIMER:
+        seconds = float(event.get('time_value', -1.0))
+        if not 0.0 <= seconds <= 1e9:
+            raise ValueError(f"event_register: 'time_value' is {seconds}: expected seconds, 0.0 or more")
+        return _furnace_backend.add_timer(seconds, callback)
+    if kind == FE:
+        if _message_event is not None:
+            raise ValueError('event_register: a callback for messages is registered already (exactly one)')
+        _message_event = _MESSAGE_ID
+        _furnace_backend.set_message_callback(
+            lambda ident, waits, text: callback(Message(ident, SYNC if waits else ASYNC, text)))
+        return _message_event
+    raise ValueError(f'event_register: a backend has events be.FE and be.TIMER, not {kind!r}')
+
+
+def event_clear(identifier):
+    """Removes a registered callback. True; ValueError if there is none with this id."""
+    global _message_event
+    if identifier == _message_event and identifier is not None:
+        _message_event = None
+        _furnace_backend.set_message_callback(None)
+        return True
+    if _furnace_backend.remove_timer(identifier):
+        return True
+    raise ValueError(f'event_clear: no event with id {identifier}')
+
+
+def set_name(name):
+    """Names this backend in its log lines: 1 to 16 characters of \\w and '-'. Returns whether the name is good."""
+    if not isinstance(name, str) or not re.fullmatch(r'[\w-]{1,16}', name, re.ASCII):
+        return False
+    _furnace_backend.set_log_name(name)
+    return True
+
+
+def exit():
+    """Ends the backend now: raises SystemExit out of the running callback or constructor."""
+    _furnace_backend.stop_loop()
+    raise SystemExit

@@ -1,0 +1,99 @@
+"""The tenant API of an app: read the VM, store values, talk to the backend, get events.
+
+An app is a class whose constructor takes `ctx`, a dict {'uuid': app id, 'metadata': text}, and registers callbacks:
+
+    import fe
+
+    class App:
+        def __init__(self, ctx):
+            fe.event_register({'event_type': fe.TIMER, 'time_value': 1.0, 'callback': self.tick})
+
+        def tick(self, ctx):
+            fe.notify(f'{len(fe.process_list())} processes')
+
+Calls that read return 0, '' or b'' when they fail; `fe.checked` has the same calls, which raise VmiError instead.
+Addresses are ints; pid 0 (fe.KERNEL) is the kernel's address space.
+"""
+
+import re
+from collections import namedtuple
+
+import _furnace
+from _furnace import *  # noqa: F401,F403  the calls, made from the table of calls
+from _furnace import VmiError, checked, io_get, io_set, log, notify, request  # noqa: F401
+from furnace_constants import *  # noqa: F401,F403
+from furnace_constants import ASYNC, BE, FE, INT, MEM, REG, SYNC, TIMER
+
+BackendMessage = namedtuple('BackendMessage', 'type message')
+BackendMessage.__doc__ = "A message of the backend: type 'notify' (to this app) or 'broadcast' (to all), message: its text."
+
+_KIND_NAMES = {REG: 'REG', INT: 'INT', MEM: 'MEM', FE: 'FE'}
+_backend_event = None  # id of the one registered callback for the backend's messages
+_BACKEND_ID = 999_999_999
+
+
+def event_register(event):
+    """Registers a callback; returns the event's id for event_clear.
+
+    {'event_type': fe.TIMER, 'time_value': seconds, 'callback': f}: f('timer triggered') every so many seconds; with
+    0.0 at every turn of the loop. {'event_type': fe.BE, 'callback': f}: f(BackendMessage), one at most.
+    """
+    global _backend_event
+    kind = event.get('event_type')
+    callback = event.get('callback')
+    if not callable(callback):
+        raise TypeError(f"event_register: 'callback' is {callback!r}, not a function")
+    if kind == TIMER:
+        seconds = float(event.get('time_value', -1.0))
+        if not 0.0 <= seconds <= 1e9:
+            raise ValueError(f"event_register: 'time_value' is {seconds}: expected seconds, 0.0 or more")
+        return _furnace.add_timer(seconds, callback)
+    if kind == BE:
+        if _backend_event is not None:
+            raise ValueError('event_register: a callback for the backend is registered already (one at most)')
+        _backend_event = _BACKEND_ID
+        _furnace.set_backend_callback(lambda type, message: callback(BackendMessage(type, message)))
+        return _backend_event
+    name = _KIND_NAMES.get(kind, repr(kind))
+    raise VmiError(f"event_register: events of type {name} are not available on this hypervisor driver")
+
+
+def event_clear(identifier):
+    """Removes a registered callback. True; ValueError if there is none with this id."""
+    global _backend_event
+    if identifier == _backend_event and identifier is not None:
+        _backend_event = None
+        _furnace.set_backend_callback(None)
+        return True
+    if _furnace.remove_timer(identifier):
+        return True
+    raise ValueError(f'event_clear: no event with id {identifier}')
+
+
+def start_syscall(callback, sync=ASYNC):
+    """Starts system-call tracing; returns its id. VmiError where the hypervisor driver has no source of events."""
+    return checked.start_syscall(1 if sync == SYNC else 2)
+
+
+def stop_syscall(identifier=None):
+    """Stops system-call tracing; returns the status."""
+    return _furnace.stop_syscall()
+
+
+def set_name(name):
+    """Names this app in its log lines: 1 to 16 characters of \\w and '-'. Returns whether the name is good."""
+    if not isinstance(name, str) or not re.fullmatch(r'[\w-]{1,16}', name, re.ASCII):
+        return False
+    _furnace.set_log_name(name)
+    return True
+
+
+def shutdown():
+    """Ends the app when the callback that is running returns."""
+    _furnace.stop_loop()
+
+
+def exit():
+    """Ends the app now: raises SystemExit out of the running callback or constructor."""
+    _furnace.stop_loop()
+    raise SystemExit

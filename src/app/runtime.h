@@ -1,0 +1,53 @@
+// An app's process: its clients, its loop, and what happens on them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "app/facilities_client.h"
+#include "app/vmi_client.h"
+#include "base/result.h"
+#include "protocol/event_loop.h"
+
+namespace furnace::app {
+
+struct Options {
+  std::string app;         ///< the app's id
+  std::string vmi;         ///< directory of vmi_rtr
+  std::string facilities;  ///< directory of fac_rtr and fac_pub
+};
+
+class Runtime {
+ public:
+  enum class From { Notify, Broadcast };
+  using BackendCallback = std::function<void(From, const std::string&)>;
+  using EventCallback = std::function<void(const wire::Event&)>;
+
+  [[nodiscard]] static Result<std::unique_ptr<Runtime>> start(zmq::context_t& context, const Options& options);
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  [[nodiscard]] VmiClient& vmi() { return vmi_; }
+  [[nodiscard]] FacilitiesClient& facilities() { return facilities_; }
+  [[nodiscard]] protocol::EventLoop& loop() { return loop_; }
+
+  /// Who gets the messages of the backend. Replaces the one before; an empty one: nobody.
+  void on_backend_message(BackendCallback callback);
+  void on_event(EventCallback callback) { event_callback_ = std::move(callback); }
+
+ private:
+  Runtime(VmiClient vmi, FacilitiesClient facilities) : vmi_(std::move(vmi)), facilities_(std::move(facilities)) {}
+  void watch_sockets();
+  void deliver(From from);
+  void deliver_events();
+
+  VmiClient vmi_;
+  FacilitiesClient facilities_;
+  protocol::EventLoop loop_;
+  BackendCallback backend_callback_;
+  EventCallback event_callback_;
+};
+
+}  // namespace furnace::app

@@ -1,0 +1,91 @@
+#include "cli/command.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/fd.h"
+
+namespace furnace::cli {
+namespace {
+
+struct Pipe {
+  Fd reading, writing;
+};
+
+Result<Pipe> make_pipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe");
+  return Pipe{Fd(ends[0]), Fd(ends[1])};
+}
+
+[[noreturn]] void become(const std::vector<std::string>& command, const std::filesystem::path& directory, int out, int err) {
+  std::vector<char*> arguments;
+  for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
+  arguments.push_back(nullptr);
+  ::dup2(out, STDOUT_FILENO);
+  ::dup2(err, STDERR_FILENO);
+  if (directory.empty() || ::chdir(directory.c_str()) == 0) ::execvp(arguments[0], arguments.data());
+  const char* reason = std::strerror(errno);
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, reason, std::strlen(reason));
+  ::_exit(127);
+}
+
+/// Reads both pipes to their ends.
+void drain(int out, int err, std::string& output, std::string& errors) {
+  pollfd items[2] = {{out, POLLIN, 0}, {err, POLLIN, 0}};
+  while (items[0].fd >= 0 || items[1].fd >= 0) {
+    if (::poll(items, 2, -1) < 0 && errno != EINTR) return;
+    for (pollfd& item : items) {
+      if (item.fd < 0 || item.revents == 0) continue;
+      char piece[4096];
+      const ssize_t got = ::read(item.fd, piece, sizeof piece);
+      if (got <= 0) {
+        item.fd = -1;
+      } else {
+        (&item == &items[0] ? output : errors).append(piece, static_cast<size_t>(got));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::filesystem::path find_program(std::string_view program) {
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path != nullptr ? path : "/usr/sbin:/usr/bin:/sbin:/bin";
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find(':'), rest.size());
+    const auto candidate = std::filesystem::path(rest.substr(0, end)) / program;
+    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return {};
+}
+
+Result<std::string> run(const std::vector<std::string>& command, const std::filesystem::path& directory) {
+  FURNACE_TRY(Pipe out, make_pipe());
+  FURNACE_TRY(Pipe err, make_pipe());
+  const pid_t pid = ::fork();
+  if (pid < 0) return fail_errno("fork");
+  if (pid == 0) become(command, directory, out.writing.get(), err.writing.get());
+  out.writing.close();
+  err.writing.close();
+  std::string output;
+  std::string errors;
+  drain(out.reading.get(), err.reading.get(), output, errors);
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return output;
+  while (errors.ends_with('\n')) errors.pop_back();
+  constexpr size_t kept = 500;
+  if (errors.size() > kept) errors = "..." + errors.substr(errors.size() - kept);
+  return fail(Errc::Failed, "{} failed: {}", command.front(), errors.empty() ? "no message" : errors);
+}
+
+}  // namespace furnace::cli

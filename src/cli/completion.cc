@@ -1,0 +1,43 @@
+#include "cli/completion.h"
+
+#include <fmt/format.h>
+
+namespace furnace::cli {
+namespace {
+
+/// "vm start) words='--kernel --memory ...';;" for every command.
+void add_cases(const CLI::App& app, const std::string& path, std::string& cases) {
+  std::string words;
+  for (const CLI::App* child : app.get_subcommands([](const CLI::App*) { return true; })) {
+    words += child->get_name() + " ";
+    add_cases(*child, path.empty() ? child->get_name() : path + " " + child->get_name(), cases);
+  }
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) words += "--" + name + " ";
+  cases += fmt::format("    '{}') words='{}';;\n", path, words);
+}
+
+}  // namespace
+
+std::string completion_script(const CLI::App& app, const std::string& shell) {
+  std::string cases;
+  add_cases(app, "", cases);
+  const std::string bash = fmt::format(
+      R"(_furnace() {{
+  local words path='' word current=${{COMP_WORDS[COMP_CWORD]}}
+  for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+    case $word in -*) ;; *) path="${{path:+$path }}$word";; esac
+  done
+  case $path in 'vm stop'*|'vm console'*|'ps'*|'vmi'*) [[ $current == -* ]] || words=$(furnace vm list --names 2>/dev/null);; esac
+  if [[ -z $words ]]; then case $path in
+{}  esac; fi
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+}}
+complete -o default -F _furnace furnace
+)",
+      cases);
+  if (shell == "bash") return bash;
+  return "#compdef furnace\nautoload -U +X bashcompinit && bashcompinit\n" + bash;
+}
+
+}  // namespace furnace::cli

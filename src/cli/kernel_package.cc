@@ -1,0 +1,85 @@
+#include "cli/kernel_package.h"
+
+#include <cstdio>
+#include <regex>
+
+#include "cli/command.h"
+#include "vmi/profile_store.h"
+
+namespace furnace::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kMetaPackage = "linux-image-cloud-amd64";
+
+fs::path vmlinuz_in(const fs::path& directory) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(directory / "boot", ignored))
+    if (entry.path().filename().string().starts_with("vmlinuz-")) return entry.path();
+  return {};
+}
+
+/// The package that the meta package stands for now.
+Result<std::string> newest_package() {
+  auto depends = run({"apt-cache", "depends", kMetaPackage});
+  std::smatch match;
+  const std::regex pattern("Depends: (linux-image-[^ \n]+)");
+  if (!depends || !std::regex_search(*depends, match, pattern))
+    return fail(Errc::NotFound, "apt knows no package {} (run apt-get update; or give a kernel with --kernel FILE)", kMetaPackage);
+  return match[1].str();
+}
+
+Status download(const std::string& package, const fs::path& target) {
+  const fs::path work = target.string() + fmt::format(".{}.tmp", ::getpid());
+  std::error_code error;
+  fs::create_directories(work, error);
+  const Status unpacked = [&]() -> Status {
+    std::fprintf(stderr, "fetching %s ...\n", package.c_str());
+    if (auto fetched = run({"apt-get", "download", package}, work); !fetched)
+      return fail(fetched.error(), fmt::format("kernel package {} (or give a kernel with --kernel FILE)", package));
+    fs::path file;
+    for (const auto& entry : fs::directory_iterator(work, error))
+      if (entry.path().extension() == ".deb") file = entry.path();
+    std::fprintf(stderr, "unpacking %s ...\n", file.filename().c_str());
+    if (auto extracted = run({"dpkg-deb", "-x", file.string(), (work / "root").string()}); !extracted)
+      return tl::unexpected<Error>(extracted.error());
+    if (vmlinuz_in(work / "root").empty()) return fail(Errc::Invalid, "package {} holds no boot/vmlinuz-*", package);
+    fs::remove_all(work / "root/lib", error);  // modules: nothing here loads them
+    fs::rename(work / "root", target, error);
+    if (error && vmlinuz_in(target).empty()) return fail(Errc::Failed, "{}: {}", target.string(), error.message());
+    return {};
+  }();
+  fs::remove_all(work, error);
+  return unpacked;
+}
+
+}  // namespace
+
+fs::path cache_directory() { return vmi::ProfileStore::default_directory().parent_path(); }
+
+Result<fs::path> fetch_kernel(std::string package) {
+  const fs::path kernels = cache_directory() / "kernels";
+  std::error_code ignored;
+  if (package.empty()) {
+    fs::path cached;
+    for (const auto& entry : fs::directory_iterator(kernels, ignored))
+      if (entry.path().filename().string().starts_with("linux-image-6.1.") && entry.path() > cached && !vmlinuz_in(entry.path()).empty())
+        cached = entry.path();
+    if (!cached.empty()) return vmlinuz_in(cached);
+  }
+  for (const char* tool : {"apt-get", "dpkg-deb"})
+    if (find_program(tool).empty())
+      return fail(Errc::NotFound, "{} is missing, so no kernel can be fetched; give one with --kernel FILE", tool);
+  if (package.empty()) {
+    FURNACE_TRY(package, newest_package());
+  }
+  static const std::regex name("linux-image-[a-z0-9.+~-]+");
+  if (!std::regex_match(package, name))
+    return fail(Errc::Invalid, "'{}' is not the name of a kernel package (linux-image-...)", package);
+  const fs::path target = kernels / package;
+  if (vmlinuz_in(target).empty()) FURNACE_CHECK(download(package, target));
+  return vmlinuz_in(target);
+}
+
+}  // namespace furnace::cli

@@ -1,0 +1,18 @@
+// Kernels for test VMs: Debian's cloud kernel packages, fetched and unpacked into a cache, not installed.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/result.h"
+
+namespace furnace::cli {
+
+/// The vmlinuz of a kernel package, fetched with apt-get unless it is cached. An empty name: a cached one, or the
+/// newest of linux-image-cloud-amd64. Tells on the standard error what it does.
+[[nodiscard]] Result<std::filesystem::path> fetch_kernel(std::string package);
+
+/// Where Furnace caches things: $FURNACE_CACHE, else $XDG_CACHE_HOME/furnace, else ~/.cache/furnace.
+[[nodiscard]] std::filesystem::path cache_directory();
+
+}  // namespace furnace::cli

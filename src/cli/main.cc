@@ -1,0 +1,167 @@
+// furnace: the front door. Commands of its own, and furnace-X for the partitions.
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstring>
+
+#include "base/log.h"
+#include "cli/completion.h"
+#include "cli/doctor.h"
+#include "cli/ps.h"
+#include "cli/test_vm.h"
+#include "program/program.h"
+#include "protocol/certificate.h"
+
+namespace {
+
+using namespace furnace;
+
+struct Partition {
+  const char* name;
+  const char* description;
+};
+
+/// Commands that are executables of their own, so that a partition holds only its own code.
+constexpr std::array kPartitions = {
+    Partition{"vmi", "VMI partition: serve a VM to its apps"},
+    Partition{"app", "APP partition: host a tenant's app"},
+    Partition{"fac", "FAC partition: storage and messages of an app"},
+    Partition{"proxy", "Message proxy between FAC and the backend"},
+    Partition{"backend", "Tenant backend: host a Python backend"},
+};
+
+/// Becomes furnace-NAME, which lies beside this executable, or on the PATH. Returns only if that fails.
+int become(const char* name, char** arguments) {
+  const std::string program = fmt::format("furnace-{}", name);
+  std::error_code ignored;
+  const auto beside = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / program;
+  std::string shown = fmt::format("furnace {}", name);
+  arguments[0] = shown.data();
+  ::execv(beside.c_str(), arguments);
+  ::execvp(program.c_str(), arguments);
+  std::fprintf(stderr, "furnace: %s: %s\n", program.c_str(), std::strerror(errno));
+  return 1;
+}
+
+Status new_keys(const std::string& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  for (const char* name : {"app", "be"}) {
+    FURNACE_TRY(const protocol::Certificate certificate, protocol::new_certificate());
+    FURNACE_CHECK(protocol::save_certificate(certificate, directory, name));
+  }
+  fmt::print("wrote app.key, app.pub, be.key and be.pub to {}\n"
+             "  app.key and be.pub belong into the FAC partition, be.key and app.pub to the backend; keys are secret\n", directory);
+  return {};
+}
+
+Status list(bool names_only) {
+  const auto vms = cli::list_vms();
+  if (names_only) {
+    for (const auto& vm : vms) fmt::print("{}\n", vm.name);
+    return {};
+  }
+  if (vms.empty()) {
+    fmt::print("no VM runs here; start one: furnace vm start NAME\n");
+    return {};
+  }
+  fmt::print("{:<24} {:>8}  {:<8} {}\n", "NAME", "PID", "STATE", "STARTED BY");
+  for (const auto& vm : vms) fmt::print("{:<24} {:>8}  {:<8} {}\n", vm.name, vm.pid, vm.state, vm.ours ? "furnace" : "others");
+  return {};
+}
+
+/// The command line, and what was chosen on it.
+class Furnace {
+ public:
+  Furnace() : program_("furnace", "Virtual machine introspection for tenants: run apps underneath a VM") {
+    program_.be_quiet();
+    CLI::App& app = program_.options();
+    app.set_version_flag("--version", FURNACE_VERSION);
+    app.require_subcommand(1);
+    app.failure_message(CLI::FailureMessage::simple);
+    add_vm(app);
+    add_ps(app);
+    for (const Partition& partition : kPartitions) app.add_subcommand(partition.name, partition.description);
+    add_keys(app);
+    on(app.add_subcommand("doctor", "What this host can and can't do, and what to install"), [] {
+      if (!cli::print_findings(cli::examine_host())) return Status(fail(Errc::NotFound, "something is missing, see above"));
+      return Status();
+    });
+    auto* completion = app.add_subcommand("completion", "Print completion for a shell: source <(furnace completion bash)");
+    completion->add_option("SHELL", shell_, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
+    on(completion, [this, &app] {
+      std::fputs(cli::completion_script(app, shell_).c_str(), stdout);
+      return Status();
+    });
+  }
+
+  int run(int argc, char** argv) {
+    return program_.run(argc, argv, [this] { return action_(); });
+  }
+
+ private:
+  void on(CLI::App* command, std::function<Status()> action) {
+    command->callback([this, action = std::move(action)] { action_ = action; });
+  }
+
+  void add_vm(CLI::App& app) {
+    auto* vm = app.add_subcommand("vm", "Test VMs: a real Linux guest under QEMU");
+    vm->require_subcommand(1);
+    auto* start = vm->add_subcommand("start", "Start a test VM and wait until it is up");
+    start->add_option("NAME", vm_.name, "Its name")->required();
+    start->add_option("--kernel", vm_.kernel, "Kernel image (vmlinuz); default: Debian's cloud kernel, fetched and cached");
+    start->add_option("--kernel-package", vm_.kernel_package, "Debian kernel package to fetch");
+    start->add_option("--initrd", vm_.initrd, "Initial RAM file system; default: a small busybox system");
+    start->add_option("--memory", vm_.memory_mb, "Memory in MB")->check(CLI::Range(64, 1 << 20))->capture_default_str();
+    start->add_option("--cpus", vm_.cpus, "Number of vCPUs")->check(CLI::Range(1, 64))->capture_default_str();
+    start->add_option("--accel", vm_.accel, "auto, kvm or tcg")->check(CLI::IsMember({"auto", "kvm", "tcg"}))->capture_default_str();
+    start->add_option("--append", vm_.append, "More for the kernel's command line");
+    start->add_option("--wait", vm_.wait_seconds, "Seconds to wait for the guest; 0: don't")->capture_default_str();
+    on(start, [this] { return cli::start_vm(vm_); });
+    auto* stop = vm->add_subcommand("stop", "Stop a test VM and remove its files");
+    stop->add_option("NAME", vm_.name, "Its name")->required();
+    on(stop, [this] { return cli::stop_vm(vm_.name); });
+    auto* list_command = vm->add_subcommand("list", "List the VMs that run on this host");
+    list_command->add_flag("--names", names_only_, "Names alone, one a line");
+    on(list_command, [this] { return list(names_only_); });
+    auto* console = vm->add_subcommand("console", "Connect to a test VM's serial console (Ctrl-] ends)");
+    console->add_option("NAME", vm_.name, "Its name")->required();
+    on(console, [this] { return cli::attach_console(vm_.name); });
+  }
+
+  void add_ps(CLI::App& app) {
+    auto* ps = app.add_subcommand("ps", "List the processes of a VM, seen from outside");
+    ps->add_option("NAME", vm_.name, "The VM's name (QEMU's -name)")->required();
+    auto* json = ps->add_flag("--json", json_, "As a JSON array");
+    ps->add_flag("--tree", tree_, "As a tree")->excludes(json);
+    on(ps, [this] {
+      const auto format = json_ ? cli::PsFormat::Json : tree_ ? cli::PsFormat::Tree : cli::PsFormat::Table;
+      return cli::print_processes(vm_.name, format);
+    });
+  }
+
+  void add_keys(CLI::App& app) {
+    auto* keys = app.add_subcommand("keys", "CURVE keys of an app and its backend");
+    keys->require_subcommand(1);
+    auto* make = keys->add_subcommand("new", "Make app.key, app.pub, be.key and be.pub");
+    make->add_option("DIR", directory_, "Where to write them")->required();
+    on(make, [this] { return new_keys(directory_); });
+  }
+
+  Program program_;
+  std::function<Status()> action_;
+  cli::VmOptions vm_;
+  std::string directory_, shell_;
+  bool json_ = false, tree_ = false, names_only_ = false;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A partition's options are its own: handed on as they are.
+  if (argc > 1)
+    for (const Partition& partition : kPartitions)
+      if (std::strcmp(argv[1], partition.name) == 0) return become(partition.name, argv + 1);
+  return Furnace().run(argc, argv);
+}

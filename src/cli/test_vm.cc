@@ -1,0 +1,249 @@
+#include "cli/test_vm.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/statvfs.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <chrono>
+#include <regex>
+#include <thread>
+
+#include "base/fd.h"
+#include "base/file.h"
+#include "cli/command.h"
+#include "cli/initramfs.h"
+#include "cli/kernel_package.h"
+#include "hypervisor/qemu/process.h"
+#include "hypervisor/qemu/qmp.h"
+
+namespace furnace::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+constexpr const char* kQemu = "qemu-system-x86_64";
+
+fs::path run_directory() {
+  const auto variable = [](const char* name) -> fs::path {
+    const char* value = std::getenv(name);
+    return value != nullptr ? value : "";
+  };
+  if (const auto own = variable("FURNACE_RUN"); !own.empty()) return own;
+  if (const auto user = variable("XDG_RUNTIME_DIR"); !user.empty()) return user / "furnace";
+  if (::geteuid() == 0) return "/run/furnace";
+  return fmt::format("/tmp/furnace-{}", ::geteuid());
+}
+
+uint64_t free_bytes(const fs::path& directory) {
+  struct statvfs info {};
+  return ::statvfs(directory.c_str(), &info) == 0 ? uint64_t{info.f_bavail} * info.f_frsize : 0;
+}
+
+/// The RAM file's path: in the VM's directory, or in /dev/shm behind a link where the directory's file system is small.
+Result<fs::path> ram_path(const VmPlace& place, uint64_t bytes) {
+  if (free_bytes(place.directory) > bytes) return place.ram();
+  const fs::path shared = fmt::format("/dev/shm/furnace-{}-{}.ram", ::geteuid(), place.name);
+  if (free_bytes("/dev/shm") <= bytes)
+    return fail(Errc::Unavailable, "no room for {} MB of guest RAM in {} or /dev/shm; set FURNACE_RUN to a directory with room",
+                bytes >> 20, place.directory.string());
+  std::error_code ignored;
+  fs::remove(place.ram(), ignored);
+  fs::create_symlink(shared, place.ram(), ignored);
+  return shared;
+}
+
+void remove_place(const VmPlace& place) {
+  std::error_code ignored;
+  if (fs::is_symlink(place.ram(), ignored)) fs::remove(fs::read_symlink(place.ram(), ignored), ignored);
+  fs::remove_all(place.directory, ignored);
+}
+
+std::vector<std::string> qemu_command(const VmOptions& options, const VmPlace& place, const fs::path& kernel,
+                                      const fs::path& initrd, const fs::path& ram, const std::string& accel) {
+  return {
+      kQemu, "-name", options.name, "-machine", fmt::format("q35,accel={},memory-backend=mem", accel),
+      "-cpu", accel == "kvm" ? "host" : "max", "-smp", std::to_string(options.cpus),
+      "-m", fmt::format("{}M", options.memory_mb),
+      "-object", fmt::format("memory-backend-file,id=mem,size={}M,mem-path={},share=on", options.memory_mb, ram.string()),
+      "-kernel", kernel.string(), "-initrd", initrd.string(),
+      "-append", fmt::format("console=ttyS0 quiet {}", options.append),
+      "-nodefaults", "-display", "none", "-daemonize", "-pidfile", (place.directory / "pid").string(),
+      "-chardev", fmt::format("socket,id=console,path={},server=on,wait=off,logfile={}", place.console().string(),
+                              place.console_log().string()),
+      "-serial", "chardev:console",
+      "-qmp", fmt::format("unix:{},server=on,wait=off", place.qmp().string()),
+      "-qmp", fmt::format("unix:{},server=on,wait=off", place.second_qmp().string()),
+  };
+}
+
+Result<std::string> choose_accel(const std::string& wanted) {
+  if (wanted == "tcg") return wanted;
+  const Status usable = kvm_usable();
+  if (usable) return std::string("kvm");
+  if (wanted == "kvm") return fail(usable.error(), "KVM");
+  return std::string("tcg");
+}
+
+Status wait_until_ready(const VmPlace& place, unsigned seconds) {
+  const auto start = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - start < std::chrono::seconds(seconds)) {
+    const auto log = read_file(place.console_log(), 16 << 20);
+    if (log && log->find(kGuestReady) != std::string::npos) {
+      fmt::print("VM '{}' is up after {:.1f} s\n", place.name,
+                 std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      return {};
+    }
+    std::this_thread::sleep_for(50ms);
+  }
+  return fail(Errc::Unavailable, "VM '{}' is not up after {} s; it goes on booting, see {}", place.name, seconds,
+              place.console_log().string());
+}
+
+std::optional<hypervisor::QemuProcess> running(const VmPlace& place) {
+  for (auto& process : hypervisor::list_qemu_processes())
+    if (process.name == place.name &&
+        std::find(process.qmp_sockets.begin(), process.qmp_sockets.end(), place.qmp()) != process.qmp_sockets.end())
+      return std::move(process);
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<VmPlace> place_of(const std::string& name) {
+  static const std::regex good("[A-Za-z0-9_.-]{1,32}");
+  if (!std::regex_match(name, good) || name.starts_with('.'))
+    return fail(Errc::Invalid, "VM name '{}': expected 1 to 32 letters, digits, '-', '_' or '.'", name);
+  return VmPlace{name, run_directory() / "vm" / name};
+}
+
+Status kvm_usable() {
+  FURNACE_TRY(const Fd kvm, open_file("/dev/kvm", O_RDWR));
+  constexpr unsigned long kvm_get_api_version = 0xAE00;  // linux/kvm.h
+  if (::ioctl(kvm.get(), kvm_get_api_version, 0) != 12) return fail(Errc::Unavailable, "/dev/kvm does not speak API 12");
+  return {};
+}
+
+Status start_vm(const VmOptions& options) {
+  FURNACE_TRY(const VmPlace place, place_of(options.name));
+  if (find_program(kQemu).empty()) return fail(Errc::NotFound, "{} is missing: install the package qemu-system-x86", kQemu);
+  for (const auto& process : hypervisor::list_qemu_processes())
+    if (process.name == options.name)
+      return fail(Errc::Unavailable, "a QEMU with -name {} runs already (pid {})", options.name, process.pid);
+  FURNACE_TRY(const std::string accel, choose_accel(options.accel));
+  fs::path kernel = options.kernel;
+  if (kernel.empty()) {
+    FURNACE_TRY(kernel, fetch_kernel(options.kernel_package));
+  } else if (!fs::is_regular_file(kernel)) {
+    return fail(Errc::NotFound, "kernel {}: no such file", kernel.string());
+  }
+  if (!options.initrd.empty() && !fs::is_regular_file(options.initrd))
+    return fail(Errc::NotFound, "initrd {}: no such file", options.initrd);
+
+  remove_place(place);  // of a VM that ended without us
+  std::error_code error;
+  fs::create_directories(place.directory, error);
+  fs::permissions(place.directory, fs::perms::owner_all, error);
+  if (error) return fail(Errc::Failed, "{}: {}", place.directory.string(), error.message());
+  const Status started = [&]() -> Status {
+    fs::path initrd = fs::absolute(options.initrd.empty() ? place.directory / "initramfs" : fs::path(options.initrd));
+    if (options.initrd.empty()) {
+      FURNACE_TRY(const std::string archive, make_initramfs());
+      FURNACE_CHECK(write_file(initrd, archive));
+    }
+    FURNACE_TRY(const fs::path ram, ram_path(place, uint64_t{options.memory_mb} << 20));
+    auto ran = run(qemu_command(options, place, fs::absolute(kernel), initrd, ram, accel));
+    if (!ran) return tl::unexpected<Error>(ran.error());
+    return {};
+  }();
+  if (!started) {
+    remove_place(place);
+    return started;
+  }
+  fmt::print("VM '{}' started: {}, {} MB, {} vCPU{}, kernel {}\n", options.name, accel == "kvm" ? "KVM" : "TCG (software)",
+             options.memory_mb, options.cpus, options.cpus == 1 ? "" : "s", kernel.filename().string());
+  if (!options.initrd.empty() || options.wait_seconds == 0) return {};
+  return wait_until_ready(place, options.wait_seconds);
+}
+
+Status stop_vm(const std::string& name) {
+  FURNACE_TRY(const VmPlace place, place_of(name));
+  const auto process = running(place);
+  if (!process) {
+    const bool leftover = fs::exists(place.directory);
+    remove_place(place);
+    if (leftover) return {};
+    FURNACE_TRY(const auto foreign, hypervisor::find_qemu_process(name));
+    return fail(Errc::Denied, "VM '{}' (pid {}) was not started by 'furnace vm start': stop it where it was started", name,
+                foreign.pid);
+  }
+  // SIGTERM ends QEMU in order, whoever holds its QMP sockets.
+  if (::kill(process->pid, SIGTERM) != 0) return fail_errno("VM '{}' (pid {})", name, process->pid);
+  for (int i = 0; i < 200 && ::kill(process->pid, 0) == 0; ++i) {
+    if (i == 100) ::kill(process->pid, SIGKILL);
+    std::this_thread::sleep_for(20ms);
+  }
+  remove_place(place);
+  return {};
+}
+
+std::vector<VmLine> list_vms() {
+  std::vector<VmLine> lines;
+  for (const auto& process : hypervisor::list_qemu_processes()) {
+    if (process.name.empty()) continue;
+    const auto place = place_of(process.name);
+    const bool ours = place && running(*place);
+    lines.push_back({process.name, "running", process.pid, ours});
+    if (!ours) continue;
+    auto qmp = hypervisor::Qmp::connect(place->second_qmp());
+    const auto status = qmp ? qmp->command("query-status") : Result<std::string>("");
+    if (status && status->find("\"running\":false") != std::string::npos) lines.back().state = "paused";
+  }
+  return lines;
+}
+
+Status attach_console(const std::string& name) {
+  FURNACE_TRY(const VmPlace place, place_of(name));
+  auto socket = connect_unix(place.console());
+  if (!socket) return fail(socket.error(), fmt::format("console of VM '{}' (is it running? see: furnace vm list)", name));
+  termios before{};
+  const bool terminal = ::tcgetattr(STDIN_FILENO, &before) == 0;
+  if (terminal) {
+    termios raw = before;
+    ::cfmakeraw(&raw);
+    ::tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+    fmt::print(stderr, "connected to VM '{}'; Ctrl-] ends\r\n", name);
+  }
+  constexpr char escape = 0x1d;
+  bool input_open = true;
+  for (bool open = true; open;) {
+    pollfd items[2] = {{socket->get(), POLLIN, 0}, {input_open ? STDIN_FILENO : -1, POLLIN, 0}};
+    if (::poll(items, 2, -1) < 0 && errno != EINTR) break;
+    char piece[4096];
+    if (items[0].revents != 0) {
+      const ssize_t got = ::read(socket->get(), piece, sizeof piece);
+      open = got > 0 && ::write(STDOUT_FILENO, piece, static_cast<size_t>(got)) == got;
+    }
+    if (items[1].revents != 0) {
+      const ssize_t got = ::read(STDIN_FILENO, piece, sizeof piece);
+      const std::string_view typed(piece, got > 0 ? static_cast<size_t>(got) : 0);
+      if (got <= 0) input_open = false;
+      if (terminal && typed.find(escape) != std::string_view::npos) break;
+      if (!typed.empty() && ::write(socket->get(), typed.data(), typed.size()) < 0) break;
+    }
+    if (!input_open && items[0].revents == 0) {
+      // Input at its end (a pipe): what the guest still answers within a second is shown.
+      pollfd rest{socket->get(), POLLIN, 0};
+      open = open && ::poll(&rest, 1, 1000) > 0;
+    }
+  }
+  if (terminal) ::tcsetattr(STDIN_FILENO, TCSANOW, &before);
+  return {};
+}
+
+}  // namespace furnace::cli

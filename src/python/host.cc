@@ -1,0 +1,101 @@
+#include "python/host.h"
+
+#include "base/log.h"
+
+namespace furnace::python {
+namespace {
+
+/// Where fe.py lies: beside the build's bin/, or in the installation's library directory.
+std::filesystem::path module_directory() {
+  std::error_code ignored;
+  const auto prefix = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path().parent_path();
+  for (const auto* candidate : {"python", "lib/furnace/python"})
+    if (std::filesystem::exists(prefix / candidate / "fe.py")) return prefix / candidate;
+  return prefix / "python";
+}
+
+void log_traceback(std::string_view what, py::error_already_set& error) {
+  std::string text;
+  try {
+    const auto lines = py::module_::import("traceback").attr("format_exception")(error.type(), error.value(), error.trace());
+    text = py::str("").attr("join")(lines).cast<std::string>();
+  } catch (const py::error_already_set&) {
+    text = error.what();
+  }
+  while (text.ends_with('\n')) text.pop_back();
+  log::error("{} raised:\n{}", what, text);
+}
+
+}  // namespace
+
+Interpreter::Interpreter() : interpreter_(false) {
+  // PyErr_SetInterrupt does nothing unless Python believes that it handles SIGINT itself.
+  const auto signal = py::module_::import("signal");
+  signal.attr("signal")(signal.attr("SIGINT"), signal.attr("default_int_handler"));
+  const auto sys = py::module_::import("sys");
+  sys.attr("path").attr("insert")(0, module_directory().string());
+  // What an app prints shows at once, also when it goes to a file or a pipe.
+  for (const char* stream : {"stdout", "stderr"})
+    if (!sys.attr(stream).is_none()) sys.attr(stream).attr("reconfigure")(py::arg("line_buffering") = true);
+}
+
+py::module_ add_module(const char* name) {
+  auto module = py::reinterpret_borrow<py::module_>(py::module_::import("types").attr("ModuleType")(name));
+  py::module_::import("sys").attr("modules")[name] = module;
+  return module;
+}
+
+Result<py::object> make_object(const std::string& file_without_suffix, const std::string& class_name,
+                               const py::object& argument) {
+  const std::filesystem::path file = file_without_suffix + ".py";
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error))
+    return fail(Errc::NotFound, "{}: {} (the option takes the file's name without .py)", file.string(),
+                error ? error.message() : "not a regular file");
+  try {
+    const auto sys = py::module_::import("sys");
+    sys.attr("path").attr("insert")(0, std::filesystem::absolute(file).parent_path().string());
+    const auto util = py::module_::import("importlib.util");
+    const std::string name = file.stem();
+    const auto spec = util.attr("spec_from_file_location")(name, file.string());
+    const auto module = util.attr("module_from_spec")(spec);
+    sys.attr("modules")[py::str(name)] = module;
+    spec.attr("loader").attr("exec_module")(module);
+    if (!py::hasattr(module, class_name.c_str()))
+      return fail(Errc::NotFound, "{}: no class '{}' (choose one with -m)", file.string(), class_name);
+    return py::object(module.attr(class_name.c_str())(argument));
+  } catch (py::error_already_set& raised) {
+    // It did its work and asked to end, or a signal ended it.
+    if (raised.matches(PyExc_SystemExit) || raised.matches(PyExc_KeyboardInterrupt)) return py::object(py::none());
+    log_traceback(fmt::format("{}: making the {} object", file.string(), class_name), raised);
+    return fail(Errc::Failed, "{}: {} could not be made", file.string(), class_name);
+  }
+}
+
+py::object guarded_call(std::string_view what, const py::function& callback, const py::tuple& arguments,
+                        const std::function<void()>& exit) {
+  try {
+    return callback(*arguments);
+  } catch (py::error_already_set& raised) {
+    if (raised.matches(PyExc_SystemExit) || raised.matches(PyExc_KeyboardInterrupt)) {
+      exit();
+    } else {
+      log_traceback(what, raised);
+    }
+  }
+  return {};
+}
+
+void call_shutdown(const py::object& object) {
+  // The signal that ended the loop must not end this.
+  if (PyErr_CheckSignals() != 0) PyErr_Clear();
+  if (object && !object.is_none() && py::hasattr(object, "shutdown"))
+    guarded_call("shutdown()", object.attr("shutdown"), py::tuple(), [] {});
+}
+
+void raise(const py::object& type, const Error& error) {
+  PyErr_SetString(type.ptr(), error.message().c_str());
+  throw py::error_already_set();
+}
+
+}  // namespace furnace::python
