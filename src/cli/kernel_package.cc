@@ -20,14 +20,14 @@ fs::path vmlinuz_in(const fs::path& directory) {
   return {};
 }
 
-/// The package that the meta package stands for now.
-Result<std::string> newest_package() {
-  auto depends = run({"apt-cache", "depends", kMetaPackage});
+/// The package that a meta package stands for now; other packages stand for themselves.
+Result<std::string> resolve_package(const std::string& package) {
+  const auto depends = run({"apt-cache", "depends", package});
+  if (!depends)
+    return fail(Errc::NotFound, "apt knows no package {} (run apt-get update; or give a kernel with --kernel FILE)", package);
   std::smatch match;
   const std::regex pattern("Depends: (linux-image-[^ \n]+)");
-  if (!depends || !std::regex_search(*depends, match, pattern))
-    return fail(Errc::NotFound, "apt knows no package {} (run apt-get update; or give a kernel with --kernel FILE)", kMetaPackage);
-  return match[1].str();
+  return std::regex_search(*depends, match, pattern) ? match[1].str() : package;
 }
 
 Status download(const std::string& package, const fs::path& target) {
@@ -71,12 +71,12 @@ Result<fs::path> fetch_kernel(std::string package) {
   for (const char* tool : {"apt-get", "dpkg-deb"})
     if (find_program(tool).empty())
       return fail(Errc::NotFound, "{} is missing, so no kernel can be fetched; give one with --kernel FILE", tool);
-  if (package.empty()) {
-    FURNACE_TRY(package, newest_package());
-  }
+  if (package.empty()) package = kMetaPackage;
   static const std::regex name("linux-image-[a-z0-9.+~-]+");
   if (!std::regex_match(package, name))
     return fail(Errc::Invalid, "'{}' is not the name of a kernel package (linux-image-...)", package);
+  if (const fs::path cached = vmlinuz_in(kernels / package); !cached.empty()) return cached;
+  FURNACE_TRY(package, resolve_package(package));
   const fs::path target = kernels / package;
   if (vmlinuz_in(target).empty()) FURNACE_CHECK(download(package, target));
   return vmlinuz_in(target);
