@@ -81,7 +81,9 @@ void Server::answer(protocol::Frames& frames) {
   wire::VmiMessage message;
   const zmq::message_t* body = request->body;
   const bool parsed = body != nullptr && body->size() != 0 && message.ParseFromArray(body->data(), static_cast<int>(body->size()));
-  Session& peer = session(request->identity, connection_of(frames[0]));
+  // Of the last frame: the first is the ROUTER's own.
+  const int connection = connection_of(frames.back());
+  Session& peer = session(request->identity, connection);
   CallContext context{machine_, peer, pauses_};
   const wire::VmiMessage reply = parsed ? execute_batch(context, codecs_, message) : malformed_answer();
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint32_t kKernelThread = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
 constexpr size_t kCommSize = 16;                // TASK_COMM_LEN
-constexpr int kMaxTasks = 4 << 20;              // PID_MAX_LIMIT
+constexpr int kMaxTasks = 128 << 10;            // four times the default pid_max, and 12 MB of results
 constexpr int kWalks = 5;                       // tries at a list that changes meanwhile
 constexpr size_t kMaxCommandLine = 4096;
 constexpr int kMaxPathParts = 256;
@@ -65,15 +65,22 @@ template <typename Visit>
 Status LinuxGuest::walk_tasks(const Visit& visit) const {
   const Gva head = init_task_ + layout_.tasks;
   Gva node = head;
+  // Brent's cycle detection: a list that was cut and joined elsewhere, or a hostile one, may never come back.
+  Gva landmark = head;
+  int steps_to_landmark = 1;
   for (int count = 0; count < kMaxTasks; ++count) {
     const auto next = kernel_space_.read<uint64_t>(node);
     if (!next) return fail(next.error(), fmt::format("task list after {} tasks", count));
     node = {*next};
     if (node == head) return {};
-    FURNACE_TRY(const bool go_on, visit(node - layout_.tasks));
-    if (!go_on) return {};
+    if (node == landmark) return fail(Errc::Invalid, "task list: runs in a circle at {:#x} after {} tasks", node.value, count);
+    if (--steps_to_landmark == 0) landmark = node, steps_to_landmark = count + 1;
+    const Gva task = node - layout_.tasks;
+    const Result<bool> go_on = visit(task);
+    if (!go_on) return fail(go_on.error(), fmt::format("task list: task {} at {:#x}", count, task.value));
+    if (!*go_on) return {};
   }
-  return fail(Errc::Invalid, "task list: no end after {} tasks (a loop, or a hostile guest)", kMaxTasks);
+  return fail(Errc::Invalid, "task list: no end after {} tasks", kMaxTasks);
 }
 
 Result<Process> LinuxGuest::read_process(Gva task) const {

@@ -14,13 +14,13 @@ namespace furnace::guest {
 
 /// A process: the leader of a thread group, as `ps` lists it.
 struct Process {
-  Gva task;                      ///< its task_struct
+  Gva task{};                    ///< its task_struct
   int32_t pid = 0;               ///< in the initial PID namespace
   int32_t ppid = 0;              ///< thread group of the real parent, 0 for init and kthreadd
   uint32_t uid = 0;              ///< real user id, in the initial user namespace
   std::string name;              ///< comm, made valid UTF-8
   bool kernel_thread = false;
-  Gva mm;                        ///< its mm_struct, 0 for kernel threads and zombies
+  Gva mm{};                      ///< its mm_struct, 0 for kernel threads and zombies
   uint64_t start_ns = 0;         ///< nanoseconds between boot and its start
 };
 
