@@ -27,6 +27,9 @@ from furnace_constants import ASYNC, BE, FE, INT, MEM, REG, SYNC, TIMER
 BackendMessage = namedtuple('BackendMessage', 'type message')
 BackendMessage.__doc__ = "A message of the backend: type 'notify' (to this app) or 'broadcast' (to all), message: its text."
 
+# The loop's own functions are wrapped below.
+del add_timer, remove_timer, set_backend_callback, set_log_name, stop_loop  # noqa: F821
+
 _KIND_NAMES = {REG: 'REG', INT: 'INT', MEM: 'MEM', FE: 'FE'}
 _backend_event = None  # id of the one registered callback for the backend's messages
 _BACKEND_ID = 999_999_999

@@ -40,7 +40,9 @@ Translation leaf(uint64_t entry, uint64_t rights, Gva gva, int level) {
 Gva canonical(Gva gva, int levels) {
   const int bits = address_bits(levels);
   const bool top_set = ((gva.value >> (bits - 1)) & 1U) != 0;
-  return top_set && (gva.value >> bits) == 0 ? Gva{gva.value | (~0ULL << bits)} : gva;
+  const uint64_t upper = gva.value >> bits;
+  const bool cut_off = (upper & (upper + 1)) == 0;  // 0...01...1: the extension, cut at some width
+  return top_set && cut_off ? Gva{gva.value | (~0ULL << bits)} : gva;
 }
 
 WalkResult walk(const GuestMemory& memory, PageTable table, Gva gva) {

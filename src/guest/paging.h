@@ -48,8 +48,8 @@ using WalkResult = tl::expected<Translation, PageFault>;
 
 [[nodiscard]] WalkResult walk(const GuestMemory& memory, PageTable table, Gva gva);
 
-/// The address with its sign extension in place: an address whose top implemented bit is set and whose bits above
-/// are all clear gets them set (1.0 apps send kernel addresses so). Others stay as they are.
+/// The address with its sign extension in place: an address whose top implemented bit is set and whose extension
+/// above is missing, or cut off at some width, gets it (1.0 apps send kernel addresses so). Others stay as they are.
 [[nodiscard]] Gva canonical(Gva gva, int levels);
 
 /// CR3 without PCID and flags (bits 11:0), and without the bit that tells the user half under PTI (bit 12,

@@ -34,9 +34,9 @@ Interpreter::Interpreter() : interpreter_(false) {
   signal.attr("signal")(signal.attr("SIGINT"), signal.attr("default_int_handler"));
   const auto sys = py::module_::import("sys");
   sys.attr("path").attr("insert")(0, module_directory().string());
-  // What an app prints shows at once, also when it goes to a file or a pipe.
+  // What an app prints shows at once, also when it goes to a file or a pipe, and is UTF-8 whatever the locale.
   for (const char* stream : {"stdout", "stderr"})
-    if (!sys.attr(stream).is_none()) sys.attr(stream).attr("reconfigure")(py::arg("line_buffering") = true);
+    if (!sys.attr(stream).is_none()) sys.attr(stream).attr("reconfigure")(py::arg("line_buffering") = true, py::arg("encoding") = "utf-8");
 }
 
 py::module_ add_module(const char* name) {

@@ -138,17 +138,18 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
     const Status stored = released([&](FacilitiesClient& client) { return client.set(key, value); });
     if (!stored) python::raise(shared->error, stored.error());
     return key;
-  });
+  }, py::doc("io_set(key, text)\n\nStores a text on disk; returns the key when the text would survive a power loss. Raises VmiError for a bad\n"
+             "key (1 to 16 of A-Z a-z 0-9 _ -) or past the quota; the old value then stays."));
   module.attr("io_get") = py::cpp_function([shared, released](const std::string& key) {
     return py::str(value_or_raise(*shared, released([&](FacilitiesClient& client) { return client.get(key); })));
-  });
+  }, py::doc("io_get(key)\n\nThe stored text. Raises VmiError if there is none."));
   module.attr("notify") = py::cpp_function([shared](const std::string& text) {
     const Status sent = shared->runtime.facilities().notify(text);
     if (!sent) python::raise(shared->error, sent.error());
-  });
+  }, py::doc("notify(text)\n\nSends a text to the backend, one way. Raises VmiError if the queue to the FAC partition is full."));
   module.attr("request") = py::cpp_function([shared, released](const std::string& text) {
     return py::str(value_or_raise(*shared, released([&](FacilitiesClient& client) { return client.request(text); })));
-  });
+  }, py::doc("request(text)\n\nAsks the backend and returns its answer. Raises VmiError if the backend fails or does not answer in time."));
 }
 
 void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
@@ -168,13 +169,17 @@ void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
     });
   });
   module.attr("stop_loop") = py::cpp_function(stop);
-  module.attr("log") = py::cpp_function([shared](const std::string& text) { log::info("{}: {}", shared->name, text); });
+  module.attr("log") = py::cpp_function([shared](const std::string& text) { log::info("{}: {}", shared->name, text); },
+                                        py::doc("log(text)\n\nWrites a line to the partition's log."));
   module.attr("set_log_name") = py::cpp_function([shared](const std::string& name) { shared->name = name; });
 }
 
 }  // namespace
 
 void add_frontend_module(Runtime& runtime, const std::string& app) {
+  // The docstrings tell signatures themselves; pybind11's would read (*args, **kwargs).
+  py::options options;
+  options.disable_function_signatures();
   py::module_ module = python::add_module("_furnace");
   auto error = py::reinterpret_steal<py::object>(PyErr_NewExceptionWithDoc(
       "furnace_frontend.VmiError", "A call failed; the text names call, arguments and reason.", PyExc_RuntimeError, nullptr));

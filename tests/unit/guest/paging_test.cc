@@ -92,6 +92,8 @@ TEST(Walk, EndsOnTablesThatPointToThemselves) {
 TEST(Canonical, CompletesTheSignExtensionForTheDepth) {
   EXPECT_EQ(canonical(Gva{0x0000ffff81234567}, 4), Gva{0xffffffff81234567});
   EXPECT_EQ(canonical(Gva{0x01ffffff81234567}, 5), Gva{0xffffffff81234567});
+  EXPECT_EQ(canonical(Gva{0x01ffffff81234567}, 4), Gva{0xffffffff81234567}) << "cut off at 57 bits";
+  EXPECT_EQ(canonical(Gva{0x1234ffff81234567}, 4), Gva{0x1234ffff81234567}) << "not an extension";
   EXPECT_EQ(canonical(Gva{0x00007fff12345678}, 4), Gva{0x00007fff12345678});
   EXPECT_EQ(canonical(kKernelAddress, 4), kKernelAddress);
 }

@@ -1,0 +1,266 @@
+"""Real binaries, a real guest under QEMU: what the end-to-end tests share."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get('FURNACE_BUILD', ROOT / 'build'))
+FURNACE = BUILD / 'bin' / 'furnace'
+APP = '11111111-1111-1111-1111-111111111111-app'
+
+# Files of the tests are the tests' own; kernels and profiles are kept with the build.
+RUN = tempfile.mkdtemp(prefix='furnace-run-', dir='/tmp')
+os.environ['FURNACE_RUN'] = RUN
+os.environ.setdefault('FURNACE_CACHE', str(BUILD / 'cache'))
+
+KERNELS = {'6.1': 'linux-image-cloud-amd64', '6.12': 'linux-image-6.12-cloud-amd64'}
+
+
+def pytest_sessionfinish():
+    shutil.rmtree(RUN, ignore_errors=True)
+
+
+def furnace(*arguments, check=True, timeout=120, **options):
+    """Runs `furnace` to its end; the result has returncode, stdout and stderr."""
+    result = subprocess.run([FURNACE, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, **options)
+    if check and result.returncode != 0:
+        raise AssertionError(f'furnace {arguments} ended with {result.returncode}:\n{result.stdout}{result.stderr}')
+    return result
+
+
+def wait_for(condition, seconds=10, what='condition'):
+    """The first true value of condition(), which is tried until the time is over."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f'{what}: not within {seconds} s'
+        time.sleep(0.02)
+
+
+def free_port():
+    """A port whose next one is free too."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(('127.0.0.1', 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(('127.0.0.1', port + 1))
+            except OSError:
+                continue
+            return port
+
+
+class Process:
+    """A partition's process; its log is a file that can be searched while it runs."""
+
+    def __init__(self, directory, name, *arguments, **options):
+        self.log_file = Path(directory) / f'{name}-{uuid.uuid4().hex[:6]}.log'
+        self.out_file = self.log_file.with_suffix('.out')
+        with open(self.log_file, 'w') as log, open(self.out_file, 'w') as out:
+            self.process = subprocess.Popen([FURNACE, *map(str, arguments)], stdout=out, stderr=log, **options)
+        self.pid = self.process.pid
+
+    @property
+    def log(self):
+        return self.log_file.read_text()
+
+    @property
+    def out(self):
+        return self.out_file.read_text()
+
+    def wait_log(self, pattern, seconds=10):
+        def found():
+            match = re.search(pattern, self.log)
+            assert match or self.process.poll() is None or re.search(pattern, self.log), \
+                f'ended with {self.process.returncode} before /{pattern}/:\n{self.log}'
+            return match
+        return wait_for(found, seconds, f'/{pattern}/ in the log:\n{self.log}')
+
+    def wait_out(self, pattern, seconds=10):
+        return wait_for(lambda: re.search(pattern, self.out), seconds, f'/{pattern}/ in the output; log:\n{self.log}')
+
+    def wait_end(self, seconds=10):
+        return self.process.wait(seconds)
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(10)
+
+
+class Guest:
+    """A test VM and a shell in it."""
+
+    def __init__(self, name):
+        self.name = name
+        self.directory = Path(RUN) / 'vm' / name
+        self.pid = int((self.directory / 'pid').read_text())
+        self._console = socket.socket(socket.AF_UNIX)
+        self._console.settimeout(30)
+        self._console.connect(str(self.directory / 'console'))
+        self._console.sendall(b'stty -echo; PS1=\n')
+        self.run('true')
+
+    def run(self, command):
+        """What the command prints in the guest."""
+        marker = uuid.uuid4().hex
+        # The marker is written in two pieces, so that the echo of the command does not hold it.
+        self._console.sendall(f'echo S""{marker}; {command}; echo E""{marker}\n'.encode())
+        text = b''
+        while f'E{marker}'.encode() not in text:
+            piece = self._console.recv(65536)
+            assert piece, f'the console closed during {command!r}'
+            text += piece
+        shown = text.decode(errors='replace').replace('\r', '')
+        return shown.split(f'S{marker}\n')[-1].split(f'E{marker}')[0]
+
+    def qmp(self, command, **arguments):
+        """Runs a QMP command on the socket that the partitions leave free."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(self.directory / 'qmp2'))
+            stream = connection.makefile('rw')
+            stream.readline()
+            for request in ({'execute': 'qmp_capabilities'}, {'execute': command, 'arguments': arguments}):
+                stream.write(json.dumps(request) + '\n')
+                stream.flush()
+                answer = json.loads(stream.readline())
+                while 'event' in answer:
+                    answer = json.loads(stream.readline())
+            assert 'return' in answer, answer
+            return answer['return']
+
+    def running(self):
+        return self.qmp('query-status')['running']
+
+    def stop(self):
+        self._console.close()
+        furnace('vm', 'stop', self.name)
+
+
+def start_guest(kernel='6.1', append='', **options):
+    """Boots a VM and returns it."""
+    name = f't{uuid.uuid4().hex[:8]}'
+    flags = [part for key, value in options.items() for part in (f'--{key}', value)]
+    furnace('vm', 'start', name, '--kernel-package', KERNELS[kernel], '--append', append, *flags, timeout=300)
+    return Guest(name)
+
+
+@pytest.fixture(scope='session')
+def guest():
+    """A VM that tests share; they leave it running and as they found it."""
+    vm = start_guest()
+    yield vm
+    vm.stop()
+
+
+@pytest.fixture
+def own_guest():
+    """A VM that a test may ruin."""
+    vm = start_guest()
+    yield vm
+    try:
+        vm.stop()
+    except AssertionError:
+        pass
+
+
+@pytest.fixture
+def work():
+    """A directory with a short path, for sockets."""
+    path = tempfile.mkdtemp(prefix='furnace-e2e-', dir='/tmp')
+    yield Path(path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+class Cloud:
+    """All partitions of one app, each a real process."""
+
+    def __init__(self, work, vm, driver='qemu'):
+        self.work, self.vm, self.driver = work, vm, driver
+        self.keys, self.vmi_dir, self.fac_dir = work / 'keys', work / 'vmi', work / 'app' / 'fac_socket'
+        self.fac_dir.mkdir(parents=True)
+        furnace('keys', 'new', self.keys)
+        self.inside, self.outside = free_port(), free_port()
+        self.processes = []
+
+    def start(self, name, *arguments, **options):
+        process = Process(self.work, name, name, *arguments, **options)
+        self.processes.append(process)
+        return process
+
+    def start_vmi(self, **options):
+        vmi = self.start('vmi', self.vm, '--driver', self.driver, '--vmi', self.vmi_dir, **options)
+        vmi.wait_log('serving VM')
+        return vmi
+
+    def start_backend(self, code, keys=None):
+        keys = keys or self.keys
+        return self.start('backend', '-c', self.source('be', code), '-m', 'AppBE', '--ep', '127.0.0.1', '--et', self.outside,
+                          '--ak', keys / 'app.key', '--bk', keys / 'be.key')
+
+    def start_proxy(self):
+        return self.start('proxy', '--ak', self.keys / 'app.key', '--bk', self.keys / 'be.key', '--ip', '127.0.0.1',
+                          '--it', self.inside, '--ep', '127.0.0.1', '--et', self.outside)
+
+    def start_fac(self, keys=None, quota=None):
+        fac = self.start('fac', '--u2', APP, '--kp', keys or self.keys, '--ip', '127.0.0.1', '--it', self.inside,
+                         '--fac', self.fac_dir, *(['--qt', f'_furnace_max_disk:{quota}'] if quota else []))
+        fac.wait_log('serving app')
+        return fac
+
+    def start_app(self, code, metadata='', app=APP):
+        return self.start('app', '-c', self.source('app', code), '-m', 'App', '--u2', app, '--md', metadata,
+                          '--fac', self.fac_dir, '--vmi', self.vmi_dir)
+
+    def source(self, name, code):
+        """The file for -c: a path is taken as it is, other text is written to one. Without its suffix."""
+        if isinstance(code, Path):
+            return code
+        path = self.work / f'{name}_{uuid.uuid4().hex[:6]}'
+        path.with_suffix('.py').write_text(code)
+        return path
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def cloud(work, guest):
+    """Partitions on the shared VM."""
+    made = Cloud(work, guest.name)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def sim(work):
+    """Partitions on the simulator."""
+    made = Cloud(work, 'sim', driver='simulator')
+    yield made
+    made.stop()
+
+
+def run_app(cloud, body, seconds=20, **options):
+    """Runs statements as an app's constructor; returns what it prints as JSON with show(...)."""
+    lines = '\n'.join('        ' + line for line in body.strip().splitlines())
+    code = f'import fe, json, time\nshow = lambda v: print(json.dumps(v))\nclass App:\n    def __init__(self, ctx):\n{lines}\n        fe.exit()\n'
+    app = cloud.start_app(code, **options)
+    status = app.wait_end(seconds)
+    assert status == 0, app.log
+    return [json.loads(line) for line in app.out.splitlines()]

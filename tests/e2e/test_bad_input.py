@@ -1,0 +1,316 @@
+"""What goes wrong in a user's hands: each has an error that names the cause and the way out, and an exit code."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from conftest import BUILD, FURNACE, Cloud, Process, furnace, run_app, start_guest, wait_for
+
+IDLE_APP = 'import fe\nclass App:\n    def __init__(self, ctx): print("up")\n'
+
+
+def fails(*arguments, code=1):
+    result = furnace(*arguments, check=False, timeout=30)
+    assert result.returncode == code, (result.returncode, result.stdout, result.stderr)
+    return result.stdout + result.stderr
+
+
+def test_no_such_vm(guest):
+    assert f'no running QEMU with -name nothing (running: {guest.name})' in fails('ps', 'nothing')
+    assert 'no running QEMU' in fails('vmi', 'nothing', '--vmi', '/tmp')
+    assert 'no running QEMU' in fails('vm', 'stop', 'nothing')
+    assert 'is it running?' in fails('vm', 'console', 'nothing')
+
+
+def test_wrong_usage_is_exit_code_2():
+    for arguments in ((), ('nonsense',), ('ps',), ('vm', 'start'), ('vm', 'start', 'x', '--cpus', 'many'), ('fac',), ('vmi',)):
+        fails(*arguments, code=2)
+    assert furnace('--help').returncode == 0
+
+
+def fake_qemu(work, name, *arguments):
+    """A process that looks like a QEMU of that name in the process list."""
+    script = work / 'qemu-system-x86_64'
+    script.symlink_to('/usr/bin/python3')
+    return subprocess.Popen([script, '-c', 'import time; time.sleep(60)', '-name', name, *arguments])
+
+
+def test_qmp_socket_gone_or_none_or_libvirts(work):
+    cases = {
+        'no-socket': ([], 'has no QMP socket; start it with -qmp unix:PATH'),
+        'gone-socket': (['-qmp', f'unix:{work}/gone,server=on'], 'No such file or directory'),
+        'virt-socket': (['-chardev', 'socket,id=charmonitor,fd=3,server=on', '-mon', 'chardev=charmonitor,mode=control'], "libvirt's own QMP socket"),
+    }
+    for name, (arguments, message) in cases.items():
+        process = fake_qemu(work, name, *arguments)
+        try:
+            wait_for(lambda: 'no running QEMU' not in furnace('ps', name, check=False).stderr, 5, 'the process list')
+            assert message in fails('ps', name)
+        finally:
+            process.kill()
+            process.wait()
+            (work / 'qemu-system-x86_64').unlink()
+
+
+def test_busy_qmp_socket(own_guest):
+    """Both sockets have a client: QEMU greets nobody else."""
+    clients = []
+    for name in ('qmp', 'qmp2'):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(own_guest.directory / name))
+        client.recv(1000)
+        clients.append(client)
+    assert 'serves one client at a time' in fails('ps', own_guest.name)
+    for client in clients:
+        client.close()
+
+
+def test_vm_without_a_linux_kernel(work):
+    """Firmware alone: the VMI partition serves, and says what is missing."""
+    qemu = subprocess.Popen(['qemu-system-x86_64', '-name', 'firmware-only', '-machine', 'q35,accel=tcg', '-m', '64', '-display', 'none',
+                             '-nodefaults', '-qmp', f'unix:{work}/qmp,server=on,wait=off', '-qmp', f'unix:{work}/qmp2,server=on,wait=off'])
+    try:
+        wait_for(lambda: (work / 'qmp2').exists(), 10, 'QEMU')
+        assert 'not in 64-bit mode' in fails('ps', 'firmware-only')
+        cloud = Cloud(work, 'firmware-only')
+        cloud.start_vmi().wait_log('no kernel yet')
+        error, memory = run_app(cloud, '''
+try:
+    fe.checked.process_list()
+except fe.VmiError as e:
+    show(str(e))
+show(len(fe.read_pa(0, 4096)))
+''')
+        assert 'not in 64-bit mode' in error and memory == 4096
+        cloud.stop()
+    finally:
+        qemu.kill()
+        qemu.wait()
+
+
+@pytest.mark.parametrize('needle,message', [(b'0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00', 'no symbol table in memory'),
+                                            (b'\x9f\xeb\x01\x00\x18\x00\x00\x00', 'BTF')])
+def test_vm_without_kallsyms_or_btf(own_guest, needle, message, tmp_path):
+    """The tables are wiped from the guest's RAM, as if the kernel had none."""
+    import mmap
+    with open(own_guest.directory / 'ram', 'r+b') as file, mmap.mmap(file.fileno(), 0) as ram:
+        at = ram.find(needle)
+        while at != -1:
+            ram[at:at + len(needle)] = bytes(len(needle))
+            at = ram.find(needle, at + 1)
+    result = subprocess.run([FURNACE, 'ps', own_guest.name], capture_output=True, text=True, env={**os.environ, 'FURNACE_CACHE': str(tmp_path)})
+    assert result.returncode == 1 and message in result.stderr, result.stderr
+
+
+def test_not_x86(work):
+    if not os.path.exists('/usr/bin/qemu-system-aarch64'):
+        script = work / 'qemu-system-aarch64'
+        server = work / 'qmp'
+        script.write_text(f'''#!/usr/bin/python3
+import json, os, socket
+s = socket.socket(socket.AF_UNIX); s.bind({str(server)!r}); s.listen()
+while True:
+    c, _ = s.accept(); f = c.makefile('rw')
+    f.write(json.dumps({{'QMP': {{}}}}) + '\\n'); f.flush()
+    for line in f:
+        q = json.loads(line); a = q.get('arguments', {{}}).get('command-line', '')
+        r = {{}}
+        if a.startswith('info mtree'): r = 'FlatView #0\\n Root memory region: system\\n  0000000000000000-000000000000ffff (prio 0, ram): mach-virt.ram\\n'
+        if a.startswith('gpa2hva'): r = 'Host virtual address for 0x0 (ram) is 0x400000'
+        if a == 'info registers': r = 'PC=ffff800008000000 X00=0000000000000000 X01=0\\n'
+        if q['execute'] == 'query-status': r = {{'running': True}}
+        f.write(json.dumps({{'return': r}}) + '\\n'); f.flush()
+''')
+        process = subprocess.Popen(['qemu-system-aarch64', script, '-name', 'arm', '-qmp', f'unix:{server},server=on'], executable='/usr/bin/python3')
+    else:
+        pytest.skip('a real aarch64 emulator is here; the stand-in is not needed')
+    try:
+        wait_for(server.exists, 5, 'stand-in')
+        assert 'not an x86 machine' in fails('ps', 'arm')
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_guest_powers_off_under_us(work, own_guest):
+    cloud = Cloud(work, own_guest.name)
+    vmi = cloud.start_vmi()
+    own_guest.qmp('system_reset')
+    wait_for(lambda: 'was reset' in vmi.log, 10, 'notice of the reset')
+    own_guest.qmp('quit')
+    assert vmi.wait_end() == 1
+    assert f"VM '{own_guest.name}' is gone" in vmi.log
+    cloud.stop()
+
+
+def test_guest_reboots_under_us(work, own_guest):
+    """The kernel is found anew, at its new KASLR place, by the same VMI partition and app."""
+    cloud = Cloud(work, own_guest.name)
+    vmi = cloud.start_vmi()
+    app = cloud.start_app('''
+import fe
+class App:
+    def __init__(self, ctx):
+        self.tick('')
+        fe.event_register({'event_type': fe.TIMER, 'time_value': 0.2, 'callback': self.tick})
+    def tick(self, ctx):
+        try:
+            names = {p['name'] for p in fe.checked.process_list().values()}
+            print(hex(fe.checked.lookup_symbol('init_task')), 'web-server' in names)
+        except fe.VmiError as e:
+            print('error', e)
+''')
+    app.wait_out('True')
+    log = own_guest.directory / 'console.log'
+    boots = log.read_text().count('furnace guest ready')
+    own_guest.qmp('system_reset')
+    vmi.wait_log('was reset')
+    wait_for(lambda: log.read_text().count('furnace guest ready') > boots, 60, 'second boot')
+    mark = len(app.out)
+    wait_for(lambda: 'True' in app.out[mark:], 15, 'a process list after the reboot')
+    assert app.process.poll() is None and 'error' in app.out
+    cloud.stop()
+
+
+def test_paused_guest_runs_on_when_the_app_is_killed(cloud, guest):
+    cloud.start_vmi()
+    app = cloud.start_app('import fe\nclass App:\n    def __init__(self, ctx): print(fe.pause_vm())\n')
+    app.wait_out('0')
+    assert not guest.running()
+    app.stop(signal.SIGKILL)
+    wait_for(guest.running, 2, 'the guest runs again')
+
+
+def test_paused_guest_runs_on_when_the_vmi_partition_is_killed(cloud, guest):
+    vmi = cloud.start_vmi(start_new_session=True)
+    app = cloud.start_app('import fe\nclass App:\n    def __init__(self, ctx): print(fe.pause_vm())\n')
+    app.wait_out('0')
+    assert not guest.running()
+    os.killpg(vmi.pid, signal.SIGKILL)
+    wait_for(guest.running, 2, 'the guest runs again')
+
+
+def test_a_guest_paused_by_its_operator_stays_paused(cloud, guest):
+    guest.qmp('stop')
+    try:
+        vmi = cloud.start_vmi()
+        assert run_app(cloud, 'show([fe.pause_vm(), fe.resume_vm(), len(fe.process_list()) > 30])') == [[0, 0, True]]
+        vmi.stop()
+        time.sleep(0.3)
+        assert not guest.running()
+    finally:
+        guest.qmp('cont')
+
+
+def test_two_vmi_partitions_on_one_socket(sim):
+    first = sim.start_vmi()
+    second = sim.start('vmi', 'other', '--driver', 'simulator', '--vmi', sim.vmi_dir)
+    assert second.wait_end() == 1 and 'another VMI partition serves there' in second.log
+    assert first.process.poll() is None
+    first.stop(signal.SIGKILL)
+    sim.start_vmi()
+
+
+def test_port_in_use(sim):
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', sim.outside))
+        taken.listen()
+        backend = sim.start_backend('import be\nclass AppBE:\n    def __init__(self, ctx): be.event_register({"event_type": be.FE, "callback": print})\n')
+        assert backend.wait_end() == 1 and f'tcp://127.0.0.1:{sim.outside}: cannot listen: Address already in use' in backend.log
+
+
+def test_keys_that_are_missing_open_to_others_or_damaged(sim):
+    key = sim.keys / 'app.key'
+    key.chmod(0o644)
+    assert f'chmod 600 {key}' in fails('fac', '--u2', 'a', '--kp', sim.keys, '--ip', '127.0.0.1', '--fac', sim.fac_dir)
+    key.chmod(0o600)
+    (sim.keys / 'be.pub').write_text('curve\n    public-key = "short"\n')
+    assert 'be.pub:2: public-key is not a Z85 key' in fails('fac', '--u2', 'a', '--kp', sim.keys, '--ip', '127.0.0.1', '--fac', sim.fac_dir)
+    assert 'exists already' in fails('keys', 'new', sim.keys)
+    key.unlink()
+    assert 'app.key: No such file' in fails('fac', '--u2', 'a', '--kp', sim.keys, '--ip', '127.0.0.1', '--fac', sim.fac_dir)
+
+
+def test_app_file_missing_unreadable_or_without_its_class(sim, work):
+    app = sim.start_app(work / 'nothing')
+    assert app.wait_end() == 1 and 'nothing.py' in app.log and 'without .py' in app.log
+    app = sim.start_app('class Other: pass')
+    assert app.wait_end() == 1 and "no class 'App'" in app.log
+    app = sim.start_app('this is not python')
+    assert app.wait_end() == 1 and 'SyntaxError' in app.log
+
+
+def test_app_that_raises_in_its_constructor(sim):
+    app = sim.start_app('class App:\n    def __init__(self, ctx):\n        raise RuntimeError("no way")\n')
+    assert app.wait_end() == 1
+    assert 'Traceback' in app.log and 'RuntimeError: no way' in app.log
+
+
+def test_app_that_raises_in_a_callback_goes_on(sim):
+    sim.start_vmi()
+    app = sim.start_app('''
+import fe
+class App:
+    def __init__(self, ctx):
+        self.count = 0
+        fe.event_register({'event_type': fe.TIMER, 'time_value': 0.05, 'callback': self.tick})
+    def tick(self, ctx):
+        self.count += 1
+        print(self.count)
+        raise RuntimeError('tick ' + str(self.count))
+''')
+    app.wait_out('3')
+    app.wait_log('RuntimeError: tick 2')
+    assert app.process.poll() is None
+    assert app.stop() == 0
+
+
+def test_signals_end_an_app_in_order_wherever_it_is(sim):
+    sim.start_vmi()
+    idle = sim.start_app(IDLE_APP)
+    idle.wait_log('runs')
+    assert idle.stop() == 0
+    busy = sim.start_app('class App:\n    def __init__(self, ctx):\n        print("up")\n        while True: pass\n')
+    busy.wait_out('up')
+    assert busy.stop() == 0
+
+
+def test_bad_arguments_name_the_call(sim):
+    sim.start_vmi()
+    errors, = run_app(sim, '''
+errors = []
+for call in (lambda: fe.read_va(1, 2), lambda: fe.read_64_va('x', 0), lambda: fe.read_64_va(1, 2, 3), lambda: fe.read_64_va(1.5, 0),
+             lambda: fe.event_clear(5), lambda: fe.event_register({'event_type': fe.TIMER, 'callback': print}),
+             lambda: fe.event_register({'event_type': fe.TIMER, 'time_value': 1, 'callback': 5})):
+    try:
+        errors.append(str(call()))
+    except Exception as e:
+        errors.append(type(e).__name__ + ': ' + str(e))
+show(errors)
+''')
+    assert errors[0] == "b''"  # count left out: the call fails as in 1.0
+    assert 'VmiError' in errors[1] and 'read_64_va' in errors[1]
+    assert 'TypeError: read_64_va(): takes (vaddr, pid)' == errors[2]
+    assert errors[3].startswith('TypeError: read_64_va()')
+    assert errors[4] == 'ValueError: event_clear: no event with id 5'
+    assert "'time_value'" in errors[5] and "'callback' is 5" in errors[6]
+
+
+def test_no_vmi_partition_is_an_error_that_names_the_socket(sim):
+    app = sim.start_app('import fe\nclass App:\n    def __init__(self, ctx):\n        fe.process_list()\n')
+    time.sleep(1)
+    assert app.stop() == 0 or 'vmi_rtr' in app.log
+
+
+def test_logs_can_be_json_lines(sim):
+    import json
+    vmi = Process(sim.work, 'json', 'vmi', 'x', '--driver', 'simulator', '--vmi', sim.vmi_dir, '--log-format', 'json')
+    vmi.wait_log('serving VM')
+    vmi.stop()
+    for line in vmi.log.splitlines():
+        entry = json.loads(line)
+        assert entry['program'] == 'furnace-vmi' and entry['level'] and entry['time'] and entry['message']

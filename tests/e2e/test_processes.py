@@ -1,0 +1,116 @@
+"""The process table seen from outside equals what the guest says of itself, on every kernel and paging variant."""
+
+import itertools
+import json
+import re
+import time
+
+import pytest
+
+from conftest import furnace, start_guest
+
+PAGING = [' '.join(filter(None, flags)) for flags in itertools.product(('', 'nokaslr'), ('', 'no5lvl'), ('pti=on', 'pti=off'))]
+VARIANTS = [(kernel, append, {}) for kernel in ('6.1', '6.12') for append in PAGING]
+VARIANTS += [(kernel, '', size) for kernel in ('6.1', '6.12') for size in ({'memory': 4096}, {'cpus': 2}, {'memory': 4096, 'cpus': 2})]
+
+
+def comm(name):
+    """/proc shows more than task_struct.comm for kernel threads: a worker's queue behind its name, and long names whole."""
+    return re.sub(r'^(kworker/(?!R)[^-+]*)[-+].*', r'\1', name)[:15]
+
+
+def inside(guest):
+    """(pid, ppid, uid, name, kernel thread) of each process, from the guest's own /proc."""
+    awk = r"""awk 'FNR==1{if(n)print p,q,u,k,n;n="";k=0} /^Name:/{sub(/^Name:\t/,"");n=$0} /^Pid:/{p=$2} /^PPid:/{q=$2} """ \
+          r"""/^Uid:/{u=$2} /^Kthread:/{k=$2} END{print p,q,u,k,n}' /proc/[0-9]*/status 2>/dev/null"""
+    rows = set()
+    for line in guest.run(awk).splitlines():
+        match = re.match(r'(\d+) (\d+) (\d+) (\d+) (.*)', line)
+        if match and match[5] != 'awk':
+            pid, ppid, uid = map(int, match.groups()[:3])
+            rows.add((pid, ppid, uid, comm(match[5]), pid == 2 or ppid == 2))
+    return rows
+
+
+def outside(guest):
+    listed = json.loads(furnace('ps', guest.name, '--json').stdout)
+    assert len({p['task'] for p in listed}) == len(listed)
+    return {(p['pid'], p['ppid'], p['uid'], p['name'], p['kernel_thread']) for p in listed}
+
+
+def compare(guest):
+    """Workers come and go: equal once within a few looks is equal. The outside look is taken at a pause."""
+    for _ in range(10):
+        seen_inside = inside(guest)
+        guest.qmp('stop')
+        seen_outside = outside(guest)
+        guest.qmp('cont')
+        if seen_inside == seen_outside:
+            return
+        time.sleep(0.3)
+    assert seen_inside == seen_outside
+
+
+@pytest.mark.parametrize('kernel,append,size', VARIANTS, ids=lambda v: str(v) or 'default')
+def test_table_equals_the_guests_own(kernel, append, size):
+    guest = start_guest(kernel, append, **size)
+    try:
+        assert len(inside(guest)) > 30
+        compare(guest)
+        words = guest.run('cat /proc/cmdline').split()
+        assert all(flag in words for flag in append.split())
+    finally:
+        guest.stop()
+
+
+def test_ps_columns_agree_with_the_guests_ps(guest):
+    """The same with the guest's ps, as a user would compare."""
+    def once():
+        shown = {tuple(line.split(None, 2)) for line in guest.run('ps -o pid,ppid,comm').splitlines()[1:]}
+        shown = {(int(pid), int(ppid), comm(name)) for pid, ppid, name in shown if name != 'ps'}
+        return shown, {(pid, ppid, name) for pid, ppid, _, name, _ in outside(guest)}
+    for _ in range(10):
+        shown, seen = once()
+        if shown == seen:
+            return
+    assert shown == seen
+
+
+def test_table_tree_and_json_show_the_same_processes(guest):
+    table = furnace('ps', guest.name).stdout
+    tree = furnace('ps', guest.name, '--tree').stdout
+    for name in ('init', 'web-server', 'database', '[kthreadd]'):
+        assert name in table and name in tree
+    assert all(len(line) <= 80 for line in table.splitlines())
+
+
+def test_a_new_process_is_seen_and_its_end_too(guest):
+    guest.run('sleep 777 & echo $! > /tmp/pid')
+    pid = int(guest.run('cat /tmp/pid'))
+    assert any(p[0] == pid and p[3] == 'sleep' for p in outside(guest))
+    guest.run(f'kill {pid}; sleep 0.2')
+    assert not any(p[0] == pid for p in outside(guest))
+
+
+def test_qemu_with_private_ram_is_read_through_the_process(work):
+    """A QEMU started by hand, without a shared memory backend and with one QMP socket."""
+    import subprocess
+    import uuid
+    from conftest import FURNACE, BUILD, start_guest, wait_for
+    donor = start_guest()
+    kernel = next(p for p in (donor.directory.parent.parent / 'vm' / donor.name).iterdir() if p.name == 'initramfs')
+    initrd = work / 'initramfs'
+    initrd.write_bytes(kernel.read_bytes())
+    donor.stop()
+    vmlinuz = next((BUILD / 'cache' / 'kernels').glob('linux-image-6.1.*/boot/vmlinuz-*'))
+    name = f'hand-{uuid.uuid4().hex[:6]}'
+    qemu = subprocess.Popen(['qemu-system-x86_64', '-name', f'guest={name},debug-threads=on', '-machine', 'pc,accel=tcg', '-m', '256',
+                             '-kernel', vmlinuz, '-initrd', initrd, '-append', 'console=ttyS0 quiet', '-nodefaults', '-display', 'none',
+                             '-serial', f'file:{work}/serial', '-qmp', f'unix:{work}/qmp,server=on,wait=off'])
+    try:
+        wait_for(lambda: (work / 'serial').exists() and b'furnace guest ready' in (work / 'serial').read_bytes(), 60, 'boot')
+        names = {p['name'] for p in json.loads(furnace('ps', name, '--json').stdout)}
+        assert {'init', 'kthreadd', 'web-server'} <= names
+    finally:
+        qemu.kill()
+        qemu.wait()

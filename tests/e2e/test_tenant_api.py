@@ -1,0 +1,182 @@
+"""The Python tenant API, from a real app in its own process, against a live guest (and the simulator)."""
+
+import json
+
+from conftest import APP, run_app
+
+
+def test_reads_agree_in_every_form(cloud):
+    cloud.start_vmi()
+    banner, by_symbol, by_va, by_pa, text, numbers = run_app(cloud, '''
+va = fe.lookup_symbol('linux_banner')
+pa = fe.translate_kv2p(va)
+show(fe.read_str_ksym('linux_banner'))
+show(fe.read_ksym('linux_banner', 13).decode())
+show(fe.read_va(va, fe.KERNEL, 13).decode())
+show(fe.read_pa(pa, 13).decode())
+show(fe.read_str_va(vaddr=va, pid=0))
+show([fe.read_8_va(va, 0), fe.read_16_pa(pa), fe.read_32_ksym('linux_banner'), fe.read_64_va(va & (1 << 57) - 1, 0)])
+''')
+    assert banner.startswith('Linux version 6.1.') and banner == text
+    assert by_symbol == by_va == by_pa == banner[:13]
+    raw = banner.encode()
+    assert numbers == [int.from_bytes(raw[:n], 'little') for n in (1, 2, 4, 8)]
+
+
+def test_symbols_are_the_guests_kallsyms(cloud, guest):
+    guest.run('echo 0 > /proc/sys/kernel/kptr_restrict')
+    names = ('init_task', 'linux_banner', 'do_sys_openat2', 'commit_creds', 'jiffies', 'pcpu_hot', 'current_task')
+    expected = {}
+    for line in guest.run(f"grep -E ' ({'|'.join(names)})$' /proc/kallsyms").splitlines():
+        address, _, name = line.split()[:3]
+        expected.setdefault(name, int(address, 16))
+    assert 'init_task' in expected and expected['init_task'] != 0
+    cloud.start_vmi()
+    found, = run_app(cloud, f'show({{n: fe.lookup_symbol(n) for n in {list(expected)!r}}})')
+    assert found == expected
+
+
+def test_structures_are_those_of_the_running_kernel(cloud, guest):
+    """The guest's own BTF, read by bpftool's library where present, else by our words: offsets lead to right values."""
+    cloud.start_vmi()
+    comm, pid, mine = run_app(cloud, '''
+init = fe.lookup_symbol('init_task')
+show(fe.read_str_va(init + fe.lookup_structure('task_struct', 'comm'), 0))
+show(fe.read_32_va(init + fe.get_offset('linux_pid'), 0))
+show([fe.get_offset(n) == fe.lookup_structure(*m) for n, m in [('linux_tasks', ('task_struct', 'tasks')),
+      ('linux_name', ('task_struct', 'comm')), ('linux_mm', ('task_struct', 'mm')), ('linux_pgd', ('mm_struct', 'pgd'))]])
+''')
+    assert comm == 'swapper/0' and pid == 0 and mine == [True] * 4
+
+
+def test_process_memory_is_read_through_its_own_tables(cloud, guest):
+    guest.run("sleep 4711 & echo $! > /tmp/victim")
+    pid = int(guest.run('cat /tmp/victim'))
+    stack = next(line for line in guest.run(f'cat /proc/{pid}/maps').splitlines() if '[stack]' in line)
+    start, end = (int(x, 16) for x in stack.split()[0].split('-'))
+    cloud.start_vmi()
+    found, kernel_fails = run_app(cloud, f'''
+page = fe.read_va({end - 4096}, {pid}, 4096)
+show(page.count(b'4711'))
+show(fe.read_va({end - 4096}, fe.KERNEL, 4096) == b'')
+''')
+    guest.run(f'kill {pid}')
+    assert found >= 1 and kernel_fails
+
+
+def test_failed_reads_return_the_values_of_1_0_and_checked_ones_raise(cloud):
+    cloud.start_vmi()
+    values, error = run_app(cloud, '''
+bad = 0x1000
+show([fe.read_64_va(bad, 0), fe.read_str_va(bad, 0), fe.read_va(bad, 0, 8).decode(), fe.lookup_symbol('no_such'), fe.read_8_pa(1 << 50)])
+try:
+    fe.checked.read_64_va(bad, 0)
+except fe.VmiError as error:
+    show(str(error))
+''')
+    assert values == [0, '', '', 0, 0]
+    assert error.startswith('read_64_va(vaddr=0x1000, pid=0): virtual address 0x1000 is not mapped')
+
+
+def test_process_list_has_the_form_of_1_0(cloud, guest):
+    cloud.start_vmi()
+    processes, = run_app(cloud, 'show(fe.process_list())')
+    assert processes['1']['name'] == 'init'
+    assert processes['2'] == {'name': 'kthreadd', 'process_block_ptr': processes['2']['process_block_ptr']}
+
+
+def test_information_about_the_vm(cloud, guest):
+    cloud.start_vmi()
+    info, = run_app(cloud, '''
+show([fe.get_name(), fe.get_vmid(), fe.get_memsize(), fe.get_ostype(), fe.get_page_mode(), fe.get_access_mode(),
+      fe.get_winver(), fe.get_winver_str(), fe.get_vcpureg('cr3') > 0, fe.get_vcpureg(reg='rip', vcpu=0) > 0])''')
+    memory = info[2]
+    assert 250 << 20 < memory <= 256 << 20
+    assert info == [guest.name, guest.pid, memory, 'VMI_OS_LINUX', 'VMI_PM_IA32E', 1, 0, '', True, True]
+
+
+def test_pause_and_resume(cloud, guest):
+    cloud.start_vmi()
+    app = cloud.start_app('''
+import fe
+class App:
+    def __init__(self, ctx):
+        print(fe.pause_vm(), fe.pause_vm(), fe.resume_vm())
+        fe.event_register({'event_type': fe.BE, 'callback': self.go_on})
+        self.timer = fe.event_register({'event_type': fe.TIMER, 'time_value': 1.0, 'callback': self.go_on})
+    def go_on(self, ctx):
+        print(fe.resume_vm(), fe.resume_vm())
+        fe.exit()
+''')
+    app.wait_out('0 0 0')
+    assert not guest.running()
+    app.wait_out('0 1')
+    assert guest.running()
+    assert app.wait_end() == 0
+
+
+def test_both_module_names_and_the_constants(sim):
+    sim.start_vmi()
+    same, constants = run_app(sim, '''
+import furnace_frontend
+show(furnace_frontend is fe)
+show([fe.VMI_SUCCESS, fe.VMI_FAILURE, fe.CR3, fe.REG, fe.BE, fe.SYNC, fe.KERNEL, fe.F_OVERWRITE, fe.ADD, fe.MAX_FIELD_SIZE])
+''')
+    assert same and constants == [0, 1, 1, 3, 7, 30, 0, 3, 1, 11056943]
+
+
+def test_the_constructor_gets_the_context(sim):
+    sim.start_vmi()
+    ctx, = run_app(sim, 'show(ctx)', metadata='{"a": "b c"}')
+    assert ctx == {'uuid': APP, 'metadata': '{"a": "b c"}'}
+
+
+def test_timers(sim):
+    sim.start_vmi()
+    app = sim.start_app('''
+import fe, time
+class App:
+    def __init__(self, ctx):
+        self.start, self.fast = time.monotonic(), 0
+        self.turns = fe.event_register({'event_type': fe.TIMER, 'time_value': 0.0, 'callback': self.turn})
+        fe.event_register({'event_type': fe.TIMER, 'time_value': 0.3, 'callback': self.slow})
+    def turn(self, ctx):
+        self.fast += 1
+        if self.fast == 50:
+            print(ctx, fe.event_clear(self.turns))
+    def slow(self, ctx):
+        print(self.fast, 0.2 < time.monotonic() - self.start < 2)
+        fe.exit()
+    def shutdown(self):
+        print('shutdown called')
+''')
+    assert app.wait_end() == 0, app.log
+    assert app.out.splitlines() == ['timer triggered True', '50 True', 'shutdown called']
+
+
+def test_names_and_help(sim):
+    sim.start_vmi()
+    names, help_text, missing = run_app(sim, r'''
+show([fe.set_name(n) for n in ('watcher-1', '', 'x' * 17, 'a b')])
+show([fe.read_va.__doc__, fe.checked.read_va.__doc__])
+show([n for n in dir(fe) if callable(getattr(fe, n)) and not n.startswith('_') and not getattr(fe, n).__doc__])
+''')
+    assert names == [True, False, False, False]
+    assert help_text[0].startswith('read_va(vaddr, pid, count)') and 'Raises VmiError' in help_text[1]
+    assert missing == [], 'every function of the API has a docstring'
+
+
+def test_events_of_the_vm_are_a_clear_refusal_here(sim):
+    sim.start_vmi()
+    error, = run_app(sim, '''
+try:
+    fe.event_register({'event_type': fe.REG, 'reg_type': fe.CR3, 'sync': fe.ASYNC, 'callback': print})
+except fe.VmiError as e:
+    show(str(e))
+''')
+    assert 'REG' in error and 'not available' in error
+
+
+def test_what_apps_of_1_0_import_is_there(sim):
+    sim.start_vmi()
+    run_app(sim, 'import json, time, random, math, collections, zlib, binascii, gc, timeit, pickle, struct, hashlib, re')
