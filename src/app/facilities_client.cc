@@ -39,7 +39,8 @@ Status FacilitiesClient::set(std::string_view key, std::string_view value) {
   body.set_value(std::string(value));
   FURNACE_TRY(const FacMessage answer, exchange(request));
   if (answer.set_ret_size() != 1 || answer.set_ret(0).result() != 0)
-    return fail(Errc::Failed, "io_set('{}'): refused: a bad key (1 to 16 of A-Z a-z 0-9 _ -), or over the quota", key);
+    return fail(Errc::Failed,
+                "io_set('{}'): refused: a bad key (1 to 16 of A-Z a-z 0-9 _ -), or over the quota", key);
   return {};
 }
 

@@ -6,7 +6,8 @@ namespace furnace::app {
 
 Result<std::unique_ptr<Runtime>> Runtime::start(zmq::context_t& context, const Options& options) {
   FURNACE_TRY(VmiClient vmi, VmiClient::connect(context, options.vmi, options.app));
-  FURNACE_TRY(FacilitiesClient facilities, FacilitiesClient::connect(context, options.facilities, options.app));
+  FURNACE_TRY(FacilitiesClient facilities,
+              FacilitiesClient::connect(context, options.facilities, options.app));
   std::unique_ptr<Runtime> runtime(new Runtime(std::move(vmi), std::move(facilities)));
   runtime->watch_sockets();
   return runtime;
@@ -18,11 +19,14 @@ void Runtime::watch_sockets() {
   loop_.watch(facilities_.broadcasts(), [this] { deliver(From::Broadcast); });
 }
 
-void Runtime::on_backend_message(BackendCallback callback) { backend_callback_ = std::move(callback); }
+void Runtime::on_backend_message(BackendCallback callback) {
+  backend_callback_ = std::move(callback);
+}
 
 void Runtime::deliver(From from) {
   while (!loop_.stopped()) {
-    const auto message = from == From::Notify ? facilities_.take_notification() : facilities_.take_broadcast();
+    const auto message =
+        from == From::Notify ? facilities_.take_notification() : facilities_.take_broadcast();
     if (!message) return;
     if (backend_callback_) {
       backend_callback_(from, *message);
@@ -36,7 +40,8 @@ void Runtime::deliver_events() {
   while (const auto frames = protocol::receive(vmi_.events())) {
     wire::VmiMessage message;
     const auto& body = frames->back();
-    if (message.ParseFromArray(body.data(), static_cast<int>(body.size())) && message.has_event() && event_callback_)
+    if (message.ParseFromArray(body.data(), static_cast<int>(body.size())) && message.has_event() &&
+        event_callback_)
       event_callback_(message.event());
   }
 }

@@ -25,7 +25,8 @@ class Runtime {
   using BackendCallback = std::function<void(From, const std::string&)>;
   using EventCallback = std::function<void(const wire::Event&)>;
 
-  [[nodiscard]] static Result<std::unique_ptr<Runtime>> start(zmq::context_t& context, const Options& options);
+  [[nodiscard]] static Result<std::unique_ptr<Runtime>> start(zmq::context_t& context,
+                                                              const Options& options);
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
@@ -38,7 +39,8 @@ class Runtime {
   void on_event(EventCallback callback) { event_callback_ = std::move(callback); }
 
  private:
-  Runtime(VmiClient vmi, FacilitiesClient facilities) : vmi_(std::move(vmi)), facilities_(std::move(facilities)) {}
+  Runtime(VmiClient vmi, FacilitiesClient facilities)
+      : vmi_(std::move(vmi)), facilities_(std::move(facilities)) {}
   void watch_sockets();
   void deliver(From from);
   void deliver_events();

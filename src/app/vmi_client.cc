@@ -17,7 +17,7 @@ struct Schema {
   const Field* request;
   const Field* answer;
   std::vector<const Field*> arguments;
-  const Field* count;                        ///< of a write: the buffer's size goes beside it
+  const Field* count;  ///< of a write: the buffer's size goes beside it
   const Field *status, *value, *reason;
 
   explicit Schema(const Call& call) {
@@ -46,7 +46,8 @@ const Schema& schema_of(const Call& call) {
 
 Message& element(Message& message, const Field& field) {
   const auto& reflection = *message.GetReflection();
-  return field.is_repeated() ? *reflection.AddMessage(&message, &field) : *reflection.MutableMessage(&message, &field);
+  return field.is_repeated() ? *reflection.AddMessage(&message, &field)
+                             : *reflection.MutableMessage(&message, &field);
 }
 
 Status set_argument(Message& message, const Field& field, const Argument& argument) {
@@ -73,7 +74,8 @@ Status set_argument(Message& message, const Field& field, const Argument& argume
     }
     return fail(Errc::Invalid, "argument '{}' is text, not a number", field.name());
   }
-  if (field.cpp_type() != Field::CPPTYPE_STRING) return fail(Errc::Invalid, "argument '{}' is a number, not text", field.name());
+  if (field.cpp_type() != Field::CPPTYPE_STRING)
+    return fail(Errc::Invalid, "argument '{}' is a number, not text", field.name());
   reflection.SetString(&message, &field, std::string(std::get<std::string_view>(argument)));
   return {};
 }
@@ -86,10 +88,12 @@ std::string describe(const Call& call, std::span<const Argument> arguments) {
     const std::string& name = schema.arguments[i]->name();
     text += fmt::format("{}{}=", i == 0 ? "" : ", ", name);
     if (const auto* number = std::get_if<uint64_t>(&arguments[i])) {
-      text += name.ends_with("addr") ? fmt::format("{:#x}", *number) : fmt::format("{}", static_cast<int64_t>(*number));
+      text += name.ends_with("addr") ? fmt::format("{:#x}", *number)
+                                     : fmt::format("{}", static_cast<int64_t>(*number));
     } else {
       const auto part = std::get<std::string_view>(arguments[i]);
-      text += name == "buffer" ? fmt::format("{} bytes", part.size()) : fmt::format("'{}'", printable(part.substr(0, 80)));
+      text += name == "buffer" ? fmt::format("{} bytes", part.size())
+                               : fmt::format("'{}'", printable(part.substr(0, 80)));
     }
   }
   return text + ")";
@@ -143,7 +147,8 @@ Result<zmq::message_t> CallSocket::ask(zmq::message_t request) {
     zmq::pollitem_t item{socket_.handle(), 0, ZMQ_POLLIN, 0};
     try {
       if (left.count() <= 0 || zmq::poll(&item, 1, left) == 0)
-        return give_up({Errc::Unavailable, fmt::format("{}: no answer within {} s", address_, timeout_.count() / 1000.0)});
+        return give_up({Errc::Unavailable,
+                        fmt::format("{}: no answer within {} s", address_, timeout_.count() / 1000.0)});
     } catch (const zmq::error_t& error) {
       if (error.num() != EINTR) return give_up({Errc::Failed, fmt::format("{}: {}", address_, error.what())});
       if (interrupt_)
@@ -155,7 +160,8 @@ Result<zmq::message_t> CallSocket::ask(zmq::message_t request) {
   }
 }
 
-Result<VmiClient> VmiClient::connect(zmq::context_t& context, const std::string& directory, const std::string& app) {
+Result<VmiClient> VmiClient::connect(zmq::context_t& context, const std::string& directory,
+                                     const std::string& app) {
   FURNACE_CHECK(protocol::check_app_id(app));
   FURNACE_TRY(const std::string address, protocol::ipc_address(directory, "vmi_rtr"));
   FURNACE_TRY(CallSocket calls, CallSocket::connect(context, address, protocol::call_identity(app)));
@@ -187,18 +193,21 @@ Result<Value> VmiClient::invoke(const Call& call, std::span<const Argument> argu
   for (size_t i = 0; i < arguments.size(); ++i) {
     if (auto set = set_argument(body, *schema.arguments[i], arguments[i]); !set) return failed(set.error());
     if (schema.count != nullptr && schema.arguments[i]->name() == "buffer")
-      FURNACE_CHECK(set_argument(body, *schema.count, uint64_t{std::get<std::string_view>(arguments[i]).size()}));
+      FURNACE_CHECK(
+          set_argument(body, *schema.count, uint64_t{std::get<std::string_view>(arguments[i]).size()}));
   }
   auto answer = exchange(request);
   if (!answer) return failed(answer.error());
   if (answer->error() || answer->type_size() != 1 || answer->type(0) != call.answer_number())
-    return failed({Errc::Failed, fmt::format("refused (error {} at {})", answer->error_num(), answer->error_loc())});
+    return failed(
+        {Errc::Failed, fmt::format("refused (error {} at {})", answer->error_num(), answer->error_loc())});
 
   const auto& reflection = *answer->GetReflection();
   if (schema.answer->is_repeated() && reflection.FieldSize(*answer, schema.answer) != 1)
     return failed({Errc::Invalid, "an answer without content"});
-  const Message& reply = schema.answer->is_repeated() ? reflection.GetRepeatedMessage(*answer, schema.answer, 0)
-                                                      : reflection.GetMessage(*answer, schema.answer);
+  const Message& reply = schema.answer->is_repeated()
+                             ? reflection.GetRepeatedMessage(*answer, schema.answer, 0)
+                             : reflection.GetMessage(*answer, schema.answer);
   if (schema.status != nullptr && reply.GetReflection()->GetInt32(reply, schema.status) != 0) {
     const std::string reason = reply.GetReflection()->GetString(reply, schema.reason);
     return failed({Errc::Failed, reason.empty() ? "failed" : reason});
@@ -215,7 +224,8 @@ Result<uint64_t> VmiClient::read_64_va(guest::Gva address, guest::Pid pid) {
 
 Result<std::string> VmiClient::read_va(guest::Gva address, guest::Pid pid, uint32_t count) {
   static const Call& call = *protocol::find_call("read_va");
-  const std::array<Argument, 3> arguments{address.value, static_cast<uint64_t>(guest::number(pid)), uint64_t{count}};
+  const std::array<Argument, 3> arguments{address.value, static_cast<uint64_t>(guest::number(pid)),
+                                          uint64_t{count}};
   FURNACE_TRY(Value value, invoke(call, arguments));
   return std::get<std::string>(std::move(value));
 }

@@ -21,10 +21,12 @@ using Processes = google::protobuf::RepeatedPtrField<wire::Process>;
 using Argument = std::variant<uint64_t, std::string_view>;
 using Value = std::variant<std::monostate, uint64_t, std::string, Processes>;
 
-/// A socket that asks and waits, replaced when an answer stays out: a REQ that still waits could never ask again.
+/// A socket that asks and waits, replaced when an answer stays out: a REQ that still waits could never ask
+/// again.
 class CallSocket {
  public:
-  [[nodiscard]] static Result<CallSocket> connect(zmq::context_t& context, std::string address, std::string identity);
+  [[nodiscard]] static Result<CallSocket> connect(zmq::context_t& context, std::string address,
+                                                  std::string identity);
 
   /// Called when waiting is interrupted by a signal; an error ends the wait.
   void set_interrupt(std::function<Status()> check) { interrupt_ = std::move(check); }
@@ -48,7 +50,8 @@ class CallSocket {
 class VmiClient {
  public:
   /// Connects app `app` to the VMI partition that serves in `directory`.
-  [[nodiscard]] static Result<VmiClient> connect(zmq::context_t& context, const std::string& directory, const std::string& app);
+  [[nodiscard]] static Result<VmiClient> connect(zmq::context_t& context, const std::string& directory,
+                                                 const std::string& app);
 
   /// Runs one call with its arguments in the order of the call table; missing ones at the end are left out.
   /// The error names call, arguments and reason. A short read is an error.

@@ -10,7 +10,8 @@ using facilities::FacMessage;
 
 /// The app's id in an identity: without its "-r" or "-d".
 std::string_view app_of(std::string_view identity) {
-  return identity.ends_with("-r") || identity.ends_with("-d") ? identity.substr(0, identity.size() - 2) : identity;
+  return identity.ends_with("-r") || identity.ends_with("-d") ? identity.substr(0, identity.size() - 2)
+                                                              : identity;
 }
 
 std::string be_message(std::string_view text) {
@@ -57,7 +58,8 @@ void Backend::answer(const protocol::Frames& frames) {
   FacMessage message;
   const auto& body = frames.back();
   const bool good = (wants_answer || frames.size() == 2) &&
-                    message.ParseFromArray(body.data(), static_cast<int>(body.size())) && message.be_msg_size() > 0;
+                    message.ParseFromArray(body.data(), static_cast<int>(body.size())) &&
+                    message.be_msg_size() > 0;
   if (!good && !wants_answer) {
     log::warning("dropped a malformed message of {} frames", frames.size());
     return;
@@ -66,7 +68,8 @@ void Backend::answer(const protocol::Frames& frames) {
   Result<std::string> result = fail(Errc::Invalid, "malformed message");
   if (good) {
     const Message received{printable(app_of(identity)), wants_answer, message.be_msg(0).value()};
-    result = callback_ ? callback_(received) : Result<std::string>(fail(Errc::Unavailable, "the backend takes no messages"));
+    result = callback_ ? callback_(received)
+                       : Result<std::string>(fail(Errc::Unavailable, "the backend takes no messages"));
   }
   if (!wants_answer) return;
   FacMessage reply;
@@ -87,7 +90,8 @@ Status Backend::notify(std::string_view app, std::string_view text) {
 }
 
 Status Backend::broadcast(std::string_view text) {
-  if (!protocol::send(publisher_, {be_message(text)})) return fail(Errc::Unavailable, "broadcast: the queue is full");
+  if (!protocol::send(publisher_, {be_message(text)}))
+    return fail(Errc::Unavailable, "broadcast: the queue is full");
   return {};
 }
 

@@ -1,4 +1,5 @@
-// The tenant's end outside the cloud: gets an app's messages and requests, sends it notifications and broadcasts.
+// The tenant's end outside the cloud: gets an app's messages and requests, sends it notifications and
+// broadcasts.
 #pragma once
 
 #include <functional>
@@ -16,9 +17,9 @@ namespace furnace::backend {
 
 struct Options {
   std::string ip;
-  uint16_t port = 5563;          ///< DEALER there, PUB at the next
-  protocol::Certificate own;     ///< the backend's key pair
-  std::string app_key;           ///< public key of who may connect
+  uint16_t port = 5563;       ///< DEALER there, PUB at the next
+  protocol::Certificate own;  ///< the backend's key pair
+  std::string app_key;        ///< public key of who may connect
 };
 
 /// A message of an app. `wants_answer`: it waits for what the callback returns.
@@ -40,7 +41,8 @@ class Backend {
   void on_message(Callback callback) { callback_ = std::move(callback); }
   [[nodiscard]] bool has_callback() const { return callback_ != nullptr; }
 
-  /// To one app; its id may carry the "-r" or "-d" of an identity. An error: no proxy is connected, or its queue is full.
+  /// To one app; its id may carry the "-r" or "-d" of an identity. An error: no proxy is connected, or its
+  /// queue is full.
   [[nodiscard]] Status notify(std::string_view app, std::string_view text);
   /// To all apps that listen.
   [[nodiscard]] Status broadcast(std::string_view text);

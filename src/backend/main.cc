@@ -37,21 +37,25 @@ void add_backend_module(backend::Backend& backend, zmq::context_t& context, cons
       python::guarded_call("timer callback", callback, py::make_tuple("timer triggered"), stop);
     });
   });
-  module.attr("remove_timer") = py::cpp_function([self](uint64_t timer) { return self->loop().remove_timer(timer); });
+  module.attr("remove_timer") =
+      py::cpp_function([self](uint64_t timer) { return self->loop().remove_timer(timer); });
   module.attr("set_message_callback") = py::cpp_function([self, stop](const py::object& callback) {
     if (callback.is_none()) return self->on_message({});
     const auto function = callback.cast<py::function>();
     self->on_message([function, stop](const backend::Message& message) -> Result<std::string> {
       const py::object answer = python::guarded_call(
-          "message callback", function, py::make_tuple(message.app, message.wants_answer, valid_utf8(message.text)), stop);
+          "message callback", function,
+          py::make_tuple(message.app, message.wants_answer, valid_utf8(message.text)), stop);
       if (!answer) return fail(Errc::Failed, "the backend's callback raised");
       if (!message.wants_answer) return std::string();
-      if (!py::isinstance<py::str>(answer)) return fail(Errc::Failed, "the backend's callback did not return text");
+      if (!py::isinstance<py::str>(answer))
+        return fail(Errc::Failed, "the backend's callback did not return text");
       return answer.cast<std::string>();
     });
   });
   module.attr("stop_loop") = py::cpp_function(stop);
-  module.attr("log") = py::cpp_function([log_name](const std::string& text) { log::info("{}: {}", *log_name, text); });
+  module.attr("log") =
+      py::cpp_function([log_name](const std::string& text) { log::info("{}: {}", *log_name, text); });
   module.attr("set_log_name") = py::cpp_function([log_name](const std::string& text) { *log_name = text; });
   module.attr("context_address") = reinterpret_cast<uintptr_t>(context.handle());
 }
@@ -69,8 +73,10 @@ Status host(Options& options) {
   add_backend_module(*backend, context, options.class_name);
   FURNACE_TRY(const py::object instance, python::make_object(options.file, options.class_name, py::dict()));
   if (!backend->has_callback() && !backend->loop().stopped())
-    return fail(Errc::Invalid, "{}.py: {} registers no callback for messages: call "
-                "be.event_register({{'event_type': be.FE, 'callback': f}}) in its constructor", options.file, options.class_name);
+    return fail(Errc::Invalid,
+                "{}.py: {} registers no callback for messages: call "
+                "be.event_register({{'event_type': be.FE, 'callback': f}}) in its constructor",
+                options.file, options.class_name);
   log::info("listening on {}:{}", options.backend.ip, options.backend.port);
   backend->loop().run();
   python::call_shutdown(instance);
@@ -88,7 +94,8 @@ int main(int argc, char** argv) {
   flags.add_option("-m,--class", options.class_name, "Its class")->capture_default_str();
   flags.add_option("--ep", options.backend.ip, "Address to listen on")->required();
   flags.add_option("--et", options.backend.port, "Port to listen on, and the next")->capture_default_str();
-  flags.add_option("--ak,--app-key", options.app_key, "The app's key; only its public half is needed")->required();
+  flags.add_option("--ak,--app-key", options.app_key, "The app's key; only its public half is needed")
+      ->required();
   flags.add_option("--bk,--backend-key", options.backend_key, "The backend's secret key, be.key")->required();
   return program.run(argc, argv, [&] { return host(options); });
 }

@@ -30,7 +30,9 @@ template <typename T>
 }
 
 /// The bytes before the first NUL.
-[[nodiscard]] inline std::string_view until_nul(std::string_view text) { return text.substr(0, text.find('\0')); }
+[[nodiscard]] inline std::string_view until_nul(std::string_view text) {
+  return text.substr(0, text.find('\0'));
+}
 
 /// The same text with every byte that is not part of valid UTF-8 replaced by U+FFFD.
 [[nodiscard]] std::string valid_utf8(std::string_view text);

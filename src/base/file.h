@@ -14,7 +14,8 @@ namespace furnace {
 [[nodiscard]] Result<std::string> read_file(const std::filesystem::path& path, size_t limit = 64 << 20);
 
 /// Writes `content` beside `path` and renames it into place: readers see the old file or the new, whole.
-[[nodiscard]] Status write_file(const std::filesystem::path& path, std::string_view content, unsigned mode = 0644);
+[[nodiscard]] Status write_file(const std::filesystem::path& path, std::string_view content,
+                                unsigned mode = 0644);
 
 /// An exclusive lock on a file that is made if missing; freed by the kernel when the holder ends.
 /// Errc::Unavailable when another process holds it.

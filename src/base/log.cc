@@ -26,9 +26,13 @@ spdlog::level::level_enum native(Level level) {
 }
 
 /// The process's logger; spdlog's registry holds it, so that there is one for all threads.
-spdlog::logger& logger() { return *spdlog::default_logger_raw(); }
+spdlog::logger& logger() {
+  return *spdlog::default_logger_raw();
+}
 
-bool json(const spdlog::logger& logger) { return logger.name().starts_with('{'); }
+bool json(const spdlog::logger& logger) {
+  return logger.name().starts_with('{');
+}
 
 }  // namespace
 
@@ -36,8 +40,9 @@ void start(const Options& options) {
   const bool as_json = options.format == Format::Json;
   // In JSON the logger's name is the opening of every line; the message is escaped in `write`.
   const std::string program(options.program);
-  auto made = std::make_shared<spdlog::logger>(as_json ? "{\"program\":" + nlohmann::json(program).dump() : program,
-                                               std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  auto made =
+      std::make_shared<spdlog::logger>(as_json ? "{\"program\":" + nlohmann::json(program).dump() : program,
+                                       std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   made->set_pattern(as_json ? R"(%n,"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%v})"
                             : "%H:%M:%S.%e %n %^%l%$: %v");
   made->set_level(native(options.level));
@@ -45,7 +50,9 @@ void start(const Options& options) {
   spdlog::set_default_logger(std::move(made));
 }
 
-bool enabled(Level level) { return logger().should_log(native(level)); }
+bool enabled(Level level) {
+  return logger().should_log(native(level));
+}
 
 void write(Level level, std::string_view message) {
   if (json(logger())) {

@@ -12,7 +12,7 @@ enum class Level { Debug, Info, Warning, Error };
 enum class Format { Text, Json };
 
 struct Options {
-  std::string_view program;      ///< shown in every line
+  std::string_view program;  ///< shown in every line
   Level level = Level::Info;
   Format format = Format::Text;
 };

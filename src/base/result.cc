@@ -25,6 +25,8 @@ Errc errno_code(int error_number) {
   }
 }
 
-std::string errno_text(int error_number) { return std::generic_category().message(error_number); }
+std::string errno_text(int error_number) {
+  return std::generic_category().message(error_number);
+}
 
 }  // namespace furnace

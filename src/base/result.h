@@ -1,10 +1,9 @@
 // Failure as a value: Result<T> holds a T or an Error that says what failed, where and why.
 #pragma once
 
-#include <cerrno>
-
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -31,7 +30,9 @@ class Error {
   [[nodiscard]] const std::string& message() const { return message_; }
 
   /// The same failure with "`where`: " in front.
-  [[nodiscard]] Error context(std::string_view where) const { return {code_, fmt::format("{}: {}", where, message_)}; }
+  [[nodiscard]] Error context(std::string_view where) const {
+    return {code_, fmt::format("{}: {}", where, message_)};
+  }
 
  private:
   Errc code_;
@@ -75,13 +76,13 @@ tl::unexpected<Error> fail_errno(fmt::format_string<Args...> format, Args&&... a
 #define FURNACE_JOIN(a, b) FURNACE_JOIN_(a, b)
 
 /// Declares `target` with the value of `expression`, or returns its error to the caller.
-#define FURNACE_TRY(target, expression)                                             \
-  auto FURNACE_JOIN(try_, __LINE__) = (expression);                                 \
-  if (!FURNACE_JOIN(try_, __LINE__))                                                \
+#define FURNACE_TRY(target, expression)                                            \
+  auto FURNACE_JOIN(try_, __LINE__) = (expression);                                \
+  if (!FURNACE_JOIN(try_, __LINE__))                                               \
     return tl::unexpected<::furnace::Error>(FURNACE_JOIN(try_, __LINE__).error()); \
   target = *std::move(FURNACE_JOIN(try_, __LINE__))
 
 /// Returns the error of a Status to the caller.
-#define FURNACE_CHECK(expression)                                                        \
+#define FURNACE_CHECK(expression)                                                          \
   if (auto FURNACE_JOIN(check_, __LINE__) = (expression); !FURNACE_JOIN(check_, __LINE__)) \
   return tl::unexpected<::furnace::Error>(FURNACE_JOIN(check_, __LINE__).error())

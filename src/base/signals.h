@@ -6,9 +6,9 @@
 
 namespace furnace {
 
-/// A descriptor that becomes readable at the first of these signals; a second one ends the process at once, should it
-/// hang. `also` is called from the signal handler and must be async-signal-safe. SIGPIPE is ignored from then on.
-/// Once per process.
+/// A descriptor that becomes readable at the first of these signals; a second one ends the process at once,
+/// should it hang. `also` is called from the signal handler and must be async-signal-safe. SIGPIPE is ignored
+/// from then on. Once per process.
 [[nodiscard]] Result<Fd> stop_signals(void (*also)() = nullptr);
 
 }  // namespace furnace

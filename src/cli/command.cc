@@ -23,7 +23,8 @@ Result<Pipe> make_pipe() {
   return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
-[[noreturn]] void become(const std::vector<std::string>& command, const std::filesystem::path& directory, int out, int err) {
+[[noreturn]] void become(const std::vector<std::string>& command, const std::filesystem::path& directory,
+                         int out, int err) {
   std::vector<char*> arguments;
   for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);

@@ -13,8 +13,9 @@ namespace furnace::cli {
 /// Where `program` lies on the PATH; empty if nowhere.
 [[nodiscard]] std::filesystem::path find_program(std::string_view program);
 
-/// Runs a program to its end in `directory` (empty: here) and returns what it printed on its standard output. The
-/// error of one that fails holds the end of what it printed on its standard error.
-[[nodiscard]] Result<std::string> run(const std::vector<std::string>& command, const std::filesystem::path& directory = {});
+/// Runs a program to its end in `directory` (empty: here) and returns what it printed on its standard output.
+/// The error of one that fails holds the end of what it printed on its standard error.
+[[nodiscard]] Result<std::string> run(const std::vector<std::string>& command,
+                                      const std::filesystem::path& directory = {});
 
 }  // namespace furnace::cli

@@ -31,7 +31,9 @@ constexpr std::array kTools = {
     Tool{"bwrap", "bubblewrap", "confined partitions", false},
 };
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
 
 Finding examine(const Tool& tool) {
   const auto path = find_program(tool.program);
@@ -53,8 +55,10 @@ Finding examine_kvm() {
 
 Finding examine_other_processes() {
   // Guest RAM of a QEMU that another user runs is reached through /proc, which wants its user, or root.
-  if (::geteuid() == 0) return {Verdict::Good, "privileges", "root: VMs of all users can be introspected", ""};
-  return {Verdict::Limited, "privileges", fmt::format("uid {}: VMs of this user can be introspected", ::geteuid()),
+  if (::geteuid() == 0)
+    return {Verdict::Good, "privileges", "root: VMs of all users can be introspected", ""};
+  return {Verdict::Limited, "privileges",
+          fmt::format("uid {}: VMs of this user can be introspected", ::geteuid()),
           "for other users' VMs run as their user or as root"};
 }
 
@@ -72,7 +76,8 @@ Finding examine_cgroups() {
   const bool v1 = std::filesystem::exists("/sys/fs/cgroup/memory");
   if (v2) return {Verdict::Good, "cgroups", "version 2", ""};
   if (v1) return {Verdict::Good, "cgroups", "version 1 controllers", ""};
-  return {Verdict::Limited, "cgroups", "none mounted at /sys/fs/cgroup", "mount cgroup2 there for partition limits"};
+  return {Verdict::Limited, "cgroups", "none mounted at /sys/fs/cgroup",
+          "mount cgroup2 there for partition limits"};
 }
 
 Finding examine_curve() {
@@ -103,7 +108,9 @@ std::vector<Finding> examine_host() {
 bool print_findings(const std::vector<Finding>& findings) {
   bool complete = true;
   for (const Finding& finding : findings) {
-    const char* mark = finding.verdict == Verdict::Good ? "ok" : finding.verdict == Verdict::Limited ? "--" : "!!";
+    const char* mark = finding.verdict == Verdict::Good      ? "ok"
+                       : finding.verdict == Verdict::Limited ? "--"
+                                                             : "!!";
     fmt::print("{:<3}{:<20} {}\n", mark, finding.what, finding.state);
     if (!finding.advice.empty()) fmt::print("{:24}-> {}\n", "", finding.advice);
     complete = complete && finding.verdict != Verdict::Missing;

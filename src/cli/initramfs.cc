@@ -39,15 +39,17 @@ done
 )";
 
 constexpr std::string_view kJob = "#!/bin/sh\nsleep 3\n";
-constexpr std::string_view kPasswd = "root:x:0:0::/:/bin/sh\nwww:x:33:33::/:/bin/sh\ndb:x:105:105::/:/bin/sh\n";
+constexpr std::string_view kPasswd =
+    "root:x:0:0::/:/bin/sh\nwww:x:33:33::/:/bin/sh\ndb:x:105:105::/:/bin/sh\n";
 constexpr std::string_view kGroup = "root:x:0:\nwww:x:33:\ndb:x:105:\n";
 
 /// Writes cpio entries one behind the other.
 class CpioWriter {
  public:
   void add(std::string_view name, unsigned mode, std::string_view content = {}, unsigned device = 0) {
-    archive_ += fmt::format("070701{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}", ++inode_,
-                            mode, 0, 0, 1, 0, content.size(), 0, 0, ::major(device), ::minor(device), name.size() + 1, 0);
+    archive_ += fmt::format(
+        "070701{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}", ++inode_,
+        mode, 0, 0, 1, 0, content.size(), 0, 0, ::major(device), ::minor(device), name.size() + 1, 0);
     archive_ += name;
     archive_ += '\0';
     pad();
@@ -69,7 +71,8 @@ class CpioWriter {
 
 Result<std::string> make_initramfs() {
   const auto busybox_path = find_program("busybox");
-  if (busybox_path.empty()) return fail(Errc::NotFound, "busybox is missing: install the package busybox-static");
+  if (busybox_path.empty())
+    return fail(Errc::NotFound, "busybox is missing: install the package busybox-static");
   FURNACE_TRY(const std::string busybox, read_file(busybox_path));
   if (busybox.find("/lib64/ld-linux") != std::string::npos)
     return fail(Errc::Invalid, "{} is not static: install the package busybox-static", busybox_path.string());
@@ -83,7 +86,8 @@ Result<std::string> make_initramfs() {
   cpio.add("etc/group", S_IFREG | 0644, kGroup);
   cpio.add("bin/workload", S_IFREG | 0755, kWorkload);
   for (const char* service : {"bin/web-server", "bin/database"}) cpio.add(service, S_IFREG | 0755, kService);
-  for (const char* job : {"bin/nightly-backup", "bin/cgi-script", "bin/log-rotate"}) cpio.add(job, S_IFREG | 0755, kJob);
+  for (const char* job : {"bin/nightly-backup", "bin/cgi-script", "bin/log-rotate"})
+    cpio.add(job, S_IFREG | 0755, kJob);
   return cpio.finish();
 }
 

@@ -7,8 +7,9 @@
 
 namespace furnace::cli {
 
-/// An initramfs (cpio "newc", Linux: Documentation/driver-api/early-userspace/buffer-format.rst) with this host's static
-/// busybox, an init that prints kGuestReady on the console and gives it a shell, and a small workload.
+/// An initramfs (cpio "newc", Linux: Documentation/driver-api/early-userspace/buffer-format.rst) with this
+/// host's static busybox, an init that prints kGuestReady on the console and gives it a shell, and a small
+/// workload.
 [[nodiscard]] Result<std::string> make_initramfs();
 
 /// What the console shows when the guest is up.

@@ -24,7 +24,8 @@ fs::path vmlinuz_in(const fs::path& directory) {
 Result<std::string> resolve_package(const std::string& package) {
   const auto depends = run({"apt-cache", "depends", package});
   if (!depends)
-    return fail(Errc::NotFound, "apt knows no package {} (run apt-get update; or give a kernel with --kernel FILE)", package);
+    return fail(Errc::NotFound,
+                "apt knows no package {} (run apt-get update; or give a kernel with --kernel FILE)", package);
   std::smatch match;
   const std::regex pattern("Depends: (linux-image-[^ \n]+)");
   return std::regex_search(*depends, match, pattern) ? match[1].str() : package;
@@ -37,17 +38,20 @@ Status download(const std::string& package, const fs::path& target) {
   const Status unpacked = [&]() -> Status {
     std::fprintf(stderr, "fetching %s ...\n", package.c_str());
     if (auto fetched = run({"apt-get", "download", package}, work); !fetched)
-      return fail(fetched.error(), fmt::format("kernel package {} (or give a kernel with --kernel FILE)", package));
+      return fail(fetched.error(),
+                  fmt::format("kernel package {} (or give a kernel with --kernel FILE)", package));
     fs::path file;
     for (const auto& entry : fs::directory_iterator(work, error))
       if (entry.path().extension() == ".deb") file = entry.path();
     std::fprintf(stderr, "unpacking %s ...\n", file.filename().c_str());
     if (auto extracted = run({"dpkg-deb", "-x", file.string(), (work / "root").string()}); !extracted)
       return tl::unexpected<Error>(extracted.error());
-    if (vmlinuz_in(work / "root").empty()) return fail(Errc::Invalid, "package {} holds no boot/vmlinuz-*", package);
+    if (vmlinuz_in(work / "root").empty())
+      return fail(Errc::Invalid, "package {} holds no boot/vmlinuz-*", package);
     fs::remove_all(work / "root/lib", error);  // modules: nothing here loads them
     fs::rename(work / "root", target, error);
-    if (error && vmlinuz_in(target).empty()) return fail(Errc::Failed, "{}: {}", target.string(), error.message());
+    if (error && vmlinuz_in(target).empty())
+      return fail(Errc::Failed, "{}: {}", target.string(), error.message());
     return {};
   }();
   fs::remove_all(work, error);
@@ -56,7 +60,9 @@ Status download(const std::string& package, const fs::path& target) {
 
 }  // namespace
 
-fs::path cache_directory() { return vmi::ProfileStore::default_directory().parent_path(); }
+fs::path cache_directory() {
+  return vmi::ProfileStore::default_directory().parent_path();
+}
 
 Result<fs::path> fetch_kernel(std::string package) {
   const fs::path kernels = cache_directory() / "kernels";
@@ -64,13 +70,15 @@ Result<fs::path> fetch_kernel(std::string package) {
   if (package.empty()) {
     fs::path cached;
     for (const auto& entry : fs::directory_iterator(kernels, ignored))
-      if (entry.path().filename().string().starts_with("linux-image-6.1.") && entry.path() > cached && !vmlinuz_in(entry.path()).empty())
+      if (entry.path().filename().string().starts_with("linux-image-6.1.") && entry.path() > cached &&
+          !vmlinuz_in(entry.path()).empty())
         cached = entry.path();
     if (!cached.empty()) return vmlinuz_in(cached);
   }
   for (const char* tool : {"apt-get", "dpkg-deb"})
     if (find_program(tool).empty())
-      return fail(Errc::NotFound, "{} is missing, so no kernel can be fetched; give one with --kernel FILE", tool);
+      return fail(Errc::NotFound, "{} is missing, so no kernel can be fetched; give one with --kernel FILE",
+                  tool);
   if (package.empty()) package = kMetaPackage;
   static const std::regex name("linux-image-[a-z0-9.+~-]+");
   if (!std::regex_match(package, name))

@@ -8,8 +8,8 @@
 
 namespace furnace::cli {
 
-/// The vmlinuz of a kernel package, fetched with apt-get unless it is cached. An empty name: a cached one, or the
-/// newest of linux-image-cloud-amd64. Tells on the standard error what it does.
+/// The vmlinuz of a kernel package, fetched with apt-get unless it is cached. An empty name: a cached one, or
+/// the newest of linux-image-cloud-amd64. Tells on the standard error what it does.
 [[nodiscard]] Result<std::filesystem::path> fetch_kernel(std::string package);
 
 /// Where Furnace caches things: $FURNACE_CACHE, else $XDG_CACHE_HOME/furnace, else ~/.cache/furnace.

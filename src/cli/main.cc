@@ -51,8 +51,11 @@ Status new_keys(const std::string& directory) {
     FURNACE_TRY(const protocol::Certificate certificate, protocol::new_certificate());
     FURNACE_CHECK(protocol::save_certificate(certificate, directory, name));
   }
-  fmt::print("wrote app.key, app.pub, be.key and be.pub to {}\n"
-             "  app.key and be.pub belong into the FAC partition, be.key and app.pub to the backend; keys are secret\n", directory);
+  fmt::print(
+      "wrote app.key, app.pub, be.key and be.pub to {}\n"
+      "  app.key and be.pub belong into the FAC partition, be.key and app.pub to the backend; keys are "
+      "secret\n",
+      directory);
   return {};
 }
 
@@ -67,7 +70,8 @@ Status list(bool names_only) {
     return {};
   }
   fmt::print("{:<24} {:>8}  {:<8} {}\n", "NAME", "PID", "STATE", "STARTED BY");
-  for (const auto& vm : vms) fmt::print("{:<24} {:>8}  {:<8} {}\n", vm.name, vm.pid, vm.state, vm.ours ? "furnace" : "others");
+  for (const auto& vm : vms)
+    fmt::print("{:<24} {:>8}  {:<8} {}\n", vm.name, vm.pid, vm.state, vm.ours ? "furnace" : "others");
   return {};
 }
 
@@ -85,10 +89,12 @@ class Furnace {
     for (const Partition& partition : kPartitions) app.add_subcommand(partition.name, partition.description);
     add_keys(app);
     on(app.add_subcommand("doctor", "What this host can and can't do, and what to install"), [] {
-      if (!cli::print_findings(cli::examine_host())) return Status(fail(Errc::NotFound, "something is missing, see above"));
+      if (!cli::print_findings(cli::examine_host()))
+        return Status(fail(Errc::NotFound, "something is missing, see above"));
       return Status();
     });
-    auto* completion = app.add_subcommand("completion", "Print completion for a shell: source <(furnace completion bash)");
+    auto* completion =
+        app.add_subcommand("completion", "Print completion for a shell: source <(furnace completion bash)");
     completion->add_option("SHELL", shell_, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
     on(completion, [this, &app] {
       std::fputs(cli::completion_script(app, shell_).c_str(), stdout);
@@ -110,14 +116,20 @@ class Furnace {
     vm->require_subcommand(1);
     auto* start = vm->add_subcommand("start", "Start a test VM and wait until it is up");
     start->add_option("NAME", vm_.name, "Its name")->required();
-    start->add_option("--kernel", vm_.kernel, "Kernel image (vmlinuz); default: Debian's cloud kernel, fetched and cached");
+    start->add_option("--kernel", vm_.kernel,
+                      "Kernel image (vmlinuz); default: Debian's cloud kernel, fetched and cached");
     start->add_option("--kernel-package", vm_.kernel_package, "Debian kernel package to fetch");
     start->add_option("--initrd", vm_.initrd, "Initial RAM file system; default: a small busybox system");
-    start->add_option("--memory", vm_.memory_mb, "Memory in MB")->check(CLI::Range(64, 1 << 20))->capture_default_str();
+    start->add_option("--memory", vm_.memory_mb, "Memory in MB")
+        ->check(CLI::Range(64, 1 << 20))
+        ->capture_default_str();
     start->add_option("--cpus", vm_.cpus, "Number of vCPUs")->check(CLI::Range(1, 64))->capture_default_str();
-    start->add_option("--accel", vm_.accel, "auto, kvm or tcg")->check(CLI::IsMember({"auto", "kvm", "tcg"}))->capture_default_str();
+    start->add_option("--accel", vm_.accel, "auto, kvm or tcg")
+        ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
+        ->capture_default_str();
     start->add_option("--append", vm_.append, "More for the kernel's command line");
-    start->add_option("--wait", vm_.wait_seconds, "Seconds to wait for the guest; 0: don't")->capture_default_str();
+    start->add_option("--wait", vm_.wait_seconds, "Seconds to wait for the guest; 0: don't")
+        ->capture_default_str();
     on(start, [this] { return cli::start_vm(vm_); });
     auto* stop = vm->add_subcommand("stop", "Stop a test VM and remove its files");
     stop->add_option("NAME", vm_.name, "Its name")->required();

@@ -21,10 +21,14 @@ std::string shown_name(const Process& process) {
   return process.kernel_thread ? "[" + name + "]" : name;
 }
 
-void add_branch(const std::multimap<int32_t, const Process*>& children, const Process& process, const std::string& indent,
-                bool last, std::set<int32_t>& shown, std::string& text) {
+void add_branch(const std::multimap<int32_t, const Process*>& children, const Process& process,
+                const std::string& indent, bool last, std::set<int32_t>& shown, std::string& text) {
   if (!shown.insert(process.pid).second) return;  // a guest may claim any parents, circles too
-  text += fmt::format("{}{}{} {}\n", indent, indent.empty() && last ? "" : last ? "└─" : "├─", process.pid, shown_name(process));
+  text += fmt::format("{}{}{} {}\n", indent,
+                      indent.empty() && last ? ""
+                      : last                 ? "└─"
+                                             : "├─",
+                      process.pid, shown_name(process));
   const auto [first, end] = children.equal_range(process.pid);
   for (auto child = first; child != end; ++child)
     add_branch(children, *child->second, indent + (last ? "  " : "│ "), std::next(child) == end, shown, text);
@@ -35,8 +39,8 @@ void add_branch(const std::multimap<int32_t, const Process*>& children, const Pr
 std::string format_table(const std::vector<Process>& processes) {
   std::string text = fmt::format("{:>7} {:>7} {:>6} {:<18} {:<18}\n", "PID", "PPID", "UID", "NAME", "TASK");
   for (const Process& process : processes)
-    text += fmt::format("{:>7} {:>7} {:>6} {:<18} {:#x}\n", process.pid, process.ppid, process.uid, shown_name(process),
-                        process.task.value);
+    text += fmt::format("{:>7} {:>7} {:>6} {:<18} {:#x}\n", process.pid, process.ppid, process.uid,
+                        shown_name(process), process.task.value);
   return text;
 }
 
@@ -48,7 +52,8 @@ std::string format_tree(const std::vector<Process>& processes) {
   std::set<int32_t> shown;
   std::string text;
   for (const Process& process : processes)
-    if (!pids.contains(process.ppid) || process.ppid == process.pid) add_branch(children, process, "", true, shown, text);
+    if (!pids.contains(process.ppid) || process.ppid == process.pid)
+      add_branch(children, process, "", true, shown, text);
   for (const Process& process : processes) add_branch(children, process, "", true, shown, text);
   return text;
 }

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <chrono>
+#include <csignal>
 #include <regex>
 #include <thread>
 
@@ -45,12 +45,14 @@ uint64_t free_bytes(const fs::path& directory) {
   return ::statvfs(directory.c_str(), &info) == 0 ? uint64_t{info.f_bavail} * info.f_frsize : 0;
 }
 
-/// The RAM file's path: in the VM's directory, or in /dev/shm behind a link where the directory's file system is small.
+/// The RAM file's path: in the VM's directory, or in /dev/shm behind a link where the directory's file system
+/// is small.
 Result<fs::path> ram_path(const VmPlace& place, uint64_t bytes) {
   if (free_bytes(place.directory) > bytes) return place.ram();
   const fs::path shared = fmt::format("/dev/shm/furnace-{}-{}.ram", ::geteuid(), place.name);
   if (free_bytes("/dev/shm") <= bytes)
-    return fail(Errc::Unavailable, "no room for {} MB of guest RAM in {} or /dev/shm; set FURNACE_RUN to a directory with room",
+    return fail(Errc::Unavailable,
+                "no room for {} MB of guest RAM in {} or /dev/shm; set FURNACE_RUN to a directory with room",
                 bytes >> 20, place.directory.string());
   std::error_code ignored;
   fs::remove(place.ram(), ignored);
@@ -67,18 +69,41 @@ void remove_place(const VmPlace& place) {
 std::vector<std::string> qemu_command(const VmOptions& options, const VmPlace& place, const fs::path& kernel,
                                       const fs::path& initrd, const fs::path& ram, const std::string& accel) {
   return {
-      kQemu, "-name", options.name, "-machine", fmt::format("q35,accel={},memory-backend=mem", accel),
-      "-cpu", accel == "kvm" ? "host" : "max", "-smp", std::to_string(options.cpus),
-      "-m", fmt::format("{}M", options.memory_mb),
-      "-object", fmt::format("memory-backend-file,id=mem,size={}M,mem-path={},share=on", options.memory_mb, ram.string()),
-      "-kernel", kernel.string(), "-initrd", initrd.string(),
-      "-append", fmt::format("console=ttyS0 quiet {}", options.append),
-      "-nodefaults", "-display", "none", "-daemonize", "-pidfile", (place.directory / "pid").string(),
-      "-chardev", fmt::format("socket,id=console,path={},server=on,wait=off,logfile={}", place.console().string(),
-                              place.console_log().string()),
-      "-serial", "chardev:console",
-      "-qmp", fmt::format("unix:{},server=on,wait=off", place.qmp().string()),
-      "-qmp", fmt::format("unix:{},server=on,wait=off", place.second_qmp().string()),
+      kQemu,
+      "-name",
+      options.name,
+      "-machine",
+      fmt::format("q35,accel={},memory-backend=mem", accel),
+      "-cpu",
+      accel == "kvm" ? "host" : "max",
+      "-smp",
+      std::to_string(options.cpus),
+      "-m",
+      fmt::format("{}M", options.memory_mb),
+      "-object",
+      fmt::format("memory-backend-file,id=mem,size={}M,mem-path={},share=on", options.memory_mb,
+                  ram.string()),
+      "-kernel",
+      kernel.string(),
+      "-initrd",
+      initrd.string(),
+      "-append",
+      fmt::format("console=ttyS0 quiet {}", options.append),
+      "-nodefaults",
+      "-display",
+      "none",
+      "-daemonize",
+      "-pidfile",
+      (place.directory / "pid").string(),
+      "-chardev",
+      fmt::format("socket,id=console,path={},server=on,wait=off,logfile={}", place.console().string(),
+                  place.console_log().string()),
+      "-serial",
+      "chardev:console",
+      "-qmp",
+      fmt::format("unix:{},server=on,wait=off", place.qmp().string()),
+      "-qmp",
+      fmt::format("unix:{},server=on,wait=off", place.second_qmp().string()),
   };
 }
 
@@ -101,14 +126,14 @@ Status wait_until_ready(const VmPlace& place, unsigned seconds) {
     }
     std::this_thread::sleep_for(50ms);
   }
-  return fail(Errc::Unavailable, "VM '{}' is not up after {} s; it goes on booting, see {}", place.name, seconds,
-              place.console_log().string());
+  return fail(Errc::Unavailable, "VM '{}' is not up after {} s; it goes on booting, see {}", place.name,
+              seconds, place.console_log().string());
 }
 
 std::optional<hypervisor::QemuProcess> running(const VmPlace& place) {
   for (auto& process : hypervisor::list_qemu_processes())
-    if (process.name == place.name &&
-        std::find(process.qmp_sockets.begin(), process.qmp_sockets.end(), place.qmp()) != process.qmp_sockets.end())
+    if (process.name == place.name && std::find(process.qmp_sockets.begin(), process.qmp_sockets.end(),
+                                                place.qmp()) != process.qmp_sockets.end())
       return std::move(process);
   return std::nullopt;
 }
@@ -125,13 +150,15 @@ Result<VmPlace> place_of(const std::string& name) {
 Status kvm_usable() {
   FURNACE_TRY(const Fd kvm, open_file("/dev/kvm", O_RDWR));
   constexpr unsigned long kvm_get_api_version = 0xAE00;  // linux/kvm.h
-  if (::ioctl(kvm.get(), kvm_get_api_version, 0) != 12) return fail(Errc::Unavailable, "/dev/kvm does not speak API 12");
+  if (::ioctl(kvm.get(), kvm_get_api_version, 0) != 12)
+    return fail(Errc::Unavailable, "/dev/kvm does not speak API 12");
   return {};
 }
 
 Status start_vm(const VmOptions& options) {
   FURNACE_TRY(const VmPlace place, place_of(options.name));
-  if (find_program(kQemu).empty()) return fail(Errc::NotFound, "{} is missing: install the package qemu-system-x86", kQemu);
+  if (find_program(kQemu).empty())
+    return fail(Errc::NotFound, "{} is missing: install the package qemu-system-x86", kQemu);
   for (const auto& process : hypervisor::list_qemu_processes())
     if (process.name == options.name)
       return fail(Errc::Unavailable, "a QEMU with -name {} runs already (pid {})", options.name, process.pid);
@@ -151,7 +178,8 @@ Status start_vm(const VmOptions& options) {
   fs::permissions(place.directory, fs::perms::owner_all, error);
   if (error) return fail(Errc::Failed, "{}: {}", place.directory.string(), error.message());
   const Status started = [&]() -> Status {
-    fs::path initrd = fs::absolute(options.initrd.empty() ? place.directory / "initramfs" : fs::path(options.initrd));
+    fs::path initrd =
+        fs::absolute(options.initrd.empty() ? place.directory / "initramfs" : fs::path(options.initrd));
     if (options.initrd.empty()) {
       FURNACE_TRY(const std::string archive, make_initramfs());
       FURNACE_CHECK(write_file(initrd, archive));
@@ -165,8 +193,9 @@ Status start_vm(const VmOptions& options) {
     remove_place(place);
     return started;
   }
-  fmt::print("VM '{}' started: {}, {} MB, {} vCPU{}, kernel {}\n", options.name, accel == "kvm" ? "KVM" : "TCG (software)",
-             options.memory_mb, options.cpus, options.cpus == 1 ? "" : "s", kernel.filename().string());
+  fmt::print("VM '{}' started: {}, {} MB, {} vCPU{}, kernel {}\n", options.name,
+             accel == "kvm" ? "KVM" : "TCG (software)", options.memory_mb, options.cpus,
+             options.cpus == 1 ? "" : "s", kernel.filename().string());
   if (!options.initrd.empty() || options.wait_seconds == 0) return {};
   return wait_until_ready(place, options.wait_seconds);
 }
@@ -179,7 +208,8 @@ Status stop_vm(const std::string& name) {
     remove_place(place);
     if (leftover) return {};
     FURNACE_TRY(const auto foreign, hypervisor::find_qemu_process(name));
-    return fail(Errc::Denied, "VM '{}' (pid {}) was not started by 'furnace vm start': stop it where it was started", name,
+    return fail(Errc::Denied,
+                "VM '{}' (pid {}) was not started by 'furnace vm start': stop it where it was started", name,
                 foreign.pid);
   }
   // SIGTERM ends QEMU in order, whoever holds its QMP sockets.
@@ -210,7 +240,9 @@ std::vector<VmLine> list_vms() {
 Status attach_console(const std::string& name) {
   FURNACE_TRY(const VmPlace place, place_of(name));
   auto socket = connect_unix(place.console());
-  if (!socket) return fail(socket.error(), fmt::format("console of VM '{}' (is it running? see: furnace vm list)", name));
+  if (!socket)
+    return fail(socket.error(),
+                fmt::format("console of VM '{}' (is it running? see: furnace vm list)", name));
   termios before{};
   const bool terminal = ::tcgetattr(STDIN_FILENO, &before) == 0;
   if (terminal) {

@@ -33,7 +33,8 @@ struct VmPlace {
   [[nodiscard]] std::filesystem::path ram() const { return directory / "ram"; }
 };
 
-/// $FURNACE_RUN, else $XDG_RUNTIME_DIR/furnace, else /run/furnace for root, else /tmp/furnace-UID; + "/vm/NAME".
+/// $FURNACE_RUN, else $XDG_RUNTIME_DIR/furnace, else /run/furnace for root, else /tmp/furnace-UID; +
+/// "/vm/NAME".
 [[nodiscard]] Result<VmPlace> place_of(const std::string& name);
 
 [[nodiscard]] Status start_vm(const VmOptions& options);

@@ -55,8 +55,10 @@ Status serve(Options& options) {
       options.storage.empty() ? directory.parent_path() / "storage" : std::filesystem::path(options.storage);
   FURNACE_TRY(facilities::Storage storage, facilities::Storage::open(storage_directory, quota));
   zmq::context_t context(1);
-  FURNACE_TRY(facilities::Server server, facilities::Server::bind(context, options.server, std::move(storage)));
-  log::info("serving app {} at {}/fac_rtr, quota {} bytes", options.server.app, options.server.directory, quota);
+  FURNACE_TRY(facilities::Server server,
+              facilities::Server::bind(context, options.server, std::move(storage)));
+  log::info("serving app {} at {}/fac_rtr, quota {} bytes", options.server.app, options.server.directory,
+            quota);
   server.run(stop.get());
   log::info("stopped; {} messages dropped", server.dropped());
   return {};
@@ -69,11 +71,14 @@ int main(int argc, char** argv) {
   Program program("furnace-fac", "FAC partition: storage and messages of one app");
   auto& flags = program.options();
   flags.add_option("--u2,--app", options.server.app, "The app's id")->required();
-  flags.add_option("--qt,--quota", options.quotas, "Quotas, key:value[,key:value...]; _furnace_max_disk: bytes of storage");
+  flags.add_option("--qt,--quota", options.quotas,
+                   "Quotas, key:value[,key:value...]; _furnace_max_disk: bytes of storage");
   flags.add_option("--kp,--keys", options.keys, "Directory with be.pub and app.key")->required();
   flags.add_option("--it,--port", options.server.proxy_port, "The proxy's port")->default_val(5561);
   flags.add_option("--ip", options.server.proxy_ip, "The proxy's address")->required();
-  flags.add_option("--fac", options.server.directory, "Directory for the sockets fac_rtr and fac_pub")->required();
-  flags.add_option("--storage", options.storage, "Directory for stored values; default: storage beside the sockets'");
+  flags.add_option("--fac", options.server.directory, "Directory for the sockets fac_rtr and fac_pub")
+      ->required();
+  flags.add_option("--storage", options.storage,
+                   "Directory for stored values; default: storage beside the sockets'");
   return program.run(argc, argv, [&] { return serve(options); });
 }

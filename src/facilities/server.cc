@@ -58,7 +58,8 @@ Status Server::open(Fd lock) {
   // A DEALER that sends [empty][body] looks like a REQ to the proxy, and doesn't have to wait.
   const uint16_t port = options_.proxy_port;
   FURNACE_TRY(requests_, connect_out(zmq::socket_type::dealer, protocol::call_identity(options_.app), port));
-  FURNACE_TRY(messages_, connect_out(zmq::socket_type::dealer, protocol::message_identity(options_.app), port));
+  FURNACE_TRY(messages_,
+              connect_out(zmq::socket_type::dealer, protocol::message_identity(options_.app), port));
   FURNACE_TRY(broadcasts_, connect_out(zmq::socket_type::sub, "", static_cast<uint16_t>(port + 1)));
   return {};
 }
@@ -85,17 +86,15 @@ Result<zmq::socket_t> Server::connect_out(zmq::socket_type type, const std::stri
 void Server::run(int stop) {
   while (true) {
     std::vector<zmq::pollitem_t> items{
-        {nullptr, stop, ZMQ_POLLIN, 0},
-        {router_.handle(), 0, ZMQ_POLLIN, 0},
-        {requests_.handle(), 0, ZMQ_POLLIN, 0},
-        {messages_.handle(), 0, ZMQ_POLLIN, 0},
-        {broadcasts_.handle(), 0, ZMQ_POLLIN, 0},
-        {connection_->socket().handle(), 0, ZMQ_POLLIN, 0},
+        {nullptr, stop, ZMQ_POLLIN, 0},           {router_.handle(), 0, ZMQ_POLLIN, 0},
+        {requests_.handle(), 0, ZMQ_POLLIN, 0},   {messages_.handle(), 0, ZMQ_POLLIN, 0},
+        {broadcasts_.handle(), 0, ZMQ_POLLIN, 0}, {connection_->socket().handle(), 0, ZMQ_POLLIN, 0},
     };
     auto timeout = std::chrono::milliseconds(-1);
     if (pending_)
-      timeout = std::max(std::chrono::milliseconds(1), std::chrono::duration_cast<std::chrono::milliseconds>(
-                                                           pending_->deadline - std::chrono::steady_clock::now()));
+      timeout =
+          std::max(std::chrono::milliseconds(1), std::chrono::duration_cast<std::chrono::milliseconds>(
+                                                     pending_->deadline - std::chrono::steady_clock::now()));
     try {
       zmq::poll(items, timeout);
     } catch (const zmq::error_t& error) {
@@ -133,7 +132,8 @@ void Server::serve_request(Frames& frames, const zmq::message_t* body) {
   } else if (text(frames[0]) != protocol::call_identity(options_.app)) {
     log::warning("refused a request of '{}': this FAC partition serves {}", text(frames[0]), options_.app);
     answer = be_answer(1, "not the app of this FAC partition");
-  } else if (request.type_size() == 1 && request.type(0) == FacMessage::BE_MSG && request.be_msg_size() == 1) {
+  } else if (request.type_size() == 1 && request.type(0) == FacMessage::BE_MSG &&
+             request.be_msg_size() == 1) {
     return forward_request(request.be_msg(0));
   } else {
     answer = execute(request);
@@ -230,7 +230,8 @@ void Server::relay_notifications() {
   while (const auto frames = protocol::receive(messages_)) {
     FacMessage message;
     const bool good = frames->size() == 1 && parse((*frames)[0], message) && message.be_msg_size() > 0;
-    if (!good || !protocol::send(router_, {protocol::message_identity(options_.app), text((*frames)[0])})) ++dropped_;
+    if (!good || !protocol::send(router_, {protocol::message_identity(options_.app), text((*frames)[0])}))
+      ++dropped_;
   }
 }
 

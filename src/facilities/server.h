@@ -16,12 +16,12 @@
 namespace furnace::facilities {
 
 struct Options {
-  std::string app;                 ///< the app's id
-  std::string directory;           ///< for fac_rtr and fac_pub
+  std::string app;        ///< the app's id
+  std::string directory;  ///< for fac_rtr and fac_pub
   std::string proxy_ip;
-  uint16_t proxy_port = 0;         ///< ROUTER there, PUB at the next
-  protocol::Certificate own;       ///< the app's key pair
-  std::string backend_key;         ///< the backend's public key
+  uint16_t proxy_port = 0;    ///< ROUTER there, PUB at the next
+  protocol::Certificate own;  ///< the app's key pair
+  std::string backend_key;    ///< the backend's public key
   std::chrono::milliseconds request_timeout{30'000};
 };
 
@@ -39,7 +39,8 @@ class Server {
       : context_(&context), options_(std::move(options)), storage_(std::move(storage)) {}
 
   [[nodiscard]] Status open(Fd lock);
-  [[nodiscard]] Result<zmq::socket_t> connect_out(zmq::socket_type type, const std::string& identity, uint16_t port);
+  [[nodiscard]] Result<zmq::socket_t> connect_out(zmq::socket_type type, const std::string& identity,
+                                                  uint16_t port);
 
   void serve_app();
   void serve_request(protocol::Frames& frames, const zmq::message_t* body);
@@ -63,11 +64,11 @@ class Server {
   Options options_;
   Storage storage_;
   Fd lock_;
-  zmq::socket_t router_;       // app: calls and one-way messages
-  zmq::socket_t publisher_;    // app: broadcasts
-  zmq::socket_t requests_;     // proxy: <app>-r
-  zmq::socket_t messages_;     // proxy: <app>-d
-  zmq::socket_t broadcasts_;   // proxy: subscription
+  zmq::socket_t router_;      // app: calls and one-way messages
+  zmq::socket_t publisher_;   // app: broadcasts
+  zmq::socket_t requests_;    // proxy: <app>-r
+  zmq::socket_t messages_;    // proxy: <app>-d
+  zmq::socket_t broadcasts_;  // proxy: subscription
   std::optional<protocol::ConnectionLog> connection_;
   std::optional<Pending> pending_;
   uint64_t last_request_ = 0;

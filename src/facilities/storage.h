@@ -18,8 +18,8 @@ class Storage {
   /// Opens or makes the database in `directory`. `quota`: bytes of all values together.
   [[nodiscard]] static Result<Storage> open(const std::filesystem::path& directory, uint64_t quota);
 
-  /// Stores `value`, replacing the old one. A bad key, text that is not UTF-8, or a value past the quota: nothing is
-  /// changed. Returns when the value would survive a power loss.
+  /// Stores `value`, replacing the old one. A bad key, text that is not UTF-8, or a value past the quota:
+  /// nothing is changed. Returns when the value would survive a power loss.
   [[nodiscard]] Status set(std::string_view key, std::string_view value);
 
   /// Errc::NotFound for a key that was never set.
@@ -32,7 +32,8 @@ class Storage {
   };
   using Statement = std::unique_ptr<sqlite3_stmt, Close>;
 
-  Storage(std::unique_ptr<sqlite3, Close> database, uint64_t quota) : database_(std::move(database)), quota_(quota) {}
+  Storage(std::unique_ptr<sqlite3, Close> database, uint64_t quota)
+      : database_(std::move(database)), quota_(quota) {}
   [[nodiscard]] Result<Statement> prepare(const char* sql);
   [[nodiscard]] Status execute(const char* sql);
   [[nodiscard]] Error error(std::string_view what) const;

@@ -1,4 +1,5 @@
-// Typed guest addresses: a guest-virtual address can't be mixed with a guest-physical one or used on the host.
+// Typed guest addresses: a guest-virtual address can't be mixed with a guest-physical one or used on the
+// host.
 #pragma once
 
 #include <compare>
@@ -25,7 +26,9 @@ struct Gpa {
 /// Process id in the guest; 0 stands for the kernel's address space.
 enum class Pid : int32_t { Kernel = 0 };
 
-[[nodiscard]] inline int32_t number(Pid pid) { return static_cast<int32_t>(pid); }
+[[nodiscard]] inline int32_t number(Pid pid) {
+  return static_cast<int32_t>(pid);
+}
 
 inline constexpr uint64_t kPageSize = 4096;
 

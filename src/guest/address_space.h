@@ -12,7 +12,8 @@
 
 namespace furnace::guest {
 
-/// Remembers translations of 4K pages, of every page table of one guest; a fixed number of them, and no faults.
+/// Remembers translations of 4K pages, of every page table of one guest; a fixed number of them, and no
+/// faults.
 ///
 /// A live guest changes its tables without telling, so an entry is good until `forget()`: the VMI partition
 /// forgets before each message it serves while the guest runs, and keeps entries while the guest is stopped.
@@ -39,7 +40,9 @@ class AddressSpace {
   AddressSpace(GuestMemory& memory, TranslationCache& cache, PageTable table)
       : memory_(&memory), cache_(&cache), table_(table) {}
 
-  [[nodiscard]] WalkResult translate(Gva gva) const { return cache_->translate(*memory_, table_, canonical(gva, table_.levels)); }
+  [[nodiscard]] WalkResult translate(Gva gva) const {
+    return cache_->translate(*memory_, table_, canonical(gva, table_.levels));
+  }
 
   /// Copies from `from` on into `out`. Returns the bytes copied: up to the first page that is missing.
   [[nodiscard]] size_t read(Gva from, std::span<std::byte> out) const;
@@ -57,7 +60,8 @@ class AddressSpace {
     return value;
   }
 
-  /// The bytes from `from` up to a NUL, at most `limit`; ends early where a page is missing, fails if the first is.
+  /// The bytes from `from` up to a NUL, at most `limit`; ends early where a page is missing, fails if the
+  /// first is.
   [[nodiscard]] Result<std::string> read_string(Gva from, size_t limit) const;
 
   /// The error for a read of `size` bytes at `from` that came out short.

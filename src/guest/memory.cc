@@ -12,7 +12,8 @@ void GuestMemory::search(GpaRange range, std::span<const std::byte> needle,
   std::vector<std::byte> buffer(chunk + overlap);
   for (Gpa at = range.start; at < range.end; at = at + chunk) {
     const size_t wanted = std::min<uint64_t>(buffer.size(), range.end.value - at.value);
-    const std::span<const std::byte> part = std::span(buffer).first(read(at, std::span(buffer).first(wanted)));
+    const std::span<const std::byte> part =
+        std::span(buffer).first(read(at, std::span(buffer).first(wanted)));
     for (size_t offset = 0; offset < part.size();) {
       const void* hit = ::memmem(part.data() + offset, part.size() - offset, needle.data(), needle.size());
       if (hit == nullptr) break;

@@ -33,7 +33,8 @@ class GuestMemory {
   /// The ranges that RAM backs, ascending, without overlap.
   [[nodiscard]] virtual const std::vector<GpaRange>& ranges() const = 0;
 
-  /// The ranges that may hold anything but zeros; a driver that knows of holes leaves them out, to be searched less.
+  /// The ranges that may hold anything but zeros; a driver that knows of holes leaves them out, to be
+  /// searched less.
   [[nodiscard]] virtual std::vector<GpaRange> used_ranges() const { return ranges(); }
 
   /// A number at a physical address.

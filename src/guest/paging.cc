@@ -15,7 +15,9 @@ constexpr uint64_t kAddress = 0x000f'ffff'ffff'f000ULL;  // bits 51:12
 // _PAGE_BIT_PROTNONE), and inverts the frame number of every such entry against L1TF (pgtable-invert.h).
 constexpr uint64_t kLinuxProtNone = 1ULL << 8;
 
-constexpr int address_bits(int levels) { return 12 + 9 * levels; }
+constexpr int address_bits(int levels) {
+  return 12 + 9 * levels;
+}
 
 bool is_canonical(Gva gva, int levels) {
   const int shift = 64 - address_bits(levels);
@@ -79,12 +81,13 @@ std::string explain(const PageFault& fault) {
     case FaultKind::NotPresent:
       return fmt::format("virtual address {:#x} is not mapped (level {} entry is empty)", gva, fault.level);
     case FaultKind::SwappedOut:
-      return fmt::format("virtual address {:#x} is not in memory (swap or migration entry {:#x})", gva, fault.entry);
+      return fmt::format("virtual address {:#x} is not in memory (swap or migration entry {:#x})", gva,
+                         fault.entry);
     case FaultKind::TableOutsideRam:
       break;
   }
-  return fmt::format("virtual address {:#x}: its level {} page table at {:#x} lies outside the guest's RAM", gva,
-                     fault.level, fault.entry);
+  return fmt::format("virtual address {:#x}: its level {} page table at {:#x} lies outside the guest's RAM",
+                     gva, fault.level, fault.entry);
 }
 
 }  // namespace furnace::guest

@@ -24,7 +24,8 @@ struct Translation {
   bool writable = false;
   bool user = false;
   bool executable = false;
-  /// Mapped by the kernel with no access for the process (mprotect PROT_NONE, NUMA hinting): the page is there.
+  /// Mapped by the kernel with no access for the process (mprotect PROT_NONE, NUMA hinting): the page is
+  /// there.
   bool prot_none = false;
 };
 
@@ -48,12 +49,15 @@ using WalkResult = tl::expected<Translation, PageFault>;
 
 [[nodiscard]] WalkResult walk(const GuestMemory& memory, PageTable table, Gva gva);
 
-/// The address with its sign extension in place: an address whose top implemented bit is set and whose extension
-/// above is missing, or cut off at some width, gets it (1.0 apps send kernel addresses so). Others stay as they are.
+/// The address with its sign extension in place: an address whose top implemented bit is set and whose
+/// extension above is missing, or cut off at some width, gets it (1.0 apps send kernel addresses so). Others
+/// stay as they are.
 [[nodiscard]] Gva canonical(Gva gva, int levels);
 
 /// CR3 without PCID and flags (bits 11:0), and without the bit that tells the user half under PTI (bit 12,
 /// Linux: PTI_USER_PGTABLE_BIT): the root that maps the kernel.
-[[nodiscard]] inline Gpa kernel_root(uint64_t cr3) { return {cr3 & 0x000f'ffff'ffff'e000ULL}; }
+[[nodiscard]] inline Gpa kernel_root(uint64_t cr3) {
+  return {cr3 & 0x000f'ffff'ffff'e000ULL};
+}
 
 }  // namespace furnace::guest

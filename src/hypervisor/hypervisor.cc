@@ -5,7 +5,8 @@
 namespace furnace::hypervisor {
 
 std::optional<uint64_t> Registers::get(std::string_view name) const {
-  const auto found = std::find_if(values_.begin(), values_.end(), [&](const auto& each) { return each.first == name; });
+  const auto found =
+      std::find_if(values_.begin(), values_.end(), [&](const auto& each) { return each.first == name; });
   if (found == values_.end()) return std::nullopt;
   return found->second;
 }

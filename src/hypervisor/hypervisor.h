@@ -19,8 +19,8 @@ enum class RunState : uint8_t { Running, Paused, Gone };
 /// LibVMI's vmi_mode_t, which GET_ACCESS_MODE answers with.
 enum class AccessMode : uint32_t { Xen = 0, Kvm = 1, File = 2 };
 
-/// A vCPU's registers by lower-case name: rax ... r15, rip, rflags, cr0, cr2, cr3, cr4, cr8, efer, cs ... gs (selectors),
-/// fs_base, gs_base, gdtr_base, idtr_base.
+/// A vCPU's registers by lower-case name: rax ... r15, rip, rflags, cr0, cr2, cr3, cr4, cr8, efer, cs ... gs
+/// (selectors), fs_base, gs_base, gdtr_base, idtr_base.
 class Registers {
  public:
   void set(std::string name, uint64_t value) { values_.emplace_back(std::move(name), value); }

@@ -4,7 +4,8 @@
 
 namespace furnace {
 
-Program::Program(const std::string& name, const std::string& description) : name_(name), app_(description, name) {
+Program::Program(const std::string& name, const std::string& description)
+    : name_(name), app_(description, name) {
   app_.add_flag("-d,--debug", debug_, "Log what happens in detail");
   app_.add_option("--log-format", log_format_, "text, or json (one object a line)")
       ->check(CLI::IsMember({"text", "json"}))
@@ -20,7 +21,9 @@ int Program::run(int argc, char** argv, const std::function<Status()>& body) {
     return code == 0 ? 0 : 2;
   }
   log::start({.program = name_,
-              .level = debug_ ? log::Level::Debug : quiet_ ? log::Level::Warning : log::Level::Info,
+              .level = debug_   ? log::Level::Debug
+                       : quiet_ ? log::Level::Warning
+                                : log::Level::Info,
               .format = log_format_ == "json" ? log::Format::Json : log::Format::Text});
   const Status done = body();
   if (done) return 0;

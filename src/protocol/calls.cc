@@ -13,13 +13,15 @@ using T = wire::VmiMessage;
 constexpr std::string_view kReadNumber = "The unsigned number at an address.";
 constexpr std::string_view kReadAddr = "The pointer at an address, as wide as the guest's.";
 constexpr std::string_view kReadStr = "The text at an address up to its NUL, at most 4096 bytes, as UTF-8.";
-constexpr std::string_view kRead = "count bytes from an address; fewer, and a failure, where pages are missing.";
+constexpr std::string_view kRead =
+    "count bytes from an address; fewer, and a failure, where pages are missing.";
 constexpr std::string_view kWriteNumber = "Writes a number to an address.";
 constexpr std::string_view kWrite = "Writes bytes to an address; returns how many were written.";
 
 constexpr Call read_number(int32_t type, std::string_view name, Target target, uint8_t width,
                            std::string_view arguments) {
-  return {type, name, Verb::ReadNumber, target, width, arguments, Answer::Number, width == 0 ? kReadAddr : kReadNumber};
+  return {type,  name,      Verb::ReadNumber, target,
+          width, arguments, Answer::Number,   width == 0 ? kReadAddr : kReadNumber};
 }
 constexpr Call read_text(int32_t type, std::string_view name, Target target, std::string_view arguments) {
   return {type, name, Verb::ReadString, target, 0, arguments, Answer::Text, kReadStr};
@@ -34,8 +36,8 @@ constexpr Call write_number(int32_t type, std::string_view name, Target target, 
 constexpr Call write_bytes(int32_t type, std::string_view name, Target target, std::string_view arguments) {
   return {type, name, Verb::WriteBytes, target, 0, arguments, Answer::Written, kWrite};
 }
-constexpr Call plain(int32_t type, std::string_view name, Verb verb, std::string_view arguments, Answer answer,
-                     std::string_view summary) {
+constexpr Call plain(int32_t type, std::string_view name, Verb verb, std::string_view arguments,
+                     Answer answer, std::string_view summary) {
   return {type, name, verb, Target::None, 0, arguments, answer, summary};
 }
 
@@ -111,7 +113,9 @@ constexpr std::array kCalls = {
 
 }  // namespace
 
-std::span<const Call> calls() { return kCalls; }
+std::span<const Call> calls() {
+  return kCalls;
+}
 
 const Call* find_call(int32_t number) {
   const auto* found = std::lower_bound(kCalls.begin(), kCalls.end(), number,
@@ -120,7 +124,8 @@ const Call* find_call(int32_t number) {
 }
 
 const Call* find_call(std::string_view name) {
-  const auto* found = std::find_if(kCalls.begin(), kCalls.end(), [&](const Call& call) { return call.name == name; });
+  const auto* found =
+      std::find_if(kCalls.begin(), kCalls.end(), [&](const Call& call) { return call.name == name; });
   return found != kCalls.end() ? found : nullptr;
 }
 

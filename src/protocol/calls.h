@@ -1,5 +1,5 @@
-// The 61 calls of the VMI socket as data. Server, client, Python module, documentation and tests are driven by
-// these rows; spec: wire.md section 1, vmi-messages.tsv, tenant-api.md.
+// The 61 calls of the VMI socket as data. Server, client, Python module, documentation and tests are driven
+// by these rows; spec: wire.md section 1, vmi-messages.tsv, tenant-api.md.
 #pragma once
 
 #include <cstdint>
@@ -50,8 +50,8 @@ enum class Target : uint8_t { None, Physical, Virtual, Symbol };
 enum class Answer : uint8_t { Status, Number, Text, Bytes, Written, Processes, Identifier };
 
 struct Call {
-  int32_t number;              ///< VmiMessage::Type, and the number of the field that holds the request
-  std::string_view name;       ///< as in the specification and in Python
+  int32_t number;         ///< VmiMessage::Type, and the number of the field that holds the request
+  std::string_view name;  ///< as in the specification and in Python
   Verb verb;
   Target target;
   uint8_t width;               ///< bytes of a number read or written; 0: as the guest's pointers
@@ -80,16 +80,16 @@ enum class BatchError : int32_t {
   TargetNotInteger = 25,
   NegativeResult = 26,
   BadOperator = 27,
-  Malformed = 200,    ///< the body is not a VmiMessage
-  CallCount = 201,    ///< no call, or more than kMaxCalls
-  EventLimit = 202,   ///< more than the registered events one app may have
+  Malformed = 200,   ///< the body is not a VmiMessage
+  CallCount = 201,   ///< no call, or more than kMaxCalls
+  EventLimit = 202,  ///< more than the registered events one app may have
 };
 
 inline constexpr int kMaxCalls = 1000;
-inline constexpr int32_t kUnknownTypeOffset = 10000;       ///< added to error_loc for an unknown type
-inline constexpr int32_t kMaxReadCount = (1 << 24) - 1;    ///< bytes of one read
-inline constexpr size_t kMaxString = 4096;                 ///< bytes of one read_str
-inline constexpr size_t kMaxFieldSize = 11'056'943;        ///< bytes of a text or bytes field
-inline constexpr int64_t kMaxMessageSize = 64 << 20;       ///< bytes of a frame; larger ones end the connection
+inline constexpr int32_t kUnknownTypeOffset = 10000;     ///< added to error_loc for an unknown type
+inline constexpr int32_t kMaxReadCount = (1 << 24) - 1;  ///< bytes of one read
+inline constexpr size_t kMaxString = 4096;               ///< bytes of one read_str
+inline constexpr size_t kMaxFieldSize = 11'056'943;      ///< bytes of a text or bytes field
+inline constexpr int64_t kMaxMessageSize = 64 << 20;     ///< bytes of a frame; larger ones end the connection
 
 }  // namespace furnace::protocol

@@ -39,8 +39,10 @@ Status check_key(std::string_view key, std::string_view what, std::string_view n
 
 std::string zpl(const Certificate& certificate, bool secret) {
   std::string text = fmt::format(
-      "#   ZeroMQ CURVE {} Certificate\n{}\nmetadata\n    generator = \"furnace\"\ncurve\n    public-key = \"{}\"\n",
-      secret ? "**Secret**" : "Public", secret ? "#   DO NOT PROVIDE THIS FILE TO OTHER USERS nor change its permissions.\n" : "",
+      "#   ZeroMQ CURVE {} Certificate\n{}\nmetadata\n    generator = \"furnace\"\ncurve\n    public-key = "
+      "\"{}\"\n",
+      secret ? "**Secret**" : "Public",
+      secret ? "#   DO NOT PROVIDE THIS FILE TO OTHER USERS nor change its permissions.\n" : "",
       certificate.public_key);
   if (secret) text += fmt::format("    secret-key = \"{}\"\n", certificate.secret_key);
   return text;
@@ -84,7 +86,8 @@ Result<Certificate> load_secret(const std::filesystem::path& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return fail_errno("{}", path.string());
   if ((info.st_mode & 077) != 0)
-    return fail(Errc::Denied, "{}: a secret key that others can read (mode {:04o}); mend it with: chmod 600 {}",
+    return fail(Errc::Denied,
+                "{}: a secret key that others can read (mode {:04o}); mend it with: chmod 600 {}",
                 path.string(), info.st_mode & 07777, path.string());
   FURNACE_TRY(Certificate certificate, load_public(path));
   if (certificate.secret_key.empty())

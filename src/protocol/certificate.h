@@ -1,4 +1,5 @@
-// CURVE keys in ZPL certificate files as libzmq's tools, czmq and pyzmq write them (wire.md section 3; ZeroMQ RFC 4).
+// CURVE keys in ZPL certificate files as libzmq's tools, czmq and pyzmq write them (wire.md section 3; ZeroMQ
+// RFC 4).
 #pragma once
 
 #include <filesystem>

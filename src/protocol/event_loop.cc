@@ -25,8 +25,9 @@ uint64_t EventLoop::add_timer(std::chrono::duration<double> interval, Callback d
 
 std::chrono::milliseconds EventLoop::time_to_next_timer() const {
   if (timers_.empty()) return std::chrono::milliseconds(-1);
-  const auto next = std::min_element(timers_.begin(), timers_.end(),
-                                     [](const auto& a, const auto& b) { return a.second.due < b.second.due; });
+  const auto next = std::min_element(timers_.begin(), timers_.end(), [](const auto& a, const auto& b) {
+    return a.second.due < b.second.due;
+  });
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(next->second.due - Clock::now());
   return std::max(left, std::chrono::milliseconds(0));
 }

@@ -18,7 +18,8 @@ class EventLoop {
   void watch(zmq::socket_t& socket, Callback ready);
   void watch(int descriptor, Callback ready);
 
-  /// Calls `due` every `interval`; an interval of zero: at every turn of the loop. Returns the timer's number.
+  /// Calls `due` every `interval`; an interval of zero: at every turn of the loop. Returns the timer's
+  /// number.
   uint64_t add_timer(std::chrono::duration<double> interval, Callback due);
   /// False if there is no such timer (any more).
   bool remove_timer(uint64_t timer) { return timers_.erase(timer) != 0; }

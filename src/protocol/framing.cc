@@ -33,7 +33,8 @@ bool send(zmq::socket_t& socket, Frames& frames) {
     for (size_t i = 0; i < frames.size(); ++i) {
       const bool last = i + 1 == frames.size();
       // Only the first part can be refused: ZeroMQ takes a message whole or not at all.
-      const auto flags = last ? zmq::send_flags::dontwait : zmq::send_flags::dontwait | zmq::send_flags::sndmore;
+      const auto flags =
+          last ? zmq::send_flags::dontwait : zmq::send_flags::dontwait | zmq::send_flags::sndmore;
       if (!socket.send(frames[i], flags)) return false;
     }
     return true;
@@ -74,19 +75,25 @@ Result<std::string> ipc_address(const std::string& directory, std::string_view n
   const std::string path = fmt::format("{}/{}", directory, name);
   constexpr size_t limit = sizeof(sockaddr_un::sun_path) - 1;
   if (path.size() > limit)
-    return fail(Errc::Invalid, "{}: {} bytes long, a socket path may have {}; choose a shorter directory", path,
-                path.size(), limit);
+    return fail(Errc::Invalid, "{}: {} bytes long, a socket path may have {}; choose a shorter directory",
+                path, path.size(), limit);
   return "ipc://" + path;
 }
 
-std::string call_identity(std::string_view app) { return fmt::format("{}-r", app); }
-std::string message_identity(std::string_view app) { return fmt::format("{}-d", app); }
+std::string call_identity(std::string_view app) {
+  return fmt::format("{}-r", app);
+}
+std::string message_identity(std::string_view app) {
+  return fmt::format("{}-d", app);
+}
 
 Status check_app_id(std::string_view app) {
-  const bool good = !app.empty() && app.size() <= 64 && std::all_of(app.begin(), app.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.';
-  });
-  if (!good) return fail(Errc::Invalid, "app id '{}': expected 1 to 64 letters, digits, '-', '_' or '.'", app);
+  const bool good =
+      !app.empty() && app.size() <= 64 && std::all_of(app.begin(), app.end(), [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.';
+      });
+  if (!good)
+    return fail(Errc::Invalid, "app id '{}': expected 1 to 64 letters, digits, '-', '_' or '.'", app);
   return {};
 }
 

@@ -11,7 +11,8 @@ namespace furnace::protocol {
 Result<ConnectionLog> ConnectionLog::watch(zmq::context_t& context, zmq::socket_t& socket, std::string peer) {
   const std::string address = fmt::format("inproc://monitor-{}", socket.handle());
   constexpr int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-                         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_DISCONNECTED;
+                         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                         ZMQ_EVENT_DISCONNECTED;
   if (zmq_socket_monitor(socket.handle(), address.c_str(), events) != 0) return fail_errno("socket monitor");
   zmq::socket_t monitor(context, zmq::socket_type::pair);
   monitor.set(zmq::sockopt::linger, 0);
@@ -36,7 +37,8 @@ void ConnectionLog::handle() {
         log::error("the {} refuses our key: it is not on its allow-list", peer_);
         break;
       default:
-        log::error("no handshake with the {}: wrong server key, or the other side does not speak CURVE", peer_);
+        log::error("no handshake with the {}: wrong server key, or the other side does not speak CURVE",
+                   peer_);
         break;
     }
     last_ = event;

@@ -17,7 +17,8 @@ Result<Authenticator> Authenticator::make(zmq::context_t& context) {
 }
 
 void Authenticator::handle() {
-  // RFC 27: version, request id, domain, address, identity, mechanism, credentials (the client's raw public key).
+  // RFC 27: version, request id, domain, address, identity, mechanism, credentials (the client's raw public
+  // key).
   while (auto request = receive(socket_)) {
     const bool curve = request->size() == 7 && text((*request)[5]) == "CURVE" && (*request)[6].size() == 32;
     std::string key;
@@ -33,7 +34,8 @@ void Authenticator::handle() {
                    request->size() > 3 ? text((*request)[3]) : "?", curve ? key : "(none)");
     }
     const std::string id = request->size() > 1 ? std::string(text((*request)[1])) : "";
-    send(socket_, {"1.0", id, allowed ? "200" : "400", allowed ? "OK" : "key not allowed", allowed ? key : "", ""});
+    send(socket_,
+         {"1.0", id, allowed ? "200" : "400", allowed ? "OK" : "key not allowed", allowed ? key : "", ""});
   }
 }
 

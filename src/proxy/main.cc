@@ -19,8 +19,8 @@ Status serve(Options& options) {
   FURNACE_TRY(options.proxy.backend, protocol::load_secret(options.backend_key));
   zmq::context_t context(1);
   FURNACE_TRY(proxy::Proxy relay, proxy::Proxy::open(context, options.proxy));
-  log::info("relaying between {}:{} and the backend at {}:{}", options.proxy.inside_ip, options.proxy.inside_port,
-            options.proxy.outside_ip, options.proxy.outside_port);
+  log::info("relaying between {}:{} and the backend at {}:{}", options.proxy.inside_ip,
+            options.proxy.inside_port, options.proxy.outside_ip, options.proxy.outside_port);
   relay.run(stop.get());
   log::info("stopped");
   return {};
@@ -35,8 +35,10 @@ int main(int argc, char** argv) {
   flags.add_option("--ak,--app-key", options.app_key, "The app's secret key, app.key")->required();
   flags.add_option("--bk,--backend-key", options.backend_key, "The backend's secret key, be.key")->required();
   flags.add_option("--ip", options.proxy.inside_ip, "Address to listen on for FAC")->required();
-  flags.add_option("--it", options.proxy.inside_port, "Port to listen on, and the next")->capture_default_str();
+  flags.add_option("--it", options.proxy.inside_port, "Port to listen on, and the next")
+      ->capture_default_str();
   flags.add_option("--ep", options.proxy.outside_ip, "The backend's address")->required();
-  flags.add_option("--et", options.proxy.outside_port, "The backend's port, and the next")->capture_default_str();
+  flags.add_option("--et", options.proxy.outside_port, "The backend's port, and the next")
+      ->capture_default_str();
   return program.run(argc, argv, [&] { return serve(options); });
 }

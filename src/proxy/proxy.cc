@@ -16,7 +16,9 @@ void relay(zmq::socket_t& from, zmq::socket_t& to) {
   }
 }
 
-std::string address(const std::string& ip, int port) { return fmt::format("tcp://{}:{}", ip, port); }
+std::string address(const std::string& ip, int port) {
+  return fmt::format("tcp://{}:{}", ip, port);
+}
 
 }  // namespace
 
@@ -33,7 +35,8 @@ Result<Proxy> Proxy::open(zmq::context_t& context, const Options& options) {
   zmq::socket_t publisher = make(zmq::socket_type::pub);
   protocol::serve_curve(router, options.backend);
   protocol::serve_curve(publisher, options.backend);
-  // A FAC that was restarted takes its identity over from its dead connection; only the app's key gets this far.
+  // A FAC that was restarted takes its identity over from its dead connection; only the app's key gets this
+  // far.
   router.set(zmq::sockopt::router_handover, true);
   FURNACE_CHECK(protocol::bind(router, address(options.inside_ip, options.inside_port)));
   FURNACE_CHECK(protocol::bind(publisher, address(options.inside_ip, options.inside_port + 1)));

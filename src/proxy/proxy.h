@@ -1,4 +1,5 @@
-// The message proxy: between FAC partitions inside the cloud and the tenant's backend outside, message by message.
+// The message proxy: between FAC partitions inside the cloud and the tenant's backend outside, message by
+// message.
 #pragma once
 
 #include <optional>

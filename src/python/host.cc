@@ -17,7 +17,8 @@ std::filesystem::path module_directory() {
 void log_traceback(std::string_view what, py::error_already_set& error) {
   std::string text;
   try {
-    const auto lines = py::module_::import("traceback").attr("format_exception")(error.type(), error.value(), error.trace());
+    const auto lines =
+        py::module_::import("traceback").attr("format_exception")(error.type(), error.value(), error.trace());
     text = py::str("").attr("join")(lines).cast<std::string>();
   } catch (const py::error_already_set&) {
     text = error.what();
@@ -34,9 +35,11 @@ Interpreter::Interpreter() : interpreter_(false) {
   signal.attr("signal")(signal.attr("SIGINT"), signal.attr("default_int_handler"));
   const auto sys = py::module_::import("sys");
   sys.attr("path").attr("insert")(0, module_directory().string());
-  // What an app prints shows at once, also when it goes to a file or a pipe, and is UTF-8 whatever the locale.
+  // What an app prints shows at once, also when it goes to a file or a pipe, and is UTF-8 whatever the
+  // locale.
   for (const char* stream : {"stdout", "stderr"})
-    if (!sys.attr(stream).is_none()) sys.attr(stream).attr("reconfigure")(py::arg("line_buffering") = true, py::arg("encoding") = "utf-8");
+    if (!sys.attr(stream).is_none())
+      sys.attr(stream).attr("reconfigure")(py::arg("line_buffering") = true, py::arg("encoding") = "utf-8");
 }
 
 py::module_ add_module(const char* name) {
@@ -66,7 +69,8 @@ Result<py::object> make_object(const std::string& file_without_suffix, const std
     return py::object(module.attr(class_name.c_str())(argument));
   } catch (py::error_already_set& raised) {
     // It did its work and asked to end, or a signal ended it.
-    if (raised.matches(PyExc_SystemExit) || raised.matches(PyExc_KeyboardInterrupt)) return py::object(py::none());
+    if (raised.matches(PyExc_SystemExit) || raised.matches(PyExc_KeyboardInterrupt))
+      return py::object(py::none());
     log_traceback(fmt::format("{}: making the {} object", file.string(), class_name), raised);
     return fail(Errc::Failed, "{}: {} could not be made", file.string(), class_name);
   }

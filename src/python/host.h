@@ -27,12 +27,13 @@ class Interpreter {
 /// A new module `name` that can be imported from now on; functions set on it may capture what they work on.
 [[nodiscard]] py::module_ add_module(const char* name);
 
-/// Makes an object of `class_name` in FILE (without its .py). The traceback of what it raises goes to the log.
-[[nodiscard]] Result<py::object> make_object(const std::string& file_without_suffix, const std::string& class_name,
-                                             const py::object& argument);
+/// Makes an object of `class_name` in FILE (without its .py). The traceback of what it raises goes to the
+/// log.
+[[nodiscard]] Result<py::object> make_object(const std::string& file_without_suffix,
+                                             const std::string& class_name, const py::object& argument);
 
-/// Calls back into tenant code: what it raises is logged with its traceback and ends nothing, but SystemExit, which
-/// calls `exit`. Returns the result, or a null object.
+/// Calls back into tenant code: what it raises is logged with its traceback and ends nothing, but SystemExit,
+/// which calls `exit`. Returns the result, or a null object.
 py::object guarded_call(std::string_view what, const py::function& callback, const py::tuple& arguments,
                         const std::function<void()>& exit);
 

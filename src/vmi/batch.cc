@@ -23,12 +23,14 @@ wire::VmiMessage& refuse(wire::VmiMessage& answer, int32_t number, int32_t locat
 
 /// Replaces the argument that `link` names by what it makes of an earlier answer's field.
 tl::expected<void, BatchError> apply_link(const wire::Linkage& link, const Codec& codec,
-                                          const std::vector<Answered>& answers, size_t calls, Arguments& arguments) {
+                                          const std::vector<Answered>& answers, size_t calls,
+                                          Arguments& arguments) {
   const auto broken = [](BatchError error) { return tl::unexpected<BatchError>(error); };
   if (link.prev_msg_ix() >= calls) return broken(BatchError::PreviousMessageRange);
   if (link.prev_msg_ix() >= answers.size()) return broken(BatchError::ForwardReference);
   const Answered& previous = answers[link.prev_msg_ix()];
-  if (link.prev_item_ix() >= previous.codec->answer_fields().size()) return broken(BatchError::PreviousItemRange);
+  if (link.prev_item_ix() >= previous.codec->answer_fields().size())
+    return broken(BatchError::PreviousItemRange);
   const auto& source = *previous.codec->answer_fields()[link.prev_item_ix()];
   if (!is_integer(source)) return broken(BatchError::SourceNotInteger);
   if (link.cur_item_ix() >= codec.request_fields().size()) return broken(BatchError::TargetItemRange);
@@ -60,13 +62,16 @@ Codecs::Codecs() {
   for (const Call& call : protocol::calls()) codecs_.emplace_back(call);
 }
 
-const Codec& Codecs::of(const Call& call) const { return codecs_[static_cast<size_t>(&call - protocol::calls().data())]; }
+const Codec& Codecs::of(const Call& call) const {
+  return codecs_[static_cast<size_t>(&call - protocol::calls().data())];
+}
 
 wire::VmiMessage execute_batch(CallContext& context, const Codecs& codecs, const wire::VmiMessage& request) {
   wire::VmiMessage answer;
   const auto count = static_cast<size_t>(request.type_size());
   if (count == 0 || count > protocol::kMaxCalls)
-    return refuse(answer, static_cast<int32_t>(BatchError::CallCount), static_cast<int32_t>(std::min<size_t>(count, INT32_MAX)));
+    return refuse(answer, static_cast<int32_t>(BatchError::CallCount),
+                  static_cast<int32_t>(std::min<size_t>(count, INT32_MAX)));
 
   context.machine.refresh();
   std::vector<Answered> answers;
@@ -82,7 +87,8 @@ wire::VmiMessage execute_batch(CallContext& context, const Codecs& codecs, const
     const Codec::Message& body = codec.request(request, index);
     Arguments arguments = codec.decode(body);
     if (codec.link_field() != nullptr && body.GetReflection()->HasField(body, codec.link_field())) {
-      const auto& link = dynamic_cast<const wire::Linkage&>(body.GetReflection()->GetMessage(body, codec.link_field()));
+      const auto& link =
+          dynamic_cast<const wire::Linkage&>(body.GetReflection()->GetMessage(body, codec.link_field()));
       if (const auto linked = apply_link(link, codec, answers, count, arguments); !linked)
         return refuse(answer, static_cast<int32_t>(linked.error()), index);
     }

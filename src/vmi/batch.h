@@ -1,5 +1,5 @@
-// A message of 1 to 1000 calls: runs them in order, feeds earlier answers into later calls (links), and stops at the
-// first that can't be run (wire.md section 1).
+// A message of 1 to 1000 calls: runs them in order, feeds earlier answers into later calls (links), and stops
+// at the first that can't be run (wire.md section 1).
 #pragma once
 
 #include "vmi/calls.h"
@@ -17,7 +17,8 @@ class Codecs {
 };
 
 /// Executes the calls of `request`. Whatever it holds, the result is a complete answer.
-[[nodiscard]] wire::VmiMessage execute_batch(CallContext& context, const Codecs& codecs, const wire::VmiMessage& request);
+[[nodiscard]] wire::VmiMessage execute_batch(CallContext& context, const Codecs& codecs,
+                                             const wire::VmiMessage& request);
 
 /// The answer to a body that is no VmiMessage.
 [[nodiscard]] wire::VmiMessage malformed_answer();

@@ -54,7 +54,8 @@ class Place {
   }
   [[nodiscard]] Error why_short(size_t size) const {
     if (space_) return space_->why_unreadable(Gva{address_}, size);
-    return {Errc::Unmapped, fmt::format("physical address {:#x}: {} bytes are not all in the guest's RAM", address_, size)};
+    return {Errc::Unmapped,
+            fmt::format("physical address {:#x}: {} bytes are not all in the guest's RAM", address_, size)};
   }
 
  private:
@@ -65,7 +66,9 @@ class Place {
   uint64_t address_ = 0;
 };
 
-size_t width_of(const Call& call) { return call.width != 0 ? call.width : sizeof(uint64_t); }
+size_t width_of(const Call& call) {
+  return call.width != 0 ? call.width : sizeof(uint64_t);
+}
 
 Reply read_number(CallContext& context, const Call& call, const Arguments& arguments) {
   FURNACE_TRY(const Place place, Place::of(context, call, arguments));
@@ -95,7 +98,8 @@ Reply read_string(CallContext& context, const Call& call, const Arguments& argum
   return valid_utf8(text);
 }
 
-Reply write(CallContext& context, const Call& call, const Arguments& arguments, std::span<const std::byte> data) {
+Reply write(CallContext& context, const Call& call, const Arguments& arguments,
+            std::span<const std::byte> data) {
   FURNACE_TRY(const Place place, Place::of(context, call, arguments));
   const size_t put = place.write(data);
   Reply reply;
@@ -115,7 +119,8 @@ Reply write_bytes(CallContext& context, const Call& call, const Arguments& argum
   if (!buffer) return fail(Errc::Invalid, "no buffer given");
   // 1.0 clients send the buffer's size beside it; never more than the buffer is written.
   const uint64_t count = arguments.get(Number::Count).value_or(buffer->size());
-  if (count > buffer->size()) return fail(Errc::Invalid, "count {} is larger than the buffer of {} bytes", count, buffer->size());
+  if (count > buffer->size())
+    return fail(Errc::Invalid, "count {} is larger than the buffer of {} bytes", count, buffer->size());
   return write(context, call, arguments, as_bytes(buffer->substr(0, count)));
 }
 
@@ -165,7 +170,8 @@ Reply get_offset(CallContext& context, const Call&, const Arguments& arguments) 
     return offset;
   }
   if (name->starts_with("win_")) return fail(Errc::NotFound, "offset '{}': the guest is Linux", *name);
-  return fail(Errc::NotFound, "no offset '{}': known are linux_tasks, linux_name, linux_pid, linux_mm, linux_pgd", *name);
+  return fail(Errc::NotFound,
+              "no offset '{}': known are linux_tasks, linux_name, linux_pid, linux_mm, linux_pgd", *name);
 }
 
 Reply process_list(CallContext& context, const Call&, const Arguments&) {
@@ -230,22 +236,26 @@ using Handler = Reply (*)(CallContext&, const Call&, const Arguments&);
 
 /// In the order of Verb.
 constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
-    no_events,                                                                                // EventClear
-    no_events,                                                                                // EventRegister
-    no_events,                                                                                // EventsStart
-    no_events,                                                                                // EventsStop
-    [](CallContext& c, const Call&, const Arguments&) -> Reply {                              // GetAccessMode
+    no_events,                                                    // EventClear
+    no_events,                                                    // EventRegister
+    no_events,                                                    // EventsStart
+    no_events,                                                    // EventsStop
+    [](CallContext& c, const Call&, const Arguments&) -> Reply {  // GetAccessMode
       return static_cast<uint64_t>(c.machine.hypervisor().access_mode());
     },
-    [](CallContext& c, const Call&, const Arguments&) -> Reply { return c.machine.hypervisor().memory_size(); },
+    [](CallContext& c, const Call&, const Arguments&) -> Reply {
+      return c.machine.hypervisor().memory_size();
+    },
     [](CallContext& c, const Call&, const Arguments&) -> Reply { return c.machine.hypervisor().name(); },
     get_offset,
     get_ostype,
     get_page_mode,
     get_vcpureg,
-    [](CallContext& c, const Call&, const Arguments&) -> Reply { return uint64_t{c.machine.hypervisor().id()}; },
-    not_windows,       // GetWinver
-    not_windows,       // GetWinverStr
+    [](CallContext& c, const Call&, const Arguments&) -> Reply {
+      return uint64_t{c.machine.hypervisor().id()};
+    },
+    not_windows,  // GetWinver
+    not_windows,  // GetWinverStr
     lookup_structure,
     lookup_symbol,
     pause_vm,
@@ -254,12 +264,12 @@ constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
     read_number,
     read_string,
     resume_vm,
-    no_events,         // StartSyscall
+    no_events,                                                                         // StartSyscall
     [](CallContext&, const Call&, const Arguments&) -> Reply { return uint64_t{1}; },  // Status
-    no_events,         // StopSyscall
-    translate,         // TranslateKernel
-    lookup_symbol,     // TranslateSymbol
-    translate,         // TranslateUser
+    no_events,                                                                         // StopSyscall
+    translate,                                                                         // TranslateKernel
+    lookup_symbol,                                                                     // TranslateSymbol
+    translate,                                                                         // TranslateUser
     write_bytes,
     write_number,
 };

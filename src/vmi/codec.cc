@@ -17,12 +17,18 @@ struct Name {
 };
 
 constexpr std::array kNumbers = {
-    Name<Number>{"vaddr", Number::Address},         Name<Number>{"paddr", Number::Address},
-    Name<Number>{"pid", Number::Pid},               Name<Number>{"count", Number::Count},
-    Name<Number>{"value", Number::Value},           Name<Number>{"vcpu", Number::Vcpu},
-    Name<Number>{"identifier", Number::Identifier}, Name<Number>{"event_type", Number::EventType},
-    Name<Number>{"sync_state", Number::SyncState},  Name<Number>{"reg_value", Number::RegValue},
-    Name<Number>{"bp_addr", Number::BreakpointAddress}, Name<Number>{"bp_pid", Number::BreakpointPid},
+    Name<Number>{"vaddr", Number::Address},
+    Name<Number>{"paddr", Number::Address},
+    Name<Number>{"pid", Number::Pid},
+    Name<Number>{"count", Number::Count},
+    Name<Number>{"value", Number::Value},
+    Name<Number>{"vcpu", Number::Vcpu},
+    Name<Number>{"identifier", Number::Identifier},
+    Name<Number>{"event_type", Number::EventType},
+    Name<Number>{"sync_state", Number::SyncState},
+    Name<Number>{"reg_value", Number::RegValue},
+    Name<Number>{"bp_addr", Number::BreakpointAddress},
+    Name<Number>{"bp_pid", Number::BreakpointPid},
 };
 constexpr std::array kTexts = {
     Name<Text>{"symbol", Text::Symbol},          Name<Text>{"symbol_name", Text::Symbol},
@@ -35,7 +41,8 @@ constexpr std::array<const char*, 5> kValueFields = {"value", "result", "identif
 
 template <typename Meaning, size_t N>
 std::optional<Meaning> meaning_of(const std::array<Name<Meaning>, N>& names, std::string_view field) {
-  const auto found = std::find_if(names.begin(), names.end(), [&](const auto& name) { return name.field == field; });
+  const auto found =
+      std::find_if(names.begin(), names.end(), [&](const auto& name) { return name.field == field; });
   if (found == names.end()) return std::nullopt;
   return found->meaning;
 }
@@ -120,8 +127,9 @@ Codec::Codec(const protocol::Call& call) {
 const Codec::Message& Codec::request(const wire::VmiMessage& message, int index) const {
   const auto& reflection = *message.GetReflection();
   if (!request_->is_repeated()) return reflection.GetMessage(message, request_);
-  return index < reflection.FieldSize(message, request_) ? reflection.GetRepeatedMessage(message, request_, index)
-                                                         : *empty_;
+  return index < reflection.FieldSize(message, request_)
+             ? reflection.GetRepeatedMessage(message, request_, index)
+             : *empty_;
 }
 
 Codec::Message& Codec::add_answer(wire::VmiMessage& message) const {
@@ -151,7 +159,8 @@ void Codec::encode(Reply reply, Message& answer) const {
     reflection.SetString(&answer, reason_, valid_utf8(reply.error->message()));
   if (value_ == nullptr) return;
   if (const auto* value = std::get_if<uint64_t>(&reply.value)) set_integer(answer, *value_, *value);
-  if (auto* value = std::get_if<std::string>(&reply.value)) reflection.SetString(&answer, value_, std::move(*value));
+  if (auto* value = std::get_if<std::string>(&reply.value))
+    reflection.SetString(&answer, value_, std::move(*value));
   if (const auto* value = std::get_if<std::vector<guest::Process>>(&reply.value))
     for (const guest::Process& process : *value) add_process(answer, *value_, process);
 }

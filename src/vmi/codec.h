@@ -19,7 +19,18 @@ namespace furnace::vmi {
 
 /// The meaning of an integer field of a request.
 enum class Number : uint8_t {
-  Address, Pid, Count, Value, Vcpu, Identifier, EventType, SyncState, RegValue, BreakpointAddress, BreakpointPid, Last
+  Address,
+  Pid,
+  Count,
+  Value,
+  Vcpu,
+  Identifier,
+  EventType,
+  SyncState,
+  RegValue,
+  BreakpointAddress,
+  BreakpointPid,
+  Last
 };
 /// The meaning of a text or bytes field.
 enum class Text : uint8_t { Symbol, Member, Buffer, Register, BreakpointName, Last };
@@ -27,8 +38,12 @@ enum class Text : uint8_t { Symbol, Member, Buffer, Register, BreakpointName, La
 /// A request's arguments; what was left out is missing. Texts point into the request.
 class Arguments {
  public:
-  [[nodiscard]] std::optional<uint64_t> get(Number which) const { return numbers_.at(static_cast<size_t>(which)); }
-  [[nodiscard]] std::optional<std::string_view> get(Text which) const { return texts_.at(static_cast<size_t>(which)); }
+  [[nodiscard]] std::optional<uint64_t> get(Number which) const {
+    return numbers_.at(static_cast<size_t>(which));
+  }
+  [[nodiscard]] std::optional<std::string_view> get(Text which) const {
+    return texts_.at(static_cast<size_t>(which));
+  }
   void set(Number which, uint64_t value) { numbers_.at(static_cast<size_t>(which)) = value; }
   void set(Text which, std::string_view value) { texts_.at(static_cast<size_t>(which)) = value; }
 
@@ -44,13 +59,15 @@ struct Reply {
   std::optional<Error> error;    ///< status 1, and why
 
   Reply() = default;
-  Reply(uint64_t number) : value(number) {}                                // NOLINT(google-explicit-constructor)
-  Reply(std::string text) : value(std::move(text)) {}                      // NOLINT(google-explicit-constructor)
-  Reply(std::vector<guest::Process> list) : value(std::move(list)) {}      // NOLINT(google-explicit-constructor)
-  Reply(tl::unexpected<Error> failure) : error(std::move(failure.value())) {}  // NOLINT(google-explicit-constructor)
+  Reply(uint64_t number) : value(number) {}                            // NOLINT(google-explicit-constructor)
+  Reply(std::string text) : value(std::move(text)) {}                  // NOLINT(google-explicit-constructor)
+  Reply(std::vector<guest::Process> list) : value(std::move(list)) {}  // NOLINT(google-explicit-constructor)
+  Reply(tl::unexpected<Error> failure)
+      : error(std::move(failure.value())) {}  // NOLINT(google-explicit-constructor)
 };
 
-/// One call's messages: the request's and the answer's fields in the order of their declaration, which links count in.
+/// One call's messages: the request's and the answer's fields in the order of their declaration, which links
+/// count in.
 class Codec {
  public:
   using Message = google::protobuf::Message;
@@ -89,7 +106,8 @@ class Codec {
 };
 
 /// An integer field's value, whatever its width and sign; 0 if it is not set.
-[[nodiscard]] uint64_t integer(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field);
+[[nodiscard]] uint64_t integer(const google::protobuf::Message& message,
+                               const google::protobuf::FieldDescriptor& field);
 [[nodiscard]] bool is_integer(const google::protobuf::FieldDescriptor& field);
 
 }  // namespace furnace::vmi

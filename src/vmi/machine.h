@@ -19,8 +19,8 @@ class Machine {
 
   [[nodiscard]] hypervisor::Hypervisor& hypervisor() { return *hypervisor_; }
 
-  /// The running kernel; found at the first call and again after a reboot. While there is none the error says why,
-  /// and the search is repeated at most five times a second.
+  /// The running kernel; found at the first call and again after a reboot. While there is none the error says
+  /// why, and the search is repeated at most five times a second.
   [[nodiscard]] Result<const guest::Kernel*> kernel();
   [[nodiscard]] Result<const guest::LinuxGuest*> linux_guest();
 

@@ -82,6 +82,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"qemu", "simulator"}))
       ->capture_default_str();
   flags.add_option("--vmi", options.directory, "Directory for the socket vmi_rtr")->capture_default_str();
-  flags.add_option("--profile", options.profile, "Kernel profile; without it, or empty: found in the guest's RAM");
+  flags.add_option("--profile", options.profile,
+                   "Kernel profile; without it, or empty: found in the guest's RAM");
   return program.run(argc, argv, [&] { return serve(options); });
 }

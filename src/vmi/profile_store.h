@@ -7,13 +7,14 @@
 
 namespace furnace::vmi {
 
-/// A directory with one file per kernel build, named after a hash of the build's banner. Files that are damaged or
-/// of another version are ignored and replaced.
+/// A directory with one file per kernel build, named after a hash of the build's banner. Files that are
+/// damaged or of another version are ignored and replaced.
 class ProfileStore : public guest::ProfileCache {
  public:
   explicit ProfileStore(std::filesystem::path directory) : directory_(std::move(directory)) {}
 
-  /// $FURNACE_CACHE, else $XDG_CACHE_HOME/furnace, else ~/.cache/furnace, else /var/cache/furnace; + "/profiles".
+  /// $FURNACE_CACHE, else $XDG_CACHE_HOME/furnace, else ~/.cache/furnace, else /var/cache/furnace; +
+  /// "/profiles".
   [[nodiscard]] static std::filesystem::path default_directory();
 
   [[nodiscard]] std::optional<std::shared_ptr<const guest::Profile>> find(std::string_view banner) override;

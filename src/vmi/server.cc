@@ -16,7 +16,9 @@ constexpr const char* kMonitorAddress = "inproc://vmi-monitor";
 constexpr int kCallsPerTurn = 64;  // before the loop looks at the hypervisor again
 
 /// ZeroMQ's descriptor of the connection a message came over. Departures are reported by that number.
-int connection_of(zmq::message_t& frame) { return zmq_msg_get(frame.handle(), ZMQ_SRCFD); }
+int connection_of(zmq::message_t& frame) {
+  return zmq_msg_get(frame.handle(), ZMQ_SRCFD);
+}
 
 }  // namespace
 
@@ -25,8 +27,10 @@ Result<Server> Server::bind(zmq::context_t& context, const std::string& director
   // ZeroMQ would take the socket's path over from its owner; the lock tells whether there is one.
   auto lock = lock_file(directory + "/vmi_rtr.lock");
   if (!lock && lock.error().code() == Errc::Unavailable)
-    return fail(Errc::Unavailable, "{}/vmi_rtr: another VMI partition serves there; stop it or choose another --vmi "
-                "directory", directory);
+    return fail(Errc::Unavailable,
+                "{}/vmi_rtr: another VMI partition serves there; stop it or choose another --vmi "
+                "directory",
+                directory);
   if (!lock) return fail(lock.error(), "socket directory");
   zmq::socket_t router(context, zmq::socket_type::router);
   protocol::set_common_options(router);
@@ -40,11 +44,14 @@ Result<Server> Server::bind(zmq::context_t& context, const std::string& director
 }
 
 bool Server::run(int stop) {
+  std::vector<zmq::pollitem_t> items{{nullptr, stop, ZMQ_POLLIN, 0},
+                                     {router_.handle(), 0, ZMQ_POLLIN, 0},
+                                     {monitor_.handle(), 0, ZMQ_POLLIN, 0}};
+  constexpr size_t own_items = 3;
   while (true) {
-    std::vector<zmq::pollitem_t> items{{nullptr, stop, ZMQ_POLLIN, 0},
-                                       {router_.handle(), 0, ZMQ_POLLIN, 0},
-                                       {monitor_.handle(), 0, ZMQ_POLLIN, 0}};
-    for (const int descriptor : machine_.hypervisor().descriptors()) items.push_back({nullptr, descriptor, ZMQ_POLLIN, 0});
+    items.resize(own_items);
+    for (const int descriptor : machine_.hypervisor().descriptors())
+      items.push_back({nullptr, descriptor, ZMQ_POLLIN, 0});
     const auto ready = [](const zmq::pollitem_t& item) { return item.revents != 0; };
     try {
       zmq::poll(items);
@@ -53,7 +60,7 @@ bool Server::run(int stop) {
       continue;
     }
     if (ready(items[0])) return true;
-    if (std::any_of(items.begin() + 3, items.end(), ready) && machine_.poll()) {
+    if (std::any_of(items.begin() + own_items, items.end(), ready) && machine_.poll()) {
       serve_calls();  // who asked already gets an answer
       return false;
     }
@@ -80,7 +87,8 @@ void Server::answer(protocol::Frames& frames) {
   }
   wire::VmiMessage message;
   const zmq::message_t* body = request->body;
-  const bool parsed = body != nullptr && body->size() != 0 && message.ParseFromArray(body->data(), static_cast<int>(body->size()));
+  const bool parsed = body != nullptr && body->size() != 0 &&
+                      message.ParseFromArray(body->data(), static_cast<int>(body->size()));
   // Of the last frame: the first is the ROUTER's own.
   const int connection = connection_of(frames.back());
   Session& peer = session(request->identity, connection);
@@ -97,13 +105,17 @@ void Server::answer(protocol::Frames& frames) {
 Session& Server::session(std::string_view identity, int connection) {
   auto found = sessions_.find(identity);
   if (found == sessions_.end())
-    found = sessions_.emplace(std::string(identity), Session{.identity = printable(identity), .connection = connection}).first;
+    found = sessions_
+                .emplace(std::string(identity),
+                         Session{.identity = printable(identity), .connection = connection})
+                .first;
   found->second.connection = connection;
   return found->second;
 }
 
 void Server::notice_departures() {
-  // Two frames: event (16 bit) and value (32 bit, here the descriptor); then the address (zmq_socket_monitor(3)).
+  // Two frames: event (16 bit) and value (32 bit, here the descriptor); then the address
+  // (zmq_socket_monitor(3)).
   while (const auto frames = protocol::receive(monitor_)) {
     const auto event = load<uint16_t>(as_bytes(protocol::text((*frames)[0])), 0);
     const auto descriptor = load<int32_t>(as_bytes(protocol::text((*frames)[0])), 2);

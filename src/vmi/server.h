@@ -14,7 +14,8 @@ namespace furnace::vmi {
 class Server {
  public:
   /// Binds ipc://`directory`/vmi_rtr. Errc::Unavailable if another VMI partition serves there.
-  [[nodiscard]] static Result<Server> bind(zmq::context_t& context, const std::string& directory, Machine& machine);
+  [[nodiscard]] static Result<Server> bind(zmq::context_t& context, const std::string& directory,
+                                           Machine& machine);
 
   /// Serves until `stop` becomes readable or the VM is gone. True for the first.
   bool run(int stop);

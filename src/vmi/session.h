@@ -7,9 +7,9 @@
 namespace furnace::vmi {
 
 struct Session {
-  std::string identity;      ///< of its call socket, "<app>-r"
-  int connection = -1;       ///< ZeroMQ's descriptor of its connection, to notice its end
-  uint32_t pauses = 0;       ///< PAUSE_VM without their RESUME_VM
+  std::string identity;  ///< of its call socket, "<app>-r"
+  int connection = -1;   ///< ZeroMQ's descriptor of its connection, to notice its end
+  uint32_t pauses = 0;   ///< PAUSE_VM without their RESUME_VM
   uint64_t calls = 0;
 };
 

@@ -240,7 +240,7 @@ def test_app_file_missing_unreadable_or_without_its_class(sim, work):
     assert app.wait_end() == 1 and 'nothing.py' in app.log and 'without .py' in app.log
     app = sim.start_app('class Other: pass')
     assert app.wait_end() == 1 and "no class 'App'" in app.log
-    app = sim.start_app('this is not python')
+    app = sim.start_app('class App(:')
     assert app.wait_end() == 1 and 'SyntaxError' in app.log
 
 

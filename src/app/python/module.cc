@@ -37,8 +37,10 @@ Argument to_argument(const Call& call, const py::handle& value) {
     return std::string_view(text, static_cast<size_t>(size));
   }
   if (PyBytes_Check(value.ptr()))
-    return std::string_view(PyBytes_AS_STRING(value.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(value.ptr())));
-  throw py::type_error(fmt::format("{}(): expected int, str or bytes, got {}", call.name, Py_TYPE(value.ptr())->tp_name));
+    return std::string_view(PyBytes_AS_STRING(value.ptr()),
+                            static_cast<size_t>(PyBytes_GET_SIZE(value.ptr())));
+  throw py::type_error(
+      fmt::format("{}(): expected int, str or bytes, got {}", call.name, Py_TYPE(value.ptr())->tp_name));
 }
 
 py::object to_python(Answer kind, Value value) {
@@ -87,8 +89,8 @@ std::vector<std::string> split(std::string_view words) {
 }
 
 /// Positional and named arguments in the order of the call's row.
-std::vector<Argument> arguments_of(const Call& call, const std::vector<std::string>& names, const py::args& args,
-                                   const py::kwargs& kwargs) {
+std::vector<Argument> arguments_of(const Call& call, const std::vector<std::string>& names,
+                                   const py::args& args, const py::kwargs& kwargs) {
   std::vector<Argument> arguments;
   for (const auto& value : args) arguments.push_back(to_argument(call, value));
   size_t used = 0;
@@ -102,12 +104,14 @@ std::vector<Argument> arguments_of(const Call& call, const std::vector<std::stri
   return arguments;
 }
 
-/// `checked`: failures raise. Otherwise a call that the VMI partition answered with a failure returns 1.0's value.
+/// `checked`: failures raise. Otherwise a call that the VMI partition answered with a failure returns 1.0's
+/// value.
 void define_call(py::module_& module, const std::shared_ptr<Shared>& shared, const Call& call, bool checked) {
   const auto names = split(call.arguments);
   const std::string doc = fmt::format("{}({})\n\n{}{}", call.name, fmt::join(names, ", "), call.summary,
                                       checked ? " Raises VmiError if it fails." : "");
-  const auto function = [shared, &call, names, checked](const py::args& args, const py::kwargs& kwargs) -> py::object {
+  const auto function = [shared, &call, names, checked](const py::args& args,
+                                                        const py::kwargs& kwargs) -> py::object {
     const std::vector<Argument> arguments = arguments_of(call, names, args, kwargs);
     Result<Value> result = [&] {
       const py::gil_scoped_release release;
@@ -134,22 +138,35 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
     const py::gil_scoped_release release;
     return call(shared->runtime.facilities());
   };
-  module.attr("io_set") = py::cpp_function([shared, released](const std::string& key, const std::string& value) {
-    const Status stored = released([&](FacilitiesClient& client) { return client.set(key, value); });
-    if (!stored) python::raise(shared->error, stored.error());
-    return key;
-  }, py::doc("io_set(key, text)\n\nStores a text on disk; returns the key when the text would survive a power loss. Raises VmiError for a bad\n"
-             "key (1 to 16 of A-Z a-z 0-9 _ -) or past the quota; the old value then stays."));
-  module.attr("io_get") = py::cpp_function([shared, released](const std::string& key) {
-    return py::str(value_or_raise(*shared, released([&](FacilitiesClient& client) { return client.get(key); })));
-  }, py::doc("io_get(key)\n\nThe stored text. Raises VmiError if there is none."));
-  module.attr("notify") = py::cpp_function([shared](const std::string& text) {
-    const Status sent = shared->runtime.facilities().notify(text);
-    if (!sent) python::raise(shared->error, sent.error());
-  }, py::doc("notify(text)\n\nSends a text to the backend, one way. Raises VmiError if the queue to the FAC partition is full."));
-  module.attr("request") = py::cpp_function([shared, released](const std::string& text) {
-    return py::str(value_or_raise(*shared, released([&](FacilitiesClient& client) { return client.request(text); })));
-  }, py::doc("request(text)\n\nAsks the backend and returns its answer. Raises VmiError if the backend fails or does not answer in time."));
+  module.attr("io_set") = py::cpp_function(
+      [shared, released](const std::string& key, const std::string& value) {
+        const Status stored = released([&](FacilitiesClient& client) { return client.set(key, value); });
+        if (!stored) python::raise(shared->error, stored.error());
+        return key;
+      },
+      py::doc("io_set(key, text)\n\nStores a text on disk; returns the key when the text would survive a "
+              "power loss. Raises VmiError for a bad\n"
+              "key (1 to 16 of A-Z a-z 0-9 _ -) or past the quota; the old value then stays."));
+  module.attr("io_get") = py::cpp_function(
+      [shared, released](const std::string& key) {
+        return py::str(
+            value_or_raise(*shared, released([&](FacilitiesClient& client) { return client.get(key); })));
+      },
+      py::doc("io_get(key)\n\nThe stored text. Raises VmiError if there is none."));
+  module.attr("notify") = py::cpp_function(
+      [shared](const std::string& text) {
+        const Status sent = shared->runtime.facilities().notify(text);
+        if (!sent) python::raise(shared->error, sent.error());
+      },
+      py::doc("notify(text)\n\nSends a text to the backend, one way. Raises VmiError if the queue to the FAC "
+              "partition is full."));
+  module.attr("request") = py::cpp_function(
+      [shared, released](const std::string& text) {
+        return py::str(value_or_raise(
+            *shared, released([&](FacilitiesClient& client) { return client.request(text); })));
+      },
+      py::doc("request(text)\n\nAsks the backend and returns its answer. Raises VmiError if the backend "
+              "fails or does not answer in time."));
 }
 
 void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
@@ -159,18 +176,21 @@ void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
       python::guarded_call("timer callback", callback, py::make_tuple("timer triggered"), stop);
     });
   });
-  module.attr("remove_timer") = py::cpp_function([shared](uint64_t timer) { return shared->runtime.loop().remove_timer(timer); });
+  module.attr("remove_timer") =
+      py::cpp_function([shared](uint64_t timer) { return shared->runtime.loop().remove_timer(timer); });
   module.attr("set_backend_callback") = py::cpp_function([shared, stop](const py::object& callback) {
     if (callback.is_none()) return shared->runtime.on_backend_message({});
     const auto function = callback.cast<py::function>();
     shared->runtime.on_backend_message([function, stop](Runtime::From from, const std::string& text) {
-      python::guarded_call("backend message callback", function,
-                           py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast", valid_utf8(text)), stop);
+      python::guarded_call(
+          "backend message callback", function,
+          py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast", valid_utf8(text)), stop);
     });
   });
   module.attr("stop_loop") = py::cpp_function(stop);
-  module.attr("log") = py::cpp_function([shared](const std::string& text) { log::info("{}: {}", shared->name, text); },
-                                        py::doc("log(text)\n\nWrites a line to the partition's log."));
+  module.attr("log") =
+      py::cpp_function([shared](const std::string& text) { log::info("{}: {}", shared->name, text); },
+                       py::doc("log(text)\n\nWrites a line to the partition's log."));
   module.attr("set_log_name") = py::cpp_function([shared](const std::string& name) { shared->name = name; });
 }
 
@@ -182,7 +202,8 @@ void add_frontend_module(Runtime& runtime, const std::string& app) {
   options.disable_function_signatures();
   py::module_ module = python::add_module("_furnace");
   auto error = py::reinterpret_steal<py::object>(PyErr_NewExceptionWithDoc(
-      "furnace_frontend.VmiError", "A call failed; the text names call, arguments and reason.", PyExc_RuntimeError, nullptr));
+      "furnace_frontend.VmiError", "A call failed; the text names call, arguments and reason.",
+      PyExc_RuntimeError, nullptr));
   module.attr("VmiError") = error;
   const auto shared = std::make_shared<Shared>(Shared{runtime, app, error});
 

@@ -6,7 +6,8 @@
 
 namespace furnace::app {
 
-/// Makes module `_furnace` over `runtime`, which must outlive the interpreter's use of it. `app` is the app's id.
+/// Makes module `_furnace` over `runtime`, which must outlive the interpreter's use of it. `app` is the app's
+/// id.
 void add_frontend_module(Runtime& runtime, const std::string& app);
 
 }  // namespace furnace::app

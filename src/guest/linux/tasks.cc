@@ -73,7 +73,8 @@ Status LinuxGuest::walk_tasks(const Visit& visit) const {
     if (!next) return fail(next.error(), fmt::format("task list after {} tasks", count));
     node = {*next};
     if (node == head) return {};
-    if (node == landmark) return fail(Errc::Invalid, "task list: runs in a circle at {:#x} after {} tasks", node.value, count);
+    if (node == landmark)
+      return fail(Errc::Invalid, "task list: runs in a circle at {:#x} after {} tasks", node.value, count);
     if (--steps_to_landmark == 0) landmark = node, steps_to_landmark = count + 1;
     const Gva task = node - layout_.tasks;
     const Result<bool> go_on = visit(task);
@@ -164,8 +165,10 @@ Result<std::string> LinuxGuest::executable(const Process& process) const {
   const AddressSpace& space = kernel_space_;
   FURNACE_TRY(const uint64_t file, space.read<uint64_t>(process.mm + layout_.exe_file));
   if (file == 0) return std::string();
-  FURNACE_TRY(Gva dentry, space.read<uint64_t>(Gva{file} + layout_.file_dentry).map([](uint64_t v) { return Gva{v}; }));
-  FURNACE_TRY(Gva mnt, space.read<uint64_t>(Gva{file} + layout_.file_mnt).map([](uint64_t v) { return Gva{v}; }));
+  FURNACE_TRY(Gva dentry,
+              space.read<uint64_t>(Gva{file} + layout_.file_dentry).map([](uint64_t v) { return Gva{v}; }));
+  FURNACE_TRY(Gva mnt,
+              space.read<uint64_t>(Gva{file} + layout_.file_mnt).map([](uint64_t v) { return Gva{v}; }));
   // As fs/d_path.c prepend_path(): up the parents, at the root of a mount on in the mount above.
   std::string path;
   for (int part = 0; part < kMaxPathParts; ++part) {
@@ -181,11 +184,13 @@ Result<std::string> LinuxGuest::executable(const Process& process) const {
     FURNACE_TRY(const uint64_t name, space.read<uint64_t>(dentry + layout_.dentry_name));
     FURNACE_TRY(const std::string text, space.read_string(Gva{name}, kMaxNamePart));
     FURNACE_TRY(const uint64_t parent, space.read<uint64_t>(dentry + layout_.dentry_parent));
-    if (Gva{parent} == dentry) return path.empty() ? valid_utf8(text) : valid_utf8(path);  // not below any root
+    if (Gva{parent} == dentry)
+      return path.empty() ? valid_utf8(text) : valid_utf8(path);  // not below any root
     path = "/" + text + path;
     dentry = {parent};
   }
-  return fail(Errc::Invalid, "executable of pid {}: a path of more than {} parts", process.pid, kMaxPathParts);
+  return fail(Errc::Invalid, "executable of pid {}: a path of more than {} parts", process.pid,
+              kMaxPathParts);
 }
 
 }  // namespace furnace::guest

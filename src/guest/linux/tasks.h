@@ -14,25 +14,25 @@ namespace furnace::guest {
 
 /// A process: the leader of a thread group, as `ps` lists it.
 struct Process {
-  Gva task{};                    ///< its task_struct
-  int32_t pid = 0;               ///< in the initial PID namespace
-  int32_t ppid = 0;              ///< thread group of the real parent, 0 for init and kthreadd
-  uint32_t uid = 0;              ///< real user id, in the initial user namespace
-  std::string name;              ///< comm, made valid UTF-8
+  Gva task{};        ///< its task_struct
+  int32_t pid = 0;   ///< in the initial PID namespace
+  int32_t ppid = 0;  ///< thread group of the real parent, 0 for init and kthreadd
+  uint32_t uid = 0;  ///< real user id, in the initial user namespace
+  std::string name;  ///< comm, made valid UTF-8
   bool kernel_thread = false;
-  Gva mm{};                      ///< its mm_struct, 0 for kernel threads and zombies
-  uint64_t start_ns = 0;         ///< nanoseconds between boot and its start
+  Gva mm{};               ///< its mm_struct, 0 for kernel threads and zombies
+  uint64_t start_ns = 0;  ///< nanoseconds between boot and its start
 };
 
 /// Byte offsets in the kernel's structures, looked up once per kernel.
 struct TaskLayout {
   uint64_t tasks, pid, tgid, real_parent, comm, cred, flags, mm, start_time;  // task_struct
-  uint64_t cred_uid;                                                         // cred
-  uint64_t pgd, arg_start, arg_end, exe_file;                                // mm_struct
-  uint64_t file_dentry, file_mnt;                                            // file
-  uint64_t dentry_parent, dentry_name;                                       // dentry
-  uint64_t mount_mnt, mount_parent, mount_point;                             // mount
-  uint64_t mnt_root;                                                         // vfsmount
+  uint64_t cred_uid;                                                          // cred
+  uint64_t pgd, arg_start, arg_end, exe_file;                                 // mm_struct
+  uint64_t file_dentry, file_mnt;                                             // file
+  uint64_t dentry_parent, dentry_name;                                        // dentry
+  uint64_t mount_mnt, mount_parent, mount_point;                              // mount
+  uint64_t mnt_root;                                                          // vfsmount
 
   [[nodiscard]] static Result<TaskLayout> of(const Kernel& kernel);
 };
@@ -41,10 +41,11 @@ struct TaskLayout {
 class LinuxGuest {
  public:
   /// Needs the structures' layouts in the profile. `kernel`, `memory` and `cache` must outlive the result.
-  [[nodiscard]] static Result<LinuxGuest> make(const Kernel& kernel, GuestMemory& memory, TranslationCache& cache);
+  [[nodiscard]] static Result<LinuxGuest> make(const Kernel& kernel, GuestMemory& memory,
+                                               TranslationCache& cache);
 
-  /// All processes but the idle task, in the list's order. The list of a running guest changes under the walk: a
-  /// walk that does not come back to its start is done again, and fails after a few times.
+  /// All processes but the idle task, in the list's order. The list of a running guest changes under the
+  /// walk: a walk that does not come back to its start is done again, and fails after a few times.
   [[nodiscard]] Result<std::vector<Process>> processes() const;
 
   /// The process with this pid.

@@ -16,8 +16,26 @@ struct Header {
 };
 
 enum Kind : uint32_t {
-  kInt = 1, kPtr, kArray, kStruct, kUnion, kEnum, kFwd, kTypedef, kVolatile, kConst, kRestrict, kFunc, kFuncProto,
-  kVar, kDatasec, kFloat, kDeclTag, kTypeTag, kEnum64, kKinds
+  kInt = 1,
+  kPtr,
+  kArray,
+  kStruct,
+  kUnion,
+  kEnum,
+  kFwd,
+  kTypedef,
+  kVolatile,
+  kConst,
+  kRestrict,
+  kFunc,
+  kFuncProto,
+  kVar,
+  kDatasec,
+  kFloat,
+  kDeclTag,
+  kTypeTag,
+  kEnum64,
+  kKinds
 };
 
 struct RawType {
@@ -33,13 +51,16 @@ constexpr TailSize kTails[kKinds] = {
     {0, 0}, {0, 0}, {0, 0}, {0, 8},  {4, 0},  {0, 12}, {0, 0}, {4, 0}, {0, 0}, {0, 12},
 };
 
-bool is_record(uint32_t kind) { return kind == kStruct || kind == kUnion; }
+bool is_record(uint32_t kind) {
+  return kind == kStruct || kind == kUnion;
+}
 
 }  // namespace
 
 Result<Btf> Btf::parse(std::span<const std::byte> blob) {
   const auto header = load<Header>(blob, 0);
-  if (!header || header->magic != kMagic) return fail(Errc::Invalid, "BTF: no magic {:#x} at the start", kMagic);
+  if (!header || header->magic != kMagic)
+    return fail(Errc::Invalid, "BTF: no magic {:#x} at the start", kMagic);
   if (header->version != 1) return fail(Errc::Invalid, "BTF: version {}, expected 1", header->version);
   const auto section = [&](uint64_t offset, uint64_t length) -> std::optional<std::span<const std::byte>> {
     const uint64_t start = header->header_length + offset;
@@ -60,7 +81,8 @@ Result<Btf> Btf::parse(std::span<const std::byte> blob) {
     const auto raw = load<RawType>(*types, offset);
     const uint32_t kind = raw ? (raw->info >> 24) & 0x1f : 0;
     if (!raw || kind == 0 || kind >= kKinds)
-      return fail(Errc::Invalid, "BTF: type {} at offset {} has no valid kind", btf.types_.size() + 1, offset);
+      return fail(Errc::Invalid, "BTF: type {} at offset {} has no valid kind", btf.types_.size() + 1,
+                  offset);
     btf.types_.push_back(static_cast<uint32_t>(offset));
     offset += sizeof(RawType) + kTails[kind].fixed + uint64_t{kTails[kind].each} * (raw->info & 0xffff);
     if (offset > types->size())
@@ -68,7 +90,8 @@ Result<Btf> Btf::parse(std::span<const std::byte> blob) {
     // A name may come twice (other compilation units); the first is the kernel's own order.
     if (is_record(kind) || kind == kTypedef)
       if (const auto name = btf.string(raw->name); !name.empty())
-        if (const auto [known, fresh] = btf.structures_.try_emplace(name, static_cast<uint32_t>(btf.types_.size()));
+        if (const auto [known, fresh] =
+                btf.structures_.try_emplace(name, static_cast<uint32_t>(btf.types_.size()));
             !fresh && is_record(kind)) {
           const auto before = btf.type(known->second);
           if (before && !is_record(before->kind)) known->second = static_cast<uint32_t>(btf.types_.size());
@@ -82,17 +105,19 @@ std::string_view Btf::string(uint32_t offset) const {
 }
 
 Result<Btf::Type> Btf::type(uint32_t id) const {
-  if (id == 0 || id > types_.size()) return fail(Errc::Invalid, "BTF: type {} of {} does not exist", id, types_.size());
+  if (id == 0 || id > types_.size())
+    return fail(Errc::Invalid, "BTF: type {} of {} does not exist", id, types_.size());
   const uint32_t offset = types_[id - 1];
   const auto raw = *load<RawType>(type_section_, offset);
   const uint32_t kind = (raw.info >> 24) & 0x1f;
   const uint32_t vlen = raw.info & 0xffff;
-  return Type{kind,
-              vlen,
-              raw.size_or_type,
-              raw.info >> 31 != 0,
-              string(raw.name),
-              type_section_.subspan(offset + sizeof(RawType), kTails[kind].fixed + size_t{kTails[kind].each} * vlen)};
+  return Type{
+      kind,
+      vlen,
+      raw.size_or_type,
+      raw.info >> 31 != 0,
+      string(raw.name),
+      type_section_.subspan(offset + sizeof(RawType), kTails[kind].fixed + size_t{kTails[kind].each} * vlen)};
 }
 
 Result<Btf::Type> Btf::resolve(uint32_t id) const {
@@ -113,8 +138,7 @@ Result<Btf::Type> Btf::resolve(uint32_t id) const {
   return fail(Errc::Invalid, "BTF: type {} is a chain of more than {} references", id, kMaxDepth);
 }
 
-bool Btf::find(const Type& structure, std::string_view name, int depth, int& budget,
-               Member& found) const {
+bool Btf::find(const Type& structure, std::string_view name, int depth, int& budget, Member& found) const {
   struct RawMember {
     uint32_t name, type, offset;
   };
@@ -141,7 +165,8 @@ bool Btf::find(const Type& structure, std::string_view name, int depth, int& bud
 
 Result<Btf::Member> Btf::member(std::string_view structure, std::string_view path) const {
   const auto known = structures_.find(structure);
-  if (known == structures_.end()) return fail(Errc::NotFound, "no structure '{}' in the kernel's types", structure);
+  if (known == structures_.end())
+    return fail(Errc::NotFound, "no structure '{}' in the kernel's types", structure);
   Member found{0, 0, known->second};
   int budget = kMaxMembers;
   for (std::string_view rest = path;;) {
@@ -157,7 +182,8 @@ Result<Btf::Member> Btf::member(std::string_view structure, std::string_view pat
 
 Result<uint64_t> Btf::size(std::string_view structure) const {
   const auto known = structures_.find(structure);
-  if (known == structures_.end()) return fail(Errc::NotFound, "no structure '{}' in the kernel's types", structure);
+  if (known == structures_.end())
+    return fail(Errc::NotFound, "no structure '{}' in the kernel's types", structure);
   FURNACE_TRY(const Type record, resolve(known->second));
   if (!is_record(record.kind)) return fail(Errc::NotFound, "'{}' is not a structure", structure);
   return record.size_or_type;

@@ -1,7 +1,7 @@
 // Kernel types from a BTF blob (Linux: Documentation/bpf/btf.rst, include/uapi/linux/btf.h).
 //
-// The blob comes out of guest memory, so it is hostile: every offset, count and reference is checked when used, and
-// chains of references are cut. A view into bytes that the profile owns; nothing is copied.
+// The blob comes out of guest memory, so it is hostile: every offset, count and reference is checked when
+// used, and chains of references are cut. A view into bytes that the profile owns; nothing is copied.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,8 @@ class Btf {
   [[nodiscard]] Result<Type> type(uint32_t id) const;
   [[nodiscard]] Result<Type> resolve(uint32_t id) const;
   /// `budget` is the number of members it may still look at: anonymous members can nest without end.
-  [[nodiscard]] bool find(const Type& structure, std::string_view name, int depth, int& budget, Member& found) const;
+  [[nodiscard]] bool find(const Type& structure, std::string_view name, int depth, int& budget,
+                          Member& found) const;
 
   std::span<const std::byte> type_section_;
   std::string_view strings_;

@@ -13,12 +13,14 @@ namespace {
 constexpr size_t kTokens = 256;
 constexpr size_t kFirstDigit = '0';
 constexpr size_t kSymbolsPerMarker = 256;
-constexpr size_t kMaxName = 512;         // KSYM_NAME_LEN
-constexpr size_t kMinMarkers = 16;       // no kernel with BTF has fewer than 4,096 symbols
+constexpr size_t kMaxName = 512;    // KSYM_NAME_LEN
+constexpr size_t kMinMarkers = 16;  // no kernel with BTF has fewer than 4,096 symbols
 constexpr size_t kMaxSymbols = 4 << 20;
 constexpr std::string_view kDigits{"0\0001\0002\0003\0004\0005\0006\0007\0008\0009\0", 20};
 
-constexpr size_t align8(size_t offset) { return (offset + 7) & ~size_t{7}; }
+constexpr size_t align8(size_t offset) {
+  return (offset + 7) & ~size_t{7};
+}
 
 /// Decoder over one window; positions are offsets in it.
 class Decoder {
@@ -46,7 +48,8 @@ class Decoder {
     }
     token_index_ = align8(end);
     const auto digits = at<uint16_t>(token_index_ + 2 * kFirstDigit);
-    if (!digits || *digits > signature) return fail(Errc::Invalid, "kallsyms: no token index behind the token table");
+    if (!digits || *digits > signature)
+      return fail(Errc::Invalid, "kallsyms: no token index behind the token table");
     token_table_ = signature - *digits;
     size_t position = token_table_;
     for (size_t token = 0; token < kTokens; ++token) {
@@ -95,10 +98,12 @@ class Decoder {
     const size_t last_marker = *at<uint32_t>(markers.position + 4 * (markers.count - 1));
     const size_t longest = last_marker + kSymbolsPerMarker * (kMaxName + 2) + 8;
     const size_t lowest = markers.position > longest ? markers.position - longest : 0;
-    for (size_t position = markers.position - std::min(markers.position, last_marker); position >= lowest + 16; position -= 8) {
+    for (size_t position = markers.position - std::min(markers.position, last_marker);
+         position >= lowest + 16; position -= 8) {
       position &= ~size_t{7};
       const size_t count = *at<uint32_t>(position - 8);
-      const bool fits = count > (markers.count - 1) * kSymbolsPerMarker && count <= markers.count * kSymbolsPerMarker;
+      const bool fits =
+          count > (markers.count - 1) * kSymbolsPerMarker && count <= markers.count * kSymbolsPerMarker;
       if (fits && names_agree({position, count}, markers)) return Names{position, count};
     }
     return std::nullopt;
@@ -139,7 +144,8 @@ class Decoder {
     const size_t size = align8(4 * names.count);
     const auto check = [&](size_t position, size_t base_position) -> std::optional<Offsets> {
       const auto base = at<uint64_t>(base_position);
-      // Link or KASLR address in the 1 GiB that the kernel image may lie in (Documentation/x86/x86_64/mm.rst).
+      // Link or KASLR address in the 1 GiB that the kernel image may lie in
+      // (Documentation/x86/x86_64/mm.rst).
       if (!base || *base < 0xffffffff80000000 || *base >= 0xffffffffc0000000 || *base % kPageBytes != 0)
         return std::nullopt;
       return Offsets{position, base_position, *base};
@@ -154,9 +160,10 @@ class Decoder {
   Result<Kallsyms> symbols(const Names& names) const {
     if (names.count > kMaxSymbols) return fail(Errc::Invalid, "kallsyms: {} symbols", names.count);
     const auto offsets = find_offsets(names);
-    if (!offsets) return fail(Errc::Invalid, "kallsyms: no symbol offsets beside the names (an unknown table layout)");
-    // With CONFIG_KALLSYMS_ABSOLUTE_PERCPU (x86 until 6.14) offsets from the base are stored negative and minus one,
-    // and those that are not negative are absolute.
+    if (!offsets)
+      return fail(Errc::Invalid, "kallsyms: no symbol offsets beside the names (an unknown table layout)");
+    // With CONFIG_KALLSYMS_ABSOLUTE_PERCPU (x86 until 6.14) offsets from the base are stored negative and
+    // minus one, and those that are not negative are absolute.
     size_t negative = 0;
     for (size_t i = 0; i < names.count; ++i) negative += *at<int32_t>(offsets->position + 4 * i) < 0 ? 1 : 0;
     const bool absolute_percpu = negative > names.count / 2;
@@ -193,7 +200,9 @@ class Decoder {
 
 }  // namespace
 
-std::span<const std::byte> kallsyms_signature() { return as_bytes(kDigits); }
+std::span<const std::byte> kallsyms_signature() {
+  return as_bytes(kDigits);
+}
 
 bool has_token_table(std::span<const std::byte> window, size_t signature) {
   return signature <= window.size() && Decoder(window).find_tokens(signature).has_value();

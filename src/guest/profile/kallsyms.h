@@ -1,8 +1,10 @@
-// The kernel's compressed symbol table, found in its read-only data (Linux: kernel/kallsyms.c, scripts/kallsyms.c).
+// The kernel's compressed symbol table, found in its read-only data (Linux: kernel/kallsyms.c,
+// scripts/kallsyms.c).
 //
-// The tables have no symbols of their own, so they are recognised by their form: a token table that holds the ten
-// digits as tokens, its index behind it, and an array of ascending markers in front of it. The order of the others
-// changed in 6.2 (seqs_of_names added) and 6.4 (offsets moved behind the token index); all three are understood.
+// The tables have no symbols of their own, so they are recognised by their form: a token table that holds the
+// ten digits as tokens, its index behind it, and an array of ascending markers in front of it. The order of
+// the others changed in 6.2 (seqs_of_names added) and 6.4 (offsets moved behind the token index); all three
+// are understood.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +30,8 @@ struct Kallsyms {
 /// What every token table holds: the tokens "0" to "9" one behind the other. Search guest memory for it.
 [[nodiscard]] std::span<const std::byte> kallsyms_signature();
 
-/// Whether a token table with its index lies around a signature: a cheap look before the large window is read.
-/// kTokenTableBefore and kTokenTableBehind bytes around the signature suffice.
+/// Whether a token table with its index lies around a signature: a cheap look before the large window is
+/// read. kTokenTableBefore and kTokenTableBehind bytes around the signature suffice.
 [[nodiscard]] bool has_token_table(std::span<const std::byte> window, size_t signature);
 inline constexpr uint64_t kTokenTableBefore = 4 << 10;
 inline constexpr uint64_t kTokenTableBehind = 16 << 10;
@@ -38,8 +40,8 @@ inline constexpr uint64_t kTokenTableBehind = 16 << 10;
 inline constexpr uint64_t kKallsymsBefore = 16 << 20;
 inline constexpr uint64_t kKallsymsBehind = 8 << 20;
 
-/// Decodes the tables around a signature found at `signature` of `window`. The window must start at a physical
-/// address divisible by 8. Everything in it is untrusted.
+/// Decodes the tables around a signature found at `signature` of `window`. The window must start at a
+/// physical address divisible by 8. Everything in it is untrusted.
 [[nodiscard]] Result<Kallsyms> parse_kallsyms(std::span<const std::byte> window, size_t signature);
 
 }  // namespace furnace::guest

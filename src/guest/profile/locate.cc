@@ -45,7 +45,8 @@ std::string banner_at(const GuestMemory& memory, Gpa gpa) {
 }
 
 /// Checks a placement against the guest: its own root table must map the banner where the image holds it.
-Result<Kernel> verify(const GuestMemory& memory, std::shared_ptr<const Profile> profile, Gva text, Gpa text_gpa) {
+Result<Kernel> verify(const GuestMemory& memory, std::shared_ptr<const Profile> profile, Gva text,
+                      Gpa text_gpa) {
   Kernel kernel(profile, {text, text_gpa, {}});
   const auto root = kernel.image_gpa("init_top_pgt");
   const auto banner = kernel.image_gpa("linux_banner");
@@ -67,11 +68,14 @@ class ImageReader {
  public:
   ImageReader(const GuestMemory& memory, GpaRange range) : memory_(memory), range_(range) {}
 
+  /// A cheap look before the large one: digits lie in other places too.
+  [[nodiscard]] bool may_hold_symbols(Gpa signature) const {
+    const Gpa start = window_start(signature, kTokenTableBefore);
+    return has_token_table(window(signature, start, kTokenTableBehind), signature.value - start.value);
+  }
+
   Result<Kernel> read(Gpa signature, std::optional<Gpa> text_gpa) {
-    Gpa start = window_start(signature, kTokenTableBefore);
-    if (!has_token_table(window(signature, start, kTokenTableBehind), signature.value - start.value))
-      return fail(Errc::Invalid, "digits, but no token table");
-    start = window_start(signature, kKallsymsBefore);
+    const Gpa start = window_start(signature, kKallsymsBefore);
     FURNACE_TRY(const Kallsyms symbols,
                 parse_kallsyms(window(signature, start, kKallsymsBehind), signature.value - start.value));
     const Gva text{symbols.relative_base};
@@ -99,7 +103,9 @@ class ImageReader {
     if (!btf_start || !btf_end || *btf_end <= *btf_start || *btf_end - *btf_start > kMaxBtf)
       return fail(Errc::NotFound, "the kernel carries no BTF types (CONFIG_DEBUG_INFO_BTF is off)");
     builder.set_types(memory_.read_block(*text_gpa + *btf_start, *btf_end - *btf_start));
-    FURNACE_TRY(auto profile, builder.build());
+    auto built = builder.build();
+    if (!built) return fail(built.error(), "the kernel's types (its BTF) can't be read");
+    std::shared_ptr<const Profile> profile = *std::move(built);
     return verify(memory_, std::move(profile), text, *text_gpa);
   }
 
@@ -112,12 +118,13 @@ class ImageReader {
     return memory_.read_block(start, std::min(range_.end.value, signature.value + behind) - start.value);
   }
 
-  /// Without paging registers: the image start follows from the banner, which lies at a known distance from it.
+  /// Without paging registers: the image start follows from the banner, which lies at a known distance from
+  /// it.
   Status find_text(uint64_t banner_offset, Gpa inside, std::optional<Gpa>& text_gpa) {
     memory_.search(range_, as_bytes(kBannerStart), [&](Gpa found) {
       const uint64_t start = found.value - banner_offset;
-      const bool plausible = found.value >= banner_offset && start % kLargePage == 0 && start < inside.value &&
-                             inside.value - start < kTextMappingSize;
+      const bool plausible = found.value >= banner_offset && start % kLargePage == 0 &&
+                             start < inside.value && inside.value - start < kTextMappingSize;
       if (plausible) text_gpa = Gpa{start};
       return !plausible;
     });
@@ -136,7 +143,8 @@ void remember(std::optional<Error>& reason, const Error& error) {
 }
 
 /// A kernel whose profile is cached: its banner is compared where the cached symbols put it.
-std::optional<Kernel> locate_cached(const GuestMemory& memory, const MappedImage& image, ProfileCache& cache) {
+std::optional<Kernel> locate_cached(const GuestMemory& memory, const MappedImage& image,
+                                    ProfileCache& cache) {
   std::optional<Kernel> found;
   const GpaRange range{image.text_gpa, image.text_gpa + image.size};
   memory.search(range, as_bytes(kBannerStart), [&](Gpa gpa) {
@@ -151,8 +159,10 @@ std::optional<Kernel> locate_cached(const GuestMemory& memory, const MappedImage
 Result<Kernel> search_range(const GuestMemory& memory, GpaRange range, std::optional<Gpa> text_gpa) {
   std::optional<Kernel> found;
   std::optional<Error> reason;
+  ImageReader reader(memory, range);
   memory.search(range, kallsyms_signature(), [&](Gpa signature) {
-    auto kernel = ImageReader(memory, range).read(signature, text_gpa);
+    if (!reader.may_hold_symbols(signature)) return true;
+    auto kernel = reader.read(signature, text_gpa);
     if (kernel) {
       found = std::move(*kernel);
     } else {
@@ -178,21 +188,24 @@ Result<Kernel> locate_everywhere(const GuestMemory& memory) {
 
 }  // namespace
 
-Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<PagingState>& paging, ProfileCache* cache) {
-  constexpr uint64_t paging_on = 1ULL << 31;   // CR0.PG
-  constexpr uint64_t la57 = 1ULL << 12;        // CR4.LA57
-  constexpr uint64_t long_mode = 1ULL << 10;   // EFER.LMA
+Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<PagingState>& paging,
+                             ProfileCache* cache) {
+  constexpr uint64_t paging_on = 1ULL << 31;  // CR0.PG
+  constexpr uint64_t la57 = 1ULL << 12;       // CR4.LA57
+  constexpr uint64_t long_mode = 1ULL << 10;  // EFER.LMA
   if (!paging) {
     FURNACE_TRY(Kernel kernel, locate_everywhere(memory));
     if (cache != nullptr) cache->store(kernel.profile());
     return kernel;
   }
   if ((paging->cr0 & paging_on) == 0 || (paging->efer & long_mode) == 0)
-    return fail(Errc::Unavailable, "the guest is not in 64-bit mode (firmware, early boot, or not an x86-64 system)");
+    return fail(Errc::Unavailable,
+                "the guest is not in 64-bit mode (firmware, early boot, or not an x86-64 system)");
   const PageTable table{kernel_root(paging->cr3), (paging->cr4 & la57) != 0 ? 5 : 4};
   const auto image = find_mapped_image(memory, table);
   if (!image)
-    return fail(Errc::Unavailable, "the page table in use (cr3 {:#x}) maps no Linux kernel: still booting, or not Linux",
+    return fail(Errc::Unavailable,
+                "the page table in use (cr3 {:#x}) maps no Linux kernel: still booting, or not Linux",
                 paging->cr3);
   if (cache != nullptr)
     if (auto cached = locate_cached(memory, *image, *cache)) return *std::move(cached);

@@ -1,4 +1,5 @@
-// Finding the running kernel and its profile in guest memory alone: no debug symbols, no files, no help of the guest.
+// Finding the running kernel and its profile in guest memory alone: no debug symbols, no files, no help of
+// the guest.
 #pragma once
 
 #include <optional>
@@ -10,9 +11,9 @@
 
 namespace furnace::guest {
 
-/// Paging registers of a vCPU. With them the kernel image is found through the page table in use, in microseconds,
-/// and a kernel left in memory from before a reboot can't be mistaken for the running one. Without (a snapshot),
-/// all of memory is searched.
+/// Paging registers of a vCPU. With them the kernel image is found through the page table in use, in
+/// microseconds, and a kernel left in memory from before a reboot can't be mistaken for the running one.
+/// Without (a snapshot), all of memory is searched.
 struct PagingState {
   uint64_t cr0 = 0, cr3 = 0, cr4 = 0;
   uint64_t efer = 0;
@@ -29,7 +30,7 @@ class ProfileCache {
 
 /// Finds the kernel. Errc::Unavailable: none runs yet (firmware, boot loader, early boot).
 /// `cache` may be nullptr.
-[[nodiscard]] Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<PagingState>& paging,
-                                           ProfileCache* cache);
+[[nodiscard]] Result<Kernel> locate_kernel(const GuestMemory& memory,
+                                           const std::optional<PagingState>& paging, ProfileCache* cache);
 
 }  // namespace furnace::guest

@@ -53,7 +53,8 @@ Result<std::shared_ptr<const Profile>> Profile::from_file(const std::filesystem:
   FURNACE_TRY(const Fd fd, open_file(path, O_RDONLY));
   auto profile = std::make_shared<Profile>();
   FURNACE_TRY(profile->mapped_, Mapping::whole_file(fd, false));
-  if (auto opened = profile->open(profile->mapped_.bytes()); !opened) return fail(opened.error(), path.string());
+  if (auto opened = profile->open(profile->mapped_.bytes()); !opened)
+    return fail(opened.error(), path.string());
   return profile;
 }
 
@@ -92,7 +93,8 @@ Result<std::shared_ptr<const Profile>> ProfileBuilder::build() const {
   sorted.reserve(symbols_.size());
   for (const Named& symbol : symbols_) sorted.push_back(&symbol);
   // Stable: of local symbols with one name the kernel's first is kept, as kallsyms_lookup_name does.
-  std::stable_sort(sorted.begin(), sorted.end(), [](const Named* a, const Named* b) { return a->name < b->name; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const Named* a, const Named* b) { return a->name < b->name; });
   sorted.erase(std::unique(sorted.begin(), sorted.end(),
                            [](const Named* a, const Named* b) { return a->name == b->name; }),
                sorted.end());
@@ -101,7 +103,8 @@ Result<std::shared_ptr<const Profile>> ProfileBuilder::build() const {
   std::vector<Profile::Entry> entries;
   entries.reserve(sorted.size());
   for (const Named* symbol : sorted) {
-    entries.push_back({static_cast<uint32_t>(names.size()), symbol->value.relative ? 1U : 0U, symbol->value.value});
+    entries.push_back(
+        {static_cast<uint32_t>(names.size()), symbol->value.relative ? 1U : 0U, symbol->value.value});
     names += symbol->name;
     names += '\0';
   }
@@ -115,7 +118,8 @@ Result<std::shared_ptr<const Profile>> ProfileBuilder::build() const {
   header.relative_base_offset = relative_base_offset_;
 
   std::vector<std::byte> image;
-  image.reserve(sizeof header + entries.size() * sizeof(Profile::Entry) + names.size() + banner_.size() + btf_.size());
+  image.reserve(sizeof header + entries.size() * sizeof(Profile::Entry) + names.size() + banner_.size() +
+                btf_.size());
   append(image, std::as_bytes(std::span(&header, 1)));
   append(image, std::as_bytes(std::span(entries)));
   append(image, as_bytes(names));

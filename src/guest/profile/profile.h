@@ -1,4 +1,5 @@
-// What is known of one kernel build: its symbols and types. No address in it depends on where the kernel runs.
+// What is known of one kernel build: its symbols and types. No address in it depends on where the kernel
+// runs.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +19,12 @@ namespace furnace::guest {
 /// A symbol as the profile keeps it.
 struct SymbolValue {
   uint64_t value = 0;
-  bool relative = false;  ///< `value` counts from the kernel's first byte, _text; else it is absolute (per-CPU)
+  bool relative =
+      false;  ///< `value` counts from the kernel's first byte, _text; else it is absolute (per-CPU)
 };
 
-/// Immutable; made by ProfileBuilder or read from a cache file, whose form it has in memory too (so a cached profile
-/// is mapped, not parsed):
+/// Immutable; made by ProfileBuilder or read from a cache file, whose form it has in memory too (so a cached
+/// profile is mapped, not parsed):
 ///   header | symbols sorted by name | the symbols' names | banner | BTF blob
 class Profile {
  public:
@@ -32,8 +34,8 @@ class Profile {
     uint32_t names_size;
     uint32_t banner_size;
     uint32_t btf_size;
-    uint64_t link_text;                ///< the address _text was linked at, KASLR undone; 0 if unknown
-    uint64_t relative_base_offset;     ///< from _text to the kernel's pointer to its own start
+    uint64_t link_text;             ///< the address _text was linked at, KASLR undone; 0 if unknown
+    uint64_t relative_base_offset;  ///< from _text to the kernel's pointer to its own start
   };
   struct Entry {
     uint32_t name;      ///< offset in the names

@@ -31,7 +31,8 @@ std::optional<RamPiece> parse_flat_line(std::string_view line) {
   const size_t first = line.find_first_not_of(' ');
   const size_t dash = line.find('-');
   const size_t colon = line.find("): ");
-  if (first == std::string_view::npos || dash == std::string_view::npos || colon == std::string_view::npos) return {};
+  if (first == std::string_view::npos || dash == std::string_view::npos || colon == std::string_view::npos)
+    return {};
   const std::string_view attributes = line.substr(0, colon);
   if (!attributes.ends_with(", ram") && !attributes.ends_with(", rom")) return {};
   const auto start = hex(line.substr(first, dash - first));
@@ -39,7 +40,8 @@ std::optional<RamPiece> parse_flat_line(std::string_view line) {
   if (!start || !last || *last < *start || *last == UINT64_MAX) return {};
   std::string_view rest = line.substr(colon + 3);
   RamPiece piece{{Gpa{*start}, Gpa{*last + 1}}, std::string(rest.substr(0, rest.find(' '))), 0};
-  if (const size_t at = rest.find('@'); at != std::string_view::npos) piece.offset = hex(rest.substr(at + 1)).value_or(0);
+  if (const size_t at = rest.find('@'); at != std::string_view::npos)
+    piece.offset = hex(rest.substr(at + 1)).value_or(0);
   return piece;
 }
 
@@ -57,8 +59,8 @@ std::optional<ProcessMapping> find_process_mapping(std::string_view maps, uint64
     maps.remove_prefix(std::min(end + 1, maps.size()));
     ProcessMapping mapping;
     char rights[5] = {};
-    if (std::sscanf(line.c_str(), "%lx-%lx %4s %lx %x:%x %lu", &mapping.start, &mapping.end, rights, &mapping.offset,
-                    &mapping.major, &mapping.minor, &mapping.inode) != 7)
+    if (std::sscanf(line.c_str(), "%lx-%lx %4s %lx %x:%x %lu", &mapping.start, &mapping.end, rights,
+                    &mapping.offset, &mapping.major, &mapping.minor, &mapping.inode) != 7)
       continue;
     mapping.shared = rights[3] == 's' && mapping.inode != 0;
     if (address >= mapping.start && address < mapping.end) return mapping;
@@ -70,7 +72,8 @@ Result<uint64_t> host_address(Qmp& qmp, Gpa gpa) {
   FURNACE_TRY(const std::string text, qmp.human(fmt::format("gpa2hva {:#x}", gpa.value)));
   const size_t at = text.rfind(" is 0x");
   const auto address = at == std::string::npos ? std::nullopt : hex(std::string_view(text).substr(at + 4));
-  if (!address) return fail(Errc::Failed, "QEMU does not say where guest address {:#x} lies: '{}'", gpa.value, text);
+  if (!address)
+    return fail(Errc::Failed, "QEMU does not say where guest address {:#x} lies: '{}'", gpa.value, text);
   return *address;
 }
 
@@ -81,7 +84,8 @@ std::vector<std::string> memory_backends(Qmp& qmp) {
   const auto devices = nlohmann::json::parse(*answer, nullptr, false);
   if (!devices.is_array()) return names;
   for (const auto& device : devices)
-    if (device.is_object() && device.contains("id") && device["id"].is_string()) names.push_back(device["id"]);
+    if (device.is_object() && device.contains("id") && device["id"].is_string())
+      names.push_back(device["id"]);
   return names;
 }
 
@@ -102,7 +106,8 @@ std::vector<RamPiece> parse_flat_view(std::string_view text, const std::vector<s
   if (pieces.empty() || pieces.front().range.start != Gpa{0}) return {};
   const std::string main = pieces.front().region;
   std::erase_if(pieces, [&](const RamPiece& piece) {
-    return piece.region != main && std::find(backends.begin(), backends.end(), piece.region) == backends.end();
+    return piece.region != main &&
+           std::find(backends.begin(), backends.end(), piece.region) == backends.end();
   });
   return pieces;
 }
@@ -143,19 +148,22 @@ Status GuestRam::map(Segment& segment, pid_t pid) {
   FURNACE_TRY(const std::string maps, read_file(fmt::format("/proc/{}/maps", pid)));
   const auto mapping = find_process_mapping(maps, segment.host);
   if (!mapping || !mapping->shared)
-    return fail(Errc::Unavailable, "guest RAM is private to the QEMU process (no memory-backend-file with share=on)");
+    return fail(Errc::Unavailable,
+                "guest RAM is private to the QEMU process (no memory-backend-file with share=on)");
   segment.file_offset = mapping->offset + (segment.host - mapping->start);
   if (mapping->end - segment.host < segment.range.size())
     return fail(Errc::Unavailable, "guest RAM is mapped in several pieces");
 
   for (size_t i = 0; i < files_.size(); ++i)
-    if (files_[i].inode == mapping->inode) segment.file = i, segment.mapping = files_[i].mapping.writable_bytes().data();
+    if (files_[i].inode == mapping->inode)
+      segment.file = i, segment.mapping = files_[i].mapping.writable_bytes().data();
   if (segment.mapping == nullptr) {
     // By its descriptor in QEMU, which works for unlinked files and memfds too and needs no path of ours.
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/fd", pid), ignored)) {
       struct stat info {};
-      if (::stat(entry.path().c_str(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_ino != mapping->inode) continue;
+      if (::stat(entry.path().c_str(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_ino != mapping->inode)
+        continue;
       FURNACE_TRY(Fd fd, open_file(entry.path(), O_RDWR));
       FURNACE_TRY(Mapping mapped, Mapping::whole_file(fd, true));
       files_.push_back({std::move(fd), std::move(mapped), info.st_ino, info.st_dev});
@@ -193,7 +201,8 @@ size_t GuestRam::read(Gpa from, std::span<std::byte> out) const {
       done += piece;
       continue;
     }
-    const ssize_t got = ::pread(process_memory_.get(), out.data() + done, piece, static_cast<off_t>(found->host + offset));
+    const ssize_t got =
+        ::pread(process_memory_.get(), out.data() + done, piece, static_cast<off_t>(found->host + offset));
     if (got <= 0) break;
     done += static_cast<size_t>(got);
   }
@@ -213,7 +222,8 @@ size_t GuestRam::write(Gpa to, std::span<const std::byte> data) {
       done += piece;
       continue;
     }
-    const ssize_t put = ::pwrite(process_memory_.get(), data.data() + done, piece, static_cast<off_t>(found->host + offset));
+    const ssize_t put =
+        ::pwrite(process_memory_.get(), data.data() + done, piece, static_cast<off_t>(found->host + offset));
     if (put <= 0) break;
     done += static_cast<size_t>(put);
   }
@@ -245,7 +255,8 @@ std::vector<GpaRange> GuestRam::used_ranges() const {
 }
 
 bool GuestRam::mapped() const {
-  return std::all_of(segments_.begin(), segments_.end(), [](const Segment& segment) { return segment.mapping != nullptr; });
+  return std::all_of(segments_.begin(), segments_.end(),
+                     [](const Segment& segment) { return segment.mapping != nullptr; });
 }
 
 }  // namespace furnace::hypervisor

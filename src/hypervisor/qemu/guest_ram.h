@@ -1,4 +1,5 @@
-// The RAM of a QEMU guest: mapped where QEMU shares it as a file or memfd, copied out of the process where it doesn't.
+// The RAM of a QEMU guest: mapped where QEMU shares it as a file or memfd, copied out of the process where it
+// doesn't.
 #pragma once
 
 #include <sys/types.h>
@@ -16,16 +17,18 @@ namespace furnace::hypervisor {
 /// A piece of guest RAM as QEMU's flat view of the system bus shows it (HMP `info mtree -f`).
 struct RamPiece {
   guest::GpaRange range;
-  std::string region;    ///< name of QEMU's memory region
-  uint64_t offset = 0;   ///< of the piece in that region
+  std::string region;   ///< name of QEMU's memory region
+  uint64_t offset = 0;  ///< of the piece in that region
 };
 
 /// The RAM pieces in the text of `info mtree -f`: those of the region at address 0 and of `backends`.
-[[nodiscard]] std::vector<RamPiece> parse_flat_view(std::string_view text, const std::vector<std::string>& backends);
+[[nodiscard]] std::vector<RamPiece> parse_flat_view(std::string_view text,
+                                                    const std::vector<std::string>& backends);
 
 class GuestRam : public guest::GuestMemory {
  public:
-  /// Reads the layout through `qmp` and opens the memory of process `pid`. Errc::Denied names what permission lacks.
+  /// Reads the layout through `qmp` and opens the memory of process `pid`. Errc::Denied names what permission
+  /// lacks.
   [[nodiscard]] static Result<GuestRam> open(Qmp& qmp, pid_t pid);
 
   using GuestMemory::read;
@@ -40,9 +43,9 @@ class GuestRam : public guest::GuestMemory {
  private:
   struct Segment {
     guest::GpaRange range;
-    uint64_t host = 0;               ///< its address in the QEMU process
-    std::byte* mapping = nullptr;    ///< its first byte in ours, if mapped
-    size_t file = 0;                 ///< index in files_, if mapped
+    uint64_t host = 0;             ///< its address in the QEMU process
+    std::byte* mapping = nullptr;  ///< its first byte in ours, if mapped
+    size_t file = 0;               ///< index in files_, if mapped
     uint64_t file_offset = 0;
   };
   struct File {

@@ -11,8 +11,8 @@
 namespace furnace::hypervisor {
 
 /// A small process of its own that waits for the end of ours. If that comes while the guest is paused, it
-/// continues the guest through QMP; kill -9 of the whole process group does not reach it. Make it before threads
-/// and before connections that it must not inherit.
+/// continues the guest through QMP; kill -9 of the whole process group does not reach it. Make it before
+/// threads and before connections that it must not inherit.
 class PauseGuard {
  public:
   [[nodiscard]] static Result<PauseGuard> start(const std::filesystem::path& qmp_socket);

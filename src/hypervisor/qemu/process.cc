@@ -12,12 +12,14 @@ namespace {
 
 /// Options of one argument, "a=1,b=2": the first part may lack its key, and ",," stands for a comma.
 /// JSON arguments, as libvirt writes them, give their top-level strings.
-std::map<std::string, std::string, std::less<>> options_of(const std::string& argument, const std::string& first_key) {
+std::map<std::string, std::string, std::less<>> options_of(const std::string& argument,
+                                                           const std::string& first_key) {
   std::map<std::string, std::string, std::less<>> options;
   if (argument.starts_with('{')) {
     const auto object = nlohmann::json::parse(argument, nullptr, false);
     if (object.is_object())
-      for (const auto& [key, value] : object.items()) options[key] = value.is_string() ? value.get<std::string>() : value.dump();
+      for (const auto& [key, value] : object.items())
+        options[key] = value.is_string() ? value.get<std::string>() : value.dump();
     return options;
   }
   std::vector<std::string> parts(1);
@@ -135,8 +137,8 @@ Result<QemuProcess> find_qemu_process(const std::string& name) {
     return fail(Errc::NotFound, "no running QEMU with -name {}{}", name,
                 names.empty() ? " (no named QEMU runs here)" : fmt::format(" (running: {})", names));
   if (all.size() > 1)
-    return fail(Errc::Invalid, "{} running QEMUs have -name {} (pids {} and {}): give them different names", all.size(),
-                name, all[0].pid, all[1].pid);
+    return fail(Errc::Invalid, "{} running QEMUs have -name {} (pids {} and {}): give them different names",
+                all.size(), name, all[0].pid, all[1].pid);
   return std::move(all[0]);
 }
 

@@ -21,7 +21,8 @@ struct QemuProcess {
 };
 
 /// What a QEMU command line says. nullopt if it isn't one of a system emulator.
-[[nodiscard]] std::optional<QemuProcess> parse_qemu_command_line(pid_t pid, const std::vector<std::string>& arguments);
+[[nodiscard]] std::optional<QemuProcess> parse_qemu_command_line(pid_t pid,
+                                                                 const std::vector<std::string>& arguments);
 
 /// The QEMU processes of this host that we may look at.
 [[nodiscard]] std::vector<QemuProcess> list_qemu_processes();

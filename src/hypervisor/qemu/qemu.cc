@@ -35,8 +35,10 @@ class RegisterText {
       const size_t digit = rest_.find_first_not_of(' ');
       if (digit == std::string_view::npos) break;
       uint64_t value = 0;
-      const auto [stop, error] = std::from_chars(rest_.data() + digit, rest_.data() + rest_.size(), value, 16);
-      const bool complete = stop == rest_.data() + rest_.size() || *stop == ' ' || *stop == '\n' || *stop == '\r';
+      const auto [stop, error] =
+          std::from_chars(rest_.data() + digit, rest_.data() + rest_.size(), value, 16);
+      const bool complete =
+          stop == rest_.data() + rest_.size() || *stop == ' ' || *stop == '\n' || *stop == '\r';
       if (error != std::errc() || !complete) break;
       columns.push_back(value);
       rest_.remove_prefix(static_cast<size_t>(stop - rest_.data()));
@@ -50,7 +52,8 @@ class RegisterText {
 };
 
 bool is_segment(std::string_view name) {
-  return name.size() == 2 && name[1] == 's' && std::string_view("cdefgs").find(name[0]) != std::string_view::npos;
+  return name.size() == 2 && name[1] == 's' &&
+         std::string_view("cdefgs").find(name[0]) != std::string_view::npos;
 }
 
 }  // namespace
@@ -77,12 +80,14 @@ Registers parse_registers(std::string_view text) {
 Result<std::unique_ptr<Hypervisor>> Qemu::attach(const std::string& name) {
   FURNACE_TRY(QemuProcess process, find_qemu_process(name));
   if (process.qmp_sockets.empty())
-    return fail(Errc::Unavailable, "QEMU '{}' (pid {}) {}", name, process.pid,
-                process.libvirt_only
-                    ? "has libvirt's own QMP socket alone, which libvirt holds; add a second one to the domain: "
-                      "<qemu:commandline><qemu:arg value='-qmp'/><qemu:arg value='unix:PATH,server=on,wait=off'/>, or use "
-                      "virsh qemu-monitor-command to add it"
-                    : "has no QMP socket; start it with -qmp unix:PATH,server=on,wait=off");
+    return fail(
+        Errc::Unavailable, "QEMU '{}' (pid {}) {}", name, process.pid,
+        process.libvirt_only
+            ? "has libvirt's own QMP socket alone, which libvirt holds; add a second one to the domain: "
+              "<qemu:commandline><qemu:arg value='-qmp'/><qemu:arg value='unix:PATH,server=on,wait=off'/>, "
+              "or use "
+              "virsh qemu-monitor-command to add it"
+            : "has no QMP socket; start it with -qmp unix:PATH,server=on,wait=off");
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
   if (!pidfd.valid()) return fail_errno("pidfd of QEMU (pid {})", process.pid);
 
@@ -127,7 +132,9 @@ uint64_t Qemu::memory_size() const {
   return size;
 }
 
-Status Qemu::gone() const { return fail(Errc::Unavailable, "VM '{}' is gone: its QEMU has ended", process_.name); }
+Status Qemu::gone() const {
+  return fail(Errc::Unavailable, "VM '{}' is gone: its QEMU has ended", process_.name);
+}
 
 Result<std::optional<Registers>> Qemu::registers(uint32_t vcpu) {
   if (state_ == RunState::Gone) FURNACE_CHECK(gone());

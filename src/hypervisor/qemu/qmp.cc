@@ -15,7 +15,9 @@ constexpr int kGreetingTimeoutMs = 2000;
 constexpr int kCommandTimeoutMs = 10'000;
 constexpr size_t kMaxLine = 64 << 20;
 
-json parse(std::string_view line) { return json::parse(line, nullptr, false); }
+json parse(std::string_view line) {
+  return json::parse(line, nullptr, false);
+}
 
 }  // namespace
 
@@ -25,7 +27,8 @@ Result<Qmp> Qmp::connect(const std::filesystem::path& socket) {
   Qmp qmp(*std::move(fd), socket);
   const auto greeting = qmp.read_line(kGreetingTimeoutMs);
   if (!greeting)
-    return fail(Errc::Unavailable, "QMP socket {}: no greeting within {} s; QEMU serves one client at a time, so another "
+    return fail(Errc::Unavailable,
+                "QMP socket {}: no greeting within {} s; QEMU serves one client at a time, so another "
                 "one holds it (give this QEMU a second -qmp unix:PATH,server=on,wait=off)",
                 socket.string(), kGreetingTimeoutMs / 1000);
   if (!parse(*greeting).contains("QMP"))
@@ -44,7 +47,8 @@ Result<std::string> Qmp::read_line(int timeout_ms) {
       return line;
     }
     if (!connected_) return fail(Errc::Unavailable, "QMP socket {}: QEMU closed it", path_.string());
-    if (buffer_.size() > kMaxLine) return fail(Errc::Invalid, "QMP socket {}: a line without end", path_.string());
+    if (buffer_.size() > kMaxLine)
+      return fail(Errc::Invalid, "QMP socket {}: a line without end", path_.string());
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
     pollfd waiting{socket_.get(), POLLIN, 0};
     const int ready = ::poll(&waiting, 1, static_cast<int>(std::max<int64_t>(left, 0)));
@@ -71,7 +75,8 @@ Result<std::string> Qmp::command(std::string_view name, std::string_view argumen
   std::string request = fmt::format(R"({{"execute":"{}")", name);
   if (!arguments.empty()) request += fmt::format(R"(,"arguments":{})", arguments);
   request += "}\n";
-  if (::send(socket_.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
+  if (::send(socket_.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(request.size())) {
     connected_ = false;
     return fail_errno("QMP socket {}: {}", path_.string(), name);
   }
@@ -82,7 +87,8 @@ Result<std::string> Qmp::command(std::string_view name, std::string_view argumen
     const json answer = parse(*line);
     if (answer.is_object() && answer.contains("return")) return answer["return"].dump();
     if (answer.is_object() && answer.contains("error"))
-      return fail(Errc::Failed, "QMP {}: {}", name, answer["error"].value("desc", "error without description"));
+      return fail(Errc::Failed, "QMP {}: {}", name,
+                  answer["error"].value("desc", "error without description"));
     return fail(Errc::Invalid, "QMP {}: unexpected answer '{:.100}'", name, *line);
   }
 }

@@ -14,8 +14,8 @@ namespace furnace::hypervisor {
 
 class Qmp {
  public:
-  /// Connects and greets. A socket that takes the connection but stays silent has another client: QEMU serves one at
-  /// a time (Errc::Unavailable).
+  /// Connects and greets. A socket that takes the connection but stays silent has another client: QEMU serves
+  /// one at a time (Errc::Unavailable).
   [[nodiscard]] static Result<Qmp> connect(const std::filesystem::path& socket);
 
   /// Runs a command; `arguments` is a JSON object or empty. Returns the text of its "return" value.

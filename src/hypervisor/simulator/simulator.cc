@@ -14,9 +14,9 @@ using guest::Gva;
 using guest::kPageSize;
 
 constexpr size_t kRam = 32 << 20;
-constexpr Gpa kRoot{0x10'0000};          // init_top_pgt would lie in the image; the simulator's is the first table
-constexpr Gpa kHeap{0x20'0000};          // tasks, page tables and user pages, behind the direct map's window
-constexpr Gpa kImage{0x100'0000};        // physical home of the kernel image
+constexpr Gpa kRoot{0x10'0000};    // init_top_pgt would lie in the image; the simulator's is the first table
+constexpr Gpa kHeap{0x20'0000};    // tasks, page tables and user pages, behind the direct map's window
+constexpr Gpa kImage{0x100'0000};  // physical home of the kernel image
 constexpr Gva kText{0xffffffff81000000};
 constexpr Gva kDirectMap{0xffff888000000000};
 constexpr Gva kUserArguments{0x7fff'f000'0000};
@@ -29,8 +29,8 @@ constexpr std::string_view kBanner =
 constexpr uint64_t kBannerOffset = 0x20'0000, kInitTask = 0x30'0000, kKernelVariable = 0x30'8000;
 
 // The simulated kernel's structures.
-constexpr uint32_t kTaskSize = 512, kFlags = 0x2c, kTasks = 0x40, kMm = 0x58, kPid = 0x60, kTgid = 0x64, kParent = 0x70,
-                   kCred = 0x80, kComm = 0x88, kStart = 0xa0;
+constexpr uint32_t kTaskSize = 512, kFlags = 0x2c, kTasks = 0x40, kMm = 0x58, kPid = 0x60, kTgid = 0x64,
+                   kParent = 0x70, kCred = 0x80, kComm = 0x88, kStart = 0xa0;
 constexpr uint32_t kUid = 4;
 constexpr uint32_t kPgd = 0x48, kArgStart = 0x50, kArgEnd = 0x58, kExeFile = 0x60;
 constexpr uint32_t kPfKthread = 0x00200000;
@@ -46,12 +46,21 @@ std::vector<std::byte> types() {
   const uint32_t vfsmount = btf.add_struct("vfsmount", 32, {{"mnt_root", u64, 0}, {"mnt_sb", u64, 8}});
   const uint32_t ids = btf.add_struct("", 8, {{"pid", u32, 0}, {"tgid", u32, 4}});
   btf.add_struct("task_struct", kTaskSize,
-                 {{"flags", u32, kFlags}, {"tasks", list, kTasks}, {"mm", u64, kMm}, {"", ids, kPid},
-                  {"real_parent", u64, kParent}, {"real_cred", u64, kCred}, {"cred", u64, kCred},
-                  {"comm", u64, kComm}, {"start_boottime", u64, kStart}});
+                 {{"flags", u32, kFlags},
+                  {"tasks", list, kTasks},
+                  {"mm", u64, kMm},
+                  {"", ids, kPid},
+                  {"real_parent", u64, kParent},
+                  {"real_cred", u64, kCred},
+                  {"cred", u64, kCred},
+                  {"comm", u64, kComm},
+                  {"start_boottime", u64, kStart}});
   btf.add_struct("cred", 64, {{"usage", u32, 0}, {"uid", kuid, kUid}});
-  btf.add_struct("mm_struct", 256, {{"pgd", u64, kPgd}, {"arg_start", u64, kArgStart}, {"arg_end", u64, kArgEnd},
-                                    {"exe_file", u64, kExeFile}});
+  btf.add_struct("mm_struct", 256,
+                 {{"pgd", u64, kPgd},
+                  {"arg_start", u64, kArgStart},
+                  {"arg_end", u64, kArgEnd},
+                  {"exe_file", u64, kExeFile}});
   btf.add_struct("file", 64, {{"f_path", path, 16}});
   btf.add_struct("dentry", 128, {{"d_parent", u64, 24}, {"d_name", name, 32}});
   btf.add_struct("mount", 128, {{"mnt_parent", u64, 16}, {"mnt_mountpoint", u64, 24}, {"mnt", vfsmount, 32}});
@@ -78,7 +87,8 @@ class Builder {
       if (value == 0) memory_.put(entry, value = allocate(kPageSize).value | kPresentWritable | kUser);
       table = {value & ~(kPageSize - 1)};
     }
-    memory_.put(slot(table, gva, leaf_level), gpa.value | flags | kPresentWritable | (leaf_level == 2 ? kLarge : 0));
+    memory_.put(slot(table, gva, leaf_level),
+                gpa.value | flags | kPresentWritable | (leaf_level == 2 ? kLarge : 0));
   }
 
   void map_kernel(Gpa root) {
@@ -116,7 +126,9 @@ class Builder {
   }
 
  private:
-  static Gpa slot(Gpa table, Gva gva, int level) { return table + ((gva.value >> (12 + 9 * (level - 1))) & 0x1ff) * 8; }
+  static Gpa slot(Gpa table, Gva gva, int level) {
+    return table + ((gva.value >> (12 + 9 * (level - 1))) & 0x1ff) * 8;
+  }
 
   SimulatedMemory& memory_;
   Gpa next_ = kHeap;
@@ -156,7 +168,8 @@ size_t SimulatedMemory::write(Gpa to, std::span<const std::byte> data) {
 
 Simulator::Simulator(std::string name) : name_(std::move(name)), memory_(kRam) {}
 
-Result<std::unique_ptr<Simulator>> Simulator::make(std::string name, const std::vector<SimulatedTask>& tasks) {
+Result<std::unique_ptr<Simulator>> Simulator::make(std::string name,
+                                                   const std::vector<SimulatedTask>& tasks) {
   std::unique_ptr<Simulator> simulator(new Simulator(std::move(name)));
   FURNACE_CHECK(simulator->build(tasks));
   return simulator;
@@ -164,7 +177,8 @@ Result<std::unique_ptr<Simulator>> Simulator::make(std::string name, const std::
 
 Status Simulator::build(const std::vector<SimulatedTask>& tasks) {
   constexpr size_t max_tasks = 200;  // each takes up to 9 pages of the 14 MB in front of the image
-  if (tasks.size() > max_tasks) return fail(Errc::Invalid, "simulator: {} tasks, at most {}", tasks.size(), max_tasks);
+  if (tasks.size() > max_tasks)
+    return fail(Errc::Invalid, "simulator: {} tasks, at most {}", tasks.size(), max_tasks);
   Builder builder(memory_);
   builder.map_kernel(kRoot);
   (void)memory_.write(kImage + kBannerOffset, as_bytes(std::string(kBanner) + "\n"));
@@ -183,7 +197,8 @@ Status Simulator::build(const std::vector<SimulatedTask>& tasks) {
       const SimulatedTask& task = tasks[i - 1];
       const auto parent = addresses.find(task.ppid);
       if (parent == addresses.end())
-        return fail(Errc::Invalid, "simulator: task {} has parent {}, which does not exist", task.pid, task.ppid);
+        return fail(Errc::Invalid, "simulator: task {} has parent {}, which does not exist", task.pid,
+                    task.ppid);
       builder.write_task(places[i], task, parent->second, builder.write_mm(task), i * 1'000'000'000ULL);
     }
     memory_.put(places[i] + kTasks, (address((i + 1) % places.size()) + kTasks).value);
@@ -202,7 +217,9 @@ Status Simulator::build(const std::vector<SimulatedTask>& tasks) {
   return {};
 }
 
-uint64_t Simulator::memory_size() const { return kRam; }
+uint64_t Simulator::memory_size() const {
+  return kRam;
+}
 
 Result<std::optional<Registers>> Simulator::registers(uint32_t vcpu) {
   if (vcpu != 0) return fail(Errc::Invalid, "vCPU {} of 1", vcpu);

@@ -1,5 +1,5 @@
-// A small deterministic guest made in memory: the mock driver. Page tables, tasks, symbols and types are real bytes,
-// read by the same code as a live guest's.
+// A small deterministic guest made in memory: the mock driver. Page tables, tasks, symbols and types are real
+// bytes, read by the same code as a live guest's.
 #pragma once
 
 #include <memory>
@@ -44,7 +44,8 @@ class SimulatedMemory : public guest::GuestMemory {
 
 class Simulator : public Hypervisor {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<Simulator>> make(std::string name, const std::vector<SimulatedTask>& tasks);
+  [[nodiscard]] static Result<std::unique_ptr<Simulator>> make(std::string name,
+                                                               const std::vector<SimulatedTask>& tasks);
 
   [[nodiscard]] std::string name() const override { return name_; }
   [[nodiscard]] uint32_t id() const override { return 1; }

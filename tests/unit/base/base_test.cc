@@ -43,14 +43,16 @@ TEST(ValidUtf8, KeepsWhatIsValidAndReplacesEveryOtherByte) {
   EXPECT_EQ(valid_utf8("plain"), "plain");
   EXPECT_EQ(valid_utf8("gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f");
   EXPECT_EQ(valid_utf8("\xff"), "\xef\xbf\xbd");
-  EXPECT_EQ(valid_utf8("\xc3"), "\xef\xbf\xbd");                                      // cut off
-  EXPECT_EQ(valid_utf8("\xc0\xaf"), "\xef\xbf\xbd\xef\xbf\xbd");                      // overlong '/'
-  EXPECT_EQ(valid_utf8("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");      // a surrogate
-  EXPECT_EQ(valid_utf8("\xf4\x90\x80\x80").size(), 12U);                              // past U+10FFFF
+  EXPECT_EQ(valid_utf8("\xc3"), "\xef\xbf\xbd");                                  // cut off
+  EXPECT_EQ(valid_utf8("\xc0\xaf"), "\xef\xbf\xbd\xef\xbf\xbd");                  // overlong '/'
+  EXPECT_EQ(valid_utf8("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");  // a surrogate
+  EXPECT_EQ(valid_utf8("\xf4\x90\x80\x80").size(), 12U);                          // past U+10FFFF
   EXPECT_EQ(valid_utf8("\xf0\x9f\x94\xa5"), "\xf0\x9f\x94\xa5");
 }
 
-TEST(Printable, LeavesNoControlCharacters) { EXPECT_EQ(printable("a\x1b[31mb\n"), "a?[31mb?"); }
+TEST(Printable, LeavesNoControlCharacters) {
+  EXPECT_EQ(printable("a\x1b[31mb\n"), "a?[31mb?");
+}
 
 TEST(Load, RefusesWhatLiesOutside) {
   const std::string bytes = "\x01\x02\x03\x04";

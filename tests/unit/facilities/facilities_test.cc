@@ -43,7 +43,8 @@ TEST(Storage, TheQuotaIsExactAndOverwritingFreesTheOldValue) {
 TEST(Storage, BadKeysAndTextsChangeNothing) {
   const TemporaryDirectory directory;
   Storage storage = take(Storage::open(directory.path(), 100));
-  for (const char* key : {"", "12345678901234567", "a b", "a/b", "\xc3\xbc"}) EXPECT_FALSE(storage.set(key, "x")) << key;
+  for (const char* key : {"", "12345678901234567", "a b", "a/b", "\xc3\xbc"})
+    EXPECT_FALSE(storage.set(key, "x")) << key;
   EXPECT_TRUE(storage.set("1234567890123_-A", "x"));
   EXPECT_FALSE(storage.set("key", "\xff"));
   EXPECT_TRUE(storage.set("nul", std::string("a\0b", 3)));
@@ -76,9 +77,17 @@ class Line : public ::testing::Test {
     backend_->on_message([this](const backend::Message& message) { return answer(message); });
     protocol::Certificate app_with_allowed = app_;
     app_with_allowed.public_key = app_.public_key;
-    proxy_.emplace(take(proxy::Proxy::open(context_proxy_, {app_with_allowed, be_, "127.0.0.1", inside, "127.0.0.1", outside})));
-    Options options{"unit-app", directory_.path(), "127.0.0.1", inside, fac, be_.public_key, std::chrono::milliseconds(1500)};
-    server_.emplace(take(Server::bind(context_fac_, options, take(Storage::open(directory_.path() / "storage", 1000)))));
+    proxy_.emplace(take(proxy::Proxy::open(
+        context_proxy_, {app_with_allowed, be_, "127.0.0.1", inside, "127.0.0.1", outside})));
+    Options options{"unit-app",
+                    directory_.path(),
+                    "127.0.0.1",
+                    inside,
+                    fac,
+                    be_.public_key,
+                    std::chrono::milliseconds(1500)};
+    server_.emplace(
+        take(Server::bind(context_fac_, options, take(Storage::open(directory_.path() / "storage", 1000)))));
     backend_thread_.emplace([this](int stop) {
       backend_->loop().watch(stop, [this] { backend_->loop().stop(); });
       backend_->loop().run();
@@ -149,7 +158,8 @@ TEST_F(Line, CarriesMessagesBothWays) {
   }));
   (void)client_->request("notify me");
   std::optional<std::string> got;
-  EXPECT_TRUE(within(std::chrono::seconds(5), [&] { return (got = client_->take_notification()).has_value(); }));
+  EXPECT_TRUE(
+      within(std::chrono::seconds(5), [&] { return (got = client_->take_notification()).has_value(); }));
   EXPECT_EQ(got, "for you");
   // A subscription takes a moment; a broadcast reaches those that listen.
   EXPECT_TRUE(within(std::chrono::seconds(5), [&] {
@@ -182,7 +192,8 @@ TEST_F(Line, TwentyThousandHostileMessagesAreAllAnswered) {
   peer.set(zmq::sockopt::linger, 0);
   peer.connect("ipc://" + (directory_.path() / "fac_rtr").string());
   FacMessage valid;
-  for (int type = FacMessage::GET; type <= FacMessage::BE_MSG_RET; ++type) valid.add_type(static_cast<FacMessage::Type>(type));
+  for (int type = FacMessage::GET; type <= FacMessage::BE_MSG_RET; ++type)
+    valid.add_type(static_cast<FacMessage::Type>(type));
   valid.add_get()->set_key("key");
   valid.add_set()->set_key("key");
   valid.add_be_msg()->set_value("text");
@@ -194,7 +205,8 @@ TEST_F(Line, TwentyThousandHostileMessagesAreAllAnswered) {
       body.resize(random() % 64);
       for (char& c : body) c = static_cast<char>(random());
     } else {
-      for (unsigned flips = random() % 4; flips != 0; --flips) body[random() % body.size()] = static_cast<char>(random());
+      for (unsigned flips = random() % 4; flips != 0; --flips)
+        body[random() % body.size()] = static_cast<char>(random());
     }
     ASSERT_TRUE(protocol::send(peer, {"", body}));
     zmq::message_t part;

@@ -35,7 +35,8 @@ class FlatMemory : public GuestMemory {
   std::vector<GpaRange> ranges_;
 };
 
-inline constexpr uint64_t kPresent = 1, kWrite = 2, kUser = 4, kLarge = 0x80, kGlobal = 0x100, kNx = 1ULL << 63;
+inline constexpr uint64_t kPresent = 1, kWrite = 2, kUser = 4, kLarge = 0x80, kGlobal = 0x100,
+                          kNx = 1ULL << 63;
 
 /// Maps `gva` by a chain of tables at root, root+4K, ... down to `leaf_level`, whose entry is `leaf`.
 inline void map(FlatMemory& memory, uint64_t root, int levels, Gva gva, int leaf_level, uint64_t leaf) {

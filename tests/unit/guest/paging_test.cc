@@ -98,13 +98,16 @@ TEST(Canonical, CompletesTheSignExtensionForTheDepth) {
   EXPECT_EQ(canonical(kKernelAddress, 4), kKernelAddress);
 }
 
-TEST(KernelRoot, DropsPcidFlagsAndTheUserHalf) { EXPECT_EQ(kernel_root(0x8000'0000'0123'5abc), Gpa{0x0123'4000}); }
+TEST(KernelRoot, DropsPcidFlagsAndTheUserHalf) {
+  EXPECT_EQ(kernel_root(0x8000'0000'0123'5abc), Gpa{0x0123'4000});
+}
 
 class AddressSpaceTest : public ::testing::Test {
  protected:
   void SetUp() override {
     test::map(memory_, kRoot, 4, Gva{0x1000}, 1, 0x5000 | kPresent);
-    memory_.put(kRoot + 0x3000 + 2 * 8, uint64_t{0x9000} | kPresent);  // 0x2000, not contiguous in physical memory
+    memory_.put(kRoot + 0x3000 + 2 * 8,
+                uint64_t{0x9000} | kPresent);  // 0x2000, not contiguous in physical memory
     memory_.put(0x5ffc, 0x64636261);
     memory_.put(0x9000, 0x68676665);
   }

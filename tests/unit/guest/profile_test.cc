@@ -73,16 +73,22 @@ struct Tables {
 
 enum class Layout { Until61, Since62, Since64 };
 
-Tables make_tables(Layout layout, const std::vector<std::pair<std::string, uint64_t>>& symbols, uint64_t base) {
+Tables make_tables(Layout layout, const std::vector<std::pair<std::string, uint64_t>>& symbols,
+                   uint64_t base) {
   std::string names, markers, offsets, token_table, token_index;
-  const auto put = [](std::string& to, auto value) { to.append(reinterpret_cast<const char*>(&value), sizeof value); };
+  const auto put = [](std::string& to, auto value) {
+    to.append(reinterpret_cast<const char*>(&value), sizeof value);
+  };
   for (size_t i = 0; i < symbols.size(); ++i) {
     if (i % 256 == 0) put(markers, static_cast<uint32_t>(names.size()));
     const std::string text = "T" + symbols[i].first;
-    if (text.size() >= 0x80) names += static_cast<char>((text.size() & 0x7f) | 0x80), names += static_cast<char>(text.size() >> 7);
-    else names += static_cast<char>(text.size());
+    if (text.size() >= 0x80)
+      names += static_cast<char>((text.size() & 0x7f) | 0x80), names += static_cast<char>(text.size() >> 7);
+    else
+      names += static_cast<char>(text.size());
     names += text;
-    put(offsets, static_cast<int32_t>(symbols[i].second < base ? symbols[i].second : base - 1 - symbols[i].second));
+    put(offsets,
+        static_cast<int32_t>(symbols[i].second < base ? symbols[i].second : base - 1 - symbols[i].second));
   }
   for (int c = 0; c < 256; ++c) {
     put(token_index, static_cast<uint16_t>(token_table.size()));
@@ -114,7 +120,8 @@ Tables make_tables(Layout layout, const std::vector<std::pair<std::string, uint6
 
 std::vector<std::pair<std::string, uint64_t>> many_symbols(uint64_t base) {
   std::vector<std::pair<std::string, uint64_t>> symbols{{"per_cpu_thing", 0x14000}};
-  for (int i = 0; i < 5000; ++i) symbols.emplace_back("symbol_" + std::to_string(i), base + static_cast<uint64_t>(i) * 16);
+  for (int i = 0; i < 5000; ++i)
+    symbols.emplace_back("symbol_" + std::to_string(i), base + static_cast<uint64_t>(i) * 16);
   symbols.emplace_back("a_" + std::string(200, 'x'), base + 0x100000);  // longer than one length byte tells
   return symbols;
 }
@@ -149,7 +156,8 @@ TEST_P(KallsymsLayout, SurvivesDamage) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, KallsymsLayout, ::testing::Values(Layout::Until61, Layout::Since62, Layout::Since64));
+INSTANTIATE_TEST_SUITE_P(All, KallsymsLayout,
+                         ::testing::Values(Layout::Until61, Layout::Since62, Layout::Since64));
 
 TEST(Profile, IsTheSameFromAFile) {
   ProfileBuilder builder;

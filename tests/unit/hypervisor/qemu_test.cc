@@ -1,6 +1,7 @@
+#include "hypervisor/qemu/qemu.h"
+
 #include "hypervisor/qemu/guest_ram.h"
 #include "hypervisor/qemu/process.h"
-#include "hypervisor/qemu/qemu.h"
 #include "support.h"
 
 namespace furnace::hypervisor {
@@ -46,9 +47,10 @@ TEST(FlatView, TextOfAnotherKindGivesNothing) {
 
 TEST(QemuCommandLine, NamesAndSocketsAsWrittenByHand) {
   const auto process = parse_qemu_command_line(
-      7, {"/usr/bin/qemu-system-x86_64", "-name", "guest=web,debug-threads=on", "-qmp", "unix:/run/a,server=on,wait=off",
-          "-chardev", "socket,id=mon1,path=/run/b,server=on", "-mon", "chardev=mon1,mode=control",
-          "-chardev", "socket,id=human,path=/run/c", "-mon", "chardev=human,mode=readline", "-qmp", "tcp:localhost:4444"});
+      7, {"/usr/bin/qemu-system-x86_64", "-name", "guest=web,debug-threads=on", "-qmp",
+          "unix:/run/a,server=on,wait=off", "-chardev", "socket,id=mon1,path=/run/b,server=on", "-mon",
+          "chardev=mon1,mode=control", "-chardev", "socket,id=human,path=/run/c", "-mon",
+          "chardev=human,mode=readline", "-qmp", "tcp:localhost:4444"});
   ASSERT_TRUE(process);
   EXPECT_EQ(process->name, "web");
   ASSERT_EQ(process->qmp_sockets.size(), 2U);
@@ -62,9 +64,10 @@ TEST(QemuCommandLine, CommasInNamesAreDoubled) {
 }
 
 TEST(QemuCommandLine, LibvirtsOwnSocketIsNotOurs) {
-  const auto process = parse_qemu_command_line(
-      7, {"/usr/bin/qemu-system-x86_64", "-name", "guest=web,debug-threads=on", "-chardev",
-          "socket,id=charmonitor,fd=33,server=on,wait=off", "-mon", "chardev=charmonitor,id=monitor,mode=control"});
+  const auto process =
+      parse_qemu_command_line(7, {"/usr/bin/qemu-system-x86_64", "-name", "guest=web,debug-threads=on",
+                                  "-chardev", "socket,id=charmonitor,fd=33,server=on,wait=off", "-mon",
+                                  "chardev=charmonitor,id=monitor,mode=control"});
   ASSERT_TRUE(process);
   EXPECT_TRUE(process->qmp_sockets.empty());
   EXPECT_TRUE(process->libvirt_only);

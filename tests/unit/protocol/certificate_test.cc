@@ -1,7 +1,8 @@
+#include "protocol/certificate.h"
+
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "protocol/certificate.h"
 #include "protocol/framing.h"
 #include "support.h"
 
@@ -28,9 +29,11 @@ TEST(Certificate, IsReadAsOtherToolsWriteIt) {
 TEST(Certificate, ErrorsNameFileLineAndKey) {
   EXPECT_EQ(parse_certificate("curve\n    public-key = \"short\"\n", "x.pub").error().message(),
             "x.pub:2: public-key is not a Z85 key of 40 characters");
-  EXPECT_NE(parse_certificate("", "x.pub").error().message().find("x.pub: no 'public-key'"), std::string::npos);
+  EXPECT_NE(parse_certificate("", "x.pub").error().message().find("x.pub: no 'public-key'"),
+            std::string::npos);
   // A key outside the curve section is none.
-  EXPECT_FALSE(parse_certificate("metadata\n    public-key = \"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\"\n", "x"));
+  EXPECT_FALSE(
+      parse_certificate("metadata\n    public-key = \"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\"\n", "x"));
 }
 
 TEST(Certificate, IsSavedWithAPrivateSecretAndReadBack) {

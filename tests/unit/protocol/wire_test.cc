@@ -97,7 +97,8 @@ TEST(FacMessage, HasTheSpecifiedNumbers) {
   using facilities::FacMessage;
   EXPECT_EQ(FacMessage::GET, 1);
   EXPECT_EQ(FacMessage::BE_MSG_RET, 6);
-  const std::map<int, std::string> fields{{1, "type"}, {2, "get"}, {3, "set"}, {4, "be_msg"}, {5, "get_ret"}, {6, "set_ret"}, {7, "be_msg_ret"}};
+  const std::map<int, std::string> fields{{1, "type"},    {2, "get"},     {3, "set"},       {4, "be_msg"},
+                                          {5, "get_ret"}, {6, "set_ret"}, {7, "be_msg_ret"}};
   for (const auto& [number, name] : fields) {
     const FieldDescriptor* field = FacMessage::descriptor()->FindFieldByNumber(number);
     ASSERT_NE(field, nullptr);
@@ -109,7 +110,8 @@ TEST(FacMessage, HasTheSpecifiedNumbers) {
 TEST(Calls, AreAllOfTheTableAndNoOthers) {
   size_t requests = 0;
   for (const Row& row : table()) {
-    const bool request = row.fields.rfind("(scalar", 0) != 0 && !row.name.ends_with("_ret") && row.name != "event";
+    const bool request =
+        row.fields.rfind("(scalar", 0) != 0 && !row.name.ends_with("_ret") && row.name != "event";
     requests += request ? 1 : 0;
     EXPECT_EQ(find_call(row.number) != nullptr, request) << row.name;
     if (!request) continue;

@@ -21,7 +21,9 @@ constexpr uint64_t kVariable = 0x1122334455667788;  // what the simulator's furn
 
 class VmiPartition : public ::testing::Test {
  protected:
-  VmiClient connect(const std::string& app) { return take(VmiClient::connect(context_, directory_.path(), app)); }
+  VmiClient connect(const std::string& app) {
+    return take(VmiClient::connect(context_, directory_.path(), app));
+  }
 
   app::Value call(VmiClient& client, std::string_view name, std::vector<Argument> arguments) {
     return take(client.invoke(*protocol::find_call(name), arguments));
@@ -37,7 +39,8 @@ class VmiPartition : public ::testing::Test {
   }
 
   furnace::test::TemporaryDirectory directory_;
-  std::unique_ptr<hypervisor::Simulator> made_ = take(hypervisor::Simulator::make("sim", hypervisor::default_tasks()));
+  std::unique_ptr<hypervisor::Simulator> made_ =
+      take(hypervisor::Simulator::make("sim", hypervisor::default_tasks()));
   hypervisor::Simulator* simulator_ = made_.get();
   Machine machine_{std::move(made_), nullptr};
   zmq::context_t context_;
@@ -49,8 +52,11 @@ class VmiPartition : public ::testing::Test {
 TEST_F(VmiPartition, ReadsNumbersOfEveryWidthByEveryAddress) {
   const uint64_t gva = number(client_, "lookup_symbol", {"furnace_variable"});
   const uint64_t gpa = number(client_, "translate_kv2p", {gva});
-  const std::vector<std::pair<std::string, uint64_t>> widths{
-      {"8", kVariable & 0xff}, {"16", kVariable & 0xffff}, {"32", kVariable & 0xffffffff}, {"64", kVariable}, {"addr", kVariable}};
+  const std::vector<std::pair<std::string, uint64_t>> widths{{"8", kVariable & 0xff},
+                                                             {"16", kVariable & 0xffff},
+                                                             {"32", kVariable & 0xffffffff},
+                                                             {"64", kVariable},
+                                                             {"addr", kVariable}};
   for (const auto& [width, value] : widths) {
     EXPECT_EQ(number(client_, "read_" + width + "_va", {gva, uint64_t{0}}), value) << width;
     EXPECT_EQ(number(client_, "read_" + width + "_pa", {gpa}), value) << width;
@@ -73,18 +79,26 @@ TEST_F(VmiPartition, WritesNumbersAndBytes) {
 }
 
 TEST_F(VmiPartition, ReadsStringsAsValidUtf8) {
-  EXPECT_TRUE(text(client_, "read_str_ksym", {"linux_banner"}).starts_with("Linux version 6.1.0-furnace-simulator"));
-  (void)call(client_, "write_ksym", {"furnace_variable", std::string_view("a\xff" "b\0", 4)});
-  EXPECT_EQ(text(client_, "read_str_ksym", {"furnace_variable"}), "a\xef\xbf\xbd" "b");
+  EXPECT_TRUE(
+      text(client_, "read_str_ksym", {"linux_banner"}).starts_with("Linux version 6.1.0-furnace-simulator"));
+  (void)call(client_, "write_ksym",
+             {"furnace_variable", std::string_view("a\xff"
+                                                   "b\0",
+                                                   4)});
+  EXPECT_EQ(text(client_, "read_str_ksym", {"furnace_variable"}),
+            "a\xef\xbf\xbd"
+            "b");
 }
 
 TEST_F(VmiPartition, ReadsAndTranslatesInAProcess) {
   constexpr uint64_t arguments = 0x7ffff0000000;
   EXPECT_EQ(text(client_, "read_str_va", {arguments, uint64_t{307}}), "vim");
   EXPECT_EQ(text(client_, "read_str_va", {arguments, uint64_t{1}}), "/sbin/init");
-  EXPECT_NE(number(client_, "translate_uv2p", {arguments, uint64_t{307}}), number(client_, "translate_uv2p", {arguments, uint64_t{1}}));
+  EXPECT_NE(number(client_, "translate_uv2p", {arguments, uint64_t{307}}),
+            number(client_, "translate_uv2p", {arguments, uint64_t{1}}));
   EXPECT_NE(failure(client_, "read_8_va", {arguments, uint64_t{0}}).find("is not mapped"), std::string::npos);
-  EXPECT_NE(failure(client_, "read_8_va", {arguments, uint64_t{9999}}).find("no process with pid 9999"), std::string::npos);
+  EXPECT_NE(failure(client_, "read_8_va", {arguments, uint64_t{9999}}).find("no process with pid 9999"),
+            std::string::npos);
 }
 
 TEST_F(VmiPartition, ListsProcesses) {
@@ -107,17 +121,21 @@ TEST_F(VmiPartition, TellsAboutTheVm) {
   EXPECT_EQ(number(client_, "status"), 1U);
   EXPECT_EQ(number(client_, "get_vcpureg", {"cr3", uint64_t{0}}), 0x100000U);
   EXPECT_EQ(number(client_, "lookup_structure", {"task_struct", "tasks"}), 0x40U);
-  EXPECT_EQ(number(client_, "lookup_structure", {"task_struct", "tgid"}), 0x64U) << "a member of an anonymous one";
+  EXPECT_EQ(number(client_, "lookup_structure", {"task_struct", "tgid"}), 0x64U)
+      << "a member of an anonymous one";
   EXPECT_NE(failure(client_, "get_winver").find("not Windows"), std::string::npos);
 }
 
 TEST_F(VmiPartition, FailuresNameCallArgumentsAndReason) {
   EXPECT_EQ(failure(client_, "read_64_va", {uint64_t{0x1000}, uint64_t{0}}),
             "read_64_va(vaddr=0x1000, pid=0): virtual address 0x1000 is not mapped (level 4 entry is empty)");
-  EXPECT_EQ(failure(client_, "lookup_symbol", {"nothing"}), "lookup_symbol(symbol_name='nothing'): no kernel symbol 'nothing'");
-  EXPECT_NE(failure(client_, "read_64_pa", {uint64_t{1} << 40}).find("not all in the guest's RAM"), std::string::npos);
+  EXPECT_EQ(failure(client_, "lookup_symbol", {"nothing"}),
+            "lookup_symbol(symbol_name='nothing'): no kernel symbol 'nothing'");
+  EXPECT_NE(failure(client_, "read_64_pa", {uint64_t{1} << 40}).find("not all in the guest's RAM"),
+            std::string::npos);
   EXPECT_NE(failure(client_, "read_64_pa").find("no address given"), std::string::npos);
-  EXPECT_NE(failure(client_, "read_pa", {uint64_t{0}, uint64_t{1} << 24}).find("expected 1 to"), std::string::npos);
+  EXPECT_NE(failure(client_, "read_pa", {uint64_t{0}, uint64_t{1} << 24}).find("expected 1 to"),
+            std::string::npos);
   EXPECT_NE(failure(client_, "read_pa", {uint64_t{0}, uint64_t{0}}).find("expected 1 to"), std::string::npos);
   EXPECT_NE(failure(client_, "get_vcpureg", {"xyz"}).find("no register 'xyz'"), std::string::npos);
 }
@@ -175,7 +193,8 @@ TEST_F(VmiPartition, ABatchIsAnsweredInOrderAndGoesOnAfterFailures) {
   const VmiMessage answer = take(client_.exchange(request));
   EXPECT_FALSE(answer.error());
   EXPECT_EQ((std::vector<int>{answer.type().begin(), answer.type().end()}),
-            (std::vector<int>{VmiMessage::PROCESS_LIST_RET, VmiMessage::READ_8_PA_RET, VmiMessage::READ_64_KSYM_RET, VmiMessage::READ_8_PA_RET}));
+            (std::vector<int>{VmiMessage::PROCESS_LIST_RET, VmiMessage::READ_8_PA_RET,
+                              VmiMessage::READ_64_KSYM_RET, VmiMessage::READ_8_PA_RET}));
   EXPECT_EQ(answer.process_list_ret(0).process_size(), 8);
   EXPECT_EQ(answer.read_8_pa_ret(0).status(), 1);
   EXPECT_EQ(answer.read_64_ksym_ret(0).result(), kVariable);
@@ -183,7 +202,8 @@ TEST_F(VmiPartition, ABatchIsAnsweredInOrderAndGoesOnAfterFailures) {
 }
 
 /// TRANSLATE_KSYM2V(furnace_variable), then READ_64_VA of what `link` makes of it.
-VmiMessage linked(uint64_t address, uint32_t message, uint32_t item, uint32_t target, wire::Linkage::OperatorType op) {
+VmiMessage linked(uint64_t address, uint32_t message, uint32_t item, uint32_t target,
+                  wire::Linkage::OperatorType op) {
   VmiMessage request;
   request.add_type(VmiMessage::TRANSLATE_KSYM2V);
   request.add_translate_ksym2v()->set_symbol("furnace_variable");
@@ -200,8 +220,10 @@ VmiMessage linked(uint64_t address, uint32_t message, uint32_t item, uint32_t ta
 
 TEST_F(VmiPartition, LinksFeedEarlierAnswersIntoLaterCalls) {
   using wire::Linkage;
-  EXPECT_EQ(take(client_.exchange(linked(7, 0, 0, 0, Linkage::F_OVERWRITE))).read_64_va_ret(0).result(), kVariable);
-  EXPECT_EQ(take(client_.exchange(linked(4, 0, 0, 0, Linkage::F_ADD))).read_64_va_ret(0).result(), kVariable >> 32);
+  EXPECT_EQ(take(client_.exchange(linked(7, 0, 0, 0, Linkage::F_OVERWRITE))).read_64_va_ret(0).result(),
+            kVariable);
+  EXPECT_EQ(take(client_.exchange(linked(4, 0, 0, 0, Linkage::F_ADD))).read_64_va_ret(0).result(),
+            kVariable >> 32);
 }
 
 TEST_F(VmiPartition, BrokenLinksStopTheBatchWithTheirNumber) {
@@ -240,7 +262,8 @@ TEST_F(VmiPartition, WhatCanNotBeExecutedAtAllIsAnErrorOfTheBatch) {
   twice.add_type(VmiMessage::GET_NAME);
   EXPECT_TRUE(take(client_.exchange(twice)).error());
 
-  EXPECT_EQ(take(client_.exchange({})).error_num(), static_cast<int>(BatchError::Malformed)) << "an empty body";
+  EXPECT_EQ(take(client_.exchange({})).error_num(), static_cast<int>(BatchError::Malformed))
+      << "an empty body";
   VmiMessage many;
   for (int i = 0; i < 1000; ++i) many.add_type(VmiMessage::PROCESS_LIST);
   EXPECT_EQ(take(client_.exchange(many)).type_size(), 1000);
@@ -255,7 +278,8 @@ TEST_F(VmiPartition, EventsAreAClearFailureWhereThereIsNoSource) {
 /// A socket that sends anything.
 class RawPeer {
  public:
-  RawPeer(zmq::context_t& context, const std::filesystem::path& directory, zmq::socket_type type, const std::string& identity)
+  RawPeer(zmq::context_t& context, const std::filesystem::path& directory, zmq::socket_type type,
+          const std::string& identity)
       : socket_(context, type) {
     socket_.set(zmq::sockopt::routing_id, identity);
     socket_.set(zmq::sockopt::linger, 0);
@@ -317,7 +341,8 @@ TEST_F(VmiPartition, TwentyThousandHostileMessagesAreAllAnswered) {
       for (char& c : body) c = static_cast<char>(random());
     } else {
       for (unsigned parts = 1 + random() % 3; parts != 0; --parts) body += valid[random() % valid.size()];
-      for (unsigned flips = random() % 4; flips != 0; --flips) body[random() % body.size()] = static_cast<char>(random());
+      for (unsigned flips = random() % 4; flips != 0; --flips)
+        body[random() % body.size()] = static_cast<char>(random());
     }
     peer.send({"", body});
     VmiMessage answer;
