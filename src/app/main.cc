@@ -44,7 +44,8 @@ int main(int argc, char** argv) {
   flags.add_option("-m,--class", options.class_name, "Its class")->capture_default_str();
   flags.add_option("--u2,--app", options.runtime.app, "The app's id")->required();
   flags.add_option("--md,--metadata", options.metadata, "Text that the app gets as ctx['metadata']");
-  flags.add_option("--fac", options.runtime.facilities, "Directory of FAC's sockets")->required();
-  flags.add_option("--vmi", options.runtime.vmi, "Directory of the VMI partition's socket")->required();
+  flags.add_option("--fac", options.runtime.facilities, "Directory of FAC's sockets")->capture_default_str();
+  flags.add_option("--vmi", options.runtime.vmi, "Directory of the VMI partition's socket")
+      ->capture_default_str();
   return program.run(argc, argv, [&] { return host(options); });
 }

@@ -14,9 +14,10 @@
 namespace furnace::app {
 
 struct Options {
-  std::string app;         ///< the app's id
-  std::string vmi;         ///< directory of vmi_rtr
-  std::string facilities;  ///< directory of fac_rtr and fac_pub
+  std::string app;  ///< the app's id
+  // Inside a partition the sockets lie here (wire.md section 6).
+  std::string vmi = "/opt/furnace/vmi_socket";         ///< directory of vmi_rtr
+  std::string facilities = "/opt/furnace/fac_socket";  ///< directory of fac_rtr and fac_pub
 };
 
 class Runtime {

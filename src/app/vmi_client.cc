@@ -9,7 +9,6 @@ namespace {
 
 using Field = google::protobuf::FieldDescriptor;
 using Message = google::protobuf::Message;
-using protocol::Answer;
 using protocol::Call;
 
 /// Request and answer of `call` in a message, and its arguments' fields: looked up once per call.
@@ -148,7 +147,7 @@ Result<zmq::message_t> CallSocket::ask(zmq::message_t request) {
     try {
       if (left.count() <= 0 || zmq::poll(&item, 1, left) == 0)
         return give_up({Errc::Unavailable,
-                        fmt::format("{}: no answer within {} s", address_, timeout_.count() / 1000.0)});
+                        fmt::format("{}: no answer within {} s", address_, std::chrono::duration<double>(timeout_).count())});
     } catch (const zmq::error_t& error) {
       if (error.num() != EINTR) return give_up({Errc::Failed, fmt::format("{}: {}", address_, error.what())});
       if (interrupt_)

@@ -54,7 +54,7 @@ void Backend::serve() {
 
 void Backend::answer(const protocol::Frames& frames) {
   // [<app>-r][empty][BE_MSG] awaits an answer, [<app>-d][BE_MSG] does not.
-  const bool wants_answer = frames.size() == 3 && frames[1].size() == 0;
+  const bool wants_answer = frames.size() == 3 && frames[1].empty();
   FacMessage message;
   const auto& body = frames.back();
   const bool good = (wants_answer || frames.size() == 2) &&

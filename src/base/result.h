@@ -75,6 +75,7 @@ tl::unexpected<Error> fail_errno(fmt::format_string<Args...> format, Args&&... a
 #define FURNACE_JOIN_(a, b) a##b
 #define FURNACE_JOIN(a, b) FURNACE_JOIN_(a, b)
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration can't stand in parentheses
 /// Declares `target` with the value of `expression`, or returns its error to the caller.
 #define FURNACE_TRY(target, expression)                                            \
   auto FURNACE_JOIN(try_, __LINE__) = (expression);                                \
@@ -86,3 +87,5 @@ tl::unexpected<Error> fail_errno(fmt::format_string<Args...> format, Args&&... a
 #define FURNACE_CHECK(expression)                                                          \
   if (auto FURNACE_JOIN(check_, __LINE__) = (expression); !FURNACE_JOIN(check_, __LINE__)) \
   return tl::unexpected<::furnace::Error>(FURNACE_JOIN(check_, __LINE__).error())
+
+// NOLINTEND(bugprone-macro-parentheses)

@@ -12,7 +12,7 @@ using protocol::Frames;
 using protocol::text;
 
 bool parse(const zmq::message_t& body, FacMessage& message) {
-  return body.size() != 0 && message.ParseFromArray(body.data(), static_cast<int>(body.size()));
+  return !body.empty() && message.ParseFromArray(body.data(), static_cast<int>(body.size()));
 }
 
 FacMessage be_answer(uint32_t status, std::string_view value) {
@@ -215,7 +215,7 @@ void Server::take_backend_answer() {
 
 void Server::expire_request() {
   if (!pending_ || std::chrono::steady_clock::now() < pending_->deadline) return;
-  log::warning("no answer from the backend within {} s", options_.request_timeout.count() / 1000.0);
+  log::warning("no answer from the backend within {} s", std::chrono::duration<double>(options_.request_timeout).count());
   answer_request(be_answer(1, "no answer from the backend in time"));
 }
 

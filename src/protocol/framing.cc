@@ -44,7 +44,7 @@ bool send(zmq::socket_t& socket, Frames& frames) {
 }
 
 std::optional<Request> as_request(Frames& frames) {
-  if (frames.size() < 3 || frames[1].size() != 0) return std::nullopt;
+  if (frames.size() < 3 || !frames[1].empty()) return std::nullopt;
   return Request{text(frames[0]), frames.size() == 3 ? &frames[2] : nullptr};
 }
 

@@ -87,7 +87,7 @@ void Server::answer(protocol::Frames& frames) {
   }
   wire::VmiMessage message;
   const zmq::message_t* body = request->body;
-  const bool parsed = body != nullptr && body->size() != 0 &&
+  const bool parsed = body != nullptr && !body->empty() &&
                       message.ParseFromArray(body->data(), static_cast<int>(body->size()));
   // Of the last frame: the first is the ROUTER's own.
   const int connection = connection_of(frames.back());

@@ -1,0 +1,10 @@
+#include "fuzz.h"
+#include "guest/profile/btf.h"
+
+void fuzz(std::span<const std::byte> input) {
+  const auto btf = furnace::guest::Btf::parse(input);
+  if (!btf) return;
+  (void)btf->member("task_struct", "tasks.next");
+  (void)btf->member("a", "b.c");
+  (void)btf->size("task_struct");
+}

@@ -1,0 +1,18 @@
+#include "base/bytes.h"
+#include "fuzz.h"
+#include "hypervisor/qemu/guest_ram.h"
+#include "hypervisor/qemu/qemu.h"
+
+// What the monitor of a QEMU prints, and the words of its command line.
+void fuzz(std::span<const std::byte> input) {
+  const std::string text(furnace::as_text(input));
+  (void)furnace::hypervisor::parse_flat_view(text, {"mem"});
+  (void)furnace::hypervisor::parse_registers(text);
+  std::vector<std::string> words{"qemu-system-x86_64"};
+  for (size_t start = 0; start < text.size();) {
+    const size_t end = std::min(text.find('\0', start), text.size());
+    words.push_back(text.substr(start, end - start));
+    start = end + 1;
+  }
+  (void)furnace::hypervisor::parse_qemu_command_line(1, words);
+}
