@@ -45,17 +45,17 @@ class _Interface:
 bei = _Interface()
 
 
-def broadcast(text):
+def broadcast(text: str) -> None:
     """Sends a text to all apps that listen. RuntimeError if it can't be sent."""
     _furnace_backend.broadcast(text)
 
 
-def notify(app_identity, text):
+def notify(app_identity: str, text: str) -> None:
     """Sends a text to one app, by its id. RuntimeError if no proxy is connected or its queue is full."""
     _furnace_backend.notify(app_identity, text)
 
 
-def event_register(event):
+def event_register(event: dict) -> int:
     """Registers a callback; returns the event's id for event_clear.
 
     {'event_type': be.FE, 'callback': f}: f(Message) for each message of an app; with sync == be.SYNC the str that it
@@ -81,7 +81,7 @@ def event_register(event):
     raise ValueError(f'event_register: a backend has events be.FE and be.TIMER, not {kind!r}')
 
 
-def event_clear(identifier):
+def event_clear(identifier: int) -> bool:
     """Removes a registered callback. True; ValueError if there is none with this id."""
     global _message_event
     if identifier == _message_event and identifier is not None:
@@ -93,7 +93,7 @@ def event_clear(identifier):
     raise ValueError(f'event_clear: no event with id {identifier}')
 
 
-def set_name(name):
+def set_name(name: str) -> bool:
     """Names this backend in its log lines: 1 to 16 characters of \\w and '-'. Returns whether the name is good."""
     if not isinstance(name, str) or not re.fullmatch(r'[\w-]{1,16}', name, re.ASCII):
         return False
@@ -101,7 +101,7 @@ def set_name(name):
     return True
 
 
-def exit():
+def exit() -> None:
     """Ends the backend now: raises SystemExit out of the running callback or constructor."""
     _furnace_backend.stop_loop()
     raise SystemExit

@@ -146,8 +146,8 @@ Result<zmq::message_t> CallSocket::ask(zmq::message_t request) {
     zmq::pollitem_t item{socket_.handle(), 0, ZMQ_POLLIN, 0};
     try {
       if (left.count() <= 0 || zmq::poll(&item, 1, left) == 0)
-        return give_up({Errc::Unavailable,
-                        fmt::format("{}: no answer within {} s", address_, std::chrono::duration<double>(timeout_).count())});
+        return give_up({Errc::Unavailable, fmt::format("{}: no answer within {} s", address_,
+                                                       std::chrono::duration<double>(timeout_).count())});
     } catch (const zmq::error_t& error) {
       if (error.num() != EINTR) return give_up({Errc::Failed, fmt::format("{}: {}", address_, error.what())});
       if (interrupt_)

@@ -26,6 +26,7 @@ Result<Pipe> make_pipe() {
 [[noreturn]] void become(const std::vector<std::string>& command, const std::filesystem::path& directory,
                          int out, int err) {
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   ::dup2(out, STDOUT_FILENO);

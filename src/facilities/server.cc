@@ -215,7 +215,8 @@ void Server::take_backend_answer() {
 
 void Server::expire_request() {
   if (!pending_ || std::chrono::steady_clock::now() < pending_->deadline) return;
-  log::warning("no answer from the backend within {} s", std::chrono::duration<double>(options_.request_timeout).count());
+  log::warning("no answer from the backend within {} s",
+               std::chrono::duration<double>(options_.request_timeout).count());
   answer_request(be_answer(1, "no answer from the backend in time"));
 }
 

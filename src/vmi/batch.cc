@@ -14,6 +14,10 @@ struct Answered {
   const Codec::Message* answer;
 };
 
+/// An answer stays below what a peer takes (kMaxMessageSize): no call is run once the results before it are
+/// this large.
+constexpr size_t kMaxAnswerBytes = protocol::kMaxMessageSize - 2 * size_t{protocol::kMaxReadCount};
+
 wire::VmiMessage& refuse(wire::VmiMessage& answer, int32_t number, int32_t location) {
   answer.set_error(true);
   answer.set_error_num(number);
@@ -76,6 +80,7 @@ wire::VmiMessage execute_batch(CallContext& context, const Codecs& codecs, const
   context.machine.refresh();
   std::vector<Answered> answers;
   answers.reserve(count);
+  size_t answer_bytes = 0;
   std::unordered_map<int32_t, int> seen;  // calls of each type so far
   for (const int32_t type : request.type()) {
     const Call* call = protocol::find_call(type);
@@ -94,7 +99,14 @@ wire::VmiMessage execute_batch(CallContext& context, const Codecs& codecs, const
     }
     answer.add_type(call->answer_number());
     Codec::Message& reply = codec.add_answer(answer);
-    codec.encode(execute(context, *call, arguments), reply);
+    if (answer_bytes <= kMaxAnswerBytes) {
+      codec.encode(execute(context, *call, arguments), reply);
+    } else {
+      codec.encode(fail(Errc::Invalid, "the answer has {} bytes already: ask for the rest in another message",
+                        answer_bytes),
+                   reply);
+    }
+    answer_bytes += reply.ByteSizeLong();
     answers.push_back({&codec, &reply});
   }
   return answer;

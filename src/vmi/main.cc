@@ -38,7 +38,10 @@ Result<std::shared_ptr<const guest::Profile>> load_profile(const std::string& fi
   if (error) return fail(Errc::NotFound, "profile {}: {}", file, error.message());
   if (size == 0) return std::shared_ptr<const guest::Profile>();  // an empty file means: find it in RAM
   auto profile = guest::Profile::from_file(file);
-  if (!profile) return fail(profile.error(), "profile");
+  if (!profile)
+    return fail(Errc::Invalid,
+                "profile {} (give one from Furnace's cache, or an empty file: found in the guest's RAM)",
+                profile.error().message());
   return profile;
 }
 

@@ -180,3 +180,53 @@ except fe.VmiError as e:
 def test_what_apps_of_1_0_import_is_there(sim):
     sim.start_vmi()
     run_app(sim, 'import json, time, random, math, collections, zlib, binascii, gc, timeit, pickle, struct, hashlib, re')
+
+
+def test_the_type_stubs_are_those_of_the_module(sim):
+    import ast
+    from conftest import ROOT
+    tree = ast.parse((ROOT / 'python' / 'furnace_frontend.pyi').read_text())
+
+    def functions(body):
+        return {f.name: [a.arg for a in f.args.args] for f in body if isinstance(f, ast.FunctionDef)}
+    stub = functions(tree.body)
+    stub_checked = functions(next(c for c in tree.body if isinstance(c, ast.ClassDef) and c.name == 'checked').body)
+    constants = {a.target.id for a in tree.body if isinstance(a, ast.AnnAssign)}
+    sim.start_vmi()
+    module, checked, module_constants = run_app(sim, r"""
+import inspect, re
+def arguments(f):
+    if inspect.isfunction(f):
+        return list(inspect.signature(f).parameters)
+    return [a for a in re.match(r'\w+\((.*?)\)', f.__doc__)[1].split(', ') if a]
+def functions(m):
+    return {n: arguments(f) for n, f in vars(m).items() if not n.startswith('_') and inspect.isroutine(f) and n != 'namedtuple'}
+show(functions(fe))
+show(functions(fe.checked))
+show([n for n in vars(fe) if n.isupper() and n[0] != '_'])
+""")
+    assert stub == module
+    assert stub_checked == checked
+    assert constants == set(module_constants)
+
+
+def test_guest_memory_writes_are_seen_by_the_guest(cloud, guest):
+    """A process in the guest prints what was written into its memory from outside."""
+    guest.run("sh -c 'secret=before-the-write; echo $$ > /tmp/w; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo $secret > /tmp/said' & sleep 0.5")
+    pid = int(guest.run('cat /tmp/w'))
+    heap = next(line for line in guest.run(f'cat /proc/{pid}/maps').splitlines() if '[heap]' in line)
+    start, end = (int(x, 16) for x in heap.split()[0].split('-'))
+    cloud.start_vmi()
+    written, = run_app(cloud, f"""
+written = []
+for page in range({start}, {end}, 4096):
+    data = fe.read_va(page, {pid}, 4096)
+    at = data.find(b'before-the-write')
+    while at != -1:
+        written.append(fe.write_va(page + at, {pid}, b'AFTER!'))
+        at = data.find(b'before-the-write', at + 1)
+show(written)
+""")
+    assert written and set(written) == {6}
+    guest.run('touch /tmp/go; sleep 0.5')
+    assert guest.run('cat /tmp/said') == 'AFTER!-the-write\n'

@@ -23,7 +23,11 @@ json parse(std::string_view line) {
 
 Result<Qmp> Qmp::connect(const std::filesystem::path& socket) {
   auto fd = connect_unix(socket);
-  if (!fd) return fail(fd.error(), "QMP socket");
+  if (!fd) {
+    const char* way_out =
+        fd.error().code() == Errc::Denied ? " (run as the user QEMU runs as, or as root)" : "";
+    return fail(fd.error().code(), "QMP socket: {}{}", fd.error().message(), way_out);
+  }
   Qmp qmp(*std::move(fd), socket);
   const auto greeting = qmp.read_line(kGreetingTimeoutMs);
   if (!greeting)

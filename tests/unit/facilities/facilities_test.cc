@@ -71,7 +71,7 @@ class Line : public ::testing::Test {
 
   /// Everything but the app; FAC has the key pair `fac`, the others allow `allowed`.
   void start(const protocol::Certificate& fac, const std::string& allowed) {
-    const uint16_t inside = free_port();
+    const uint16_t inside = inside_ = free_port();
     const uint16_t outside = free_port();
     backend_ = take(backend::Backend::open(context_backend_, {"127.0.0.1", outside, be_, allowed}));
     backend_->on_message([this](const backend::Message& message) { return answer(message); });
@@ -119,6 +119,7 @@ class Line : public ::testing::Test {
     return true;
   }
 
+  uint16_t inside_ = 0;
   TemporaryDirectory directory_;
   protocol::Certificate app_ = take(protocol::new_certificate());
   protocol::Certificate be_ = take(protocol::new_certificate());
@@ -217,6 +218,31 @@ TEST_F(Line, TwentyThousandHostileMessagesAreAllAnswered) {
     ASSERT_TRUE(answer.ParseFromArray(part.data(), static_cast<int>(part.size())));
   }
   ASSERT_TRUE(client_->set("key", "value"));
+}
+
+TEST_F(Line, MalformedMessagesThroughTheProxyHarmNeitherItNorTheBackend) {
+  zmq::socket_t peer(context_app_, zmq::socket_type::dealer);
+  peer.set(zmq::sockopt::routing_id, "raw-r");
+  peer.set(zmq::sockopt::rcvtimeo, 10'000);
+  peer.set(zmq::sockopt::linger, 0);
+  protocol::use_curve(peer, app_, be_.public_key);
+  peer.connect(fmt::format("tcp://127.0.0.1:{}", inside_));
+  std::mt19937 random(9);
+  for (int i = 0; i < 1000; ++i) {
+    std::string body(random() % 64, '\0');
+    for (char& c : body) c = static_cast<char>(random());
+    ASSERT_TRUE(protocol::send(peer, {body}));              // one way, malformed
+    ASSERT_TRUE(protocol::send(peer, {"x", body, body}));   // no shape at all
+    ASSERT_TRUE(protocol::send(peer, {"", body}));          // awaits an answer
+    zmq::message_t part;
+    do {
+      ASSERT_TRUE(peer.recv(part)) << "message " << i << " was not answered";
+    } while (part.more());
+    FacMessage answer;
+    ASSERT_TRUE(answer.ParseFromArray(part.data(), static_cast<int>(part.size())));
+    ASSERT_EQ(answer.be_msg_ret_size(), 1);
+  }
+  EXPECT_EQ(take(client_->request("still there")), "answer to still there");
 }
 
 class WrongKey : public Line {

@@ -271,6 +271,21 @@ TEST_F(VmiPartition, WhatCanNotBeExecutedAtAllIsAnErrorOfTheBatch) {
   EXPECT_EQ(take(client_.exchange(many)).error_num(), static_cast<int>(BatchError::CallCount));
 }
 
+TEST_F(VmiPartition, ABatchCanNotAskForMoreThanAnAnswerHolds) {
+  VmiMessage request;
+  for (int i = 0; i < 1000; ++i) {
+    request.add_type(VmiMessage::READ_PA);
+    request.add_read_pa()->set_paddr(0);
+    request.mutable_read_pa(i)->set_count((1 << 24) - 1);
+  }
+  const VmiMessage answer = take(client_.exchange(request));
+  ASSERT_EQ(answer.read_pa_ret_size(), 1000);
+  EXPECT_EQ(answer.read_pa_ret(0).status(), 0);
+  EXPECT_EQ(answer.read_pa_ret(999).status(), 1);
+  EXPECT_NE(answer.read_pa_ret(999).reason().find("in another message"), std::string::npos);
+  EXPECT_LT(answer.ByteSizeLong(), size_t{protocol::kMaxMessageSize});
+}
+
 TEST_F(VmiPartition, EventsAreAClearFailureWhereThereIsNoSource) {
   EXPECT_NE(failure(client_, "events_start").find("no source of events"), std::string::npos);
 }

@@ -1,0 +1,1 @@
+from furnace_backend import *

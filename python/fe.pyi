@@ -1,0 +1,2 @@
+from furnace_frontend import *
+from furnace_frontend import checked as checked
