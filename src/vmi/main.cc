@@ -23,9 +23,10 @@ class GivenProfile : public vmi::ProfileStore {
  public:
   GivenProfile(std::shared_ptr<const guest::Profile> given, std::filesystem::path directory)
       : ProfileStore(std::move(directory)), given_(std::move(given)) {}
-  std::optional<std::shared_ptr<const guest::Profile>> find(std::string_view banner) override {
-    if (given_ && given_->banner() == banner) return given_;
-    return ProfileStore::find(banner);
+  std::shared_ptr<const guest::Profile> find(
+      const std::function<bool(const guest::ProfileSummary&)>& matches) override {
+    if (given_ && matches({std::string(given_->banner()), given_->header().banner_offset})) return given_;
+    return ProfileStore::find(matches);
   }
 
  private:

@@ -1,6 +1,8 @@
 #include "vmi/profile_store.h"
 
+#include <array>
 #include <cstdlib>
+#include <fstream>
 
 #include "base/bytes.h"
 #include "base/file.h"
@@ -33,15 +35,20 @@ std::filesystem::path ProfileStore::file(std::string_view banner) const {
   return directory_ / fmt::format("{:016x}.profile", hash(banner));
 }
 
-std::optional<std::shared_ptr<const guest::Profile>> ProfileStore::find(std::string_view banner) {
-  if (banner.empty() || !std::filesystem::exists(file(banner))) return std::nullopt;
-  auto profile = guest::Profile::from_file(file(banner));
-  if (!profile) {
+std::shared_ptr<const guest::Profile> ProfileStore::find(
+    const std::function<bool(const guest::ProfileSummary&)>& matches) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, ignored)) {
+    if (entry.path().extension() != ".profile") continue;
+    std::array<std::byte, guest::kSummarySize> start{};
+    std::ifstream(entry.path(), std::ios::binary).read(reinterpret_cast<char*>(start.data()), start.size());
+    const auto summary = guest::summarize(start);
+    if (!summary || !matches(*summary)) continue;
+    auto profile = guest::Profile::from_file(entry.path());
+    if (profile) return *std::move(profile);
     log::warning("cached profile ignored: {}", profile.error().message());
-    return std::nullopt;
   }
-  if ((*profile)->banner() != banner) return std::nullopt;
-  return *std::move(profile);
+  return nullptr;
 }
 
 void ProfileStore::store(const guest::Profile& profile) {

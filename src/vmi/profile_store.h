@@ -17,7 +17,8 @@ class ProfileStore : public guest::ProfileCache {
   /// "/profiles".
   [[nodiscard]] static std::filesystem::path default_directory();
 
-  [[nodiscard]] std::optional<std::shared_ptr<const guest::Profile>> find(std::string_view banner) override;
+  [[nodiscard]] std::shared_ptr<const guest::Profile> find(
+      const std::function<bool(const guest::ProfileSummary&)>& matches) override;
   void store(const guest::Profile& profile) override;
 
  private:

@@ -112,7 +112,7 @@ show(len(fe.read_pa(0, 4096)))
 
 @pytest.mark.parametrize('needle,message', [(b'0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00', 'no symbol table in memory'),
                                             (b'\x9f\xeb\x01\x00\x18\x00\x00\x00', 'BTF')])
-def test_vm_without_kallsyms_or_btf(own_guest, needle, message, tmp_path):
+def test_vm_without_kallsyms_or_btf(own_guest, needle, message, work):
     """The tables are wiped from the guest's RAM, as if the kernel had none."""
     import mmap
     with open(own_guest.directory / 'ram', 'r+b') as file, mmap.mmap(file.fileno(), 0) as ram:
@@ -120,8 +120,27 @@ def test_vm_without_kallsyms_or_btf(own_guest, needle, message, tmp_path):
         while at != -1:
             ram[at:at + len(needle)] = bytes(len(needle))
             at = ram.find(needle, at + 1)
-    result = subprocess.run([FURNACE, 'ps', own_guest.name], capture_output=True, text=True, env={**os.environ, 'FURNACE_CACHE': str(tmp_path)})
+    result = subprocess.run([FURNACE, 'ps', own_guest.name], capture_output=True, text=True, env={**os.environ, 'FURNACE_CACHE': str(work)})
     assert result.returncode == 1 and message in result.stderr, result.stderr
+
+
+def test_a_kernel_that_only_calls_itself_as_a_cached_one_does_not_get_its_profile(own_guest, work):
+    """A guest can forge its kernel's banner, tables and types: nobody else's view may come from them, nor its from theirs."""
+    import mmap
+    environment = {**os.environ, 'FURNACE_CACHE': str(work)}
+
+    def ps():
+        return subprocess.run([FURNACE, 'ps', own_guest.name], capture_output=True, text=True, env=environment)
+    assert ps().returncode == 0
+    assert 'is another' not in ps().stderr
+    with open(own_guest.directory / 'ram', 'r+b') as file, mmap.mmap(file.fileno(), 0) as ram:
+        name = b'\0oom_score_adj_min\0'
+        at = ram.find(name)
+        while at != -1:
+            ram[at:at + len(name)] = b'\0oom_score_adj_xxx\0'
+            at = ram.find(name, at + 1)
+    forged = ps()
+    assert 'is another' in forged.stderr and forged.returncode == 0 and 'web-server' in forged.stdout
 
 
 def test_not_x86(work):

@@ -87,9 +87,9 @@ COMP_WORDS=(furnace do); COMP_CWORD=1; _furnace; echo "${{COMPREPLY[@]}}"'''
     assert furnace('completion', 'zsh').stdout.startswith('#compdef furnace')
 
 
-def test_partitions_stay_small(cloud, tmp_path):
+def test_partitions_stay_small(cloud):
     """RSS: furnace-vmi under 64 MB after a cold start (mapped guest RAM not counted), furnace-fac under 16 MB."""
-    vmi = cloud.start_vmi(env={**os.environ, 'FURNACE_CACHE': str(tmp_path)})
+    vmi = cloud.start_vmi(env={**os.environ, 'FURNACE_CACHE': str(cloud.work / 'cache')})
     fac = cloud.start_fac()
 
     def resident(pid):

@@ -171,6 +171,8 @@ class Decoder {
     Kallsyms result;
     result.relative_base = offsets->base;
     result.relative_base_position = offsets->base_position;
+    result.tables_start = std::min(offsets->position, names.position - 8);
+    result.tables_end = std::max(offsets->base_position + 8, token_index_ + 2 * kTokens);
     result.symbols.reserve(names.count);
     size_t position = names.position;
     for (size_t i = 0; i < names.count; ++i) {

@@ -25,6 +25,8 @@ struct Kallsyms {
   std::vector<Symbol> symbols;        ///< in ascending order of the kernel's table
   uint64_t relative_base = 0;         ///< the runtime address of the first symbol of the image, _text
   size_t relative_base_position = 0;  ///< where in the window that number lies
+  size_t tables_start = 0;            ///< the part of the window that all of this was decoded from
+  size_t tables_end = 0;
 };
 
 /// What every token table holds: the tokens "0" to "9" one behind the other. Search guest memory for it.

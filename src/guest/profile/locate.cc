@@ -1,6 +1,7 @@
 #include "guest/profile/locate.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -76,8 +77,8 @@ class ImageReader {
 
   Result<Kernel> read(Gpa signature, std::optional<Gpa> text_gpa) {
     const Gpa start = window_start(signature, kKallsymsBefore);
-    FURNACE_TRY(const Kallsyms symbols,
-                parse_kallsyms(window(signature, start, kKallsymsBehind), signature.value - start.value));
+    const auto bytes = window(signature, start, kKallsymsBehind);
+    FURNACE_TRY(const Kallsyms symbols, parse_kallsyms(bytes, signature.value - start.value));
     const Gva text{symbols.relative_base};
     const Gpa base_gpa = start + symbols.relative_base_position;
 
@@ -93,7 +94,11 @@ class ImageReader {
 
     ProfileBuilder builder;
     builder.set_banner(banner_at(memory_, *text_gpa + *banner));
-    builder.set_layout(0, base_gpa.value - text_gpa->value);
+    const Gpa tables_gpa = start + symbols.tables_start;
+    builder.set_layout(tables_gpa.value - text_gpa->value,
+                       {bytes.begin() + static_cast<ptrdiff_t>(symbols.tables_start),
+                        bytes.begin() + static_cast<ptrdiff_t>(symbols.tables_end)},
+                       base_gpa.value - text_gpa->value);
     for (const auto& symbol : symbols.symbols) {
       const bool relative = symbol.address >= text.value;
       builder.add_symbol(symbol.name, {relative ? symbol.address - text.value : symbol.address, relative});
@@ -142,18 +147,38 @@ void remember(std::optional<Error>& reason, const Error& error) {
   if (better) reason = error;
 }
 
-/// A kernel whose profile is cached: its banner is compared where the cached symbols put it.
+/// Whether the guest holds the very bytes that a profile was decoded from. A banner alone is what a guest
+/// says of itself.
+bool same_bytes(const GuestMemory& memory, Gpa text_gpa, const Profile& profile) {
+  const Profile::Header& header = profile.header();
+  auto tables = memory.read_block(text_gpa + header.tables_offset, profile.tables().size());
+  if (tables.size() != profile.tables().size() || tables.empty()) return false;
+  // KASLR changes one number among them, the kernel's pointer to its own start.
+  const uint64_t base = header.relative_base_offset - header.tables_offset;
+  if (base > tables.size() - sizeof(uint64_t) || tables.size() < sizeof(uint64_t)) return false;
+  std::memcpy(tables.data() + base, profile.tables().data() + base, sizeof(uint64_t));
+  if (std::memcmp(tables.data(), profile.tables().data(), tables.size()) != 0) return false;
+  const auto btf_start = profile.symbol("__start_BTF");
+  if (!btf_start) return false;
+  const auto btf = memory.read_block(text_gpa + btf_start->value, profile.btf().size());
+  return btf.size() == profile.btf().size() && std::memcmp(btf.data(), profile.btf().data(), btf.size()) == 0;
+}
+
+/// A kernel whose profile is cached: its banner lies where the cached symbols put it.
 std::optional<Kernel> locate_cached(const GuestMemory& memory, const MappedImage& image,
                                     ProfileCache& cache) {
-  std::optional<Kernel> found;
-  const GpaRange range{image.text_gpa, image.text_gpa + image.size};
-  memory.search(range, as_bytes(kBannerStart), [&](Gpa gpa) {
-    const auto profile = cache.find(banner_at(memory, gpa));
-    if (!profile) return true;
-    if (auto kernel = verify(memory, *profile, image.text, image.text_gpa)) found = std::move(*kernel);
-    return !found;
+  const auto profile = cache.find([&](const ProfileSummary& summary) {
+    return summary.banner_offset < image.size &&
+           banner_at(memory, image.text_gpa + summary.banner_offset) == summary.banner;
   });
-  return found;
+  if (!profile) return std::nullopt;
+  if (!same_bytes(memory, image.text_gpa, *profile)) {
+    log::warning("the guest's kernel calls itself as a cached one but is another: searching its own tables");
+    return std::nullopt;
+  }
+  auto kernel = verify(memory, profile, image.text, image.text_gpa);
+  if (!kernel) return std::nullopt;
+  return *std::move(kernel);
 }
 
 Result<Kernel> search_range(const GuestMemory& memory, GpaRange range, std::optional<Gpa> text_gpa) {

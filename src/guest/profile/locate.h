@@ -2,6 +2,8 @@
 // the guest.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 
@@ -19,12 +21,13 @@ struct PagingState {
   uint64_t efer = 0;
 };
 
-/// Keeps profiles between runs; keyed by the kernel's banner.
+/// Keeps profiles between runs.
 class ProfileCache {
  public:
   virtual ~ProfileCache() = default;
-  /// All profiles held, to be tried on a guest.
-  [[nodiscard]] virtual std::optional<std::shared_ptr<const Profile>> find(std::string_view banner) = 0;
+  /// The first profile held for which `matches` is true; nullptr if there is none.
+  [[nodiscard]] virtual std::shared_ptr<const Profile> find(
+      const std::function<bool(const ProfileSummary&)>& matches) = 0;
   virtual void store(const Profile& profile) = 0;
 };
 

@@ -11,7 +11,7 @@ namespace furnace::guest {
 namespace {
 
 // The last character is the version of the form.
-constexpr char kMagic[8] = {'F', 'U', 'R', 'N', 'P', 'R', 'F', '1'};
+constexpr char kMagic[8] = {'F', 'U', 'R', 'N', 'P', 'R', 'F', '2'};
 
 void append(std::vector<std::byte>& image, std::span<const std::byte> bytes) {
   image.insert(image.end(), bytes.begin(), bytes.end());
@@ -27,7 +27,7 @@ Status Profile::open(std::span<const std::byte> image) {
   header_ = *header;
   std::span<const std::byte> rest = image.subspan(sizeof(Header));
   const uint64_t expected = uint64_t{header_.symbol_count} * sizeof(Entry) + header_.names_size +
-                            header_.banner_size + header_.btf_size;
+                            header_.banner_size + header_.tables_size + header_.btf_size;
   if (rest.size() != expected)
     return fail(Errc::Invalid, "truncated or damaged: {} bytes, expected {}", rest.size(), expected);
   const auto take = [&](size_t size) {
@@ -35,11 +35,21 @@ Status Profile::open(std::span<const std::byte> image) {
     rest = rest.subspan(size);
     return part;
   };
+  banner_ = as_text(take(header_.banner_size));
   entries_ = take(size_t{header_.symbol_count} * sizeof(Entry));
   names_ = as_text(take(header_.names_size));
-  banner_ = as_text(take(header_.banner_size));
-  FURNACE_TRY(types_, Btf::parse(rest));
+  tables_ = take(header_.tables_size);
+  btf_ = rest;
+  FURNACE_TRY(types_, Btf::parse(btf_));
   return {};
+}
+
+std::optional<ProfileSummary> summarize(std::span<const std::byte> start) {
+  const auto header = load<Profile::Header>(start, 0);
+  if (!header || std::memcmp(header->magic, kMagic, sizeof kMagic) != 0) return std::nullopt;
+  const auto rest = start.subspan(sizeof(Profile::Header));
+  if (header->banner_size > rest.size()) return std::nullopt;
+  return ProfileSummary{std::string(as_text(rest.first(header->banner_size))), header->banner_offset};
 }
 
 Result<std::shared_ptr<const Profile>> Profile::from_image(std::vector<std::byte> image) {
@@ -83,8 +93,10 @@ void ProfileBuilder::add_symbol(std::string_view name, SymbolValue value) {
   symbols_.push_back({std::string(name), value});
 }
 
-void ProfileBuilder::set_layout(uint64_t link_text, uint64_t relative_base_offset) {
-  link_text_ = link_text;
+void ProfileBuilder::set_layout(uint64_t tables_offset, std::vector<std::byte> tables,
+                                uint64_t relative_base_offset) {
+  tables_offset_ = tables_offset;
+  tables_ = std::move(tables);
   relative_base_offset_ = relative_base_offset;
 }
 
@@ -114,16 +126,20 @@ Result<std::shared_ptr<const Profile>> ProfileBuilder::build() const {
   header.names_size = static_cast<uint32_t>(names.size());
   header.banner_size = static_cast<uint32_t>(banner_.size());
   header.btf_size = static_cast<uint32_t>(btf_.size());
-  header.link_text = link_text_;
+  header.tables_size = static_cast<uint32_t>(tables_.size());
+  header.tables_offset = tables_offset_;
+  for (const Named* symbol : sorted)
+    if (symbol->name == "linux_banner") header.banner_offset = symbol->value.value;
   header.relative_base_offset = relative_base_offset_;
 
   std::vector<std::byte> image;
-  image.reserve(sizeof header + entries.size() * sizeof(Profile::Entry) + names.size() + banner_.size() +
-                btf_.size());
+  image.reserve(sizeof header + banner_.size() + entries.size() * sizeof(Profile::Entry) + names.size() +
+                tables_.size() + btf_.size());
   append(image, std::as_bytes(std::span(&header, 1)));
+  append(image, as_bytes(banner_));
   append(image, std::as_bytes(std::span(entries)));
   append(image, as_bytes(names));
-  append(image, as_bytes(banner_));
+  append(image, tables_);
   append(image, btf_);
   return Profile::from_image(std::move(image));
 }

@@ -25,7 +25,9 @@ struct SymbolValue {
 
 /// Immutable; made by ProfileBuilder or read from a cache file, whose form it has in memory too (so a cached
 /// profile is mapped, not parsed):
-///   header | symbols sorted by name | the symbols' names | banner | BTF blob
+///   header | banner | symbols sorted by name | the symbols' names | kallsyms tables | BTF blob
+/// The tables are the bytes that the symbols were decoded from. A cached profile is used for a guest only if
+/// the guest holds the same bytes: a guest with a forged kernel can't lend its profile to another one.
 class Profile {
  public:
   struct Header {
@@ -34,8 +36,11 @@ class Profile {
     uint32_t names_size;
     uint32_t banner_size;
     uint32_t btf_size;
-    uint64_t link_text;             ///< the address _text was linked at, KASLR undone; 0 if unknown
-    uint64_t relative_base_offset;  ///< from _text to the kernel's pointer to its own start
+    uint32_t tables_size;
+    uint32_t reserved;
+    uint64_t banner_offset;  ///< offsets in the image, from _text on
+    uint64_t tables_offset;
+    uint64_t relative_base_offset;  ///< the kernel's pointer to its own start, which KASLR changes
   };
   struct Entry {
     uint32_t name;      ///< offset in the names
@@ -53,6 +58,8 @@ class Profile {
   /// The kernel's own description of its build: "Linux version 6.1.0-... #1 SMP ...".
   [[nodiscard]] std::string_view banner() const { return banner_; }
   [[nodiscard]] const Header& header() const { return header_; }
+  [[nodiscard]] std::span<const std::byte> tables() const { return tables_; }
+  [[nodiscard]] std::span<const std::byte> btf() const { return btf_; }
   /// The form that is written to a cache file.
   [[nodiscard]] std::span<const std::byte> image() const { return image_; }
 
@@ -68,8 +75,19 @@ class Profile {
   std::span<const std::byte> entries_;
   std::string_view names_;
   std::string_view banner_;
+  std::span<const std::byte> tables_;
+  std::span<const std::byte> btf_;
   Btf types_;
 };
+
+/// What the start of a profile file tells: enough to look whether a guest runs this kernel.
+struct ProfileSummary {
+  std::string banner;
+  uint64_t banner_offset = 0;  ///< from _text on
+};
+/// Reads the header and the banner at the start of a profile.
+[[nodiscard]] std::optional<ProfileSummary> summarize(std::span<const std::byte> start);
+inline constexpr size_t kSummarySize = 1024;  ///< bytes of a file that hold both
 
 /// Collects the parts of a profile.
 class ProfileBuilder {
@@ -77,7 +95,8 @@ class ProfileBuilder {
   void add_symbol(std::string_view name, SymbolValue value);
   void set_banner(std::string_view banner) { banner_ = banner; }
   void set_types(std::vector<std::byte> btf) { btf_ = std::move(btf); }
-  void set_layout(uint64_t link_text, uint64_t relative_base_offset);
+  /// Where things lie in the image, from _text on, and the tables the symbols came from.
+  void set_layout(uint64_t tables_offset, std::vector<std::byte> tables, uint64_t relative_base_offset);
 
   [[nodiscard]] Result<std::shared_ptr<const Profile>> build() const;
 
@@ -89,7 +108,8 @@ class ProfileBuilder {
   std::vector<Named> symbols_;
   std::string banner_;
   std::vector<std::byte> btf_;
-  uint64_t link_text_ = 0;
+  std::vector<std::byte> tables_;
+  uint64_t tables_offset_ = 0;
   uint64_t relative_base_offset_ = 0;
 };
 
