@@ -12,6 +12,8 @@ Result<FacilitiesClient> FacilitiesClient::connect(zmq::context_t& context, cons
   FURNACE_TRY(const std::string router, protocol::ipc_address(directory, "fac_rtr"));
   FURNACE_TRY(const std::string publisher, protocol::ipc_address(directory, "fac_pub"));
   FURNACE_TRY(CallSocket calls, CallSocket::connect(context, router, protocol::call_identity(app)));
+  // FAC itself answers a request after 30 s at the latest: its answer, which says why, should come first.
+  calls.set_timeout(std::chrono::seconds(40));
   zmq::socket_t messages(context, zmq::socket_type::dealer);
   protocol::set_common_options(messages);
   messages.set(zmq::sockopt::routing_id, protocol::message_identity(app));

@@ -24,7 +24,8 @@ void Runtime::on_backend_message(BackendCallback callback) {
 }
 
 void Runtime::deliver(From from) {
-  while (!loop_.stopped()) {
+  constexpr int per_turn = 64;  // so that a flood of messages leaves time for timers
+  for (int i = 0; i < per_turn && !loop_.stopped(); ++i) {
     const auto message =
         from == From::Notify ? facilities_.take_notification() : facilities_.take_broadcast();
     if (!message) return;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <termios.h>
 #include <unistd.h>
@@ -175,6 +176,11 @@ Status start_vm(const VmOptions& options) {
   remove_place(place);  // of a VM that ended without us
   std::error_code error;
   fs::create_directories(place.directory, error);
+  // In /tmp somebody else may have made the directory first.
+  struct stat owner {};
+  if (::lstat(run_directory().c_str(), &owner) == 0 && owner.st_uid != ::geteuid())
+    return fail(Errc::Denied, "{} belongs to another user; set FURNACE_RUN to a directory of yours",
+                run_directory().string());
   fs::permissions(place.directory, fs::perms::owner_all, error);
   if (error) return fail(Errc::Failed, "{}: {}", place.directory.string(), error.message());
   const Status started = [&]() -> Status {

@@ -77,6 +77,9 @@ Result<Btf> Btf::parse(std::span<const std::byte> blob) {
   Btf btf;
   btf.type_section_ = *types;
   btf.strings_ = as_text(*strings);
+  // What a kernel has, so that neither grows by copying; a blob can't ask for more than its own size.
+  btf.types_.reserve(types->size() / 25);
+  btf.structures_.reserve(types->size() / 128);
   for (uint64_t offset = 0; offset < types->size();) {
     const auto raw = load<RawType>(*types, offset);
     const uint32_t kind = raw ? (raw->info >> 24) & 0x1f : 0;

@@ -1,6 +1,7 @@
 #include "guest/profile/locate.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/bytes.h"
@@ -147,21 +148,32 @@ void remember(std::optional<Error>& reason, const Error& error) {
   if (better) reason = error;
 }
 
+/// Whether guest memory at `gpa` holds `expected`, in pieces that stay in the processor's cache.
+bool holds(const GuestMemory& memory, Gpa gpa, std::span<const std::byte> expected) {
+  std::array<std::byte, 64 << 10> buffer;
+  for (size_t done = 0; done < expected.size();) {
+    const auto piece = std::span(buffer).first(std::min(buffer.size(), expected.size() - done));
+    if (memory.read(gpa + done, piece) != piece.size()) return false;
+    if (std::memcmp(piece.data(), expected.data() + done, piece.size()) != 0) return false;
+    done += piece.size();
+  }
+  return true;
+}
+
 /// Whether the guest holds the very bytes that a profile was decoded from. A banner alone is what a guest
 /// says of itself.
 bool same_bytes(const GuestMemory& memory, Gpa text_gpa, const Profile& profile) {
   const Profile::Header& header = profile.header();
-  auto tables = memory.read_block(text_gpa + header.tables_offset, profile.tables().size());
-  if (tables.size() != profile.tables().size() || tables.empty()) return false;
+  const auto tables = profile.tables();
+  const Gpa tables_gpa = text_gpa + header.tables_offset;
   // KASLR changes one number among them, the kernel's pointer to its own start.
   const uint64_t base = header.relative_base_offset - header.tables_offset;
-  if (base > tables.size() - sizeof(uint64_t) || tables.size() < sizeof(uint64_t)) return false;
-  std::memcpy(tables.data() + base, profile.tables().data() + base, sizeof(uint64_t));
-  if (std::memcmp(tables.data(), profile.tables().data(), tables.size()) != 0) return false;
+  if (tables.size() < sizeof(uint64_t) || base > tables.size() - sizeof(uint64_t)) return false;
+  const uint64_t behind = base + sizeof(uint64_t);
   const auto btf_start = profile.symbol("__start_BTF");
-  if (!btf_start) return false;
-  const auto btf = memory.read_block(text_gpa + btf_start->value, profile.btf().size());
-  return btf.size() == profile.btf().size() && std::memcmp(btf.data(), profile.btf().data(), btf.size()) == 0;
+  return btf_start && holds(memory, tables_gpa, tables.first(base)) &&
+         holds(memory, tables_gpa + behind, tables.subspan(behind)) &&
+         holds(memory, text_gpa + btf_start->value, profile.btf());
 }
 
 /// A kernel whose profile is cached: its banner lies where the cached symbols put it.
