@@ -146,9 +146,13 @@ class Furnace {
     auto* ps = app.add_subcommand("ps", "List the processes of a VM, seen from outside");
     ps->add_option("NAME", vm_.name, "The VM's name (QEMU's -name)")->required();
     auto* json = ps->add_flag("--json", json_, "As a JSON array");
-    ps->add_flag("--tree", tree_, "As a tree")->excludes(json);
+    auto* tree = ps->add_flag("--tree", tree_, "As a tree")->excludes(json);
+    ps->add_flag("--long", long_, "With executable and command line")->excludes(json)->excludes(tree);
     on(ps, [this] {
-      const auto format = json_ ? cli::PsFormat::Json : tree_ ? cli::PsFormat::Tree : cli::PsFormat::Table;
+      const auto format = json_   ? cli::PsFormat::Json
+                          : tree_ ? cli::PsFormat::Tree
+                          : long_ ? cli::PsFormat::Long
+                                  : cli::PsFormat::Table;
       return cli::print_processes(vm_.name, format);
     });
   }
@@ -165,7 +169,7 @@ class Furnace {
   std::function<Status()> action_;
   cli::VmOptions vm_;
   std::string directory_, shell_;
-  bool json_ = false, tree_ = false, names_only_ = false;
+  bool json_ = false, tree_ = false, long_ = false, names_only_ = false;
 };
 
 }  // namespace

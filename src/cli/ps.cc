@@ -70,15 +70,39 @@ std::string format_json(const std::vector<Process>& processes) {
   return array.dump(2) + "\n";
 }
 
+/// Executable and command line come from the processes' own memory; what is swapped out or gone is shown as
+/// '?'.
+std::string format_long(const guest::LinuxGuest& linux_guest, const std::vector<Process>& processes) {
+  std::string text = fmt::format("{:>7} {:>7} {:>6} {:<18} {:<24} {}\n", "PID", "PPID", "UID", "NAME",
+                                 "EXECUTABLE", "COMMAND");
+  for (const Process& process : processes)
+    text += fmt::format("{:>7} {:>7} {:>6} {:<18} {:<24} {}\n", process.pid, process.ppid, process.uid,
+                        shown_name(process), printable(linux_guest.executable(process).value_or("?")),
+                        printable(linux_guest.command_line(process).value_or("?")));
+  return text;
+}
+
 Status print_processes(const std::string& vm, PsFormat format) {
   FURNACE_TRY(auto driver, hypervisor::Qemu::attach(vm));
   vmi::ProfileStore profiles(vmi::ProfileStore::default_directory());
   vmi::Machine machine(std::move(driver), &profiles);
   FURNACE_TRY(const guest::LinuxGuest* linux_guest, machine.linux_guest());
   FURNACE_TRY(const auto processes, linux_guest->processes());
-  const std::string text = format == PsFormat::Json   ? format_json(processes)
-                           : format == PsFormat::Tree ? format_tree(processes)
-                                                      : format_table(processes);
+  std::string text;
+  switch (format) {
+    case PsFormat::Table:
+      text = format_table(processes);
+      break;
+    case PsFormat::Tree:
+      text = format_tree(processes);
+      break;
+    case PsFormat::Json:
+      text = format_json(processes);
+      break;
+    case PsFormat::Long:
+      text = format_long(*linux_guest, processes);
+      break;
+  }
   std::fwrite(text.data(), 1, text.size(), stdout);
   return {};
 }

@@ -9,14 +9,16 @@
 
 namespace furnace::cli {
 
-enum class PsFormat { Table, Tree, Json };
+enum class PsFormat { Table, Tree, Json, Long };
 
 /// Prints the processes of a VM.
 [[nodiscard]] Status print_processes(const std::string& vm, PsFormat format);
 
-/// The three forms as text.
+/// The forms as text. The long one, with executable and command line, reads them from the guest too.
 [[nodiscard]] std::string format_table(const std::vector<guest::Process>& processes);
 [[nodiscard]] std::string format_tree(const std::vector<guest::Process>& processes);
 [[nodiscard]] std::string format_json(const std::vector<guest::Process>& processes);
+[[nodiscard]] std::string format_long(const guest::LinuxGuest& linux_guest,
+                                      const std::vector<guest::Process>& processes);
 
 }  // namespace furnace::cli

@@ -84,6 +84,21 @@ def test_table_tree_and_json_show_the_same_processes(guest):
     assert all(len(line) <= 80 for line in table.splitlines())
 
 
+def test_command_lines_and_executables_are_the_guests(guest):
+    """Executables across a mount point: one lies on a tmpfs mounted in the guest."""
+    guest.run('mkdir -p /mnt/x; mount -t tmpfs tmpfs /mnt/x; mkdir /mnt/x/deep; cp /bin/busybox /mnt/x/deep/sleep; '
+              '/mnt/x/deep/sleep 4242 & sleep 0.3')
+    pids = guest.run('pidof sleep').split()
+    shown = {line.split()[0]: line for line in furnace('ps', guest.name, '--long').stdout.splitlines()}
+    assert len(pids) >= 3
+    for pid in pids + ['1', '2']:
+        command = guest.run(f"tr '\\0' ' ' < /proc/{pid}/cmdline").strip()
+        executable = guest.run(f'readlink /proc/{pid}/exe').strip()
+        assert shown[pid].rstrip().endswith(command) and executable in shown[pid], (shown[pid], command, executable)
+    assert any('/mnt/x/deep/sleep' in shown[pid] and shown[pid].rstrip().endswith('sleep 4242') for pid in pids)
+    guest.run("kill $(pidof -o 1 sleep | tr ' ' '\\n' | while read p; do grep -q 4242 /proc/$p/cmdline && echo $p; done); sleep 0.2; umount /mnt/x")
+
+
 def test_a_new_process_is_seen_and_its_end_too(guest):
     guest.run('sleep 777 & echo $! > /tmp/pid')
     pid = int(guest.run('cat /tmp/pid'))
