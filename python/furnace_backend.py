@@ -13,11 +13,11 @@ A backend is a class whose constructor takes {} and registers exactly one callba
             return 'answer'  # what fe.request returns; not used for fe.notify
 """
 
-import re
 from collections import namedtuple
 
 import _furnace_backend
 from _furnace_backend import log  # noqa: F401
+import furnace_checks as _checks
 from furnace_constants import *  # noqa: F401,F403
 from furnace_constants import ASYNC, FE, SYNC, TIMER
 
@@ -63,14 +63,9 @@ def event_register(event: dict) -> int:
     """
     global _message_event
     kind = event.get('event_type')
-    callback = event.get('callback')
-    if not callable(callback):
-        raise TypeError(f"event_register: 'callback' is {callback!r}, not a function")
+    callback = _checks.callback_of(event)
     if kind == TIMER:
-        seconds = float(event.get('time_value', -1.0))
-        if not 0.0 <= seconds <= 1e9:
-            raise ValueError(f"event_register: 'time_value' is {seconds}: expected seconds, 0.0 or more")
-        return _furnace_backend.add_timer(seconds, callback)
+        return _furnace_backend.add_timer(_checks.seconds_of(event), callback)
     if kind == FE:
         if _message_event is not None:
             raise ValueError('event_register: a callback for messages is registered already (exactly one)')
@@ -95,7 +90,7 @@ def event_clear(identifier: int) -> bool:
 
 def set_name(name: str) -> bool:
     """Names this backend in its log lines: 1 to 16 characters of \\w and '-'. Returns whether the name is good."""
-    if not isinstance(name, str) or not re.fullmatch(r'[\w-]{1,16}', name, re.ASCII):
+    if not _checks.is_name(name):
         return False
     _furnace_backend.set_log_name(name)
     return True

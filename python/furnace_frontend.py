@@ -15,12 +15,12 @@ Calls that read return 0, '' or b'' when they fail; `fe.checked` has the same ca
 Addresses are ints; pid 0 (fe.KERNEL) is the kernel's address space.
 """
 
-import re
 from collections import namedtuple
 
 import _furnace
 from _furnace import *  # noqa: F401,F403  the calls, made from the table of calls
 from _furnace import VmiError, checked, io_get, io_set, log, notify, request  # noqa: F401
+import furnace_checks as _checks
 from furnace_constants import *  # noqa: F401,F403
 from furnace_constants import ASYNC, BE, FE, INT, MEM, REG, SYNC, TIMER
 
@@ -43,14 +43,9 @@ def event_register(event):
     """
     global _backend_event
     kind = event.get('event_type')
-    callback = event.get('callback')
-    if not callable(callback):
-        raise TypeError(f"event_register: 'callback' is {callback!r}, not a function")
+    callback = _checks.callback_of(event)
     if kind == TIMER:
-        seconds = float(event.get('time_value', -1.0))
-        if not 0.0 <= seconds <= 1e9:
-            raise ValueError(f"event_register: 'time_value' is {seconds}: expected seconds, 0.0 or more")
-        return _furnace.add_timer(seconds, callback)
+        return _furnace.add_timer(_checks.seconds_of(event), callback)
     if kind == BE:
         if _backend_event is not None:
             raise ValueError('event_register: a callback for the backend is registered already (one at most)')
@@ -85,7 +80,7 @@ def stop_syscall(identifier=None):
 
 def set_name(name):
     """Names this app in its log lines: 1 to 16 characters of \\w and '-'. Returns whether the name is good."""
-    if not isinstance(name, str) or not re.fullmatch(r'[\w-]{1,16}', name, re.ASCII):
+    if not _checks.is_name(name):
         return False
     _furnace.set_log_name(name)
     return True
