@@ -2,6 +2,7 @@
 
 #include <random>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -130,7 +131,8 @@ void Server::serve_request(Frames& frames, const zmq::message_t* body) {
   if (body == nullptr || !parse(*body, request)) {
     answer = be_answer(1, "malformed message");
   } else if (text(frames[0]) != protocol::call_identity(options_.app)) {
-    log::warning("refused a request of '{}': this FAC partition serves {}", text(frames[0]), options_.app);
+    log::warning("refused a request of '{}': this FAC partition serves {}", printable(text(frames[0])),
+                 options_.app);
     answer = be_answer(1, "not the app of this FAC partition");
   } else if (request.type_size() == 1 && request.type(0) == FacMessage::BE_MSG &&
              request.be_msg_size() == 1) {
