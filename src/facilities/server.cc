@@ -188,7 +188,7 @@ void Server::forward_request(const BeMsg& message) {
   body = message;
   body.set_request_id(pending_->id);
   if (!protocol::send(requests_, {"", out.SerializeAsString()}))
-    answer_request(be_answer(1, "the queue to the proxy is full"));
+    answer_request(be_answer(1, "the proxy does not take it: it refuses our key, or its queue is full"));
 }
 
 void Server::answer_request(const FacMessage& answer) {

@@ -231,9 +231,9 @@ TEST_F(Line, MalformedMessagesThroughTheProxyHarmNeitherItNorTheBackend) {
   for (int i = 0; i < 1000; ++i) {
     std::string body(random() % 64, '\0');
     for (char& c : body) c = static_cast<char>(random());
-    ASSERT_TRUE(protocol::send(peer, {body}));              // one way, malformed
-    ASSERT_TRUE(protocol::send(peer, {"x", body, body}));   // no shape at all
-    ASSERT_TRUE(protocol::send(peer, {"", body}));          // awaits an answer
+    ASSERT_TRUE(protocol::send(peer, {body}));             // one way, malformed
+    ASSERT_TRUE(protocol::send(peer, {"x", body, body}));  // no shape at all
+    ASSERT_TRUE(protocol::send(peer, {"", body}));         // awaits an answer
     zmq::message_t part;
     do {
       ASSERT_TRUE(peer.recv(part)) << "message " << i << " was not answered";
@@ -253,7 +253,10 @@ class WrongKey : public Line {
 TEST_F(WrongKey, GetsNobodyIn) {
   const auto refused = client_->request("let me in");
   ASSERT_FALSE(refused);
-  EXPECT_NE(refused.error().message().find("in time"), std::string::npos);
+  // libzmq closes a socket whose key was refused: the request comes before that and waits, or after it.
+  const std::string& why = refused.error().message();
+  EXPECT_TRUE(why.find("in time") != std::string::npos || why.find("refuses our key") != std::string::npos)
+      << why;
   // Storage is local and goes on.
   EXPECT_TRUE(client_->set("key", "value"));
 }
