@@ -8,7 +8,9 @@
 #include "base/log.h"
 #include "cli/completion.h"
 #include "cli/doctor.h"
+#include "cli/profile.h"
 #include "cli/ps.h"
+#include "cli/snapshot.h"
 #include "cli/test_vm.h"
 #include "program/program.h"
 #include "protocol/certificate.h"
@@ -87,6 +89,7 @@ class Furnace {
     add_vm(app);
     add_ps(app);
     for (const Partition& partition : kPartitions) app.add_subcommand(partition.name, partition.description);
+    add_profile(app);
     add_keys(app);
     on(app.add_subcommand("doctor", "What this host can and can't do, and what to install"), [] {
       if (!cli::print_findings(cli::examine_host()))
@@ -134,6 +137,7 @@ class Furnace {
     auto* stop = vm->add_subcommand("stop", "Stop a test VM and remove its files");
     stop->add_option("NAME", vm_.name, "Its name")->required();
     on(stop, [this] { return cli::stop_vm(vm_.name); });
+    add_snapshot(*vm);
     auto* list_command = vm->add_subcommand("list", "List the VMs that run on this host");
     list_command->add_flag("--names", names_only_, "Names alone, one a line");
     on(list_command, [this] { return list(names_only_); });
@@ -142,9 +146,44 @@ class Furnace {
     on(console, [this] { return cli::attach_console(vm_.name); });
   }
 
+  void add_snapshot(CLI::App& vm) {
+    auto* snapshot = vm.add_subcommand("snapshot", "Write a VM's memory to a file; the VM is paused meanwhile");
+    snapshot->add_option("NAME", snapshot_.vm, "The VM's name")->required();
+    snapshot->add_option("FILE", snapshot_.file, "Where to; it appears when it is whole")->required();
+    snapshot->add_option("--format", snapshot_.format, "elf (ELF core, with registers) or raw")
+        ->check(CLI::IsMember({"elf", "raw"}))
+        ->capture_default_str();
+    snapshot->add_flag("--zstd", snapshot_.zstd, "Compressed, in a form that is read without unpacking");
+    on(snapshot, [this] { return cli::snapshot_vm(snapshot_); });
+  }
+
+  void add_profile(CLI::App& app) {
+    auto* profile = app.add_subcommand("profile", "Symbols and types of a kernel, for Furnace and other tools");
+    profile->require_subcommand(1);
+    const auto source = [this](CLI::App* command) {
+      command->add_option("SOURCE", profile_.source, "A profile, a snapshot, or the name of a VM")->required();
+      command->add_option("--btf", profile_.types, "Types for a System.map: a BTF file or a vmlinux");
+    };
+    auto* show = profile->add_subcommand("show", "Summary; or addresses, structures, offsets");
+    source(show);
+    show->add_option("THING", profile_.things, "symbol, structure, or structure.member");
+    on(show, [this] { return cli::show_profile(profile_); });
+    auto* find = profile->add_subcommand("find", "Find the kernel in a VM's memory, and where it lies");
+    find->add_option("SOURCE", profile_.source, "The name of a VM, or a snapshot")->required();
+    on(find, [this] { return cli::find_profile(profile_); });
+    auto* write = profile->add_subcommand("export", "Write a profile for other tools");
+    source(write);
+    write->add_option("--format", profile_.format,
+                      "isf (Volatility 3), rekall (DRAKVUF, LibVMI), system-map, btf, or furnace")
+        ->check(CLI::IsMember({"isf", "rekall", "system-map", "btf", "furnace"}))
+        ->capture_default_str();
+    write->add_option("-o,--output", profile_.output, "File; .gz, .xz and .zst are compressed. Without: printed");
+    on(write, [this] { return cli::export_profile(profile_); });
+  }
+
   void add_ps(CLI::App& app) {
     auto* ps = app.add_subcommand("ps", "List the processes of a VM, seen from outside");
-    ps->add_option("NAME", vm_.name, "The VM's name (QEMU's -name)")->required();
+    ps->add_option("NAME", vm_.name, "The VM's name (QEMU's -name), or a snapshot file")->required();
     auto* json = ps->add_flag("--json", json_, "As a JSON array");
     auto* tree = ps->add_flag("--tree", tree_, "As a tree")->excludes(json);
     ps->add_flag("--long", long_, "With executable and command line")->excludes(json)->excludes(tree);
@@ -168,6 +207,8 @@ class Furnace {
   Program program_;
   std::function<Status()> action_;
   cli::VmOptions vm_;
+  cli::SnapshotCommand snapshot_;
+  cli::ProfileOptions profile_;
   std::string directory_, shell_;
   bool json_ = false, tree_ = false, long_ = false, names_only_ = false;
 };

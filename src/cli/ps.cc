@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/bytes.h"
-#include "hypervisor/qemu/qemu.h"
+#include "hypervisor/attach.h"
 #include "vmi/machine.h"
 #include "vmi/profile_store.h"
 
@@ -83,7 +83,7 @@ std::string format_long(const guest::LinuxGuest& linux_guest, const std::vector<
 }
 
 Status print_processes(const std::string& vm, PsFormat format) {
-  FURNACE_TRY(auto driver, hypervisor::Qemu::attach(vm));
+  FURNACE_TRY(auto driver, hypervisor::attach(vm));
   vmi::ProfileStore profiles(vmi::ProfileStore::default_directory());
   vmi::Machine machine(std::move(driver), &profiles);
   FURNACE_TRY(const guest::LinuxGuest* linux_guest, machine.linux_guest());

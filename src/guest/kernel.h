@@ -33,6 +33,7 @@ class Kernel {
   [[nodiscard]] std::optional<Gpa> image_gpa(std::string_view name) const;
 
   [[nodiscard]] const Profile& profile() const { return *profile_; }
+  [[nodiscard]] std::shared_ptr<const Profile> shared_profile() const { return profile_; }
   [[nodiscard]] const Placement& placement() const { return placement_; }
 
  private:

@@ -30,6 +30,9 @@ class GuestMemory {
   /// Copies `data` into guest memory. Returns the bytes written.
   [[nodiscard]] virtual size_t write(Gpa to, std::span<const std::byte> data) = 0;
 
+  /// Whether `write` can do anything: not in a snapshot.
+  [[nodiscard]] virtual bool writable() const { return true; }
+
   /// The ranges that RAM backs, ascending, without overlap.
   [[nodiscard]] virtual const std::vector<GpaRange>& ranges() const = 0;
 

@@ -100,6 +100,8 @@ Reply read_string(CallContext& context, const Call& call, const Arguments& argum
 
 Reply write(CallContext& context, const Call& call, const Arguments& arguments,
             std::span<const std::byte> data) {
+  if (!context.machine.hypervisor().memory().writable())
+    return fail(Errc::Denied, "the guest is a snapshot, which can't be written to");
   FURNACE_TRY(const Place place, Place::of(context, call, arguments));
   const size_t put = place.write(data);
   Reply reply;

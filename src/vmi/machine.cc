@@ -14,6 +14,7 @@ Result<guest::Kernel> Machine::locate() {
   FURNACE_TRY(const auto registers, hypervisor_->registers(0));
   std::optional<guest::PagingState> paging;
   if (registers) paging = registers->paging();
+  if (given_) return guest::locate_kernel(hypervisor_->memory(), paging, given_);
   return guest::locate_kernel(hypervisor_->memory(), paging, cache_);
 }
 

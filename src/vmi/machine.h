@@ -13,9 +13,11 @@ namespace furnace::vmi {
 
 class Machine {
  public:
-  /// `cache` may be nullptr; it must outlive the machine.
-  Machine(std::unique_ptr<hypervisor::Hypervisor> hypervisor, guest::ProfileCache* cache)
-      : hypervisor_(std::move(hypervisor)), cache_(cache) {}
+  /// `cache` may be nullptr; it must outlive the machine. With a profile `given`, no other is looked for: if it is not
+  /// of the kernel that the guest runs, calls that need a kernel fail and say so.
+  Machine(std::unique_ptr<hypervisor::Hypervisor> hypervisor, guest::ProfileCache* cache,
+          std::shared_ptr<const guest::Profile> given = nullptr)
+      : hypervisor_(std::move(hypervisor)), cache_(cache), given_(std::move(given)) {}
 
   [[nodiscard]] hypervisor::Hypervisor& hypervisor() { return *hypervisor_; }
 
@@ -35,6 +37,7 @@ class Machine {
 
   std::unique_ptr<hypervisor::Hypervisor> hypervisor_;
   guest::ProfileCache* cache_;
+  std::shared_ptr<const guest::Profile> given_;
   guest::TranslationCache translations_;
   std::optional<guest::Kernel> kernel_;
   std::optional<guest::LinuxGuest> linux_;

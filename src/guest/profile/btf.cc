@@ -1,5 +1,7 @@
 #include "guest/profile/btf.h"
 
+#include <algorithm>
+
 #include "base/bytes.h"
 
 namespace furnace::guest {
@@ -115,6 +117,7 @@ Result<Btf::Type> Btf::type(uint32_t id) const {
   const uint32_t kind = (raw.info >> 24) & 0x1f;
   const uint32_t vlen = raw.info & 0xffff;
   return Type{
+      id,
       kind,
       vlen,
       raw.size_or_type,
@@ -141,17 +144,28 @@ Result<Btf::Type> Btf::resolve(uint32_t id) const {
   return fail(Errc::Invalid, "BTF: type {} is a chain of more than {} references", id, kMaxDepth);
 }
 
+namespace {
+
+struct RawMember {
+  uint32_t name, type, offset;
+  // With bit fields the offset's upper 8 bits are the size of the field.
+  [[nodiscard]] uint64_t bit_offset(bool bit_fields) const { return bit_fields ? offset & 0xffffff : offset; }
+  [[nodiscard]] uint32_t bit_size(bool bit_fields) const { return bit_fields ? offset >> 24 : 0; }
+};
+
+RawMember raw_member(std::span<const std::byte> tail, uint32_t index) {
+  return load<RawMember>(tail, size_t{index} * sizeof(RawMember)).value_or(RawMember{});
+}
+
+}  // namespace
+
 bool Btf::find(const Type& structure, std::string_view name, int depth, int& budget, Member& found) const {
-  struct RawMember {
-    uint32_t name, type, offset;
-  };
   for (uint32_t i = 0; i < structure.vlen && budget > 0; ++i, --budget) {
-    const auto raw = *load<RawMember>(structure.tail, size_t{i} * sizeof(RawMember));
-    // With bit fields the offset's upper 8 bits are the size of the field.
-    const uint64_t offset = structure.bit_fields ? raw.offset & 0xffffff : raw.offset;
+    const RawMember raw = raw_member(structure.tail, i);
+    const uint64_t offset = raw.bit_offset(structure.bit_fields);
     const std::string_view member_name = string(raw.name);
     if (member_name == name) {
-      found = {found.bit_offset + offset, structure.bit_fields ? raw.offset >> 24 : 0, raw.type};
+      found = {found.bit_offset + offset, raw.bit_size(structure.bit_fields), raw.type};
       return true;
     }
     if (member_name.empty() && depth < kMaxDepth) {
@@ -167,10 +181,8 @@ bool Btf::find(const Type& structure, std::string_view name, int depth, int& bud
 }
 
 Result<Btf::Member> Btf::member(std::string_view structure, std::string_view path) const {
-  const auto known = structures_.find(structure);
-  if (known == structures_.end())
-    return fail(Errc::NotFound, "no structure '{}' in the kernel's types", structure);
-  Member found{0, 0, known->second};
+  FURNACE_TRY(const uint32_t id, find_structure(structure));
+  Member found{0, 0, id};
   int budget = kMaxMembers;
   for (std::string_view rest = path;;) {
     const size_t dot = std::min(rest.find('.'), rest.size());
@@ -184,12 +196,110 @@ Result<Btf::Member> Btf::member(std::string_view structure, std::string_view pat
 }
 
 Result<uint64_t> Btf::size(std::string_view structure) const {
-  const auto known = structures_.find(structure);
-  if (known == structures_.end())
-    return fail(Errc::NotFound, "no structure '{}' in the kernel's types", structure);
-  FURNACE_TRY(const Type record, resolve(known->second));
+  FURNACE_TRY(const uint32_t id, find_structure(structure));
+  FURNACE_TRY(const Type record, resolve(id));
   if (!is_record(record.kind)) return fail(Errc::NotFound, "'{}' is not a structure", structure);
   return record.size_or_type;
+}
+
+Result<uint32_t> Btf::find_structure(std::string_view name) const {
+  const auto known = structures_.find(name);
+  if (known == structures_.end())
+    return fail(Errc::NotFound, "no structure '{}' in the kernel's types", name);
+  return known->second;
+}
+
+std::vector<std::string_view> Btf::structure_names() const {
+  std::vector<std::string_view> names;
+  names.reserve(structures_.size());
+  for (const auto& [name, id] : structures_) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<uint64_t> Btf::size_of(const Type& type, int depth) const {
+  if (type.kind == kPtr) return sizeof(uint64_t);
+  if (type.kind != kArray)
+    return uint64_t{type.kind == kFunc || type.kind == kFuncProto || type.kind == kFwd ? 0 : type.size_or_type};
+  if (depth > kMaxDepth) return fail(Errc::Invalid, "BTF: arrays of arrays, {} deep", depth);
+  const auto element = load<uint32_t>(type.tail, 0).value_or(0);
+  if (element == 0) return 0;
+  FURNACE_TRY(const Type inner, resolve(element));
+  FURNACE_TRY(const uint64_t size, size_of(inner, depth + 1));
+  const uint64_t count = load<uint32_t>(type.tail, 8).value_or(0);
+  if (size > UINT32_MAX) return fail(Errc::Invalid, "BTF: type {} is an array of {} bytes each", type.id, size);
+  return size * count;
+}
+
+Result<Btf::Description> Btf::describe(uint32_t id) const {
+  Description found;
+  if (id == 0) return found;  // void
+  std::string_view alias;
+  for (int depth = 0; depth < kMaxDepth && id != 0; ++depth) {
+    FURNACE_TRY(const Type reference, type(id));
+    if (reference.kind == kTypedef) alias = reference.name;
+    if (reference.kind != kTypedef && reference.kind != kVolatile && reference.kind != kConst &&
+        reference.kind != kRestrict && reference.kind != kTypeTag)
+      break;
+    id = reference.size_or_type;
+  }
+  if (id == 0) return found;  // const void, a typedef of void
+  FURNACE_TRY(const Type resolved, resolve(id));
+  constexpr Kind kinds[kKinds] = {Kind::Void,     Kind::Int,   Kind::Pointer, Kind::Array, Kind::Struct,
+                                  Kind::Union,    Kind::Enum,  Kind::Struct,  Kind::Other, Kind::Other,
+                                  Kind::Other,    Kind::Other, Kind::Function, Kind::Function, Kind::Other,
+                                  Kind::Other,    Kind::Float, Kind::Other,   Kind::Other, Kind::Enum};
+  found.kind = kinds[resolved.kind];
+  found.id = resolved.id;
+  found.name = resolved.name.empty() ? alias : resolved.name;
+  FURNACE_TRY(found.size, size_of(resolved, 0));
+  if (found.kind == Kind::Pointer) found.target = resolved.size_or_type;
+  if (found.kind == Kind::Array) {
+    found.target = load<uint32_t>(resolved.tail, 0).value_or(0);
+    found.count = load<uint32_t>(resolved.tail, 8).value_or(0);
+  }
+  constexpr uint32_t int_signed = 1U << 24;  // BTF_INT_SIGNED
+  if (found.kind == Kind::Int) found.is_signed = (load<uint32_t>(resolved.tail, 0).value_or(0) & int_signed) != 0;
+  return found;
+}
+
+void Btf::visit_members(const Type& structure, uint64_t base, int depth, int& budget,
+                        const std::function<void(std::string_view, const Member&)>& visit) const {
+  for (uint32_t i = 0; i < structure.vlen && budget > 0; ++i, --budget) {
+    const RawMember raw = raw_member(structure.tail, i);
+    const uint64_t offset = base + raw.bit_offset(structure.bit_fields);
+    const std::string_view name = string(raw.name);
+    if (!name.empty()) {
+      visit(name, {offset, raw.bit_size(structure.bit_fields), raw.type});
+    } else if (depth < kMaxDepth) {
+      const auto inner = resolve(raw.type);
+      if (inner && is_record(inner->kind)) visit_members(*inner, offset, depth + 1, budget, visit);
+    }
+  }
+}
+
+void Btf::for_each_constant(uint32_t id,
+                            const std::function<void(std::string_view, int64_t)>& visit) const {
+  const auto found = type(id);
+  if (!found || (found->kind != kEnum && found->kind != kEnum64)) return;
+  const size_t each = kTails[found->kind].each;
+  for (size_t i = 0; i < found->vlen; ++i) {
+    const uint32_t name = load<uint32_t>(found->tail, i * each).value_or(0);
+    const uint64_t low = load<uint32_t>(found->tail, i * each + 4).value_or(0);
+    const uint64_t high = found->kind == kEnum64 ? load<uint32_t>(found->tail, i * each + 8).value_or(0) : 0;
+    // Without the flag for signed constants they count as unsigned.
+    const bool is_signed = found->kind == kEnum && found->bit_fields;
+    visit(string(name), is_signed ? int64_t{static_cast<int32_t>(low)} : static_cast<int64_t>(high << 32 | low));
+  }
+}
+
+Status Btf::for_each_member(uint32_t id,
+                            const std::function<void(std::string_view, const Member&)>& visit) const {
+  FURNACE_TRY(const Type record, resolve(id));
+  if (!is_record(record.kind)) return fail(Errc::NotFound, "type {} is not a structure", id);
+  int budget = kMaxMembers;
+  visit_members(record, 0, 0, budget, visit);
+  return {};
 }
 
 }  // namespace furnace::guest

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string_view>
 #include <unordered_map>
@@ -24,6 +25,18 @@ class Btf {
     [[nodiscard]] uint64_t byte_offset() const { return bit_offset / 8; }
   };
 
+  /// What a type is, its typedefs and qualifiers taken off.
+  enum class Kind : uint8_t { Void, Int, Pointer, Array, Struct, Union, Enum, Function, Float, Other };
+  struct Description {
+    Kind kind = Kind::Void;
+    uint32_t id = 0;         ///< of the type itself, behind its typedefs
+    std::string_view name;   ///< its own name; where it has none, that of the last typedef in front of it
+    uint64_t size = 0;       ///< bytes
+    uint32_t target = 0;     ///< of a pointer or an array: the type pointed to, the element's
+    uint32_t count = 0;      ///< of an array
+    bool is_signed = false;  ///< of an integer
+  };
+
   /// An empty set of types.
   Btf() = default;
 
@@ -38,11 +51,27 @@ class Btf {
   [[nodiscard]] Result<uint64_t> size(std::string_view structure) const;
 
   [[nodiscard]] bool has_structure(std::string_view name) const { return structures_.contains(name); }
+
+  /// A structure, union or typedef by name: its type id.
+  [[nodiscard]] Result<uint32_t> find_structure(std::string_view name) const;
+  /// The names that find_structure knows, sorted.
+  [[nodiscard]] std::vector<std::string_view> structure_names() const;
+
+  [[nodiscard]] Result<Description> describe(uint32_t id) const;
+
+  /// Calls `visit` for every constant of an enumeration.
+  void for_each_constant(uint32_t id, const std::function<void(std::string_view name, int64_t value)>& visit) const;
+
+  /// Calls `visit` for every named member of a structure or union, those of anonymous members as its own, in
+  /// order.
+  Status for_each_member(uint32_t id,
+                         const std::function<void(std::string_view name, const Member&)>& visit) const;
+
   [[nodiscard]] size_t type_count() const { return types_.size(); }
 
  private:
   struct Type {
-    uint32_t kind, vlen, size_or_type;
+    uint32_t id, kind, vlen, size_or_type;
     bool bit_fields;
     std::string_view name;
     std::span<const std::byte> tail;  // what follows the type's 12 bytes
@@ -53,6 +82,9 @@ class Btf {
   /// `budget` is the number of members it may still look at: anonymous members can nest without end.
   [[nodiscard]] bool find(const Type& structure, std::string_view name, int depth, int& budget,
                           Member& found) const;
+  void visit_members(const Type& structure, uint64_t base, int depth, int& budget,
+                     const std::function<void(std::string_view, const Member&)>& visit) const;
+  [[nodiscard]] Result<uint64_t> size_of(const Type& type, int depth) const;
 
   std::span<const std::byte> type_section_;
   std::string_view strings_;

@@ -7,43 +7,84 @@
 #include "base/bytes.h"
 
 namespace furnace::guest {
+namespace {
+
+// BTF_KIND_* (include/uapi/linux/btf.h).
+constexpr uint32_t kInt = 1, kPointer = 2, kArray = 3, kStruct = 4, kEnum = 6;
+constexpr uint32_t kKindFlag = 1U << 31;
+constexpr uint32_t kIntSigned = 1U << 24;
+constexpr uint32_t kMaxVlen = 0xffff;
+
+}  // namespace
 
 uint32_t BtfBuilder::add_string(std::string_view text) {
   if (text.empty()) return 0;
-  const auto offset = static_cast<uint32_t>(strings_.size());
-  strings_ += text;
-  strings_ += '\0';
-  return offset;
+  const auto [known, fresh] =
+      known_strings_.try_emplace(std::string(text), static_cast<uint32_t>(strings_.size()));
+  if (fresh) strings_.append(text).push_back('\0');
+  return known->second;
 }
 
-void BtfBuilder::append(uint32_t value) {
-  const auto bytes = std::as_bytes(std::span(&value, 1));
-  types_.insert(types_.end(), bytes.begin(), bytes.end());
+uint32_t BtfBuilder::add(std::string_view name, uint32_t kind, uint32_t size, std::vector<uint32_t> tail) {
+  const uint32_t name_offset = add_string(name);
+  std::vector<uint32_t> key{name_offset, kind, size};
+  key.insert(key.end(), tail.begin(), tail.end());
+  const auto [known, fresh] = known_types_.try_emplace(std::move(key), static_cast<uint32_t>(types_.size() + 1));
+  if (fresh) types_.push_back({name_offset, kind << 24, size, std::move(tail)});
+  return known->second;
 }
 
-void BtfBuilder::add_type(std::string_view name, uint32_t kind, uint32_t vlen, uint32_t size) {
-  append(add_string(name));
-  append(kind << 24 | vlen);
-  append(size);
-  ++count_;
+uint32_t BtfBuilder::add_int(std::string_view name, uint32_t bytes, bool is_signed) {
+  return add(name, kInt, bytes, {(is_signed ? kIntSigned : 0) | bytes * 8});
 }
 
-uint32_t BtfBuilder::add_int(std::string_view name, uint32_t bytes) {
-  constexpr uint32_t kind_int = 1;
-  add_type(name, kind_int, 0, bytes);
-  append(bytes * 8);
-  return count_;
+uint32_t BtfBuilder::add_enum(std::string_view name, uint32_t bytes) {
+  return add(name, kEnum, bytes, {});
+}
+
+uint32_t BtfBuilder::add_pointer(uint32_t target) {
+  return add("", kPointer, target, {});
+}
+
+uint32_t BtfBuilder::add_array(uint32_t element, uint32_t count) {
+  const uint32_t index = add_int("__ARRAY_SIZE_TYPE__", 4);
+  return add("", kArray, 0, {element, index, count});
+}
+
+uint32_t BtfBuilder::declare_record() {
+  types_.push_back({0, kStruct << 24, 0, {}});
+  return static_cast<uint32_t>(types_.size());
+}
+
+Status BtfBuilder::define_record(uint32_t id, Record kind, std::string_view name, uint64_t bytes,
+                                 const std::vector<Member>& members) {
+  const bool bit_fields =
+      std::any_of(members.begin(), members.end(), [](const Member& member) { return member.bit_size != 0; });
+  const uint64_t limit = bit_fields ? 1U << 24 : 1ULL << 32;  // bits of an offset
+  if (members.size() > kMaxVlen || bytes >> 32 != 0)
+    return fail(Errc::Invalid, "structure '{}': {} members in {} bytes are more than BTF holds", name,
+                members.size(), bytes);
+  std::vector<uint32_t> tail;
+  tail.reserve(3 * members.size());
+  for (const Member& member : members) {
+    if (member.byte_offset >= limit / 8 || member.byte_offset * 8 + member.bit >= limit || member.bit_size > 255)
+      return fail(Errc::Invalid, "structure '{}': offset {} of member '{}' is too large", name,
+                  member.byte_offset, member.name);
+    tail.push_back(add_string(member.name));
+    tail.push_back(member.type);
+    tail.push_back(static_cast<uint32_t>(member.byte_offset * 8 + member.bit) | member.bit_size << 24);
+  }
+  types_[id - 1] = {add_string(name),
+                    (bit_fields ? kKindFlag : 0) | static_cast<uint32_t>(kind) << 24 |
+                        static_cast<uint32_t>(members.size()),
+                    static_cast<uint32_t>(bytes), std::move(tail)};
+  return {};
 }
 
 uint32_t BtfBuilder::add_struct(std::string_view name, uint32_t bytes, const std::vector<Member>& members) {
-  constexpr uint32_t kind_struct = 4;
-  add_type(name, kind_struct, static_cast<uint32_t>(members.size()), bytes);
-  for (const Member& member : members) {
-    append(add_string(member.name));
-    append(member.type);
-    append(member.byte_offset * 8);
-  }
-  return count_;
+  const uint32_t id = declare_record();
+  (void)define_record(id, Record::Struct, name, bytes, members);
+  return id;
 }
 
 std::vector<std::byte> BtfBuilder::build() const {
@@ -52,14 +93,20 @@ std::vector<std::byte> BtfBuilder::build() const {
     uint8_t version = 1, flags = 0;
     uint32_t header_length = 24, type_offset = 0, type_length = 0, string_offset = 0, string_length = 0;
   };
-  Header header;
-  header.type_length = header.string_offset = static_cast<uint32_t>(types_.size());
-  header.string_length = static_cast<uint32_t>(strings_.size());
+  std::vector<uint32_t> words;
+  for (const Type& type : types_) {
+    words.insert(words.end(), {type.name, type.info, type.size});
+    words.insert(words.end(), type.tail.begin(), type.tail.end());
+  }
+  const auto type_bytes = std::as_bytes(std::span(words));
   const auto strings = as_bytes(strings_);
-  std::vector<std::byte> blob(sizeof header + types_.size() + strings.size());
+  Header header;
+  header.type_length = header.string_offset = static_cast<uint32_t>(type_bytes.size());
+  header.string_length = static_cast<uint32_t>(strings.size());
+  std::vector<std::byte> blob(sizeof header);
   std::memcpy(blob.data(), &header, sizeof header);
-  std::copy(types_.begin(), types_.end(), blob.begin() + sizeof header);
-  std::copy(strings.begin(), strings.end(), blob.end() - static_cast<ptrdiff_t>(strings.size()));
+  blob.insert(blob.end(), type_bytes.begin(), type_bytes.end());
+  blob.insert(blob.end(), strings.begin(), strings.end());
   return blob;
 }
 

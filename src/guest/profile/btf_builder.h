@@ -1,37 +1,58 @@
-// Makes BTF blobs: types for the simulator's kernel.
+// Makes BTF blobs: types of other profile formats, and those of the simulator's kernel.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
+
+#include "base/result.h"
 
 namespace furnace::guest {
 
 class BtfBuilder {
  public:
+  enum class Record : uint8_t { Struct = 4, Union = 5 };  // BTF_KIND_*
   struct Member {
     std::string_view name;  ///< empty: anonymous
-    uint32_t type;
-    uint32_t byte_offset;
+    uint32_t type;          ///< id
+    uint64_t byte_offset;
+    uint32_t bit = 0;       ///< of a bit field: its first bit, counted from byte_offset on
+    uint32_t bit_size = 0;  ///< 0: not a bit field
   };
 
-  /// An unsigned integer type; returns its id.
-  uint32_t add_int(std::string_view name, uint32_t bytes);
-  /// A structure; returns its id.
+  /// An integer type; returns its id. Types of one form and name are made once.
+  uint32_t add_int(std::string_view name, uint32_t bytes, bool is_signed = false);
+  uint32_t add_enum(std::string_view name, uint32_t bytes);
+  /// A pointer to `target` (0: to void).
+  uint32_t add_pointer(uint32_t target);
+  uint32_t add_array(uint32_t element, uint32_t count);
+
+  /// The id of a structure that is defined later, so that others can refer to it.
+  uint32_t declare_record();
+  /// Gives a declared structure its content. Fails where BTF can't hold it.
+  [[nodiscard]] Status define_record(uint32_t id, Record kind, std::string_view name, uint64_t bytes,
+                                     const std::vector<Member>& members);
+  /// Both at once, for types that are known to fit.
   uint32_t add_struct(std::string_view name, uint32_t bytes, const std::vector<Member>& members);
 
   [[nodiscard]] std::vector<std::byte> build() const;
 
  private:
+  struct Type {
+    uint32_t name = 0, info = 0, size = 0;
+    std::vector<uint32_t> tail;
+  };
   uint32_t add_string(std::string_view text);
-  void add_type(std::string_view name, uint32_t kind, uint32_t vlen, uint32_t size);
-  void append(uint32_t value);
+  uint32_t add(std::string_view name, uint32_t kind, uint32_t size, std::vector<uint32_t> tail);
 
-  std::vector<std::byte> types_;
+  std::vector<Type> types_;
   std::string strings_{'\0'};
-  uint32_t count_ = 0;
+  std::unordered_map<std::string, uint32_t> known_strings_;
+  std::map<std::vector<uint32_t>, uint32_t> known_types_;
 };
 
 }  // namespace furnace::guest

@@ -46,6 +46,17 @@ std::string banner_at(const GuestMemory& memory, Gpa gpa) {
   return text.starts_with(kBannerStart) ? std::string(text.substr(0, text.find('\n'))) : std::string();
 }
 
+/// The idle task of the first vCPU has a name that every kernel gives it: symbols and types fit if it stands where they
+/// put it.
+Status check_idle_task(const GuestMemory& memory, const Kernel& kernel) {
+  const auto task = kernel.image_gpa("init_task");
+  FURNACE_TRY(const uint64_t comm, kernel.member("task_struct", "comm"));
+  constexpr std::string_view name = "swapper";
+  if (!task || !as_text(memory.read_block(*task + comm, name.size())).starts_with(name))
+    return fail(Errc::Invalid, "no idle task where the profile's init_task and task_struct.comm put it");
+  return {};
+}
+
 /// Checks a placement against the guest: its own root table must map the banner where the image holds it.
 Result<Kernel> verify(const GuestMemory& memory, std::shared_ptr<const Profile> profile, Gva text,
                       Gpa text_gpa) {
@@ -53,7 +64,9 @@ Result<Kernel> verify(const GuestMemory& memory, std::shared_ptr<const Profile> 
   const auto root = kernel.image_gpa("init_top_pgt");
   const auto banner = kernel.image_gpa("linux_banner");
   if (!root || !banner) return fail(Errc::Invalid, "the kernel has no symbol init_top_pgt or linux_banner");
-  if (banner_at(memory, *banner) != profile->banner())
+  const std::string found = banner_at(memory, *banner);
+  // A profile of another form may not tell its banner: then any kernel's will do here, and init_task decides.
+  if (found.empty() || (!profile->banner().empty() && found != profile->banner()))
     return fail(Errc::Invalid, "no banner of this kernel at {:#x}", banner->value);
   // With LA57 compiled in, the kernel says in a variable whether it uses 5 levels (arch/x86/mm/init_64.c).
   const auto five = kernel.image_gpa("__pgtable_l5_enabled");
@@ -62,6 +75,7 @@ Result<Kernel> verify(const GuestMemory& memory, std::shared_ptr<const Profile> 
   const auto mapped = walk(memory, table, *kernel.symbol("linux_banner"));
   if (!mapped || mapped->gpa != *banner)
     return fail(Errc::Unavailable, "the kernel's page table at {:#x} does not map it yet", root->value);
+  if (profile->banner().empty()) FURNACE_CHECK(check_idle_task(memory, kernel));
   return Kernel(std::move(profile), {text, text_gpa, table});
 }
 
@@ -100,10 +114,8 @@ class ImageReader {
                        {bytes.begin() + static_cast<ptrdiff_t>(symbols.tables_start),
                         bytes.begin() + static_cast<ptrdiff_t>(symbols.tables_end)},
                        base_gpa.value - text_gpa->value);
-    for (const auto& symbol : symbols.symbols) {
-      const bool relative = symbol.address >= text.value;
-      builder.add_symbol(symbol.name, {relative ? symbol.address - text.value : symbol.address, relative});
-    }
+    for (const auto& symbol : symbols.symbols)
+      builder.add_symbol(symbol.name, symbol.address, text.value, symbol.type);
     const auto btf_start = address_of("__start_BTF");
     const auto btf_end = address_of("__stop_BTF");
     if (!btf_start || !btf_end || *btf_end <= *btf_start || *btf_end - *btf_start > kMaxBtf)
@@ -223,32 +235,88 @@ Result<Kernel> locate_everywhere(const GuestMemory& memory) {
   return fail(reason.value_or(Error(Errc::NotFound, "the guest has no memory")), "no kernel found");
 }
 
-}  // namespace
-
-Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<PagingState>& paging,
-                             ProfileCache* cache) {
+/// The image that the page table in a vCPU's CR3 maps.
+Result<MappedImage> image_in_use(const GuestMemory& memory, const PagingState& paging) {
   constexpr uint64_t paging_on = 1ULL << 31;  // CR0.PG
   constexpr uint64_t la57 = 1ULL << 12;       // CR4.LA57
   constexpr uint64_t long_mode = 1ULL << 10;  // EFER.LMA
+  if ((paging.cr0 & paging_on) == 0 || (paging.efer & long_mode) == 0)
+    return fail(Errc::Unavailable,
+                "the guest is not in 64-bit mode (firmware, early boot, or not an x86-64 system)");
+  const PageTable table{kernel_root(paging.cr3), (paging.cr4 & la57) != 0 ? 5 : 4};
+  const auto image = find_mapped_image(memory, table);
+  if (!image)
+    return fail(Errc::Unavailable,
+                "the page table in use (cr3 {:#x}) maps no Linux kernel: still booting, or not Linux",
+                paging.cr3);
+  return *image;
+}
+
+/// Without registers: every banner in memory whose distance fits may be the image's; its own root table then tells where
+/// it runs.
+Result<Kernel> place_by_banner(const GuestMemory& memory, const std::shared_ptr<const Profile>& profile) {
+  const auto banner = profile->symbol("linux_banner");
+  const auto root = profile->symbol("init_top_pgt");
+  if (!banner || !root) return fail(Errc::Invalid, "the profile has no symbol init_top_pgt or linux_banner");
+  std::optional<Kernel> kernel;
+  for (const GpaRange& range : memory.used_ranges()) {
+    memory.search(range, as_bytes(kBannerStart), [&](Gpa found) {
+      const Gpa text_gpa = found - banner->value;
+      if (found.value < banner->value || text_gpa.value % kLargePage != 0) return true;
+      for (const int levels : {4, 5}) {
+        const auto image = find_mapped_image(memory, {text_gpa + root->value, levels});
+        if (!image || image->text_gpa != text_gpa) continue;
+        if (auto placed = verify(memory, profile, image->text, text_gpa)) kernel = *std::move(placed);
+      }
+      return !kernel;
+    });
+    if (kernel) return *std::move(kernel);
+  }
+  return fail(Errc::NotFound, "not in the guest's memory");
+}
+
+/// What the guest says it runs, for the message that it is not what the profile describes.
+std::string banner_in(const GuestMemory& memory, const std::vector<GpaRange>& ranges) {
+  std::string banner;
+  for (const GpaRange& range : ranges)
+    memory.search(range, as_bytes(kBannerStart), [&](Gpa found) {
+      banner = printable(banner_at(memory, found));
+      // The format string of /proc/version begins like it.
+      if (banner.find('%') != std::string::npos) banner.clear();
+      return banner.empty();
+    });
+  return banner.empty() ? "another kernel" : "'" + banner + "'";
+}
+
+}  // namespace
+
+Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<PagingState>& paging,
+                             std::shared_ptr<const Profile> profile) {
+  std::optional<MappedImage> image;
+  if (paging) {
+    FURNACE_TRY(image, image_in_use(memory, *paging));
+  }
+  auto kernel = image ? verify(memory, profile, image->text, image->text_gpa) : place_by_banner(memory, profile);
+  if (kernel || kernel.error().code() == Errc::Unavailable) return kernel;
+  const auto searched = image ? std::vector<GpaRange>{{image->text_gpa, image->text_gpa + image->size}} : memory.used_ranges();
+  const std::string described = profile->banner().empty() ? "a kernel without a banner" : "'" + printable(profile->banner()) + "'";
+  return fail(Errc::Invalid, "wrong profile: it is of {}, the guest runs {} ({})", described,
+              banner_in(memory, searched), kernel.error().message());
+}
+
+Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<PagingState>& paging,
+                             ProfileCache* cache) {
   if (!paging) {
     FURNACE_TRY(Kernel kernel, locate_everywhere(memory));
     if (cache != nullptr) cache->store(kernel.profile());
     return kernel;
   }
-  if ((paging->cr0 & paging_on) == 0 || (paging->efer & long_mode) == 0)
-    return fail(Errc::Unavailable,
-                "the guest is not in 64-bit mode (firmware, early boot, or not an x86-64 system)");
-  const PageTable table{kernel_root(paging->cr3), (paging->cr4 & la57) != 0 ? 5 : 4};
-  const auto image = find_mapped_image(memory, table);
-  if (!image)
-    return fail(Errc::Unavailable,
-                "the page table in use (cr3 {:#x}) maps no Linux kernel: still booting, or not Linux",
-                paging->cr3);
+  FURNACE_TRY(const auto image, image_in_use(memory, *paging));
   if (cache != nullptr)
-    if (auto cached = locate_cached(memory, *image, *cache)) return *std::move(cached);
-  auto kernel = search_range(memory, {image->text_gpa, image->text_gpa + image->size}, image->text_gpa);
-  if (!kernel) return fail(kernel.error(), fmt::format("kernel image at {:#x}", image->text_gpa.value));
-  if (kernel->placement().text != image->text)
+    if (auto cached = locate_cached(memory, image, *cache)) return *std::move(cached);
+  auto kernel = search_range(memory, {image.text_gpa, image.text_gpa + image.size}, image.text_gpa);
+  if (!kernel) return fail(kernel.error(), fmt::format("kernel image at {:#x}", image.text_gpa.value));
+  if (kernel->placement().text != image.text)
     return fail(Errc::Unavailable, "the guest is booting: its kernel is not relocated yet");
   if (cache != nullptr) cache->store(kernel->profile());
   return kernel;

@@ -11,7 +11,7 @@ namespace furnace::guest {
 namespace {
 
 // The last character is the version of the form.
-constexpr char kMagic[8] = {'F', 'U', 'R', 'N', 'P', 'R', 'F', '2'};
+constexpr char kMagic[8] = {'F', 'U', 'R', 'N', 'P', 'R', 'F', '3'};
 
 void append(std::vector<std::byte>& image, std::span<const std::byte> bytes) {
   image.insert(image.end(), bytes.begin(), bytes.end());
@@ -83,14 +83,24 @@ std::optional<SymbolValue> Profile::symbol(std::string_view wanted) const {
     const size_t middle = low + (high - low) / 2;
     const Entry found = entry(middle);
     const int order = name(found).compare(wanted);
-    if (order == 0) return SymbolValue{found.value, found.relative != 0};
+    if (order == 0) return SymbolValue{found.value, found.relative != 0, found.type};
     (order < 0 ? low : high) = order < 0 ? middle + 1 : middle;
   }
   return std::nullopt;
 }
 
+std::pair<std::string_view, SymbolValue> Profile::symbol_at(size_t index) const {
+  const Entry found = entry(index);
+  return {name(found), {found.value, found.relative != 0, found.type}};
+}
+
 void ProfileBuilder::add_symbol(std::string_view name, SymbolValue value) {
   symbols_.push_back({std::string(name), value});
+}
+
+void ProfileBuilder::add_symbol(std::string_view name, uint64_t address, uint64_t text, char type) {
+  const bool relative = address >= text;
+  add_symbol(name, {relative ? address - text : address, relative, type});
 }
 
 void ProfileBuilder::set_layout(uint64_t tables_offset, std::vector<std::byte> tables,
@@ -115,8 +125,8 @@ Result<std::shared_ptr<const Profile>> ProfileBuilder::build() const {
   std::vector<Profile::Entry> entries;
   entries.reserve(sorted.size());
   for (const Named* symbol : sorted) {
-    entries.push_back(
-        {static_cast<uint32_t>(names.size()), symbol->value.relative ? 1U : 0U, symbol->value.value});
+    entries.push_back({static_cast<uint32_t>(names.size()), static_cast<uint8_t>(symbol->value.relative ? 1 : 0),
+                       symbol->value.type, 0, symbol->value.value});
     names += symbol->name;
     names += '\0';
   }

@@ -20,7 +20,8 @@ namespace furnace::guest {
 struct SymbolValue {
   uint64_t value = 0;
   bool relative =
-      false;  ///< `value` counts from the kernel's first byte, _text; else it is absolute (per-CPU)
+      false;        ///< `value` counts from the kernel's first byte, _text; else it is absolute (per-CPU)
+  char type = '?';  ///< as nm prints it; '?': not known
 };
 
 /// Immutable; made by ProfileBuilder or read from a cache file, whose form it has in memory too (so a cached
@@ -44,7 +45,9 @@ class Profile {
   };
   struct Entry {
     uint32_t name;      ///< offset in the names
-    uint32_t relative;  ///< 0 or 1
+    uint8_t relative;   ///< 0 or 1
+    char type;
+    uint16_t reserved;
     uint64_t value;
   };
 
@@ -54,6 +57,8 @@ class Profile {
 
   [[nodiscard]] std::optional<SymbolValue> symbol(std::string_view name) const;
   [[nodiscard]] size_t symbol_count() const { return header_.symbol_count; }
+  /// The `index`-th symbol in the order of their names.
+  [[nodiscard]] std::pair<std::string_view, SymbolValue> symbol_at(size_t index) const;
   [[nodiscard]] const Btf& types() const { return types_; }
   /// The kernel's own description of its build: "Linux version 6.1.0-... #1 SMP ...".
   [[nodiscard]] std::string_view banner() const { return banner_; }
@@ -93,6 +98,8 @@ inline constexpr size_t kSummarySize = 1024;  ///< bytes of a file that hold bot
 class ProfileBuilder {
  public:
   void add_symbol(std::string_view name, SymbolValue value);
+  /// A symbol by its address in a kernel that begins at `text`: relative if it lies behind it.
+  void add_symbol(std::string_view name, uint64_t address, uint64_t text, char type);
   void set_banner(std::string_view banner) { banner_ = banner; }
   void set_types(std::vector<std::byte> btf) { btf_ = std::move(btf); }
   /// Where things lie in the image, from _text on, and the tables the symbols came from.

@@ -1,0 +1,19 @@
+// `furnace vm snapshot`: a VM's memory into a file.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace furnace::cli {
+
+struct SnapshotCommand {
+  std::string vm, file;
+  std::string format = "elf";  ///< elf or raw
+  bool zstd = false;
+};
+
+/// Shows progress where standard error is a terminal. Ctrl-C ends it and leaves no file.
+[[nodiscard]] Status snapshot_vm(const SnapshotCommand& command);
+
+}  // namespace furnace::cli

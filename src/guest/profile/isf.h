@@ -1,0 +1,13 @@
+// Volatility 3's intermediate symbol format (ISF, schema 6.x): base_types, user_types, enums, symbols, metadata.
+#pragma once
+
+#include <string_view>
+
+#include "guest/profile/parts.h"
+
+namespace furnace::guest {
+
+/// The error names the structure and the member.
+[[nodiscard]] Result<ProfileParts> parse_isf(std::string_view json);
+
+}  // namespace furnace::guest

@@ -1,0 +1,32 @@
+#include "hypervisor/attach.h"
+
+#include <filesystem>
+
+#include "hypervisor/qemu/qemu.h"
+#include "hypervisor/simulator/simulator.h"
+#include "hypervisor/snapshot/snapshot.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+std::string driver_for(const std::string& name) {
+  std::error_code ignored;
+  const bool file = name.find('/') != std::string::npos || std::filesystem::is_regular_file(name, ignored);
+  if (!file) return "qemu";
+  return name.ends_with(".toml") ? "simulator" : "snapshot";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::string& driver) {
+  const std::string chosen = driver == "auto" ? driver_for(name) : driver;
+  if (chosen == "qemu") return Qemu::attach(name);
+  if (chosen == "snapshot") return Snapshot::open(name);
+  if (chosen == "simulator") {
+    FURNACE_TRY(auto simulator, Simulator::make(name, default_tasks()));
+    return simulator;
+  }
+  return fail(Errc::Invalid, "no driver '{}'", driver);
+}
+
+}  // namespace furnace::hypervisor

@@ -1,0 +1,19 @@
+// The way to a VM, whatever holds it.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "hypervisor/hypervisor.h"
+
+namespace furnace::hypervisor {
+
+/// The drivers by name. "auto": a file is a snapshot, or the description of a simulated guest if it ends in .toml; any
+/// other name is that of a QEMU.
+inline constexpr std::array kDrivers = {"auto", "qemu", "snapshot", "simulator"};
+
+/// `name`: QEMU's -name, or a file.
+[[nodiscard]] Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::string& driver = "auto");
+
+}  // namespace furnace::hypervisor
