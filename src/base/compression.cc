@@ -143,19 +143,25 @@ Compression compression_for(const std::filesystem::path& file) {
   return Compression::None;
 }
 
-Result<std::string> decompress(std::string content, size_t limit) {
+Status decompress(std::string& content, size_t limit) {
   switch (compression_of(content)) {
-    case Compression::Gzip:
-      return gunzip(content, limit);
-    case Compression::Xz:
-      return unxz(content, limit);
-    case Compression::Zstd:
-      return unzstd(content, limit);
+    case Compression::Gzip: {
+      FURNACE_TRY(content, gunzip(content, limit));
+      break;
+    }
+    case Compression::Xz: {
+      FURNACE_TRY(content, unxz(content, limit));
+      break;
+    }
+    case Compression::Zstd: {
+      FURNACE_TRY(content, unzstd(content, limit));
+      break;
+    }
     case Compression::None:
       break;
   }
   if (content.size() > limit) return too_large(limit);
-  return content;
+  return {};
 }
 
 Result<std::string> compress(std::string_view content, Compression how) {

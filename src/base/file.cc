@@ -12,16 +12,22 @@ namespace furnace {
 
 Result<std::string> read_file(const std::filesystem::path& path, size_t limit) {
   FURNACE_TRY(const Fd fd, open_file(path, O_RDONLY));
-  std::string content;
-  while (true) {
-    constexpr size_t chunk = 64 << 10;
-    const size_t filled = content.size();
-    content.resize(filled + chunk);
-    const ssize_t got = ::read(fd.get(), content.data() + filled, chunk);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) return fail_errno("{}", path.string());
+  const auto expected = static_cast<size_t>(status.st_size);  // 0 for files of /proc
+  if (expected > limit) return fail(Errc::Invalid, "{}: larger than {} bytes", path.string(), limit);
+  constexpr size_t chunk = 64 << 10;
+  std::string content(expected + chunk, '\0');
+  for (size_t filled = 0;;) {
+    const ssize_t got = ::read(fd.get(), content.data() + filled, content.size() - filled);
     if (got < 0) return fail_errno("{}: read", path.string());
-    content.resize(filled + static_cast<size_t>(got));
-    if (content.size() > limit) return fail(Errc::Invalid, "{}: larger than {} bytes", path.string(), limit);
-    if (got == 0) return content;
+    filled += static_cast<size_t>(got);
+    if (filled > limit) return fail(Errc::Invalid, "{}: larger than {} bytes", path.string(), limit);
+    if (got == 0) {
+      content.resize(filled);
+      return content;
+    }
+    if (content.size() - filled < chunk) content.resize(2 * content.size());
   }
 }
 

@@ -19,17 +19,18 @@ constexpr uint32_t kMaxVlen = 0xffff;
 
 uint32_t BtfBuilder::add_string(std::string_view text) {
   if (text.empty()) return 0;
-  const auto [known, fresh] =
-      known_strings_.try_emplace(std::string(text), static_cast<uint32_t>(strings_.size()));
-  if (fresh) strings_.append(text).push_back('\0');
-  return known->second;
+  if (const auto known = known_strings_.find(text); known != known_strings_.end()) return known->second;
+  const auto offset = static_cast<uint32_t>(strings_.size());
+  known_strings_.emplace(text, offset);
+  strings_.append(text).push_back('\0');
+  return offset;
 }
 
 uint32_t BtfBuilder::add(std::string_view name, uint32_t kind, uint32_t size, std::vector<uint32_t> tail) {
   const uint32_t name_offset = add_string(name);
-  std::vector<uint32_t> key{name_offset, kind, size};
-  key.insert(key.end(), tail.begin(), tail.end());
-  const auto [known, fresh] = known_types_.try_emplace(std::move(key), static_cast<uint32_t>(types_.size() + 1));
+  std::array<uint32_t, 6> key{name_offset, kind, size};
+  std::copy_n(tail.begin(), std::min<size_t>(tail.size(), 3), key.begin() + 3);
+  const auto [known, fresh] = known_types_.try_emplace(key, static_cast<uint32_t>(types_.size() + 1));
   if (fresh) types_.push_back({name_offset, kind << 24, size, std::move(tail)});
   return known->second;
 }
@@ -94,6 +95,9 @@ std::vector<std::byte> BtfBuilder::build() const {
     uint32_t header_length = 24, type_offset = 0, type_length = 0, string_offset = 0, string_length = 0;
   };
   std::vector<uint32_t> words;
+  size_t total = 0;
+  for (const Type& type : types_) total += 3 + type.tail.size();
+  words.reserve(total);
   for (const Type& type : types_) {
     words.insert(words.end(), {type.name, type.info, type.size});
     words.insert(words.end(), type.tail.begin(), type.tail.end());
@@ -104,6 +108,7 @@ std::vector<std::byte> BtfBuilder::build() const {
   header.type_length = header.string_offset = static_cast<uint32_t>(type_bytes.size());
   header.string_length = static_cast<uint32_t>(strings.size());
   std::vector<std::byte> blob(sizeof header);
+  blob.reserve(sizeof header + type_bytes.size() + strings.size());
   std::memcpy(blob.data(), &header, sizeof header);
   blob.insert(blob.end(), type_bytes.begin(), type_bytes.end());
   blob.insert(blob.end(), strings.begin(), strings.end());

@@ -1,6 +1,7 @@
 // Makes BTF blobs: types of other profile formats, and those of the simulator's kernel.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -47,12 +48,16 @@ class BtfBuilder {
     std::vector<uint32_t> tail;
   };
   uint32_t add_string(std::string_view text);
-  uint32_t add(std::string_view name, uint32_t kind, uint32_t size, std::vector<uint32_t> tail);
+  uint32_t add(std::string_view name, uint32_t kind, uint32_t size, std::vector<uint32_t> tail);  // of up to 3 words
 
   std::vector<Type> types_;
   std::string strings_{'\0'};
-  std::unordered_map<std::string, uint32_t> known_strings_;
-  std::map<std::vector<uint32_t>, uint32_t> known_types_;
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+  std::unordered_map<std::string, uint32_t, Hash, std::equal_to<>> known_strings_;
+  std::map<std::array<uint32_t, 6>, uint32_t> known_types_;
 };
 
 }  // namespace furnace::guest

@@ -115,7 +115,7 @@ class IsfTypes {
 
 }  // namespace
 
-Result<ProfileParts> parse_isf(std::string_view text) {
+Result<ProfileParts> parse_isf(std::string& text) {
   simdjson::dom::parser parser;
   FURNACE_TRY(const object document, json::parse(parser, text));
   FURNACE_TRY(const object user_types, json::member<object>(document, "user_types"));

@@ -16,10 +16,12 @@ using simdjson::dom::array;
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-/// Parses `text`; the parser owns what the element points into.
-inline Result<object> parse(simdjson::dom::parser& parser, std::string_view text) {
+/// Parses `text`, which gets room for what simdjson reads past its end; the parser owns what the element points into.
+inline Result<object> parse(simdjson::dom::parser& parser, std::string& text) {
   object document;
-  if (const auto error = parser.parse(text.data(), text.size()).get(document))
+  text.reserve(text.size() + simdjson::SIMDJSON_PADDING);
+  constexpr bool copy = false;
+  if (const auto error = parser.parse(text.data(), text.size(), copy).get(document))
     return fail(Errc::Invalid, "JSON: {}", simdjson::error_message(error));
   return document;
 }

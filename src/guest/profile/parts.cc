@@ -4,7 +4,7 @@
 
 namespace furnace::guest {
 
-Result<std::shared_ptr<const Profile>> ProfileParts::build() const {
+Result<std::shared_ptr<const Profile>> ProfileParts::build() && {
   if (symbols.empty()) return fail(Errc::Invalid, "no symbols: types alone are not a profile");
   if (types.empty())
     return fail(Errc::Invalid, "no types: give them beside it with --btf FILE (a BTF file or a vmlinux)");
@@ -16,8 +16,10 @@ Result<std::shared_ptr<const Profile>> ProfileParts::build() const {
                                "kernel.kptr_restrict=0)");
   ProfileBuilder builder;
   builder.set_banner(banner);
-  builder.set_types(types);
-  for (const Symbol& symbol : symbols) builder.add_symbol(symbol.name, symbol.address, text->address, symbol.type);
+  builder.set_types(std::move(types));
+  const uint64_t start = text->address;
+  builder.reserve(symbols.size());
+  for (Symbol& symbol : symbols) builder.add_symbol(std::move(symbol.name), symbol.address, start, symbol.type);
   return builder.build();
 }
 

@@ -21,7 +21,7 @@ struct ProfileParts {
   std::string banner;            ///< "Linux version ..."; empty where the form doesn't tell
 
   /// Fails without the symbol _text, from which addresses are counted, and without types.
-  [[nodiscard]] Result<std::shared_ptr<const Profile>> build() const;
+  [[nodiscard]] Result<std::shared_ptr<const Profile>> build() &&;
 };
 
 }  // namespace furnace::guest

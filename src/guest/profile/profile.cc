@@ -94,13 +94,13 @@ std::pair<std::string_view, SymbolValue> Profile::symbol_at(size_t index) const 
   return {name(found), {found.value, found.relative != 0, found.type}};
 }
 
-void ProfileBuilder::add_symbol(std::string_view name, SymbolValue value) {
-  symbols_.push_back({std::string(name), value});
+void ProfileBuilder::add_symbol(std::string name, SymbolValue value) {
+  symbols_.push_back({std::move(name), value});
 }
 
-void ProfileBuilder::add_symbol(std::string_view name, uint64_t address, uint64_t text, char type) {
+void ProfileBuilder::add_symbol(std::string name, uint64_t address, uint64_t text, char type) {
   const bool relative = address >= text;
-  add_symbol(name, {relative ? address - text : address, relative, type});
+  add_symbol(std::move(name), {relative ? address - text : address, relative, type});
 }
 
 void ProfileBuilder::set_layout(uint64_t tables_offset, std::vector<std::byte> tables,

@@ -97,9 +97,10 @@ inline constexpr size_t kSummarySize = 1024;  ///< bytes of a file that hold bot
 /// Collects the parts of a profile.
 class ProfileBuilder {
  public:
-  void add_symbol(std::string_view name, SymbolValue value);
+  void reserve(size_t symbols) { symbols_.reserve(symbols); }
+  void add_symbol(std::string name, SymbolValue value);
   /// A symbol by its address in a kernel that begins at `text`: relative if it lies behind it.
-  void add_symbol(std::string_view name, uint64_t address, uint64_t text, char type);
+  void add_symbol(std::string name, uint64_t address, uint64_t text, char type);
   void set_banner(std::string_view banner) { banner_ = banner; }
   void set_types(std::vector<std::byte> btf) { btf_ = std::move(btf); }
   /// Where things lie in the image, from _text on, and the tables the symbols came from.

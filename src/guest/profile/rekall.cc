@@ -108,7 +108,7 @@ class StructReader {
 
 }  // namespace
 
-Result<ProfileParts> parse_rekall(std::string_view text) {
+Result<ProfileParts> parse_rekall(std::string& text) {
   simdjson::dom::parser parser;
   FURNACE_TRY(const object document, json::parse(parser, text));
   FURNACE_TRY(const object constants, json::member<object>(document, "$CONSTANTS"));
