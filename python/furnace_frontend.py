@@ -21,6 +21,8 @@ import _furnace
 from _furnace import *  # noqa: F401,F403  the calls, made from the table of calls
 from _furnace import VmiError, checked, io_get, io_set, log, notify, request  # noqa: F401
 import furnace_checks as _checks
+from furnace_batch import Batch, batch, batch_new, batch_send  # noqa: F401
+from furnace_types import Pointer, Struct, layout, list_of, struct, tasks  # noqa: F401
 from furnace_constants import *  # noqa: F401,F403
 from furnace_constants import ASYNC, BE, FE, INT, MEM, REG, SYNC, TIMER
 
@@ -29,6 +31,7 @@ BackendMessage.__doc__ = "A message of the backend: type 'notify' (to this app) 
 
 # The loop's own functions are wrapped below.
 del add_timer, remove_timer, set_backend_callback, set_log_name, stop_loop  # noqa: F821
+del batch_serialize, batch_exchange, batch_parse, field_index  # noqa: F821
 
 _KIND_NAMES = {REG: 'REG', INT: 'INT', MEM: 'MEM', FE: 'FE'}
 _backend_event = None  # id of the one registered callback for the backend's messages

@@ -49,6 +49,47 @@ Message& element(Message& message, const Field& field) {
                              : *reflection.MutableMessage(&message, &field);
 }
 
+/// "read_64_va(vaddr=0x1000, pid=1)"
+std::string describe(const Call& call, std::span<const Argument> arguments) {
+  const Schema& schema = schema_of(call);
+  std::string text = fmt::format("{}(", call.name);
+  for (size_t i = 0; i < arguments.size() && i < schema.arguments.size(); ++i) {
+    const std::string& name = schema.arguments[i]->name();
+    text += fmt::format("{}{}=", i == 0 ? "" : ", ", name);
+    if (const auto* number = std::get_if<uint64_t>(&arguments[i])) {
+      text += name.ends_with("addr") ? fmt::format("{:#x}", *number)
+                                     : fmt::format("{}", static_cast<int64_t>(*number));
+    } else {
+      const auto part = std::get<std::string_view>(arguments[i]);
+      text += name == "buffer" ? fmt::format("{} bytes", part.size())
+                               : fmt::format("'{}'", printable(part.substr(0, 80)));
+    }
+  }
+  return text + ")";
+}
+
+Value value_in(const Message& answer, const Field* field) {
+  if (const auto* structure = dynamic_cast<const wire::DescribeStructureRet*>(&answer)) return *structure;
+  if (field == nullptr) return {};
+  const auto& reflection = *answer.GetReflection();
+  switch (field->cpp_type()) {
+    case Field::CPPTYPE_UINT64:
+      return reflection.GetUInt64(answer, field);
+    case Field::CPPTYPE_UINT32:
+      return uint64_t{reflection.GetUInt32(answer, field)};
+    case Field::CPPTYPE_INT64:
+      return static_cast<uint64_t>(reflection.GetInt64(answer, field));
+    case Field::CPPTYPE_STRING:
+      return reflection.GetString(answer, field);
+    default:
+      break;
+  }
+  const auto* list = dynamic_cast<const wire::ProcessListRet*>(&answer);
+  return list != nullptr ? Value(list->process()) : Value();
+}
+
+}  // namespace
+
 Status set_argument(Message& message, const Field& field, const Argument& argument) {
   const auto& reflection = *message.GetReflection();
   if (const auto* number = std::get_if<uint64_t>(&argument)) {
@@ -78,46 +119,6 @@ Status set_argument(Message& message, const Field& field, const Argument& argume
   reflection.SetString(&message, &field, std::string(std::get<std::string_view>(argument)));
   return {};
 }
-
-/// "read_64_va(vaddr=0x1000, pid=1)"
-std::string describe(const Call& call, std::span<const Argument> arguments) {
-  const Schema& schema = schema_of(call);
-  std::string text = fmt::format("{}(", call.name);
-  for (size_t i = 0; i < arguments.size() && i < schema.arguments.size(); ++i) {
-    const std::string& name = schema.arguments[i]->name();
-    text += fmt::format("{}{}=", i == 0 ? "" : ", ", name);
-    if (const auto* number = std::get_if<uint64_t>(&arguments[i])) {
-      text += name.ends_with("addr") ? fmt::format("{:#x}", *number)
-                                     : fmt::format("{}", static_cast<int64_t>(*number));
-    } else {
-      const auto part = std::get<std::string_view>(arguments[i]);
-      text += name == "buffer" ? fmt::format("{} bytes", part.size())
-                               : fmt::format("'{}'", printable(part.substr(0, 80)));
-    }
-  }
-  return text + ")";
-}
-
-Value value_in(const Message& answer, const Field* field) {
-  if (field == nullptr) return {};
-  const auto& reflection = *answer.GetReflection();
-  switch (field->cpp_type()) {
-    case Field::CPPTYPE_UINT64:
-      return reflection.GetUInt64(answer, field);
-    case Field::CPPTYPE_UINT32:
-      return uint64_t{reflection.GetUInt32(answer, field)};
-    case Field::CPPTYPE_INT64:
-      return static_cast<uint64_t>(reflection.GetInt64(answer, field));
-    case Field::CPPTYPE_STRING:
-      return reflection.GetString(answer, field);
-    default:
-      break;
-  }
-  const auto* list = dynamic_cast<const wire::ProcessListRet*>(&answer);
-  return list != nullptr ? Value(list->process()) : Value();
-}
-
-}  // namespace
 
 Result<CallSocket> CallSocket::connect(zmq::context_t& context, std::string address, std::string identity) {
   CallSocket made(context, std::move(address), std::move(identity));

@@ -19,7 +19,11 @@ namespace furnace::app {
 /// An argument or a result: a number, text or bytes, or processes.
 using Processes = google::protobuf::RepeatedPtrField<wire::Process>;
 using Argument = std::variant<uint64_t, std::string_view>;
-using Value = std::variant<std::monostate, uint64_t, std::string, Processes>;
+using Value = std::variant<std::monostate, uint64_t, std::string, Processes, wire::DescribeStructureRet>;
+
+/// Sets a request's field; the error names a field of another type.
+[[nodiscard]] Status set_argument(google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field,
+                                  const Argument& argument);
 
 /// A socket that asks and waits, replaced when an answer stays out: a REQ that still waits could never ask
 /// again.

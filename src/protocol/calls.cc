@@ -108,6 +108,7 @@ constexpr std::array kCalls = {
     plain(T::PROCESS_LIST, "process_list", Verb::ProcessList, "", Answer::Processes, "The guest's processes."),
     plain(T::START_SYSCALL, "start_syscall", Verb::StartSyscall, "sync_state", Answer::Identifier, "Starts system-call tracing."),
     plain(T::STOP_SYSCALL, "stop_syscall", Verb::StopSyscall, "", Answer::Status, "Stops system-call tracing."),
+    plain(T::DESCRIBE_STRUCTURE, "describe_structure", Verb::DescribeStructure, "structure_name", Answer::Structure, "The layout of a kernel structure: its size and members with offset, size and type."),
 };
 // clang-format on
 

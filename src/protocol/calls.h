@@ -1,4 +1,4 @@
-// The 61 calls of the VMI socket as data. Server, client, Python module, documentation and tests are driven
+// The calls of the VMI socket as data: the 61 of 1.0, and those since. Server, client, Python module, documentation and tests are driven
 // by these rows; spec: wire.md section 1, vmi-messages.tsv, tenant-api.md.
 #pragma once
 
@@ -40,14 +40,15 @@ enum class Verb : uint8_t {
   TranslateUser,
   WriteBytes,
   WriteNumber,
+  DescribeStructure,
 };
-inline constexpr size_t kVerbs = static_cast<size_t>(Verb::WriteNumber) + 1;
+inline constexpr size_t kVerbs = static_cast<size_t>(Verb::DescribeStructure) + 1;
 
 /// How a call addresses memory.
 enum class Target : uint8_t { None, Physical, Virtual, Symbol };
 
 /// What the answer carries besides the status.
-enum class Answer : uint8_t { Status, Number, Text, Bytes, Written, Processes, Identifier };
+enum class Answer : uint8_t { Status, Number, Text, Bytes, Written, Processes, Identifier, Structure };
 
 struct Call {
   int32_t number;         ///< VmiMessage::Type, and the number of the field that holds the request
@@ -58,6 +59,9 @@ struct Call {
   std::string_view arguments;  ///< field names in the order of the Python function, separated by spaces
   Answer answer;
   std::string_view summary;
+
+  /// The version of the protocol that brought it: what 1.0 did not have has numbers from 200 on.
+  [[nodiscard]] std::string_view since() const { return number < 200 ? "1.0" : "1.1"; }
 
   /// The number of the answer (STATUS is answered by STATUS).
   [[nodiscard]] int32_t answer_number() const { return verb == Verb::Status ? number : number + 1; }

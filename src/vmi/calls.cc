@@ -52,6 +52,16 @@ class Place {
     if (text.empty()) return tl::unexpected<Error>(why_short(1));
     return std::string(until_nul(text));
   }
+  /// What a hypervisor may write and the guest itself could not: pages without write access, or without any.
+  [[nodiscard]] std::string note_on_write(size_t size) const {
+    if (!space_) return {};
+    for (uint64_t at = address_; at < address_ + size; at = (at | (guest::kPageSize - 1)) + 1) {
+      const auto page = space_->translate(Gva{at});
+      if (page && page->prot_none) return fmt::format("written though the guest has no access to page {:#x}", at);
+      if (page && !page->writable) return fmt::format("written though page {:#x} is read-only for the guest", at);
+    }
+    return {};
+  }
   [[nodiscard]] Error why_short(size_t size) const {
     if (space_) return space_->why_unreadable(Gva{address_}, size);
     return {Errc::Unmapped,
@@ -107,6 +117,7 @@ Reply write(CallContext& context, const Call& call, const Arguments& arguments,
   Reply reply;
   reply.bytes = static_cast<int64_t>(put);
   if (put != data.size()) reply.error = place.why_short(data.size());
+  reply.note = place.note_on_write(put);
   return reply;
 }
 
@@ -152,6 +163,14 @@ Reply lookup_structure(CallContext& context, const Call&, const Arguments& argum
   FURNACE_TRY(const guest::Kernel* kernel, context.machine.kernel());
   FURNACE_TRY(const uint64_t offset, kernel->member(*structure, *member));
   return offset;
+}
+
+Reply describe_structure(CallContext& context, const Call&, const Arguments& arguments) {
+  const auto structure = arguments.get(Text::Symbol);
+  if (!structure) return fail(Errc::Invalid, "no structure given");
+  FURNACE_TRY(const guest::Kernel* kernel, context.machine.kernel());
+  FURNACE_TRY(auto description, guest::describe_structure(kernel->profile().types(), *structure));
+  return description;
 }
 
 Reply get_offset(CallContext& context, const Call&, const Arguments& arguments) {
@@ -274,6 +293,7 @@ constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
     translate,                                                                         // TranslateUser
     write_bytes,
     write_number,
+    describe_structure,
 };
 
 }  // namespace

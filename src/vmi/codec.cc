@@ -71,6 +71,23 @@ void add_process(Message& message, const Field& field, const guest::Process& pro
   added->set_process_block_ptr(process.task.value);
 }
 
+void set_structure(Message& message, const guest::Structure& structure) {
+  auto* answer = dynamic_cast<wire::DescribeStructureRet*>(&message);
+  if (answer == nullptr) return;
+  answer->set_size(structure.size);
+  for (const guest::StructureMember& member : structure.members) {
+    wire::StructureMember& added = *answer->add_member();
+    added.set_name(member.name);
+    added.set_bit_offset(member.bit_offset);
+    added.set_kind(static_cast<uint32_t>(member.kind));
+    added.set_size(member.size);
+    added.set_type(member.type);
+    if (member.bit_size != 0) added.set_bit_size(member.bit_size);
+    if (member.count != 0) added.set_count(member.count);
+    if (member.is_signed) added.set_is_signed(true);
+  }
+}
+
 }  // namespace
 
 bool is_integer(const Field& field) {
@@ -157,6 +174,9 @@ void Codec::encode(Reply reply, Message& answer) const {
   if (bytes_ != nullptr && reply.bytes) reflection.SetInt64(&answer, bytes_, *reply.bytes);
   if (reason_ != nullptr && reply.error)
     reflection.SetString(&answer, reason_, valid_utf8(reply.error->message()));
+  if (reason_ != nullptr && !reply.error && !reply.note.empty())
+    reflection.SetString(&answer, reason_, reply.note);
+  if (const auto* structure = std::get_if<guest::Structure>(&reply.value)) set_structure(answer, *structure);
   if (value_ == nullptr) return;
   if (const auto* value = std::get_if<uint64_t>(&reply.value)) set_integer(answer, *value_, *value);
   if (auto* value = std::get_if<std::string>(&reply.value))

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "guest/linux/tasks.h"
+#include "guest/profile/structure.h"
 #include "protocol/calls.h"
 #include "vmi.pb.h"
 
@@ -54,14 +55,16 @@ class Arguments {
 
 /// What a call answers. A failed call may carry a part of its result (a short read).
 struct Reply {
-  std::variant<std::monostate, uint64_t, std::string, std::vector<guest::Process>> value;
+  std::variant<std::monostate, uint64_t, std::string, std::vector<guest::Process>, guest::Structure> value;
   std::optional<int64_t> bytes;  ///< bytes read or written
   std::optional<Error> error;    ///< status 1, and why
+  std::string note;              ///< what a caller should know of a success; goes where the reason of a failure does
 
   Reply() = default;
   Reply(uint64_t number) : value(number) {}                            // NOLINT(google-explicit-constructor)
   Reply(std::string text) : value(std::move(text)) {}                  // NOLINT(google-explicit-constructor)
   Reply(std::vector<guest::Process> list) : value(std::move(list)) {}  // NOLINT(google-explicit-constructor)
+  Reply(guest::Structure structure) : value(std::move(structure)) {}   // NOLINT(google-explicit-constructor)
   Reply(tl::unexpected<Error> failure)
       : error(std::move(failure.value())) {}  // NOLINT(google-explicit-constructor)
 };

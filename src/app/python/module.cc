@@ -3,6 +3,8 @@
 #include <cctype>
 #include <memory>
 
+#include "app/python/batch.h"
+#include "app/python/convert.h"
 #include "base/bytes.h"
 #include "base/log.h"
 
@@ -20,29 +22,6 @@ struct Shared {
   py::object error;  // class VmiError
 };
 
-/// A Python argument as the client takes it; text and bytes point into the Python object.
-Argument to_argument(const Call& call, const py::handle& value) {
-  if (PyLong_Check(value.ptr())) {
-    const auto number = PyLong_AsUnsignedLongLong(value.ptr());
-    if (PyErr_Occurred() == nullptr) return uint64_t{number};
-    PyErr_Clear();
-    const auto negative = PyLong_AsLongLong(value.ptr());
-    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
-    return static_cast<uint64_t>(negative);
-  }
-  if (PyUnicode_Check(value.ptr())) {
-    Py_ssize_t size = 0;
-    const char* text = PyUnicode_AsUTF8AndSize(value.ptr(), &size);
-    if (text == nullptr) throw py::error_already_set();
-    return std::string_view(text, static_cast<size_t>(size));
-  }
-  if (PyBytes_Check(value.ptr()))
-    return std::string_view(PyBytes_AS_STRING(value.ptr()),
-                            static_cast<size_t>(PyBytes_GET_SIZE(value.ptr())));
-  throw py::type_error(
-      fmt::format("{}(): expected int, str or bytes, got {}", call.name, Py_TYPE(value.ptr())->tp_name));
-}
-
 py::object to_python(Answer kind, Value value) {
   if (auto* number = std::get_if<uint64_t>(&value)) return py::int_(*number);
   if (auto* text = std::get_if<std::string>(&value)) {
@@ -59,6 +38,7 @@ py::object to_python(Answer kind, Value value) {
     }
     return processes;
   }
+  if (const auto* structure = std::get_if<wire::DescribeStructureRet>(&value)) return app::to_python(*structure);
   return py::int_(0);
 }
 
@@ -70,6 +50,7 @@ py::object failed_value(Answer kind) {
     case Answer::Bytes:
       return py::bytes("");
     case Answer::Processes:
+    case Answer::Structure:
       return py::dict();
     case Answer::Status:
       return py::int_(1);
@@ -92,11 +73,11 @@ std::vector<std::string> split(std::string_view words) {
 std::vector<Argument> arguments_of(const Call& call, const std::vector<std::string>& names,
                                    const py::args& args, const py::kwargs& kwargs) {
   std::vector<Argument> arguments;
-  for (const auto& value : args) arguments.push_back(to_argument(call, value));
+  for (const auto& value : args) arguments.push_back(to_argument(call.name, value));
   size_t used = 0;
   for (size_t i = arguments.size(); i < names.size() && used < kwargs.size(); ++i) {
     if (!kwargs.contains(names[i].c_str())) break;
-    arguments.push_back(to_argument(call, kwargs[names[i].c_str()]));
+    arguments.push_back(to_argument(call.name, kwargs[names[i].c_str()]));
     ++used;
   }
   if (used != kwargs.size() || arguments.size() > names.size())
@@ -215,6 +196,7 @@ void add_frontend_module(Runtime& runtime, const std::string& app) {
   module.attr("checked") = checked;
   define_facilities(module, shared);
   define_loop(module, shared);
+  define_batches(module, runtime, error);
 
   // A signal while a call waits: let Python raise KeyboardInterrupt.
   const auto interrupt = []() -> Status {

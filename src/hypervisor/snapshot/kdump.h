@@ -25,9 +25,11 @@ class KdumpMemory : public guest::GuestMemory {
 
  private:
   explicit KdumpMemory(std::unique_ptr<ImageFile> file);
+  [[nodiscard]] Status open_dump();
   [[nodiscard]] Status find_ranges();
 
   std::unique_ptr<ImageFile> file_;  // owns the descriptor that the library reads
+  Fd rearranged_;
   _kdump_ctx* context_;
   std::vector<guest::GpaRange> ranges_;
 };

@@ -1,0 +1,125 @@
+#include "app/batch_message.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+namespace furnace::app {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using protocol::BatchError;
+using protocol::Call;
+
+const FieldDescriptor& field_numbered(int number) {
+  return *wire::VmiMessage::descriptor()->FindFieldByNumber(number);
+}
+
+std::string field_names(const Descriptor& type) {
+  std::string names;
+  for (int i = 0; i < type.field_count(); ++i) names += (i == 0 ? "" : ", ") + type.field(i)->name();
+  return names;
+}
+
+Result<uint32_t> index_of(const Call& call, const Descriptor& type, std::string_view what, std::string_view field) {
+  const auto* found = type.FindFieldByName(std::string(field));
+  if (found == nullptr)
+    return fail(Errc::NotFound, "{}: its {} has no field '{}', but {}", call.name, what, field, field_names(type));
+  return static_cast<uint32_t>(found->index());
+}
+
+std::string_view meaning_of(int32_t error) {
+  constexpr std::array<std::pair<BatchError, std::string_view>, 11> meanings{{
+      {BatchError::ForwardReference, "its link refers to itself or to a later call"},
+      {BatchError::PreviousMessageRange, "its link refers to a call that the message does not have"},
+      {BatchError::PreviousItemRange, "its link refers to a field that the earlier answer does not have"},
+      {BatchError::SourceNotInteger, "its link takes a field that is not a whole number"},
+      {BatchError::TargetItemRange, "its link sets a field that the request does not have"},
+      {BatchError::TargetNotInteger, "its link sets a field that is not a whole number"},
+      {BatchError::NegativeResult, "its link subtracts more than there is"},
+      {BatchError::BadOperator, "its link has no valid operator"},
+      {BatchError::Malformed, "the VMI partition could not read the message"},
+      {BatchError::CallCount, "a message holds 1 to 1000 calls"},
+      {BatchError::EventLimit, "too many events are registered"},
+  }};
+  for (const auto& [known, text] : meanings)
+    if (static_cast<int32_t>(known) == error) return text;
+  return "it could not be executed";
+}
+
+}  // namespace
+
+Result<const Call*> call_named(std::string_view name) {
+  std::string lower(name);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  const Call* call = protocol::find_call(std::string_view(lower));
+  if (call == nullptr) return fail(Errc::NotFound, "no call '{}'", name);
+  return call;
+}
+
+Result<uint32_t> answer_field(const Call& call, std::string_view field) {
+  return index_of(call, *field_numbered(call.answer_number()).message_type(), "answer", field);
+}
+
+Result<uint32_t> request_field(const Call& call, std::string_view field) {
+  return index_of(call, *field_numbered(call.number).message_type(), "request", field);
+}
+
+Status add_call(wire::VmiMessage& message, const Call& call, std::span<const NamedArgument> arguments,
+                const std::optional<Link>& link) {
+  const FieldDescriptor& field = field_numbered(call.number);
+  const auto& reflection = *message.GetReflection();
+  if (!field.is_repeated() && reflection.HasField(message, &field))
+    return fail(Errc::Invalid, "{}: can occur only once in a message", call.name);
+  Message& request =
+      field.is_repeated() ? *reflection.AddMessage(&message, &field) : *reflection.MutableMessage(&message, &field);
+  message.add_type(call.number);
+  for (const NamedArgument& argument : arguments) {
+    FURNACE_TRY(const uint32_t index, request_field(call, argument.field));
+    if (auto set = set_argument(request, *field.message_type()->field(static_cast<int>(index)), argument.value); !set)
+      return fail(set.error(), call.name);
+  }
+  if (!link) return {};
+  const auto* place = field.message_type()->FindFieldByName("link");
+  if (place == nullptr) return fail(Errc::Invalid, "{}: takes no link", call.name);
+  auto& added = dynamic_cast<wire::Linkage&>(*request.GetReflection()->MutableMessage(&request, place));
+  added.set_prev_msg_ix(link->call);
+  added.set_prev_item_ix(link->source);
+  added.set_cur_item_ix(link->target);
+  if (!wire::Linkage::OperatorType_IsValid(link->operation))
+    return fail(Errc::Invalid, "{}: link operator {}: expected F_ADD 1, F_SUB 2 or F_OVERWRITE 3", call.name,
+                link->operation);
+  added.set_operator_(static_cast<wire::Linkage::OperatorType>(link->operation));
+  return {};
+}
+
+Result<std::vector<CallAnswer>> split_answer(const wire::VmiMessage& answer) {
+  std::vector<CallAnswer> parts;
+  std::map<int32_t, int> seen;
+  const auto& reflection = *answer.GetReflection();
+  for (const int32_t type : answer.type()) {
+    const Call* call = protocol::find_call(type);
+    if (call == nullptr || call->answer_number() != type) call = protocol::find_call(type - 1);
+    const int index = seen[type]++;
+    if (call == nullptr) return fail(Errc::Invalid, "an answer of type {}, which no call has", type);
+    const FieldDescriptor& field = field_numbered(type);
+    const int size = field.is_repeated() ? reflection.FieldSize(answer, &field) : reflection.HasField(answer, &field);
+    if (index >= size) return fail(Errc::Invalid, "{}: an answer without content", call->name);
+    parts.push_back({call, field.is_repeated() ? &reflection.GetRepeatedMessage(answer, &field, index)
+                                               : &reflection.GetMessage(answer, &field)});
+  }
+  return parts;
+}
+
+std::optional<std::string> batch_failure(const wire::VmiMessage& request, const wire::VmiMessage& answer) {
+  if (!answer.error()) return std::nullopt;
+  const int executed = answer.type_size();
+  const Call* call = executed < request.type_size() ? protocol::find_call(request.type(executed)) : nullptr;
+  if (call == nullptr) return fmt::format("error {}: {}", answer.error_num(), meaning_of(answer.error_num()));
+  return fmt::format("call {} ({}): {} (error {} at {})", executed, call->name, meaning_of(answer.error_num()),
+                     answer.error_num(), answer.error_loc());
+}
+
+}  // namespace furnace::app
