@@ -21,19 +21,20 @@ import _furnace
 from _furnace import *  # noqa: F401,F403  the calls, made from the table of calls
 from _furnace import VmiError, checked, io_get, io_set, log, notify, request  # noqa: F401
 import furnace_checks as _checks
+import furnace_events as _events
 from furnace_batch import Batch, batch, batch_new, batch_send  # noqa: F401
 from furnace_types import Pointer, Struct, layout, list_of, struct, tasks  # noqa: F401
 from furnace_constants import *  # noqa: F401,F403
-from furnace_constants import ASYNC, BE, FE, INT, MEM, REG, SYNC, TIMER
+from furnace_constants import ASYNC, BE, TIMER
+from furnace_events import MemoryEvent, VmEvent  # noqa: F401
 
 BackendMessage = namedtuple('BackendMessage', 'type message')
 BackendMessage.__doc__ = "A message of the backend: type 'notify' (to this app) or 'broadcast' (to all), message: its text."
 
-# The loop's own functions are wrapped below.
-del add_timer, remove_timer, set_backend_callback, set_log_name, stop_loop  # noqa: F821
+# The loop's own functions are wrapped below, the event calls are made with their meaning.
+del add_timer, remove_timer, set_backend_callback, set_log_name, stop_loop, set_event_callback  # noqa: F821
 del batch_serialize, batch_exchange, batch_parse, field_index  # noqa: F821
 
-_KIND_NAMES = {REG: 'REG', INT: 'INT', MEM: 'MEM', FE: 'FE'}
 _backend_event = None  # id of the one registered callback for the backend's messages
 _BACKEND_ID = 999_999_999
 
@@ -43,20 +44,28 @@ def event_register(event):
 
     {'event_type': fe.TIMER, 'time_value': seconds, 'callback': f}: f('timer triggered') every so many seconds; with
     0.0 at every turn of the loop. {'event_type': fe.BE, 'callback': f}: f(BackendMessage), one at most.
+
+    Events of the VM call f(VmEvent) between events_start() and events_stop(); with 'sync': fe.SYNC the VM stands
+    meanwhile, with fe.ASYNC (the default) it runs on:
+    {'event_type': fe.REG, 'reg_type': fe.CR3}: the address space of a vCPU changes.
+    {'event_type': fe.INT, 'bp_addr': address, 'bp_pid': pid}: an instruction is reached, in one process or (0) in any.
+    {'event_type': fe.MEM, 'addr': address, 'length': 8, 'access': 'w', 'pid': pid}: memory is read, written or executed
+    ('r', 'w', 'x', together too); f(MemoryEvent).
     """
     global _backend_event
     kind = event.get('event_type')
     callback = _checks.callback_of(event)
     if kind == TIMER:
         return _furnace.add_timer(_checks.seconds_of(event), callback)
-    if kind == BE:
-        if _backend_event is not None:
-            raise ValueError('event_register: a callback for the backend is registered already (one at most)')
-        _backend_event = _BACKEND_ID
-        _furnace.set_backend_callback(lambda type, message: callback(BackendMessage(type, message)))
-        return _backend_event
-    name = _KIND_NAMES.get(kind, repr(kind))
-    raise VmiError(f"event_register: events of type {name} are not available on this hypervisor driver")
+    if kind in _events.KINDS:
+        return _events.register(event, callback)
+    if kind != BE:
+        raise ValueError(f"event_register: 'event_type' is {kind!r}: expected TIMER, BE, REG, INT or MEM")
+    if _backend_event is not None:
+        raise ValueError('event_register: a callback for the backend is registered already (one at most)')
+    _backend_event = _BACKEND_ID
+    _furnace.set_backend_callback(lambda type, message: callback(BackendMessage(type, message)))
+    return _backend_event
 
 
 def event_clear(identifier):
@@ -66,19 +75,20 @@ def event_clear(identifier):
         _backend_event = None
         _furnace.set_backend_callback(None)
         return True
-    if _furnace.remove_timer(identifier):
+    if _events.clear(identifier) or _furnace.remove_timer(identifier):
         return True
     raise ValueError(f'event_clear: no event with id {identifier}')
 
 
 def start_syscall(callback, sync=ASYNC):
-    """Starts system-call tracing; returns its id. VmiError where the hypervisor driver has no source of events."""
-    return checked.start_syscall(1 if sync == SYNC else 2)
+    """Starts system-call tracing: callback(VmEvent) at every entry, rax its number, rdi rsi rdx r10 r8 r9 its arguments.
+    Returns its id. Needs no events_start. VmiError where the hypervisor driver has no source of events."""
+    return _events.start_syscall(callback, sync)
 
 
 def stop_syscall(identifier=None):
     """Stops system-call tracing; returns the status."""
-    return _furnace.stop_syscall()
+    return _events.stop_syscall()
 
 
 def set_name(name):

@@ -224,6 +224,29 @@ class checked:
     @staticmethod
     def write_va(vaddr: int, pid: int, buffer: str | bytes) -> int: ...
 
+class VmEvent(NamedTuple):
+    type: int
+    identifier: int
+    cr3: int
+    rip: int
+    rbp: int
+    rsp: int
+    rdi: int
+    rsi: int
+    rdx: int
+    rax: int
+    vcpu: int
+    uid: int
+    procname: str
+    pid: int
+    ppid: int
+
+class MemoryEvent(VmEvent):
+    address: int
+    access: str
+    old_value: int | None
+    new_value: int | None
+
 class Batch:
     state: int
     def add(self, name: Any, type: str, args: dict[str, Any] | None = None, linkname: Any = None,

@@ -23,7 +23,12 @@ Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::s
   if (chosen == "qemu") return Qemu::attach(name);
   if (chosen == "snapshot") return Snapshot::open(name);
   if (chosen == "simulator") {
-    FURNACE_TRY(auto simulator, Simulator::make(name, default_tasks()));
+    SimulatedGuest guest = default_guest();
+    guest.name = name;
+    if (name.ends_with(".toml")) {
+      FURNACE_TRY(guest, load_guest(name));
+    }
+    FURNACE_TRY(auto simulator, Simulator::make(guest));
     return simulator;
   }
   return fail(Errc::Invalid, "no driver '{}'", driver);

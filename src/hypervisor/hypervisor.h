@@ -11,6 +11,8 @@
 #include "base/result.h"
 #include "guest/memory.h"
 #include "guest/profile/locate.h"
+#include "hypervisor/events.h"
+#include "hypervisor/registers.h"
 
 namespace furnace::hypervisor {
 
@@ -18,18 +20,6 @@ enum class RunState : uint8_t { Running, Paused, Gone };
 
 /// LibVMI's vmi_mode_t, which GET_ACCESS_MODE answers with.
 enum class AccessMode : uint32_t { Xen = 0, Kvm = 1, File = 2 };
-
-/// A vCPU's registers by lower-case name: rax ... r15, rip, rflags, cr0, cr2, cr3, cr4, cr8, efer, cs ... gs
-/// (selectors), fs_base, gs_base, gdtr_base, idtr_base.
-class Registers {
- public:
-  void set(std::string name, uint64_t value) { values_.emplace_back(std::move(name), value); }
-  [[nodiscard]] std::optional<uint64_t> get(std::string_view name) const;
-  [[nodiscard]] guest::PagingState paging() const;
-
- private:
-  std::vector<std::pair<std::string, uint64_t>> values_;
-};
 
 /// Something that happened to the VM, seen by `poll`.
 enum class Notice : uint8_t { Reset, Paused, Resumed, Gone };
@@ -58,6 +48,9 @@ class Hypervisor {
   /// Descriptors to watch for reading; `poll` then tells what happened, without blocking.
   [[nodiscard]] virtual std::vector<int> descriptors() const { return {}; }
   virtual std::vector<Notice> poll() { return {}; }
+
+  /// Where events come from; nullptr: this driver has none. Its descriptors are among `descriptors`.
+  [[nodiscard]] virtual EventSource* events() { return nullptr; }
 
   /// A profile that the driver brings along (the simulator's); others are searched for in memory.
   [[nodiscard]] virtual std::optional<guest::Kernel> kernel() { return std::nullopt; }

@@ -87,6 +87,7 @@ enum class BatchError : int32_t {
   Malformed = 200,   ///< the body is not a VmiMessage
   CallCount = 201,   ///< no call, or more than kMaxCalls
   EventLimit = 202,  ///< more than the registered events one app may have
+  Outstanding = 203,  ///< too many messages of this app wait already
 };
 
 inline constexpr int kMaxCalls = 1000;

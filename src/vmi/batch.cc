@@ -1,47 +1,113 @@
 #include "vmi/batch.h"
 
-#include <unordered_map>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
 
 namespace furnace::vmi {
 namespace {
 
+using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedOutputStream;
 using protocol::BatchError;
 using protocol::Call;
-
-/// An answer that later calls may link to.
-struct Answered {
-  const Codec* codec;
-  const Codec::Message* answer;
-};
 
 /// An answer stays below what a peer takes (kMaxMessageSize): no call is run once the results before it are
 /// this large.
 constexpr size_t kMaxAnswerBytes = protocol::kMaxMessageSize - 2 * size_t{protocol::kMaxReadCount};
 
-wire::VmiMessage& refuse(wire::VmiMessage& answer, int32_t number, int32_t location) {
-  answer.set_error(true);
-  answer.set_error_num(number);
-  answer.set_error_loc(location);
-  return answer;
+/// The clock is looked at once in so many calls: it costs as much as a small read.
+constexpr int kCallsBetweenLooks = 16;
+
+void put_number(AnswerBuffer& answer, int field, int64_t value) {
+  constexpr size_t longest = 15;
+  uint8_t* start = answer.room(longest);
+  uint8_t* end = CodedOutputStream::WriteTagToArray(WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_VARINT), start);
+  end = CodedOutputStream::WriteVarint64ToArray(static_cast<uint64_t>(value), end);
+  answer.commit(static_cast<size_t>(end - start));
 }
 
-/// Replaces the argument that `link` names by what it makes of an earlier answer's field.
-tl::expected<void, BatchError> apply_link(const wire::Linkage& link, const Codec& codec,
-                                          const std::vector<Answered>& answers, size_t calls,
-                                          Arguments& arguments) {
+}  // namespace
+
+Codecs::Codecs() {
+  codecs_.reserve(protocol::calls().size());
+  for (const Call& call : protocol::calls()) codecs_.emplace_back(call);
+}
+
+const Codec& Codecs::of(const Call& call) const {
+  return codecs_[static_cast<size_t>(&call - protocol::calls().data())];
+}
+
+BatchRun::BatchRun(const Codecs& codecs, std::span<const std::byte> body, std::shared_ptr<BufferPool> pool)
+    : codecs_(codecs),
+      request_(google::protobuf::Arena::CreateMessage<wire::VmiMessage>(&arena_)),
+      answer_(std::move(pool)) {
+  if (body.empty() || !request_->ParseFromArray(body.data(), static_cast<int>(body.size()))) request_ = nullptr;
+}
+
+void BatchRun::refuse(int32_t number, int32_t location) {
+  put_number(answer_, wire::VmiMessage::kErrorFieldNumber, 1);
+  put_number(answer_, wire::VmiMessage::kErrorNumFieldNumber, number);
+  put_number(answer_, wire::VmiMessage::kErrorLocFieldNumber, location);
+  done_ = true;
+}
+
+bool BatchRun::step(CallContext& context, std::chrono::steady_clock::time_point deadline) {
+  if (next_ == 0 && !done_) {
+    const int count = request_ != nullptr ? request_->type_size() : 0;
+    if (request_ == nullptr) {
+      refuse(BatchError::Malformed, 0);
+    } else if (count == 0 || count > protocol::kMaxCalls) {
+      refuse(BatchError::CallCount, count);
+    } else {
+      answers_.reserve(static_cast<size_t>(count));
+    }
+  }
+  context.machine.refresh();
+  context.space.reset();
+  while (!done_ && next_ < request_->type_size()) {
+    run_call(context, request_->type(next_));
+    ++next_;
+    if (next_ % kCallsBetweenLooks == 0 && std::chrono::steady_clock::now() >= deadline) break;
+  }
+  return done_ || next_ == request_->type_size();
+}
+
+void BatchRun::run_call(CallContext& context, int32_t type) {
+  const Call* call = protocol::find_call(type);
+  const int index = seen_[type]++;
+  if (call == nullptr) return refuse(type, index + protocol::kUnknownTypeOffset);
+  const Codec& codec = codecs_.of(*call);
+  if (!codec.repeated() && index > 0) return refuse(type, index);  // can occur once
+
+  const Codec::Message& body = codec.request(*request_, index);
+  Arguments arguments = codec.decode(body);
+  if (codec.link_field() != nullptr && body.GetReflection()->HasField(body, codec.link_field())) {
+    const auto& link = static_cast<const wire::Linkage&>(body.GetReflection()->GetMessage(body, codec.link_field()));
+    if (const auto linked = apply_link(link, codec, arguments); !linked) return refuse(linked.error(), index);
+  }
+  Reply reply = answer_.size() <= kMaxAnswerBytes
+                    ? execute(context, *call, arguments)
+                    : Reply(fail(Errc::Invalid, "the answer has {} bytes already: ask for the rest in another message",
+                                 answer_.size()));
+  if (reply.refusal) return refuse(*reply.refusal, index);
+  put_number(answer_, wire::VmiMessage::kTypeFieldNumber, call->answer_number());
+  answers_.push_back(codec.encode(std::move(reply), answer_));
+}
+
+tl::expected<void, BatchError> BatchRun::apply_link(const wire::Linkage& link, const Codec& codec,
+                                                    Arguments& arguments) const {
   const auto broken = [](BatchError error) { return tl::unexpected<BatchError>(error); };
-  if (link.prev_msg_ix() >= calls) return broken(BatchError::PreviousMessageRange);
-  if (link.prev_msg_ix() >= answers.size()) return broken(BatchError::ForwardReference);
-  const Answered& previous = answers[link.prev_msg_ix()];
-  if (link.prev_item_ix() >= previous.codec->answer_fields().size())
-    return broken(BatchError::PreviousItemRange);
+  if (link.prev_msg_ix() >= static_cast<uint32_t>(request_->type_size())) return broken(BatchError::PreviousMessageRange);
+  if (link.prev_msg_ix() >= answers_.size()) return broken(BatchError::ForwardReference);
+  const Answered& previous = answers_[link.prev_msg_ix()];
+  if (link.prev_item_ix() >= previous.codec->answer_fields().size()) return broken(BatchError::PreviousItemRange);
   const auto& source = *previous.codec->answer_fields()[link.prev_item_ix()];
   if (!is_integer(source)) return broken(BatchError::SourceNotInteger);
   if (link.cur_item_ix() >= codec.request_fields().size()) return broken(BatchError::TargetItemRange);
   const auto target = codec.number_of(link.cur_item_ix());
   if (!target) return broken(BatchError::TargetNotInteger);
 
-  const uint64_t value = integer(*previous.answer, source);
+  const uint64_t value = previous.integer(source);
   const uint64_t argument = arguments.get(*target).value_or(0);
   if (!link.has_operator_()) return broken(BatchError::BadOperator);
   switch (link.operator_()) {
@@ -59,62 +125,15 @@ tl::expected<void, BatchError> apply_link(const wire::Linkage& link, const Codec
   return {};
 }
 
-}  // namespace
-
-Codecs::Codecs() {
-  codecs_.reserve(protocol::calls().size());
-  for (const Call& call : protocol::calls()) codecs_.emplace_back(call);
-}
-
-const Codec& Codecs::of(const Call& call) const {
-  return codecs_[static_cast<size_t>(&call - protocol::calls().data())];
-}
-
 wire::VmiMessage execute_batch(CallContext& context, const Codecs& codecs, const wire::VmiMessage& request) {
-  wire::VmiMessage answer;
-  const auto count = static_cast<size_t>(request.type_size());
-  if (count == 0 || count > protocol::kMaxCalls)
-    return refuse(answer, static_cast<int32_t>(BatchError::CallCount),
-                  static_cast<int32_t>(std::min<size_t>(count, INT32_MAX)));
-
-  context.machine.refresh();
-  std::vector<Answered> answers;
-  answers.reserve(count);
-  size_t answer_bytes = 0;
-  std::unordered_map<int32_t, int> seen;  // calls of each type so far
-  for (const int32_t type : request.type()) {
-    const Call* call = protocol::find_call(type);
-    const int index = seen[type]++;
-    if (call == nullptr) return refuse(answer, type, index + protocol::kUnknownTypeOffset);
-    const Codec& codec = codecs.of(*call);
-    if (!codec.repeated() && index > 0) return refuse(answer, type, index);  // can occur once
-
-    const Codec::Message& body = codec.request(request, index);
-    Arguments arguments = codec.decode(body);
-    if (codec.link_field() != nullptr && body.GetReflection()->HasField(body, codec.link_field())) {
-      const auto& link =
-          dynamic_cast<const wire::Linkage&>(body.GetReflection()->GetMessage(body, codec.link_field()));
-      if (const auto linked = apply_link(link, codec, answers, count, arguments); !linked)
-        return refuse(answer, static_cast<int32_t>(linked.error()), index);
-    }
-    answer.add_type(call->answer_number());
-    Codec::Message& reply = codec.add_answer(answer);
-    if (answer_bytes <= kMaxAnswerBytes) {
-      codec.encode(execute(context, *call, arguments), reply);
-    } else {
-      codec.encode(fail(Errc::Invalid, "the answer has {} bytes already: ask for the rest in another message",
-                        answer_bytes),
-                   reply);
-    }
-    answer_bytes += reply.ByteSizeLong();
-    answers.push_back({&codec, &reply});
+  const std::string body = request.SerializeAsString();
+  BatchRun run(codecs, std::as_bytes(std::span(body)), std::make_shared<BufferPool>());
+  while (!run.step(context, std::chrono::steady_clock::time_point::max())) {
   }
-  return answer;
-}
-
-wire::VmiMessage malformed_answer() {
   wire::VmiMessage answer;
-  return refuse(answer, static_cast<int32_t>(BatchError::Malformed), 0);
+  const auto bytes = run.answer().bytes();
+  (void)answer.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  return answer;
 }
 
 }  // namespace furnace::vmi

@@ -2,6 +2,12 @@
 // at the first that can't be run (wire.md section 1).
 #pragma once
 
+#include <google/protobuf/arena.h>
+
+#include <chrono>
+#include <unordered_map>
+
+#include "vmi/answer_buffer.h"
 #include "vmi/calls.h"
 
 namespace furnace::vmi {
@@ -16,11 +22,36 @@ class Codecs {
   std::vector<Codec> codecs_;
 };
 
-/// Executes the calls of `request`. Whatever it holds, the result is a complete answer.
-[[nodiscard]] wire::VmiMessage execute_batch(CallContext& context, const Codecs& codecs,
-                                             const wire::VmiMessage& request);
+/// One message on its way: executed piece by piece, so that others are served in between. Whatever it holds, the
+/// answer is complete in the end.
+class BatchRun {
+ public:
+  /// `body` as it came. It may be no message at all.
+  BatchRun(const Codecs& codecs, std::span<const std::byte> body, std::shared_ptr<BufferPool> pool);
 
-/// The answer to a body that is no VmiMessage.
-[[nodiscard]] wire::VmiMessage malformed_answer();
+  /// Executes calls until all are done (true) or `deadline` is past, but one at least.
+  bool step(CallContext& context, std::chrono::steady_clock::time_point deadline);
+
+  [[nodiscard]] AnswerBuffer& answer() { return answer_; }
+
+ private:
+  void run_call(CallContext& context, int32_t type);
+  void refuse(int32_t number, int32_t location);
+  void refuse(protocol::BatchError error, int32_t location) { refuse(static_cast<int32_t>(error), location); }
+  [[nodiscard]] tl::expected<void, protocol::BatchError> apply_link(const wire::Linkage& link, const Codec& codec,
+                                                                    Arguments& arguments) const;
+
+  const Codecs& codecs_;
+  google::protobuf::Arena arena_;
+  wire::VmiMessage* request_;  // nullptr: the body is no message
+  AnswerBuffer answer_;
+  std::vector<Answered> answers_;
+  std::unordered_map<int32_t, int> seen_;  // calls of each type so far
+  int next_ = 0;
+  bool done_ = false;
+};
+
+/// Runs a message to its end and returns the answer.
+[[nodiscard]] wire::VmiMessage execute_batch(CallContext& context, const Codecs& codecs, const wire::VmiMessage& request);
 
 }  // namespace furnace::vmi

@@ -16,6 +16,16 @@ using protocol::Call;
 using protocol::Target;
 using protocol::Verb;
 
+/// The address space that a call names by its pid.
+Result<AddressSpace> space_of(CallContext& context, const Arguments& arguments) {
+  const auto pid = Pid{static_cast<int32_t>(arguments.get(Number::Pid).value_or(0))};
+  if (context.space && context.space->first == pid) return context.space->second;
+  FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
+  FURNACE_TRY(const AddressSpace space, linux_guest->address_space(pid));
+  context.space.emplace(pid, space);
+  return space;
+}
+
 /// Memory as a call addresses it: physical, or through an address space.
 class Place {
  public:
@@ -33,14 +43,17 @@ class Place {
       place.address_ = *address;
     }
     if (call.target == Target::Physical) return place;
-    FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
-    const auto pid = static_cast<int32_t>(arguments.get(Number::Pid).value_or(0));
-    FURNACE_TRY(place.space_, linux_guest->address_space(Pid{pid}));
+    FURNACE_TRY(place.space_, space_of(context, arguments));
     return place;
   }
 
   [[nodiscard]] size_t read(std::span<std::byte> out) const {
     return space_ ? space_->read(Gva{address_}, out) : memory_->read(Gpa{address_}, out);
+  }
+  [[nodiscard]] Place behind(size_t bytes) const {
+    Place place = *this;
+    place.address_ += bytes;
+    return place;
   }
   [[nodiscard]] size_t write(std::span<const std::byte> data) const {
     return space_ ? space_->write(Gva{address_}, data) : memory_->write(Gpa{address_}, data);
@@ -93,12 +106,22 @@ Reply read_bytes(CallContext& context, const Call& call, const Arguments& argume
   if (count < 1 || count > protocol::kMaxReadCount)
     return fail(Errc::Invalid, "count {}: expected 1 to {}", count, protocol::kMaxReadCount);
   FURNACE_TRY(const Place place, Place::of(context, call, arguments));
-  std::string data(static_cast<size_t>(count), '\0');
-  data.resize(place.read(std::as_writable_bytes(std::span(data))));
-  const size_t got = data.size();
-  Reply reply(std::move(data));
-  reply.bytes = static_cast<int64_t>(got);
-  if (got != static_cast<size_t>(count)) reply.error = place.why_short(static_cast<size_t>(count));
+  const auto breathe = context.breathe;
+  const auto read = [place, breathe](std::span<std::byte> out) {
+    constexpr size_t piece = 256 << 10;  // takes some 30 us
+    size_t done = 0;
+    while (done < out.size()) {
+      const auto part = out.subspan(done, std::min(piece, out.size() - done));
+      const size_t got = place.behind(done).read(part);
+      done += got;
+      if (got != part.size()) break;
+      if (breathe && done < out.size()) breathe();
+    }
+    return done;
+  };
+  const auto size = static_cast<size_t>(count);
+  Reply reply;
+  reply.value = Fill{size, read, [place, size] { return place.why_short(size); }};
   return reply;
 }
 
@@ -140,9 +163,7 @@ Reply write_bytes(CallContext& context, const Call& call, const Arguments& argum
 Reply translate(CallContext& context, const Call&, const Arguments& arguments) {
   const auto address = arguments.get(Number::Address);
   if (!address) return fail(Errc::Invalid, "no address given");
-  FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
-  const auto pid = static_cast<int32_t>(arguments.get(Number::Pid).value_or(0));
-  FURNACE_TRY(const AddressSpace space, linux_guest->address_space(Pid{pid}));
+  FURNACE_TRY(const AddressSpace space, space_of(context, arguments));
   const auto translation = space.translate(Gva{*address});
   if (!translation) return fail(Errc::Unmapped, "{}", guest::explain(translation.error()));
   return translation->gpa.value;
@@ -228,6 +249,7 @@ Status take_back(CallContext& context, uint32_t pauses) {
 
 Reply resume_vm(CallContext& context, const Call&, const Arguments&) {
   if (context.session.pauses == 0) return fail(Errc::Invalid, "this app has not paused the VM");
+  if (context.session.event_pauses != 0 && --context.session.event_pauses == 0) context.session.event_deadline.reset();
   FURNACE_CHECK(take_back(context, 1));
   return {};
 }
@@ -249,18 +271,96 @@ Reply not_windows(CallContext& context, const Call&, const Arguments&) {
   return fail(Errc::Invalid, "the guest is not Windows: {}", kernel->profile().banner());
 }
 
-Reply no_events(CallContext&, const Call& call, const Arguments&) {
-  return fail(Errc::Unavailable, "{}: this driver has no source of events", call.name);
+// EventType and SyncState of the wire.
+constexpr uint64_t kRegisterEvent = 1, kMemoryEvent = 2, kInterruptEvent = 3;
+constexpr uint64_t kSync = 1, kAsync = 2;
+
+Result<bool> is_sync(const Arguments& arguments) {
+  const auto state = arguments.get(Number::SyncState).value_or(kAsync);
+  if (state != kSync && state != kAsync) return fail(Errc::Invalid, "sync_state {}: expected F_SYNC 1 or F_ASYNC 2", state);
+  return state == kSync;
+}
+
+Result<hypervisor::Watch> watch_of(const Arguments& arguments) {
+  using hypervisor::EventKind;
+  const auto type = arguments.get(Number::EventType);
+  if (type == kRegisterEvent) {
+    constexpr uint64_t cr3 = 1;
+    if (arguments.get(Number::RegValue).value_or(cr3) != cr3) return fail(Errc::Invalid, "reg_value: only F_CR3 can be watched");
+    return hypervisor::Watch{EventKind::Cr3Write, {}, 0, 0};
+  }
+  if (type == kInterruptEvent) {
+    const auto address = arguments.get(Number::BreakpointAddress);
+    if (!address) return fail(Errc::Invalid, "no bp_addr given");
+    return hypervisor::Watch{EventKind::Breakpoint, Gva{*address}, 0, 0};
+  }
+  if (type == kMemoryEvent) {
+    const auto address = arguments.get(Number::WatchAddress);
+    const auto length = arguments.get(Number::WatchLength).value_or(8);
+    const auto access = arguments.get(Number::WatchAccess).value_or(hypervisor::kAccessWrite);
+    if (!address) return fail(Errc::Invalid, "no gva given");
+    if (length == 0 || *address + length < *address) return fail(Errc::Invalid, "length {}: nothing to watch", length);
+    if (access == 0 || access > 7) return fail(Errc::Invalid, "access {}: expected read 1, write 2, execute 4, or a sum", access);
+    return hypervisor::Watch{EventKind::MemoryAccess, Gva{*address}, length, static_cast<uint8_t>(access)};
+  }
+  return fail(Errc::Invalid, "event_type: expected F_REG 1, F_EPT 2 or F_INT 3");
+}
+
+Reply register_event(CallContext& context, const EventRequest& request) {
+  if (context.events.count(context.session) >= kMaxEvents) {
+    Reply refused(fail(Errc::Invalid, "{} events are registered, which is the limit", kMaxEvents));
+    refused.refusal = protocol::BatchError::EventLimit;
+    return refused;
+  }
+  FURNACE_TRY(const uint64_t identifier, context.events.add(context.session, request));
+  return identifier;
+}
+
+Reply event_register(CallContext& context, const Call&, const Arguments& arguments) {
+  EventRequest request;
+  FURNACE_TRY(request.watch, watch_of(arguments));
+  FURNACE_TRY(request.sync, is_sync(arguments));
+  request.pid = Pid{static_cast<int32_t>(arguments.get(Number::BreakpointPid).value_or(0))};
+  return register_event(context, request);
+}
+
+Reply event_clear(CallContext& context, const Call&, const Arguments& arguments) {
+  const auto identifier = arguments.get(Number::Identifier);
+  if (!identifier) return fail(Errc::Invalid, "no identifier given");
+  FURNACE_CHECK(context.events.remove(context.session, *identifier));
+  return *identifier;
+}
+
+Reply start_syscall(CallContext& context, const Call&, const Arguments& arguments) {
+  if (context.events.syscall_event(context.session)) return fail(Errc::Invalid, "this app traces system calls already");
+  EventRequest request;
+  request.watch.kind = hypervisor::EventKind::Syscall;
+  FURNACE_TRY(request.sync, is_sync(arguments));
+  return register_event(context, request);
+}
+
+Reply stop_syscall(CallContext& context, const Call&, const Arguments&) {
+  const auto identifier = context.events.syscall_event(context.session);
+  if (!identifier) return fail(Errc::Invalid, "this app does not trace system calls");
+  FURNACE_CHECK(context.events.remove(context.session, *identifier));
+  return {};
+}
+
+Reply let_events_flow(CallContext& context, bool flow) {
+  if (context.machine.hypervisor().events() == nullptr)
+    return fail(Errc::Unavailable, "the hypervisor driver of '{}' has no source of events", context.machine.name());
+  context.session.events_started = flow;
+  return {};
 }
 
 using Handler = Reply (*)(CallContext&, const Call&, const Arguments&);
 
 /// In the order of Verb.
 constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
-    no_events,                                                    // EventClear
-    no_events,                                                    // EventRegister
-    no_events,                                                    // EventsStart
-    no_events,                                                    // EventsStop
+    event_clear,
+    event_register,
+    [](CallContext& c, const Call&, const Arguments&) -> Reply { return let_events_flow(c, true); },
+    [](CallContext& c, const Call&, const Arguments&) -> Reply { return let_events_flow(c, false); },
     [](CallContext& c, const Call&, const Arguments&) -> Reply {  // GetAccessMode
       return static_cast<uint64_t>(c.machine.hypervisor().access_mode());
     },
@@ -285,9 +385,9 @@ constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
     read_number,
     read_string,
     resume_vm,
-    no_events,                                                                         // StartSyscall
+    start_syscall,
     [](CallContext&, const Call&, const Arguments&) -> Reply { return uint64_t{1}; },  // Status
-    no_events,                                                                         // StopSyscall
+    stop_syscall,
     translate,                                                                         // TranslateKernel
     lookup_symbol,                                                                     // TranslateSymbol
     translate,                                                                         // TranslateUser
@@ -299,13 +399,16 @@ constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
 }  // namespace
 
 Reply execute(CallContext& context, const Call& call, const Arguments& arguments) {
-  ++context.session.calls;
+  ++context.session.counters.calls;
   Reply reply = kHandlers.at(static_cast<size_t>(call.verb))(context, call, arguments);
+  if (reply.error) ++context.session.counters.failed_calls;
   if (reply.error) log::debug("{}: {}: {}", context.session.identity, call.name, reply.error->message());
   return reply;
 }
 
-void release_pauses(CallContext& context) {
+void release(CallContext& context) {
+  context.events.forget(context.session);
+  context.session.event_pauses = 0;
   if (context.session.pauses == 0) return;
   log::info("{} is gone: taking back its {} pauses", context.session.identity, context.session.pauses);
   if (auto resumed = take_back(context, context.session.pauses); !resumed)

@@ -1,5 +1,8 @@
 #include "vmi/codec.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
 #include <algorithm>
 
 #include "base/bytes.h"
@@ -9,6 +12,8 @@ namespace {
 
 using Field = google::protobuf::FieldDescriptor;
 using Message = google::protobuf::Message;
+using google::protobuf::internal::WireFormatLite;
+using google::protobuf::io::CodedOutputStream;
 
 template <typename Meaning>
 struct Name {
@@ -29,6 +34,9 @@ constexpr std::array kNumbers = {
     Name<Number>{"reg_value", Number::RegValue},
     Name<Number>{"bp_addr", Number::BreakpointAddress},
     Name<Number>{"bp_pid", Number::BreakpointPid},
+    Name<Number>{"gva", Number::WatchAddress},
+    Name<Number>{"length", Number::WatchLength},
+    Name<Number>{"access", Number::WatchAccess},
 };
 constexpr std::array kTexts = {
     Name<Text>{"symbol", Text::Symbol},          Name<Text>{"symbol_name", Text::Symbol},
@@ -47,36 +55,55 @@ std::optional<Meaning> meaning_of(const std::array<Name<Meaning>, N>& names, std
   return found->meaning;
 }
 
-void set_integer(Message& message, const Field& field, uint64_t value) {
-  const auto& reflection = *message.GetReflection();
+// The wire format of protocol buffers, of a message whose fields are known one by one.
+constexpr size_t kLongestNumber = 15;  // a tag and a varint
+
+size_t text_size(const Field& field, size_t size) {
+  return WireFormatLite::TagSize(field.number(), WireFormatLite::TYPE_BYTES) + CodedOutputStream::VarintSize64(size) + size;
+}
+size_t number_size(const Field& field, uint64_t value) {
+  return WireFormatLite::TagSize(field.number(), WireFormatLite::TYPE_UINT64) + CodedOutputStream::VarintSize64(value);
+}
+uint8_t* put_number(const Field& field, uint64_t value, uint8_t* to) {
+  to = CodedOutputStream::WriteTagToArray(WireFormatLite::MakeTag(field.number(), WireFormatLite::WIRETYPE_VARINT), to);
+  return CodedOutputStream::WriteVarint64ToArray(value, to);
+}
+/// Tag and length of a text, bytes or message field.
+uint8_t* put_length(const Field& field, uint64_t size, uint8_t* to) {
+  to = CodedOutputStream::WriteTagToArray(WireFormatLite::MakeTag(field.number(), WireFormatLite::WIRETYPE_LENGTH_DELIMITED), to);
+  return CodedOutputStream::WriteVarint64ToArray(size, to);
+}
+uint8_t* put_text(const Field& field, std::string_view text, uint8_t* to) {
+  to = put_length(field, text.size(), to);
+  return std::copy(text.begin(), text.end(), to);
+}
+/// A result as wide as its field.
+uint64_t fitted(const Field& field, uint64_t value) {
   switch (field.cpp_type()) {
-    case Field::CPPTYPE_UINT64:
-      return reflection.SetUInt64(&message, &field, value);
-    case Field::CPPTYPE_INT64:
-      return reflection.SetInt64(&message, &field, static_cast<int64_t>(value));
     case Field::CPPTYPE_UINT32:
-      return reflection.SetUInt32(&message, &field, static_cast<uint32_t>(value));
+      return static_cast<uint32_t>(value);
     case Field::CPPTYPE_INT32:
-      return reflection.SetInt32(&message, &field, static_cast<int32_t>(value));
+      return static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(value)));
     default:
-      return;
+      return value;
   }
 }
 
-void add_process(Message& message, const Field& field, const guest::Process& process) {
-  auto* added = dynamic_cast<wire::Process*>(message.GetReflection()->AddMessage(&message, &field));
-  if (added == nullptr) return;
-  added->set_pid(process.pid);
-  added->set_name(process.name);
-  added->set_process_block_ptr(process.task.value);
+void set_processes(Message& message, const std::vector<guest::Process>& processes) {
+  auto& answer = static_cast<wire::ProcessListRet&>(message);
+  for (const guest::Process& process : processes) {
+    wire::Process& added = *answer.add_process();
+    added.set_pid(process.pid);
+    added.set_name(process.name);
+    added.set_process_block_ptr(process.task.value);
+  }
 }
 
 void set_structure(Message& message, const guest::Structure& structure) {
-  auto* answer = dynamic_cast<wire::DescribeStructureRet*>(&message);
-  if (answer == nullptr) return;
-  answer->set_size(structure.size);
+  auto& answer = static_cast<wire::DescribeStructureRet&>(message);
+  answer.set_size(structure.size);
   for (const guest::StructureMember& member : structure.members) {
-    wire::StructureMember& added = *answer->add_member();
+    wire::StructureMember& added = *answer.add_member();
     added.set_name(member.name);
     added.set_bit_offset(member.bit_offset);
     added.set_kind(static_cast<uint32_t>(member.kind));
@@ -85,20 +112,6 @@ void set_structure(Message& message, const guest::Structure& structure) {
     if (member.bit_size != 0) added.set_bit_size(member.bit_size);
     if (member.count != 0) added.set_count(member.count);
     if (member.is_signed) added.set_is_signed(true);
-  }
-}
-
-}  // namespace
-
-bool is_integer(const Field& field) {
-  switch (field.cpp_type()) {
-    case Field::CPPTYPE_UINT64:
-    case Field::CPPTYPE_INT64:
-    case Field::CPPTYPE_UINT32:
-    case Field::CPPTYPE_INT32:
-      return !field.is_repeated();
-    default:
-      return false;
   }
 }
 
@@ -120,6 +133,20 @@ uint64_t integer(const Message& message, const Field& field) {
   }
 }
 
+}  // namespace
+
+bool is_integer(const Field& field) {
+  switch (field.cpp_type()) {
+    case Field::CPPTYPE_UINT64:
+    case Field::CPPTYPE_INT64:
+    case Field::CPPTYPE_UINT32:
+    case Field::CPPTYPE_INT32:
+      return !field.is_repeated();
+    default:
+      return false;
+  }
+}
+
 Codec::Codec(const protocol::Call& call) {
   const auto& message = *wire::VmiMessage::descriptor();
   request_ = message.FindFieldByNumber(call.number);
@@ -133,6 +160,7 @@ Codec::Codec(const protocol::Call& call) {
     if (field->name() == "link") link_ = field;
   }
   const auto& answer = *answer_->message_type();
+  empty_answer_ = google::protobuf::MessageFactory::generated_factory()->GetPrototype(answer_->message_type());
   for (int i = 0; i < answer.field_count(); ++i) answer_fields_.push_back(answer.field(i));
   status_ = answer.FindFieldByName("status");
   reason_ = answer.FindFieldByName("reason");
@@ -149,12 +177,6 @@ const Codec::Message& Codec::request(const wire::VmiMessage& message, int index)
              : *empty_;
 }
 
-Codec::Message& Codec::add_answer(wire::VmiMessage& message) const {
-  const auto& reflection = *message.GetReflection();
-  return answer_->is_repeated() ? *reflection.AddMessage(&message, answer_)
-                                : *reflection.MutableMessage(&message, answer_);
-}
-
 Arguments Codec::decode(const Message& request) const {
   Arguments arguments;
   const auto& reflection = *request.GetReflection();
@@ -168,21 +190,75 @@ Arguments Codec::decode(const Message& request) const {
   return arguments;
 }
 
-void Codec::encode(Reply reply, Message& answer) const {
-  const auto& reflection = *answer.GetReflection();
-  if (status_ != nullptr) reflection.SetInt32(&answer, status_, reply.error ? 1 : 0);
-  if (bytes_ != nullptr && reply.bytes) reflection.SetInt64(&answer, bytes_, *reply.bytes);
-  if (reason_ != nullptr && reply.error)
-    reflection.SetString(&answer, reason_, valid_utf8(reply.error->message()));
-  if (reason_ != nullptr && !reply.error && !reply.note.empty())
-    reflection.SetString(&answer, reason_, reply.note);
-  if (const auto* structure = std::get_if<guest::Structure>(&reply.value)) set_structure(answer, *structure);
-  if (value_ == nullptr) return;
-  if (const auto* value = std::get_if<uint64_t>(&reply.value)) set_integer(answer, *value_, *value);
-  if (auto* value = std::get_if<std::string>(&reply.value))
-    reflection.SetString(&answer, value_, std::move(*value));
-  if (const auto* value = std::get_if<std::vector<guest::Process>>(&reply.value))
-    for (const guest::Process& process : *value) add_process(answer, *value_, process);
+uint64_t Answered::integer(const Field& field) const {
+  if (&field == codec->status_) return static_cast<uint64_t>(int64_t{status});
+  if (&field == codec->bytes_) return static_cast<uint64_t>(bytes);
+  return &field == codec->value_ ? fitted(field, value) : 0;
+}
+
+Answered Codec::encode(Reply reply, AnswerBuffer& out) const {
+  Answered answered{this, 0, reply.bytes.value_or(0), reply.error ? 1 : 0};
+  if (const auto* fill = std::get_if<Fill>(&reply.value)) return encode_fill(*fill, out);
+  if (const auto* structure = std::get_if<guest::Structure>(&reply.value)) answered.value = structure->size;
+  if (std::holds_alternative<std::vector<guest::Process>>(reply.value) ||
+      std::holds_alternative<guest::Structure>(reply.value)) {
+    encode_list(reply, out);
+    return answered;
+  }
+  const auto* number = std::get_if<uint64_t>(&reply.value);
+  const auto* text = std::get_if<std::string>(&reply.value);
+  const std::string reason = reply.error ? valid_utf8(reply.error->message()) : reply.note;
+  if (number != nullptr) answered.value = *number;
+  size_t size = 0;
+  if (status_ != nullptr) size += number_size(*status_, static_cast<uint64_t>(answered.status));
+  if (bytes_ != nullptr && reply.bytes) size += number_size(*bytes_, static_cast<uint64_t>(*reply.bytes));
+  if (value_ != nullptr && number != nullptr) size += number_size(*value_, fitted(*value_, *number));
+  if (value_ != nullptr && text != nullptr) size += text_size(*value_, text->size());
+  if (reason_ != nullptr && !reason.empty()) size += text_size(*reason_, reason.size());
+
+  uint8_t* const start = out.room(size + kLongestNumber);
+  uint8_t* to = put_length(*answer_, size, start);
+  if (status_ != nullptr) to = put_number(*status_, static_cast<uint64_t>(answered.status), to);
+  if (bytes_ != nullptr && reply.bytes) to = put_number(*bytes_, static_cast<uint64_t>(*reply.bytes), to);
+  if (value_ != nullptr && number != nullptr) to = put_number(*value_, fitted(*value_, *number), to);
+  if (value_ != nullptr && text != nullptr) to = put_text(*value_, *text, to);
+  if (reason_ != nullptr && !reason.empty()) to = put_text(*reason_, reason, to);
+  out.commit(static_cast<size_t>(to - start));
+  return answered;
+}
+
+/// Answers of many parts, made as messages first.
+void Codec::encode_list(const Reply& reply, AnswerBuffer& out) const {
+  const std::unique_ptr<Message> message(empty_answer_->New());
+  if (const auto* processes = std::get_if<std::vector<guest::Process>>(&reply.value)) set_processes(*message, *processes);
+  if (const auto* structure = std::get_if<guest::Structure>(&reply.value)) set_structure(*message, *structure);
+  message->GetReflection()->SetInt32(message.get(), status_, 0);
+  const size_t size = message->ByteSizeLong();
+  uint8_t* const start = out.room(size + kLongestNumber);
+  uint8_t* const body = put_length(*answer_, size, start);
+  uint8_t* const end = message->SerializeWithCachedSizesToArray(body);
+  out.commit(static_cast<size_t>(end - start));
+}
+
+/// Bytes go straight into the answer. If there are fewer than asked for, it is encoded again with what there is.
+Answered Codec::encode_fill(const Fill& fill, AnswerBuffer& out) const {
+  const size_t before = out.size();
+  const size_t size = number_size(*status_, 0) + number_size(*bytes_, fill.count) + text_size(*value_, fill.count);
+  uint8_t* const start = out.room(size + kLongestNumber);
+  uint8_t* to = put_length(*answer_, size, start);
+  to = put_number(*status_, 0, to);
+  to = put_number(*bytes_, fill.count, to);
+  to = put_length(*value_, fill.count, to);
+  const size_t got = fill.read({reinterpret_cast<std::byte*>(to), fill.count});
+  if (got == fill.count) {
+    out.commit(static_cast<size_t>(to - start) + got);
+    return {this, 0, static_cast<int64_t>(got), 0};
+  }
+  Reply reply(std::string(reinterpret_cast<const char*>(to), got));
+  reply.bytes = static_cast<int64_t>(got);
+  reply.error = fill.why_short();
+  out.truncate(before);
+  return encode(std::move(reply), out);
 }
 
 std::optional<Number> Codec::number_of(size_t field) const {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "guest/linux/tasks.h"
 #include "guest/profile/structure.h"
 #include "protocol/calls.h"
+#include "vmi/answer_buffer.h"
 #include "vmi.pb.h"
 
 namespace furnace::vmi {
@@ -31,6 +33,9 @@ enum class Number : uint8_t {
   RegValue,
   BreakpointAddress,
   BreakpointPid,
+  WatchAddress,
+  WatchLength,
+  WatchAccess,
   Last
 };
 /// The meaning of a text or bytes field.
@@ -53,12 +58,21 @@ class Arguments {
   std::array<std::optional<std::string_view>, static_cast<size_t>(Text::Last)> texts_{};
 };
 
+/// Bytes of the guest that are read straight into the answer.
+struct Fill {
+  size_t count;
+  std::function<size_t(std::span<std::byte>)> read;  ///< returns how many there were
+  std::function<Error()> why_short;
+};
+
 /// What a call answers. A failed call may carry a part of its result (a short read).
 struct Reply {
-  std::variant<std::monostate, uint64_t, std::string, std::vector<guest::Process>, guest::Structure> value;
+  std::variant<std::monostate, uint64_t, std::string, std::vector<guest::Process>, guest::Structure, Fill> value;
   std::optional<int64_t> bytes;  ///< bytes read or written
   std::optional<Error> error;    ///< status 1, and why
   std::string note;              ///< what a caller should know of a success; goes where the reason of a failure does
+
+  std::optional<protocol::BatchError> refusal;  ///< it can't be executed at all: the batch ends here
 
   Reply() = default;
   Reply(uint64_t number) : value(number) {}                            // NOLINT(google-explicit-constructor)
@@ -67,6 +81,19 @@ struct Reply {
   Reply(guest::Structure structure) : value(std::move(structure)) {}   // NOLINT(google-explicit-constructor)
   Reply(tl::unexpected<Error> failure)
       : error(std::move(failure.value())) {}  // NOLINT(google-explicit-constructor)
+};
+
+class Codec;
+
+/// What later calls may take from an answer that was encoded.
+struct Answered {
+  const Codec* codec;
+  uint64_t value = 0;
+  int64_t bytes = 0;
+  int32_t status = 0;
+
+  /// An integer field of the answer; 0 if it is not set.
+  [[nodiscard]] uint64_t integer(const google::protobuf::FieldDescriptor& field) const;
 };
 
 /// One call's messages: the request's and the answer's fields in the order of their declaration, which links
@@ -80,11 +107,9 @@ class Codec {
 
   /// The `index`-th request of this call in `message`; an empty one where the element was left out.
   [[nodiscard]] const Message& request(const wire::VmiMessage& message, int index) const;
-  /// Adds an answer of this call to `message`.
-  [[nodiscard]] Message& add_answer(wire::VmiMessage& message) const;
-
   [[nodiscard]] Arguments decode(const Message& request) const;
-  void encode(Reply reply, Message& answer) const;
+  /// Appends the answer to a VmiMessage's bytes.
+  Answered encode(Reply reply, AnswerBuffer& out) const;
 
   [[nodiscard]] bool repeated() const { return request_->is_repeated(); }
   [[nodiscard]] const std::vector<const Field*>& request_fields() const { return request_fields_; }
@@ -94,10 +119,15 @@ class Codec {
   [[nodiscard]] std::optional<Number> number_of(size_t field) const;
 
  private:
+  friend struct Answered;
+  void encode_list(const Reply& reply, AnswerBuffer& out) const;
+  Answered encode_fill(const Fill& fill, AnswerBuffer& out) const;
+
   const Field* request_;
   const Field* answer_;
   const Field* link_ = nullptr;
   const Message* empty_;
+  const Message* empty_answer_;
   std::vector<const Field*> request_fields_;
   std::vector<const Field*> answer_fields_;
   std::vector<std::optional<Number>> numbers_;  // per request field
@@ -108,9 +138,6 @@ class Codec {
   const Field* reason_ = nullptr;
 };
 
-/// An integer field's value, whatever its width and sign; 0 if it is not set.
-[[nodiscard]] uint64_t integer(const google::protobuf::Message& message,
-                               const google::protobuf::FieldDescriptor& field);
 [[nodiscard]] bool is_integer(const google::protobuf::FieldDescriptor& field);
 
 }  // namespace furnace::vmi

@@ -20,6 +20,7 @@ class Machine {
       : hypervisor_(std::move(hypervisor)), cache_(cache), given_(std::move(given)) {}
 
   [[nodiscard]] hypervisor::Hypervisor& hypervisor() { return *hypervisor_; }
+  [[nodiscard]] std::string name() const { return hypervisor_->name(); }
 
   /// The running kernel; found at the first call and again after a reboot. While there is none the error says
   /// why, and the search is repeated at most five times a second.

@@ -17,6 +17,8 @@ struct Options {
   std::string directory = "/opt/furnace/vmi_socket";
   std::string profile;
   std::string types;
+  vmi::ServerOptions server;
+  unsigned watchdog_ms = 1000;
 };
 
 /// The profile given with --profile; nothing for an empty file, which means: find it in RAM (wire.md section 6).
@@ -42,11 +44,11 @@ Status serve(const Options& options) {
   std::error_code error;
   std::filesystem::create_directories(options.directory, error);
   zmq::context_t context(1);
-  FURNACE_TRY(vmi::Server server, vmi::Server::bind(context, options.directory, machine));
+  FURNACE_TRY(const auto server, vmi::Server::bind(context, options.directory, machine, options.server));
   if (auto kernel = machine.linux_guest(); !kernel)
     log::warning("no kernel yet, calls that need one fail until there is: {}", kernel.error().message());
   log::info("serving VM '{}' at {}/vmi_rtr", options.vm, options.directory);
-  if (!server.run(stop.get())) return fail(Errc::Unavailable, "VM '{}' is gone", options.vm);
+  if (!server->run(stop.get())) return fail(Errc::Unavailable, "VM '{}' is gone", options.vm);
   log::info("stopped");
   return {};
 }
@@ -64,6 +66,17 @@ int main(int argc, char** argv) {
   flags.add_option("--vmi", options.directory, "Directory for the socket vmi_rtr")->capture_default_str();
   flags.add_option("--profile", options.profile,
                    "Kernel profile: Rekall or Volatility JSON, System.map, vmlinux, or Furnace's own; without it, or empty: found in the guest's RAM");
+  flags.add_option("--calls-per-second", options.server.limits.calls_per_second, "Limit for each app; 0: none")
+      ->capture_default_str();
+  flags.add_option("--outstanding", options.server.limits.outstanding_bytes,
+                   "Bytes of answers that an app may leave unread before it is served no more")
+      ->capture_default_str();
+  flags.add_option("--watchdog", options.watchdog_ms, "Milliseconds that a SYNC event may keep the guest standing; 0: for ever")
+      ->capture_default_str();
+  flags.add_option("--metrics", options.server.metrics, "Path of a socket that shows counters by app (Prometheus text)");
   flags.add_option("--btf", options.types, "Types for a System.map profile: a BTF file or a vmlinux");
-  return program.run(argc, argv, [&] { return serve(options); });
+  return program.run(argc, argv, [&] {
+    options.server.watchdog = std::chrono::milliseconds(options.watchdog_ms);
+    return serve(options);
+  });
 }

@@ -1,4 +1,4 @@
-// The VMI partition's socket: takes calls of many apps, answers each exactly once.
+// The VMI partition's socket: takes calls of many apps, answers each exactly once, tells them of events.
 #pragma once
 
 #include <map>
@@ -8,14 +8,25 @@
 #include "base/fd.h"
 #include "protocol/framing.h"
 #include "vmi/batch.h"
+#include "vmi/events.h"
+#include "vmi/metrics.h"
+#include "vmi/scheduler.h"
 
 namespace furnace::vmi {
+
+struct ServerOptions {
+  Limits limits;
+  std::chrono::milliseconds watchdog{1000};  ///< of SYNC events
+  std::string metrics;                       ///< path of a socket that shows counters; empty: none
+};
 
 class Server {
  public:
   /// Binds ipc://`directory`/vmi_rtr. Errc::Unavailable if another VMI partition serves there.
-  [[nodiscard]] static Result<Server> bind(zmq::context_t& context, const std::string& directory,
-                                           Machine& machine);
+  [[nodiscard]] static Result<std::unique_ptr<Server>> bind(zmq::context_t& context, const std::string& directory,
+                                                            Machine& machine, const ServerOptions& options = {});
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
 
   /// Serves until `stop` becomes readable or the VM is gone. True for the first.
   bool run(int stop);
@@ -23,21 +34,29 @@ class Server {
   [[nodiscard]] uint64_t dropped() const { return dropped_; }
 
  private:
-  Server(zmq::socket_t router, zmq::socket_t monitor, Fd lock, Machine& machine)
-      : router_(std::move(router)), monitor_(std::move(monitor)), lock_(std::move(lock)), machine_(machine) {}
+  Server(zmq::socket_t router, zmq::socket_t monitor, Fd lock, Machine& machine, const ServerOptions& options);
 
-  void serve_calls();
-  void answer(protocol::Frames& frames);
+  [[nodiscard]] std::chrono::milliseconds time_to_wait();
+  void receive_calls();
+  void enqueue(protocol::Frames& frames);
+  /// Serves every client a slice.
+  void serve();
+  void send_answer(Client& client);
   void notice_departures();
-  [[nodiscard]] Session& session(std::string_view identity, int connection);
+  [[nodiscard]] CallContext context(Client& client, bool may_breathe);
+  [[nodiscard]] Client& client(std::string_view identity, int connection);
 
   zmq::socket_t router_;
   zmq::socket_t monitor_;
   Fd lock_;
   Machine& machine_;
   Codecs codecs_;
-  std::map<std::string, Session, std::less<>> sessions_;
   PauseCount pauses_;
+  Events events_;
+  Scheduler scheduler_;
+  std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>();
+  std::map<std::string, Client, std::less<>> clients_;
+  std::optional<MetricsSocket> metrics_;
   uint64_t dropped_ = 0;
 };
 

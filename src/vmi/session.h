@@ -1,16 +1,34 @@
 // What the VMI partition keeps for each app that is connected.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace furnace::vmi {
 
+/// What an app did and got, for the operator.
+struct Counters {
+  uint64_t messages = 0, calls = 0, failed_calls = 0;
+  uint64_t bytes_in = 0, bytes_out = 0;
+  uint64_t events = 0, events_lost = 0;
+  uint64_t refused = 0;    ///< messages that came while too many waited
+  uint64_t throttled = 0;  ///< times it waited for its rate of calls
+  uint64_t watchdog = 0;   ///< SYNC events that it did not resume in time
+  uint64_t busy_ns = 0;    ///< time spent on its calls
+};
+
 struct Session {
-  std::string identity;  ///< of its call socket, "<app>-r"
+  std::string identity;  ///< of its call socket, "<app>-r", fit for a log
+  std::string routing;   ///< the same as it came
   int connection = -1;   ///< ZeroMQ's descriptor of its connection, to notice its end
-  uint32_t pauses = 0;   ///< PAUSE_VM without their RESUME_VM
-  uint64_t calls = 0;
+  uint32_t pauses = 0;   ///< PAUSE_VM and SYNC events without their RESUME_VM
+  uint32_t event_pauses = 0;  ///< those of them that SYNC events made
+  std::optional<std::chrono::steady_clock::time_point> event_deadline;  ///< when the watchdog takes them back
+  bool events_started = false;
+  uint64_t events_lost = 0;  ///< since the last one that was delivered
+  Counters counters;
 };
 
 /// A guest stands while any app has a pause open.

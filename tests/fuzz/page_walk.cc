@@ -1,6 +1,6 @@
 #include "fuzz.h"
 #include "guest/address_space.h"
-#include "hypervisor/simulator/simulator.h"
+#include "hypervisor/simulator/memory.h"
 
 // The input is the guest's memory; its first 8 bytes are the address, the next byte the number of levels.
 void fuzz(std::span<const std::byte> input) {

@@ -6,13 +6,17 @@ using namespace furnace;
 
 // A body as a tenant may send it, executed on the simulator.
 void fuzz(std::span<const std::byte> input) {
-  static vmi::Machine machine(*hypervisor::Simulator::make("fuzz", hypervisor::default_tasks()), nullptr);
+  static vmi::Machine machine(*hypervisor::Simulator::make(hypervisor::default_guest()), nullptr);
   static const vmi::Codecs codecs;
   static vmi::PauseCount pauses;
   vmi::Session session;
-  vmi::CallContext context{machine, session, pauses};
-  wire::VmiMessage message;
-  if (message.ParseFromArray(input.data(), static_cast<int>(input.size())))
-    (void)vmi::execute_batch(context, codecs, message).SerializeAsString();
-  vmi::release_pauses(context);
+  static vmi::Events events(machine, pauses);
+  vmi::CallContext context{machine, session, pauses, events};
+  vmi::BatchRun run(codecs, input, std::make_shared<vmi::BufferPool>());
+  while (!run.step(context, std::chrono::steady_clock::now())) {
+  }
+  wire::VmiMessage answer;
+  const auto bytes = run.answer().bytes();
+  if (!answer.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) std::abort();
+  vmi::release(context);
 }

@@ -168,6 +168,11 @@ void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
           py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast", valid_utf8(text)), stop);
     });
   });
+  module.attr("set_event_callback") = py::cpp_function([shared, stop](const py::function& callback) {
+    shared->runtime.on_event([callback, stop](const wire::Event& event) {
+      python::guarded_call("event callback", callback, py::make_tuple(app::to_python(event)), stop);
+    });
+  });
   module.attr("stop_loop") = py::cpp_function(stop);
   module.attr("log") =
       py::cpp_function([shared](const std::string& text) { log::info("{}: {}", shared->name, text); },

@@ -55,10 +55,26 @@ Result<TaskLayout> TaskLayout::of(const Kernel& kernel) {
   return layout;
 }
 
+Result<PerCpu> PerCpu::of(const Kernel& kernel) {
+  PerCpu per_cpu{};
+  FURNACE_TRY(per_cpu.offsets, kernel.symbol("__per_cpu_offset"));
+  // Linux 6.2 moved it into struct pcpu_hot (arch/x86/include/asm/current.h).
+  if (const auto hot = kernel.symbol("pcpu_hot")) {
+    FURNACE_TRY(const uint64_t member, kernel.member("pcpu_hot", "current_task"));
+    per_cpu.current_task = hot->value + member;
+    return per_cpu;
+  }
+  FURNACE_TRY(const Gva current, kernel.symbol("current_task"));
+  per_cpu.current_task = current.value;
+  return per_cpu;
+}
+
 Result<LinuxGuest> LinuxGuest::make(const Kernel& kernel, GuestMemory& memory, TranslationCache& cache) {
   FURNACE_TRY(const TaskLayout layout, TaskLayout::of(kernel));
   FURNACE_TRY(const Gva init_task, kernel.symbol("init_task"));
-  return LinuxGuest(layout, AddressSpace(memory, cache, kernel.placement().table), cache, init_task);
+  std::optional<PerCpu> per_cpu;
+  if (auto found = PerCpu::of(kernel)) per_cpu = *found;
+  return LinuxGuest(layout, AddressSpace(memory, cache, kernel.placement().table), cache, init_task, per_cpu);
 }
 
 template <typename Visit>
@@ -130,6 +146,13 @@ Result<Process> LinuxGuest::process(Pid pid) const {
   }
   if (!found) return fail(Errc::NotFound, "no process with pid {}", number(pid));
   return read_process(*found);
+}
+
+Result<Process> LinuxGuest::current(uint32_t vcpu) const {
+  if (!per_cpu_) return fail(Errc::NotFound, "the kernel has no symbol current_task or pcpu_hot");
+  FURNACE_TRY(const uint64_t area, kernel_space_.read<uint64_t>(per_cpu_->offsets + uint64_t{vcpu} * 8));
+  FURNACE_TRY(const uint64_t task, kernel_space_.read<uint64_t>(Gva{area + per_cpu_->current_task}));
+  return read_process(Gva{task});
 }
 
 Result<AddressSpace> LinuxGuest::space_of(Gva mm) const {

@@ -37,6 +37,14 @@ struct TaskLayout {
   [[nodiscard]] static Result<TaskLayout> of(const Kernel& kernel);
 };
 
+/// Where a vCPU's own variables are: at the address that `offsets` holds for it, plus their symbol's value.
+struct PerCpu {
+  Gva offsets;            ///< __per_cpu_offset
+  uint64_t current_task;  ///< of the pointer to the running task
+
+  [[nodiscard]] static Result<PerCpu> of(const Kernel& kernel);
+};
+
 /// The kernel's address space and the meaning of its task structures.
 class LinuxGuest {
  public:
@@ -51,6 +59,9 @@ class LinuxGuest {
   /// The process with this pid.
   [[nodiscard]] Result<Process> process(Pid pid) const;
 
+  /// The process whose task runs on a vCPU, by the kernel's own per-CPU variable; `name` is the running thread's.
+  [[nodiscard]] Result<Process> current(uint32_t vcpu) const;
+
   /// The address space of a process; a kernel thread has the kernel's. Pid::Kernel: the kernel's.
   [[nodiscard]] Result<AddressSpace> address_space(Pid pid) const;
   [[nodiscard]] const AddressSpace& kernel_space() const { return kernel_space_; }
@@ -64,8 +75,9 @@ class LinuxGuest {
   [[nodiscard]] const TaskLayout& layout() const { return layout_; }
 
  private:
-  LinuxGuest(const TaskLayout& layout, AddressSpace kernel_space, TranslationCache& cache, Gva init_task)
-      : layout_(layout), kernel_space_(kernel_space), cache_(&cache), init_task_(init_task) {}
+  LinuxGuest(const TaskLayout& layout, AddressSpace kernel_space, TranslationCache& cache, Gva init_task,
+             std::optional<PerCpu> per_cpu)
+      : layout_(layout), kernel_space_(kernel_space), cache_(&cache), init_task_(init_task), per_cpu_(per_cpu) {}
 
   /// Visits the tasks behind init_task until `visit` returns false.
   template <typename Visit>
@@ -77,6 +89,7 @@ class LinuxGuest {
   AddressSpace kernel_space_;
   TranslationCache* cache_;
   Gva init_task_;
+  std::optional<PerCpu> per_cpu_;
 };
 
 }  // namespace furnace::guest

@@ -1,71 +1,67 @@
-// A small deterministic guest made in memory: the mock driver. Page tables, tasks, symbols and types are real
-// bytes, read by the same code as a live guest's.
+// A small deterministic guest made in memory: the mock driver. Page tables, tasks, symbols and types are real bytes, read
+// by the same code as a live guest's; changes and events happen as its description says.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "hypervisor/hypervisor.h"
+#include "hypervisor/simulator/description.h"
+#include "hypervisor/simulator/timeline.h"
+#include "hypervisor/simulator/world.h"
 
 namespace furnace::hypervisor {
 
-/// A process of the simulated guest.
-struct SimulatedTask {
-  int32_t pid = 0;
-  int32_t ppid = 0;
-  uint32_t uid = 0;
-  std::string name;
-  bool kernel_thread = false;
-  std::string command_line;  ///< arguments separated by NUL; lies in the process's own address space
-};
-
-/// The tasks of a guest nobody described.
-[[nodiscard]] std::vector<SimulatedTask> default_tasks();
-
-/// RAM in a vector, from address 0 on.
-class SimulatedMemory : public guest::GuestMemory {
+class Simulator : public Hypervisor, private EventSource {
  public:
-  explicit SimulatedMemory(size_t bytes);
-  using GuestMemory::read;
-  [[nodiscard]] size_t read(guest::Gpa from, std::span<std::byte> out) const override;
-  [[nodiscard]] size_t write(guest::Gpa to, std::span<const std::byte> data) override;
-  [[nodiscard]] const std::vector<guest::GpaRange>& ranges() const override { return ranges_; }
+  [[nodiscard]] static Result<std::unique_ptr<Simulator>> make(const SimulatedGuest& guest);
 
-  template <typename T>
-  void put(guest::Gpa to, const T& value) {
-    (void)write(to, std::as_bytes(std::span(&value, 1)));
-  }
-
- private:
-  std::vector<std::byte> bytes_;
-  std::vector<guest::GpaRange> ranges_;
-};
-
-class Simulator : public Hypervisor {
- public:
-  [[nodiscard]] static Result<std::unique_ptr<Simulator>> make(std::string name,
-                                                               const std::vector<SimulatedTask>& tasks);
-
-  [[nodiscard]] std::string name() const override { return name_; }
+  [[nodiscard]] std::string name() const override { return guest_.name; }
   [[nodiscard]] uint32_t id() const override { return 1; }
   [[nodiscard]] AccessMode access_mode() const override { return AccessMode::File; }
-  [[nodiscard]] guest::GuestMemory& memory() override { return memory_; }
-  [[nodiscard]] uint64_t memory_size() const override;
+  [[nodiscard]] guest::GuestMemory& memory() override { return world_->memory(); }
+  [[nodiscard]] uint64_t memory_size() const override { return guest_.memory_mb << 20; }
   [[nodiscard]] Result<std::optional<Registers>> registers(uint32_t vcpu) override;
   [[nodiscard]] Status pause() override;
   [[nodiscard]] Status resume() override;
   [[nodiscard]] RunState state() const override { return state_; }
-  [[nodiscard]] std::optional<guest::Kernel> kernel() override { return kernel_; }
+  [[nodiscard]] std::vector<int> descriptors() const override { return {timer_.get()}; }
+  std::vector<Notice> poll() override;
+  [[nodiscard]] EventSource* events() override { return this; }
+  [[nodiscard]] std::optional<guest::Kernel> kernel() override { return world_->kernel(); }
 
  private:
-  explicit Simulator(std::string name);
-  Status build(const std::vector<SimulatedTask>& tasks);
+  explicit Simulator(const SimulatedGuest& guest) : guest_(guest), timeline_(guest.timeline) {}
 
-  std::string name_;
-  SimulatedMemory memory_;
-  std::optional<guest::Kernel> kernel_;
+  // EventSource
+  [[nodiscard]] Result<uint64_t> watch(const Watch& watch) override;
+  [[nodiscard]] Status unwatch(uint64_t watch) override;
+  [[nodiscard]] std::vector<GuestEvent> take() override;
+  void proceed() override;
+
+  /// Applies what is due, up to an event that somebody watches: there the guest stands.
+  void run_timeline();
+  void play(const ScriptedEvent& event);
+  [[nodiscard]] Status play_or_say_why(const ScriptedEvent& event);
+  void set_timer();
+
+  struct WatchEntry {
+    uint64_t id;
+    Watch watch;
+  };
+  SimulatedGuest guest_;
+  std::unique_ptr<World> world_;
+  Timeline timeline_;
+  Fd timer_;
   RunState state_ = RunState::Running;
+  std::vector<Registers> vcpus_;
+  std::vector<WatchEntry> watches_;
+  uint64_t next_watch_ = 1;
+  std::deque<GuestEvent> pending_;
+  std::vector<Notice> notices_;
 };
 
 }  // namespace furnace::hypervisor

@@ -1,4 +1,4 @@
-#include "hypervisor/hypervisor.h"
+#include "hypervisor/registers.h"
 
 #include <algorithm>
 

@@ -1,0 +1,137 @@
+#include "hypervisor/simulator/kernel_types.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <random>
+#include <string>
+#include <string_view>
+
+#include "guest/profile/btf_builder.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+using guest::BtfBuilder;
+
+struct Declaration {
+  std::string_view name;
+  std::string_view members;  ///< "TYPE NAME; ..." as in C, pointers as *TYPE, arrays as NAME[N]
+  bool fixed = false;        ///< members stay in this order, without gaps
+};
+
+// A structure stands behind those it holds.
+constexpr std::array kStructures = {
+    Declaration{"list_head", "*list_head next; *list_head prev", true},
+    Declaration{"hlist_head", "*hlist_node first", true},
+    Declaration{"hlist_node", "*hlist_node next; **hlist_node pprev", true},
+    Declaration{"kuid_t", "u32 val", true},
+    Declaration{"kgid_t", "u32 val", true},
+    Declaration{"cred", "u32 usage; kuid_t uid; kgid_t gid; kuid_t suid; kgid_t sgid; kuid_t euid; kgid_t egid"},
+    Declaration{"qstr", "u64 hash_len; *char name", true},
+    Declaration{"path", "*vfsmount mnt; *dentry dentry", true},
+    Declaration{"vfsmount", "*dentry mnt_root; *super_block mnt_sb"},
+    Declaration{"mount", "*mount mnt_parent; *dentry mnt_mountpoint; vfsmount mnt"},
+    Declaration{"super_block", "u64 s_magic"},
+    Declaration{"inode", "u16 i_mode; *super_block i_sb; u64 i_ino"},
+    Declaration{"dentry", "*dentry d_parent; qstr d_name; *inode d_inode"},
+    Declaration{"file", "path f_path; *inode f_inode; u32 f_flags; u64 f_pos; *void private_data"},
+    Declaration{"fdtable", "u32 max_fds; **file fd"},
+    Declaration{"files_struct", "u32 count; *fdtable fdt; u32 next_fd"},
+    Declaration{"in6_addr", "u32 addr[4]", true},
+    Declaration{"sock_common", "u32 skc_daddr; u32 skc_rcv_saddr; u16 skc_dport; u16 skc_num; u16 skc_family; "
+                               "u8 skc_state; in6_addr skc_v6_daddr; in6_addr skc_v6_rcv_saddr"},
+    Declaration{"sock", "sock_common __sk_common; u16 sk_type; u16 sk_protocol"},
+    Declaration{"socket", "u32 state; s16 type; u64 flags; *file file; *sock sk"},
+    Declaration{"module_layout", "*void base; u32 size; u32 text_size", true},
+    Declaration{"module", "u32 state; list_head list; char name[56]; module_layout core_layout"},
+    Declaration{"xarray", "u32 xa_lock; u32 xa_flags; *void xa_head", true},
+    Declaration{"xa_node", "u8 shift; u8 offset; u8 count; u8 nr_values; *xa_node parent; *xarray array; *void slots[64]"},
+    Declaration{"idr", "xarray idr_rt; u32 idr_base; u32 idr_next", true},
+    Declaration{"upid", "s32 nr; *pid_namespace ns", true},
+    Declaration{"pid", "u32 count; u32 level; hlist_head tasks[4]; upid numbers[1]"},
+    Declaration{"pid_namespace", "idr idr; u32 pid_allocated"},
+    Declaration{"mm_struct", "*u64 pgd; u64 arg_start; u64 arg_end; *file exe_file"},
+    Declaration{"task_struct", "u32 __state; u32 flags; list_head tasks; *mm_struct mm; s32 pid; s32 tgid; "
+                               "*task_struct real_parent; *task_struct group_leader; *pid thread_pid; "
+                               "hlist_node pid_links[4]; *cred real_cred; *cred cred; char comm[16]; "
+                               "*files_struct files; u64 start_boottime; s32 exit_state"},
+};
+
+class TypeMaker {
+ public:
+  explicit TypeMaker(uint64_t seed) : random_(seed) {
+    const std::array<std::pair<std::string_view, std::pair<uint32_t, bool>>, 8> numbers{{
+        {"u8", {1, false}}, {"u16", {2, false}}, {"u32", {4, false}}, {"u64", {8, false}},
+        {"s16", {2, true}}, {"s32", {4, true}},  {"s64", {8, true}},  {"char", {1, true}}}};
+    for (const auto& [name, form] : numbers)
+      known_[std::string(name)] = {builder_.add_int(name, form.first, form.second), form.first, form.first};
+    known_["void"] = {0, 0, 1};
+    for (const Declaration& declaration : kStructures)
+      known_[std::string(declaration.name)] = {builder_.declare_record(), 0, 1};
+  }
+
+  std::vector<std::byte> make() {
+    for (const Declaration& declaration : kStructures) define(declaration);
+    return builder_.build();
+  }
+
+ private:
+  struct Known {
+    uint32_t id = 0;
+    uint32_t size = 0, alignment = 1;
+  };
+
+  Known type(std::string_view name) {
+    if (!name.starts_with('*')) return known_[std::string(name)];
+    return {builder_.add_pointer(type(name.substr(1)).id), 8, 8};
+  }
+
+  static std::string_view trimmed(std::string_view text) {
+    const size_t start = text.find_first_not_of(' ');
+    return text.substr(start, text.find_last_not_of(' ') + 1 - start);
+  }
+
+  void define(const Declaration& declaration) {
+    std::vector<std::string_view> parts;
+    for (std::string_view rest = declaration.members; !rest.empty();) {
+      const size_t end = std::min(rest.find(';'), rest.size());
+      parts.push_back(trimmed(rest.substr(0, end)));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    std::vector<BtfBuilder::Member> members;
+    uint32_t offset = 0;
+    uint32_t alignment = 1;
+    for (const std::string_view part : parts) {
+      const size_t blank = part.find(' ');
+      std::string_view name = part.substr(blank + 1);
+      Known form = type(part.substr(0, blank));
+      if (const size_t bracket = name.find('['); bracket != std::string_view::npos) {
+        const auto count = static_cast<uint32_t>(std::stoul(std::string(name.substr(bracket + 1))));
+        form = {builder_.add_array(form.id, count), form.size * count, form.alignment};
+        name = name.substr(0, bracket);
+      }
+      if (!declaration.fixed) offset += static_cast<uint32_t>(random_() % 4) * 8;
+      offset = (offset + form.alignment - 1) / form.alignment * form.alignment;
+      members.push_back({name, form.id, offset});
+      offset += form.size;
+      alignment = std::max(alignment, form.alignment);
+    }
+    Known& known = known_[std::string(declaration.name)];
+    known.size = (offset + alignment - 1) / alignment * alignment;
+    known.alignment = alignment;
+    (void)builder_.define_record(known.id, BtfBuilder::Record::Struct, declaration.name, known.size, members);
+  }
+
+  std::mt19937_64 random_;
+  BtfBuilder builder_;
+  std::map<std::string, Known> known_;
+};
+
+}  // namespace
+
+std::vector<std::byte> simulated_types(uint64_t seed) {
+  return TypeMaker(seed).make();
+}
+
+}  // namespace furnace::hypervisor
