@@ -54,8 +54,9 @@ std::string describe(const Call& call, std::span<const Argument> arguments) {
   const Schema& schema = schema_of(call);
   std::string text = fmt::format("{}(", call.name);
   for (size_t i = 0; i < arguments.size() && i < schema.arguments.size(); ++i) {
+    if (std::holds_alternative<std::monostate>(arguments[i])) continue;
     const std::string& name = schema.arguments[i]->name();
-    text += fmt::format("{}{}=", i == 0 ? "" : ", ", name);
+    text += fmt::format("{}{}=", text.ends_with('(') ? "" : ", ", name);
     if (const auto* number = std::get_if<uint64_t>(&arguments[i])) {
       text += name.ends_with("addr") ? fmt::format("{:#x}", *number)
                                      : fmt::format("{}", static_cast<int64_t>(*number));
@@ -116,7 +117,7 @@ Status set_argument(Message& message, const Field& field, const Argument& argume
   }
   if (field.cpp_type() != Field::CPPTYPE_STRING)
     return fail(Errc::Invalid, "argument '{}' is a number, not text", field.name());
-  reflection.SetString(&message, &field, std::string(std::get<std::string_view>(argument)));
+  if (const auto* text = std::get_if<std::string_view>(&argument)) reflection.SetString(&message, &field, std::string(*text));
   return {};
 }
 
@@ -191,6 +192,7 @@ Result<Value> VmiClient::invoke(const Call& call, std::span<const Argument> argu
   request.add_type(call.number);
   Message& body = element(request, *schema.request);
   for (size_t i = 0; i < arguments.size(); ++i) {
+    if (std::holds_alternative<std::monostate>(arguments[i])) continue;
     if (auto set = set_argument(body, *schema.arguments[i], arguments[i]); !set) return failed(set.error());
     if (schema.count != nullptr && schema.arguments[i]->name() == "buffer")
       FURNACE_CHECK(

@@ -16,9 +16,9 @@
 
 namespace furnace::app {
 
-/// An argument or a result: a number, text or bytes, or processes.
+/// An argument (a number, text or bytes, or left out) or a result.
 using Processes = google::protobuf::RepeatedPtrField<wire::Process>;
-using Argument = std::variant<uint64_t, std::string_view>;
+using Argument = std::variant<uint64_t, std::string_view, std::monostate>;
 using Value = std::variant<std::monostate, uint64_t, std::string, Processes, wire::DescribeStructureRet>;
 
 /// Sets a request's field; the error names a field of another type.

@@ -76,9 +76,9 @@ std::vector<Argument> arguments_of(const Call& call, const std::vector<std::stri
   for (const auto& value : args) arguments.push_back(to_argument(call.name, value));
   size_t used = 0;
   for (size_t i = arguments.size(); i < names.size() && used < kwargs.size(); ++i) {
-    if (!kwargs.contains(names[i].c_str())) break;
-    arguments.push_back(to_argument(call.name, kwargs[names[i].c_str()]));
-    ++used;
+    const bool given = kwargs.contains(names[i].c_str());
+    arguments.push_back(given ? to_argument(call.name, kwargs[names[i].c_str()]) : Argument(std::monostate()));
+    used += given ? 1 : 0;
   }
   if (used != kwargs.size() || arguments.size() > names.size())
     throw py::type_error(fmt::format("{}(): takes ({})", call.name, fmt::join(names, ", ")));
