@@ -37,11 +37,15 @@ class CallSocket {
   void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
 
   [[nodiscard]] Result<zmq::message_t> ask(zmq::message_t request);
+  /// The same into a message that is used again and again: makes no allocation of its own.
+  [[nodiscard]] Status ask(std::span<const std::byte> request, zmq::message_t& reply);
 
  private:
   CallSocket(zmq::context_t& context, std::string address, std::string identity)
       : context_(&context), address_(std::move(address)), identity_(std::move(identity)) {}
   [[nodiscard]] Status open();
+  [[nodiscard]] Status receive(zmq::message_t& reply);
+  [[nodiscard]] Status give_up(Error error);
 
   zmq::context_t* context_;
   std::string address_;
@@ -65,6 +69,9 @@ class VmiClient {
   [[nodiscard]] Result<wire::VmiMessage> exchange(const wire::VmiMessage& request);
 
   // The calls of C++ apps; addresses and pids typed.
+  /// Fills `out` without an allocation; a short read is an error.
+  [[nodiscard]] Status read(guest::Gva from, guest::Pid pid, std::span<std::byte> out);
+  [[nodiscard]] Status read(guest::Gpa from, std::span<std::byte> out);
   [[nodiscard]] Result<uint64_t> read_64_va(guest::Gva address, guest::Pid pid);
   [[nodiscard]] Result<std::string> read_va(guest::Gva address, guest::Pid pid, uint32_t count);
   [[nodiscard]] Result<guest::Gva> lookup_symbol(std::string_view name);
@@ -77,8 +84,12 @@ class VmiClient {
  private:
   VmiClient(CallSocket calls, zmq::socket_t events) : calls_(std::move(calls)), events_(std::move(events)) {}
 
+  [[nodiscard]] Status read_bytes(const protocol::Call& call, std::span<const Argument> arguments,
+                                  std::span<const std::byte> request, std::span<std::byte> out);
+
   CallSocket calls_;
   zmq::socket_t events_;
+  zmq::message_t reply_;  // of reads: its memory is used again
 };
 
 }  // namespace furnace::app

@@ -1,7 +1,9 @@
 // furnace-backend: hosts a tenant's Python backend.
 #include "backend/backend.h"
+#include "backend/native/host.h"
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/shared_object.h"
 #include "base/signals.h"
 #include "program/program.h"
 #include "python/host.h"
@@ -60,12 +62,29 @@ void add_backend_module(backend::Backend& backend, zmq::context_t& context, cons
   module.attr("context_address") = reinterpret_cast<uintptr_t>(context.handle());
 }
 
-Status host(Options& options) {
-  const python::Interpreter interpreter;
-  FURNACE_TRY(const Fd stop, stop_signals([] { PyErr_SetInterrupt(); }));
+Status load_keys(Options& options) {
   FURNACE_TRY(options.backend.own, protocol::load_secret(options.backend_key));
   FURNACE_TRY(const protocol::Certificate app, protocol::load_public(options.app_key));
   options.backend.app_key = app.public_key;
+  return {};
+}
+
+Status host_native(Options& options, const std::filesystem::path& file) {
+  FURNACE_TRY(const Fd stop, stop_signals());
+  FURNACE_CHECK(load_keys(options));
+  zmq::context_t context(1);
+  FURNACE_TRY(const auto backend, backend::Backend::open(context, options.backend));
+  backend->loop().watch(stop.get(), [&] { backend->loop().stop(); });
+  log::info("listening on {}:{}", options.backend.ip, options.backend.port);
+  FURNACE_CHECK(backend::host_native_backend(*backend, file));
+  log::info("stopped");
+  return {};
+}
+
+Status host_python(Options& options) {
+  const python::Interpreter interpreter;
+  FURNACE_TRY(const Fd stop, stop_signals([] { PyErr_SetInterrupt(); }));
+  FURNACE_CHECK(load_keys(options));
   zmq::context_t context(1);
   FURNACE_TRY(const auto backend, backend::Backend::open(context, options.backend));
   backend->loop().watch(stop.get(), [&] { backend->loop().stop(); });
@@ -88,14 +107,17 @@ Status host(Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  Program program("furnace-backend", "Tenant backend: hosts a Python class that gets an app's messages");
+  Program program("furnace-backend", "Tenant backend: hosts a class that gets an app's messages");
   auto& flags = program.options();
-  flags.add_option("-c,--code", options.file, "The backend's Python file, without its .py")->required();
+  flags.add_option("-c,--code", options.file, "The backend's file without its suffix: FILE.py, or FILE.so for one in C++")->required();
   flags.add_option("-m,--class", options.class_name, "Its class")->capture_default_str();
   flags.add_option("--ep", options.backend.ip, "Address to listen on")->required();
   flags.add_option("--et", options.backend.port, "Port to listen on, and the next")->capture_default_str();
   flags.add_option("--ak,--app-key", options.app_key, "The app's key; only its public half is needed")
       ->required();
   flags.add_option("--bk,--backend-key", options.backend_key, "The backend's secret key, be.key")->required();
-  return program.run(argc, argv, [&] { return host(options); });
+  return program.run(argc, argv, [&] {
+    const auto native = shared_object_for(options.file);
+    return native ? host_native(options, *native) : host_python(options);
+  });
 }

@@ -1,0 +1,266 @@
+#include "app/native/host.h"
+
+#include <algorithm>
+
+#include "app/batch_message.h"
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/shared_object.h"
+
+namespace furnace::app {
+namespace {
+
+using tenant::Gpa;
+using tenant::Gva;
+using tenant::Pid;
+
+tl::unexpected<tenant::Error> outward(const Error& error) {
+  return tl::unexpected<tenant::Error>(tenant::Error{error.message()});
+}
+tenant::Status outward(const Status& status) {
+  return status ? tenant::Status() : outward(status.error());
+}
+template <typename T>
+tenant::Result<T> outward(Result<T> result) {
+  if (!result) return outward(result.error());
+  return *std::move(result);
+}
+uint64_t number_of(Pid pid) {
+  return static_cast<uint64_t>(static_cast<int64_t>(pid));
+}
+
+std::vector<tenant::ProcessEntry> entries(const Processes& processes) {
+  std::vector<tenant::ProcessEntry> list;
+  list.reserve(static_cast<size_t>(processes.size()));
+  for (const auto& process : processes)
+    list.push_back({Pid{process.pid()}, valid_utf8(process.name()), Gva{process.process_block_ptr()}});
+  return list;
+}
+
+tenant::Value outward_value(Value value) {
+  if (auto* number = std::get_if<uint64_t>(&value)) return *number;
+  if (auto* text = std::get_if<std::string>(&value)) return std::move(*text);
+  if (auto* processes = std::get_if<Processes>(&value)) return entries(*processes);
+  return {};
+}
+
+}  // namespace
+
+NativeHost::NativeHost(Runtime& runtime, std::string app, std::string metadata)
+    : runtime_(runtime), app_(std::move(app)), metadata_(std::move(metadata)) {
+  runtime_.on_event([this](const wire::Event& event) { deliver(event); });
+}
+
+tenant::Status NativeHost::read(Gva from, std::span<std::byte> out, Pid pid) {
+  return outward(runtime_.vmi().read(guest::Gva{from.value}, guest::Pid{static_cast<int32_t>(pid)}, out));
+}
+
+tenant::Status NativeHost::read(Gpa from, std::span<std::byte> out) {
+  return outward(runtime_.vmi().read(guest::Gpa{from.value}, out));
+}
+
+tenant::Status NativeHost::read_many(std::span<tenant::Read> reads) {
+  static const protocol::Call& call = *protocol::find_call("read_va");
+  wire::VmiMessage request;
+  for (const tenant::Read& read : reads) {
+    const std::array<NamedArgument, 3> arguments{NamedArgument{"vaddr", read.address.value},
+                                                 NamedArgument{"pid", number_of(read.pid)},
+                                                 NamedArgument{"count", uint64_t{read.out.size()}}};
+    if (auto added = add_call(request, call, arguments, std::nullopt); !added) return outward(added);
+  }
+  const auto answer = runtime_.vmi().exchange(request);
+  if (!answer) return outward(answer.error());
+  if (const auto failure = batch_failure(request, *answer)) return outward(Error(Errc::Failed, "read_many: " + *failure));
+  if (static_cast<size_t>(answer->read_va_ret_size()) != reads.size())
+    return outward(Error(Errc::Invalid, "read_many: an answer of another size"));
+  for (int i = 0; i < answer->read_va_ret_size(); ++i) {
+    tenant::Read& read = reads[static_cast<size_t>(i)];
+    const std::string& bytes = answer->read_va_ret(i).result();
+    read.got = std::min(bytes.size(), read.out.size());
+    std::memcpy(read.out.data(), bytes.data(), read.got);
+  }
+  return {};
+}
+
+tenant::Result<uint64_t> NativeHost::number(std::string_view name, std::span<const Argument> arguments) {
+  auto value = runtime_.vmi().invoke(*protocol::find_call(name), arguments);
+  if (!value) return outward(value.error());
+  const auto* result = std::get_if<uint64_t>(&*value);
+  return result != nullptr ? *result : 0;
+}
+
+tenant::Status NativeHost::status(std::string_view name) {
+  const auto done = number(name, {});
+  return done ? tenant::Status() : tl::unexpected<tenant::Error>(done.error());
+}
+
+tenant::Result<std::string> NativeHost::read_text(Gva from, Pid pid) {
+  const std::array<Argument, 2> arguments{from.value, number_of(pid)};
+  auto value = runtime_.vmi().invoke(*protocol::find_call("read_str_va"), arguments);
+  if (!value) return outward(value.error());
+  return std::get<std::string>(*std::move(value));
+}
+
+tenant::Result<size_t> NativeHost::write(Gva to, std::span<const std::byte> data, Pid pid) {
+  const std::array<Argument, 3> arguments{to.value, number_of(pid), as_text(data)};
+  return number("write_va", arguments);
+}
+
+tenant::Result<size_t> NativeHost::write(Gpa to, std::span<const std::byte> data) {
+  const std::array<Argument, 2> arguments{to.value, as_text(data)};
+  return number("write_pa", arguments);
+}
+
+tenant::Result<Gva> NativeHost::symbol(std::string_view name) {
+  const std::array<Argument, 1> arguments{name};
+  return number("lookup_symbol", arguments).map([](uint64_t value) { return Gva{value}; });
+}
+
+tenant::Result<uint64_t> NativeHost::offset(std::string_view structure, std::string_view member) {
+  const std::array<Argument, 2> arguments{structure, member};
+  return number("lookup_structure", arguments);
+}
+
+tenant::Result<Gpa> NativeHost::translate(Gva address, Pid pid) {
+  const std::array<Argument, 2> arguments{address.value, number_of(pid)};
+  const auto place = pid == Pid::Kernel ? number("translate_kv2p", std::span(arguments).first(1)) : number("translate_uv2p", arguments);
+  return place.map([](uint64_t value) { return Gpa{value}; });
+}
+
+tenant::Result<std::vector<tenant::ProcessEntry>> NativeHost::processes() {
+  auto list = runtime_.vmi().process_list();
+  if (!list) return outward(list.error());
+  return entries(*list);
+}
+
+tenant::Result<uint64_t> NativeHost::vcpu_register(std::string_view name, uint32_t vcpu) {
+  const std::array<Argument, 2> arguments{name, uint64_t{vcpu}};
+  return number("get_vcpureg", arguments);
+}
+
+tenant::Status NativeHost::pause() {
+  return status("pause_vm");
+}
+tenant::Status NativeHost::resume() {
+  return status("resume_vm");
+}
+tenant::Status NativeHost::events_start() {
+  return status("events_start");
+}
+tenant::Status NativeHost::events_stop() {
+  return status("events_stop");
+}
+
+tenant::Result<tenant::Value> NativeHost::call(std::string_view name, std::span<const tenant::Argument> given) {
+  const auto call = call_named(name);
+  if (!call) return outward(call.error());
+  std::vector<Argument> arguments;
+  for (const tenant::Argument& argument : given)
+    std::visit([&](const auto& value) { arguments.emplace_back(value); }, argument);
+  auto value = runtime_.vmi().invoke(**call, arguments);
+  if (!value) return outward(value.error());
+  return outward_value(*std::move(value));
+}
+
+tenant::Result<uint64_t> NativeHost::on_event(const tenant::EventRequest& request,
+                                              std::function<void(const tenant::Event&)> callback) {
+  constexpr uint64_t sync = 1, async = 2, type_register = 1, type_memory = 2, type_interrupt = 3, cr3 = 1;
+  const uint64_t state = request.sync ? sync : async;
+  const auto none = std::monostate();
+  // event_type sync_state reg_value bp_addr bp_pid bp_name gva length access
+  std::vector<Argument> arguments;
+  switch (request.kind) {
+    case tenant::EventKind::Syscall:
+      arguments = {state};
+      break;
+    case tenant::EventKind::Cr3Write:
+      arguments = {type_register, state, cr3};
+      break;
+    case tenant::EventKind::Breakpoint:
+      arguments = {type_interrupt, state, none, request.address.value, number_of(request.pid)};
+      break;
+    case tenant::EventKind::MemoryAccess:
+      arguments = {type_memory, state, none, none, number_of(request.pid), none, request.address.value, request.length,
+                   uint64_t{request.access}};
+      break;
+  }
+  const auto identifier = number(request.kind == tenant::EventKind::Syscall ? "start_syscall" : "event_register", arguments);
+  if (identifier) callbacks_[*identifier] = std::move(callback);
+  return identifier;
+}
+
+tenant::Status NativeHost::clear_event(uint64_t identifier) {
+  const std::array<Argument, 1> arguments{identifier};
+  const auto cleared = number("event_clear", arguments);
+  if (!cleared) return tl::unexpected<tenant::Error>(cleared.error());
+  callbacks_.erase(identifier);
+  return {};
+}
+
+void NativeHost::deliver(const wire::Event& event) {
+  const auto registered = callbacks_.find(event.identifier());
+  if (registered != callbacks_.end()) {
+    tenant::Event told{.identifier = event.identifier(), .cr3 = event.cr3(), .rip = event.rip(), .rbp = event.rbp(),
+                       .rsp = event.rsp(), .rax = event.rax(), .rdi = event.rdi(), .rsi = event.rsi(), .rdx = event.rdx(),
+                       .r10 = event.r10(), .r8 = event.r8(), .r9 = event.r9(), .vcpu = event.vcpu(), .uid = event.uid(),
+                       .pid = Pid{event.pid()}, .ppid = Pid{event.ppid()}, .process = event.procname(),
+                       .address = Gva{event.address()}, .access = static_cast<uint8_t>(event.access()),
+                       .old_value = {}, .new_value = {}, .lost = event.lost()};
+    if (event.has_old_value()) told.old_value = event.old_value();
+    if (event.has_new_value()) told.new_value = event.new_value();
+    const auto callback = registered->second;  // it may clear its own event
+    callback(told);
+  }
+  if (event.guest_paused())
+    if (auto resumed = resume(); !resumed) log::warning("{}: {}", app_, resumed.error().message);
+}
+
+uint64_t NativeHost::add_timer(double seconds, std::function<void()> callback) {
+  return runtime_.loop().add_timer(std::chrono::duration<double>(seconds), std::move(callback));
+}
+
+bool NativeHost::remove_timer(uint64_t timer) {
+  return runtime_.loop().remove_timer(timer);
+}
+
+void NativeHost::on_backend_message(std::function<void(std::string_view, bool)> callback) {
+  runtime_.on_backend_message([callback = std::move(callback)](Runtime::From from, const std::string& text) {
+    callback(text, from == Runtime::From::Broadcast);
+  });
+}
+
+tenant::Status NativeHost::notify(std::string_view text) {
+  return outward(runtime_.facilities().notify(text));
+}
+tenant::Result<std::string> NativeHost::request(std::string_view text) {
+  return outward(runtime_.facilities().request(text));
+}
+tenant::Status NativeHost::store(std::string_view key, std::string_view text) {
+  return outward(runtime_.facilities().set(key, text));
+}
+tenant::Result<std::string> NativeHost::load(std::string_view key) {
+  return outward(runtime_.facilities().get(key));
+}
+
+void NativeHost::log(std::string_view text) {
+  log::info("{}: {}", app_, printable(text));
+}
+
+Status host_native_app(Runtime& runtime, const std::filesystem::path& file, const std::string& app,
+                       const std::string& metadata) {
+  FURNACE_TRY(const SharedObject object, SharedObject::open(file));
+  FURNACE_TRY(auto* const make, object.maker<tenant::App*(tenant::Host&)>("furnace_app", tenant::kAbiVersion));
+  NativeHost host(runtime, app, metadata);
+  try {
+    const std::unique_ptr<tenant::App> instance(make(host));
+    log::info("{}: {} runs", app, file.string());
+    runtime.loop().run();
+    instance->shutdown();
+  } catch (const std::exception& raised) {  // tenant code may throw what it likes
+    return fail(Errc::Failed, "{}: {}", file.string(), raised.what());
+  }
+  log::info("{}: ended", app);
+  return {};
+}
+
+}  // namespace furnace::app
