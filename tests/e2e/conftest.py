@@ -203,8 +203,8 @@ class Cloud:
         self.processes.append(process)
         return process
 
-    def start_vmi(self, **options):
-        vmi = self.start('vmi', self.vm, '--driver', self.driver, '--vmi', self.vmi_dir, **options)
+    def start_vmi(self, *flags, **options):
+        vmi = self.start('vmi', self.vm, '--driver', self.driver, '--vmi', self.vmi_dir, *flags, **options)
         vmi.wait_log('serving VM')
         return vmi
 
@@ -254,6 +254,29 @@ def sim(work):
     made = Cloud(work, 'sim', driver='simulator')
     yield made
     made.stop()
+
+
+@pytest.fixture
+def simulated(work):
+    """Partitions on a guest that is described in TOML: simulated('...') makes them."""
+    made = []
+
+    def make(description):
+        path = work / 'guest.toml'
+        path.write_text(description)
+        made.append(Cloud(work, path, driver='simulator'))
+        return made[-1]
+    yield make
+    for cloud in made:
+        cloud.stop()
+
+
+def run_example(cloud, name, metadata='', seconds=30):
+    """Runs one of apps/ to its end; what it printed."""
+    app = cloud.start_app(ROOT / 'apps' / name / 'app', metadata=metadata)
+    assert app.wait_end(seconds) == 0, app.log
+    assert 'raised' not in app.log, app.log
+    return app.out
 
 
 def run_app(cloud, body, seconds=20, **options):

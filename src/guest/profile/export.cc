@@ -33,7 +33,8 @@ class StructureWalk {
 
   static bool is_record(const Btf::Description& type) { return type.kind == Kind::Struct || type.kind == Kind::Union; }
 
-  /// The name of a structure that a member has as its type; it is exported too.
+  /// The name of a structure that a member has as its type; it is exported too, without members where the kernel only
+  /// declares it.
   std::string name_of(const Btf::Description& type) {
     std::string name = exported_name(type);
     add(name, type);
@@ -98,8 +99,7 @@ Json rekall_type(StructureWalk& walk, uint32_t id, int depth) {
     }
     case Kind::Struct:
     case Kind::Union:
-      // Behind a pointer to something that is only declared there is nothing to export.
-      return Json::array({type->size != 0 ? walk.name_of(*type) : exported_name(*type)});
+      return Json::array({walk.name_of(*type)});
     case Kind::Enum:
       return Json::array({"Enumeration", {{"target", type->size == 8 ? "unsigned long" : "unsigned int"}, {"choices", Json::object()}}});
     case Kind::Void:
@@ -201,8 +201,7 @@ class IsfWriter {
         return {{"kind", "array"}, {"count", found->count}, {"subtype", type(found->target, depth + 1)}};
       case Kind::Struct:
       case Kind::Union:
-        return {{"kind", found->kind == Kind::Union ? "union" : "struct"},
-                {"name", found->size != 0 ? walk_.name_of(*found) : name}};
+        return {{"kind", found->kind == Kind::Union ? "union" : "struct"}, {"name", walk_.name_of(*found)}};
       case Kind::Enum:
         if (!enums_.contains(name)) enums_[name] = enumeration(*found);
         return {{"kind", "enum"}, {"name", name}};

@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr size_t kMaxFile = 1 << 30;
+constexpr size_t kMaxFile = 512 << 20;
 constexpr uint32_t kElf = 0x464c457f;  // "\x7fELF"
 constexpr uint32_t kBtf = 0x0001eb9f;  // magic, version 1, no flags
 

@@ -1,17 +1,21 @@
 // kdump-compressed dumps (dump-guest-memory -z, makedumpfile), read with libkdumpfile.
+//
+// The library is not made for hostile files: a header of zeros is enough to crash it. So it runs in a child process that
+// has nothing but the file and a socket to us, and a crash is an error like another.
 #pragma once
+
+#include <sys/types.h>
 
 #include <memory>
 
 #include "guest/memory.h"
 #include "hypervisor/snapshot/image_file.h"
 
-struct _kdump_ctx;
-
 namespace furnace::hypervisor {
 
 class KdumpMemory : public guest::GuestMemory {
  public:
+  /// Forks the child: to be called before other threads run.
   [[nodiscard]] static Result<std::unique_ptr<KdumpMemory>> open(std::unique_ptr<ImageFile> file);
   ~KdumpMemory() override;
   KdumpMemory(const KdumpMemory&) = delete;
@@ -24,13 +28,11 @@ class KdumpMemory : public guest::GuestMemory {
   [[nodiscard]] const std::vector<guest::GpaRange>& ranges() const override { return ranges_; }
 
  private:
-  explicit KdumpMemory(std::unique_ptr<ImageFile> file);
-  [[nodiscard]] Status open_dump();
-  [[nodiscard]] Status find_ranges();
+  KdumpMemory(Fd socket, pid_t child) : socket_(std::move(socket)), child_(child) {}
+  [[nodiscard]] Status receive_ranges();
 
-  std::unique_ptr<ImageFile> file_;  // owns the descriptor that the library reads
-  Fd rearranged_;
-  _kdump_ctx* context_;
+  Fd socket_;
+  pid_t child_;
   std::vector<guest::GpaRange> ranges_;
 };
 

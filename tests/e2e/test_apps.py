@@ -1,0 +1,199 @@
+"""The example apps on a live guest, each with a witness in the guest."""
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import KERNELS, ROOT, Cloud, furnace, run_app, run_example, start_guest, wait_for
+
+
+@pytest.fixture(scope='module', params=['6.1', '6.12'])
+def vm(request):
+    """A guest of each kernel."""
+    made = start_guest(request.param)
+    made.kernel = request.param
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def partitions(work, vm):
+    made = Cloud(work, vm.name)
+    yield made
+    made.stop()
+
+
+def push(vm, path, content):
+    """A file of ours in the guest."""
+    vm.run(f'rm -f {path} {path}.b')
+    text = base64.b64encode(content).decode()
+    for i in range(0, len(text), 800):
+        vm.run(f"echo -n {text[i:i + 800]} >> {path}.b")
+    vm.run(f'base64 -d {path}.b > {path}; rm {path}.b')
+
+
+def test_the_process_list_is_the_same_in_three_ways(partitions, vm):
+    vm.qmp('stop')
+    try:
+        partitions.start_vmi()
+        printed = {mode: run_example(partitions, 'pslist', mode) for mode in ('calls', 'batch', 'list')}
+    finally:
+        vm.qmp('cont')
+    assert printed['calls'] == printed['batch'] == printed['list']
+    seen = dict(line.split(None, 1) for line in printed['list'].splitlines())
+    for line in vm.run("for p in /proc/[0-9]*; do echo ${p#/proc/} $(cat $p/comm); done 2>/dev/null").splitlines():
+        pid, _, name = line.partition(' ')
+        if pid in seen and not name.startswith('kworker'):
+            assert seen[pid] == name[:15]
+
+
+def a_module(vm, work):
+    """A small module of the guest's kernel that needs no other."""
+    package = subprocess.run(['apt-cache', 'depends', KERNELS[vm.kernel]], capture_output=True, text=True).stdout
+    name = re.search(r'Depends: (linux-image-\S+)', package)[1]
+    subprocess.run(['apt-get', 'download', name], cwd=work, check=True, capture_output=True)
+    deb = next(work.glob('*.deb'))
+    subprocess.run(f'dpkg-deb --fsys-tarfile {deb} | tar -x --wildcards "*/crypto/xor.ko*" "*/lib/crc7.ko*" "*/lib/crc4.ko*" "*/net/dummy.ko*"',
+                   shell=True, cwd=work, capture_output=True)
+    modules = sorted(work.rglob('*.ko*'), key=lambda file: file.stat().st_size)
+    assert modules, 'no module in the kernel package'
+    content = modules[0].read_bytes()
+    if modules[0].suffix == '.xz':
+        import lzma
+        content = lzma.decompress(content)
+    return content
+
+
+def test_modules_are_those_of_lsmod(partitions, vm, work):
+    push(vm, '/tmp/m.ko', a_module(vm, work))
+    vm.run('insmod /tmp/m.ko')
+    witness = {name: (int(size), int(base, 16)) for name, size, _, _, _, base in
+               (line.split()[:6] for line in vm.run('cat /proc/modules').splitlines())}
+    assert witness
+    partitions.start_vmi()
+    seen = {name: (int(size), int(base, 16)) for name, size, base in
+            (line.split() for line in run_example(partitions, 'modules').splitlines()[1:])}
+    assert seen == witness
+
+
+def test_open_files_and_sockets_are_those_of_proc(partitions, vm):
+    vm.run('mkdir -p /tmp/deep/er; mount -t tmpfs none /tmp/deep; echo x > /tmp/deep/file')
+    vm.run("sh -c 'exec 7</tmp/deep/file 8>>/tmp/other; sleep 1000' & ip link set lo up 2>/dev/null; ifconfig lo up")
+    vm.run('nc -l -p 7777 > /dev/null & sleep 0.5')
+    witness = {}
+    for line in vm.run("for p in /proc/[0-9]*; do for f in $p/fd/*; do echo ${p#/proc/} ${f##*/} $(readlink $f); done; done 2>/dev/null").splitlines():
+        pid, descriptor, path = line.split(' ', 2)
+        witness[int(pid), int(descriptor)] = path
+    partitions.start_vmi()
+    seen, sockets = {}, []
+    for line in run_example(partitions, 'open_files').splitlines()[1:]:
+        pid, _, descriptor, text = line.split(None, 3)
+        seen[int(pid), int(descriptor)] = text.split()[-1]
+        sockets.append(text)
+    common = seen.keys() & witness.keys()
+    assert len(common) > 12
+    for key in common:
+        if witness[key].startswith(('pipe:', 'anon_inode:')):
+            continue
+        assert seen[key] == witness[key], key
+    assert any('/tmp/deep/file' in path for path in seen.values())
+    listening = [line.split() for line in vm.run('cat /proc/net/tcp /proc/net/tcp6').splitlines() if ' 0A ' in line]
+    assert listening
+    assert any(re.match(r'tcp6? \S+:7777 -> \S+ LISTEN', text) for text in sockets), sockets
+
+
+@pytest.fixture
+def checked(partitions):
+    """The rootkit check with FAC, its first look done."""
+    partitions.start_vmi()
+    partitions.start_fac(quota=1 << 20)
+    assert run_example(partitions, 'rootkit_check', 'once') == '0 findings\n'
+
+    def again():
+        return [json.loads(line) for line in run_example(partitions, 'rootkit_check', 'once').splitlines()[:-1]]
+    return again
+
+
+def test_a_task_that_hides_from_the_list_is_found(partitions, vm, checked):
+    """Unlinked from outside, as a rootkit does it: the guest's own ps still shows it, the task list does not."""
+    vm.run("sleep 4321 & sleep 0.3")
+    pid = int(vm.run("pgrep -f 'sleep 4321' | head -1"))
+    hide = f"""
+task = next(t for t in fe.tasks() if t.tgid == {pid})
+show([task.address_of('tasks'), int(task.tasks.next), int(task.tasks.prev)])
+fe.checked.pause_vm()
+task.refresh()
+fe.checked.write_64_va(int(task.tasks.prev), 0, int(task.tasks.next))
+fe.checked.write_64_va(int(task.tasks.next) + 8, 0, int(task.tasks.prev))
+fe.checked.resume_vm()
+show({pid} in fe.process_list())
+"""
+    (node, following, previous), listed = run_app(partitions, hide)
+    assert not listed
+    assert str(pid) in vm.run("pgrep -f 'sleep 4321'")
+    assert checked() == [{'finding': 'task not in the task list', 'pid': pid, 'name': 'sleep'}]
+    run_app(partitions, f"""
+fe.checked.pause_vm()
+fe.checked.write_64_va({previous}, 0, {node})
+fe.checked.write_64_va({following} + 8, 0, {node})
+fe.checked.resume_vm()
+""")
+    vm.run(f'kill {pid}')
+    assert checked() == []
+
+
+def test_a_hooked_system_call_is_found(partitions, vm, checked):
+    """getppid in the table points at getpid: where the kernel uses the table, the guest's processes see it."""
+    address, value = run_app(partitions, """
+table = fe.checked.lookup_symbol('sys_call_table') + 8 * 110
+show(table); show(fe.checked.read_64_va(table, 0))
+fe.checked.write_64_va(table, 0, fe.checked.lookup_symbol('__x64_sys_getpid'))
+""")
+    findings = checked()
+    run_app(partitions, f'fe.checked.write_64_va({address}, 0, {value})')
+    assert [(f['finding'], f['number']) for f in findings] == [('system call changed', 110)]
+    assert checked() == []
+
+
+def test_changed_kernel_text_is_found(partitions, vm, checked):
+    """A byte of a function that nothing calls here, through a page that the guest itself can't write."""
+    address, before = run_app(partitions, """
+place = fe.checked.lookup_symbol('panic')
+show(place); show(fe.checked.read_8_va(place, 0))
+fe.checked.write_8_va(place, 0, 0xcc)
+""")
+    findings = checked()
+    run_app(partitions, f'fe.checked.write_8_va({address}, 0, {before})')
+    assert [(f['finding'], int(f['address'], 16)) for f in findings] == [('kernel text changed', address & ~0xfff)]
+
+
+def test_a_memory_dump_is_the_guests_memory_and_goes_on_where_it_was_cut(partitions, vm, work, monkeypatch):
+    monkeypatch.setenv('FURNACE_DUMPS', str(work))
+    partitions.start_backend(ROOT / 'apps' / 'memory_dump' / 'backend')
+    partitions.start_proxy()
+    partitions.start_fac()
+    partitions.start_vmi()
+    vm.qmp('stop')
+    try:
+        code = ROOT / 'apps' / 'memory_dump' / 'app'
+        first = partitions.start_app(code, metadata='paused')
+        first.wait_log('30 % of', seconds=60)
+        first.stop()
+        journal = work / f'{vm.name}.raw.journal'
+        had = len(journal.read_text().splitlines())
+        assert 50 < had < 250
+        second = partitions.start_app(code, metadata='paused')
+        assert second.wait_end(120) == 0, second.log
+        answer = json.loads(second.out)
+        assert answer['damaged'] == 0 and answer['bytes'] == 256 << 20
+        lines = journal.read_text().splitlines()
+        assert len(lines) == 256 and len({line.split()[0] for line in lines}) == 256, 'every piece was sent once'
+        dumped = hashlib.sha256((work / f'{vm.name}.raw').read_bytes()).hexdigest()
+        assert dumped == hashlib.sha256((vm.directory / 'ram').read_bytes()).hexdigest()
+    finally:
+        vm.qmp('cont')
+    wait_for(vm.running)
