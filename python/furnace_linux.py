@@ -9,6 +9,7 @@ from _furnace import VmiError
 from furnace_types import layout, list_of, struct
 
 _MAX_FILES = 1 << 16
+_MAX_UNREADABLE = 64
 _MAX_PATH_PARTS = 256
 _S_IFMT, _S_IFSOCK = 0o170000, 0o140000
 _FAMILIES = {1: 'unix', 2: 'tcp/udp', 10: 'tcp6/udp6', 16: 'netlink', 17: 'packet'}
@@ -79,12 +80,14 @@ def socket_of(address):
 
 
 def open_files(task):
-    """The open files of a task (a Struct 'task_struct') as OpenFiles. What can't be read has the path '?'."""
+    """The open files of a task (a Struct 'task_struct') as OpenFiles. What can't be read has the path '?'; VmiError for a
+    table that holds little else."""
     if not task.files:
         return
     table = task.files.deref().fdt.deref()
     count = min(table.max_fds, _MAX_FILES)
     pointers = _checked.read_va(int(table.fd), 0, 8 * count) if count else b''
+    unreadable = 0
     for descriptor, (address,) in enumerate(_struct.iter_unpack('<Q', pointers)):
         if not address:
             continue
@@ -96,6 +99,9 @@ def open_files(task):
             else:
                 yield OpenFile(descriptor, path_of(file), None)
         except VmiError:
+            unreadable += 1
+            if unreadable > _MAX_UNREADABLE:
+                raise VmiError(f'open_files: more than {_MAX_UNREADABLE} entries of the table can not be read: it is damaged') from None
             yield OpenFile(descriptor, '?', None)
 
 

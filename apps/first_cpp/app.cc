@@ -12,11 +12,14 @@ class First : public App {
  public:
   explicit First(Host& host) : host_(host) {
     auto kernel = Kernel::of(host_);
-    if (!kernel) return fail(kernel.error());
+    if (!kernel) {
+      fail(kernel.error());
+      return;
+    }
     auto tasks = kernel->tasks();
     for (const Task& task : tasks)
       std::printf("%d %.*s\n", static_cast<int>(task.pid()), static_cast<int>(task.name().size()), task.name().data());
-    if (tasks.error()) return fail(*tasks.error());
+    if (tasks.error()) fail(*tasks.error());
     host_.add_timer(1.0, [this] { tick(); });
   }
 

@@ -25,8 +25,11 @@ def by_calls():
     """Three messages for each process."""
     tasks, name, pid = fe.get_offset('linux_tasks'), fe.get_offset('linux_name'), fe.get_offset('linux_pid')
     head = fe.lookup_symbol('init_task') + tasks
-    found, node = [], fe.checked.read_addr_va(head, 0)
-    while node != head and len(found) < 100_000:
+    found, seen, node = [], set(), fe.checked.read_addr_va(head, 0)
+    while node != head:
+        if node in seen:
+            raise fe.VmiError(f'the task list runs in a circle after {len(found)} tasks')
+        seen.add(node)
         found.append((fe.checked.read_32_va(node - tasks + pid, 0), fe.checked.read_str_va(node - tasks + name, 0)))
         node = fe.checked.read_addr_va(node, 0)
     return found

@@ -59,7 +59,7 @@ enum Access : uint8_t { kRead = 1, kWrite = 2, kExecute = 4 };
 struct EventRequest {
   EventKind kind = EventKind::Cr3Write;
   bool sync = false;
-  Gva address;              ///< Breakpoint, MemoryAccess
+  Gva address{};            ///< Breakpoint, MemoryAccess
   uint64_t length = 8;      ///< MemoryAccess, bytes
   uint8_t access = kWrite;  ///< MemoryAccess, bits of Access
   Pid pid = Pid::Kernel;    ///< Breakpoint, MemoryAccess: in this process alone; Kernel: in any
@@ -71,10 +71,10 @@ struct Event {
   uint64_t cr3 = 0, rip = 0, rbp = 0, rsp = 0, rax = 0, rdi = 0, rsi = 0, rdx = 0, r10 = 0, r8 = 0, r9 = 0;
   uint32_t vcpu = 0, uid = 0;
   Pid pid{}, ppid{};
-  std::string_view process;                     ///< valid during the callback
-  Gva address;                                  ///< MemoryAccess
+  std::string_view process{};                   ///< valid during the callback
+  Gva address{};                                ///< MemoryAccess
   uint8_t access = 0;                           ///< MemoryAccess
-  std::optional<uint64_t> old_value, new_value; ///< MemoryAccess: of a write of up to 8 bytes
+  std::optional<uint64_t> old_value{}, new_value{}; ///< MemoryAccess: of a write of up to 8 bytes
   uint64_t lost = 0;                            ///< events before it that found the app's queue full
 };
 

@@ -64,6 +64,19 @@ def free_port():
             return port
 
 
+def resident_mb(pid):
+    """Resident memory of a process in MB, mapped guest RAM not counted."""
+    total = guest = 0
+    section = ''
+    for line in open(f'/proc/{pid}/smaps'):
+        if re.match(r'[0-9a-f]+-[0-9a-f]+ ', line):
+            section = line
+        elif line.startswith('Rss:'):
+            total += int(line.split()[1])
+            guest += int(line.split()[1]) if section.rstrip().endswith('/ram') else 0
+    return (total - guest) / 1024
+
+
 class Process:
     """A partition's process; its log is a file that can be searched while it runs."""
 

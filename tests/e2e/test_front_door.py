@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, FURNACE, ROOT, furnace
+from conftest import BUILD, FURNACE, ROOT, furnace, resident_mb
 
 DOCS = ['README.md', 'docs/benchmarks.md', 'tests/README.md']
 # This is the test run itself, or long and run by hand.
@@ -91,17 +91,6 @@ def test_partitions_stay_small(cloud):
     """RSS: furnace-vmi under 64 MB after a cold start (mapped guest RAM not counted), furnace-fac under 16 MB."""
     vmi = cloud.start_vmi(env={**os.environ, 'FURNACE_CACHE': str(cloud.work / 'cache')})
     fac = cloud.start_fac()
-
-    def resident(pid):
-        total = guest = 0
-        section = ''
-        for line in open(f'/proc/{pid}/smaps'):
-            if re.match(r'[0-9a-f]+-[0-9a-f]+ ', line):
-                section = line
-            elif line.startswith('Rss:'):
-                total += int(line.split()[1])
-                guest += int(line.split()[1]) if section.rstrip().endswith('/ram') else 0
-        return (total - guest) / 1024
-    assert resident(vmi.pid) < 64
+    assert resident_mb(vmi.pid) < 64
     if 'asan' not in str(BUILD):
-        assert resident(fac.pid) < 16
+        assert resident_mb(fac.pid) < 16

@@ -51,6 +51,12 @@ NativeHost::NativeHost(Runtime& runtime, std::string app, std::string metadata)
   runtime_.on_event([this](const wire::Event& event) { deliver(event); });
 }
 
+NativeHost::~NativeHost() {
+  runtime_.on_event({});
+  runtime_.on_backend_message({});
+  for (const uint64_t timer : timers_) runtime_.loop().remove_timer(timer);
+}
+
 tenant::Status NativeHost::read(Gva from, std::span<std::byte> out, Pid pid) {
   return outward(runtime_.vmi().read(guest::Gva{from.value}, guest::Pid{static_cast<int32_t>(pid)}, out));
 }
@@ -216,10 +222,11 @@ void NativeHost::deliver(const wire::Event& event) {
 }
 
 uint64_t NativeHost::add_timer(double seconds, std::function<void()> callback) {
-  return runtime_.loop().add_timer(std::chrono::duration<double>(seconds), std::move(callback));
+  return *timers_.insert(runtime_.loop().add_timer(std::chrono::duration<double>(seconds), std::move(callback))).first;
 }
 
 bool NativeHost::remove_timer(uint64_t timer) {
+  timers_.erase(timer);
   return runtime_.loop().remove_timer(timer);
 }
 

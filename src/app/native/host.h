@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <set>
 
 #include "app/runtime.h"
 #include "furnace/app.h"
@@ -12,6 +14,10 @@ namespace furnace::app {
 class NativeHost : public tenant::Host {
  public:
   NativeHost(Runtime& runtime, std::string app, std::string metadata);
+  /// Takes all callbacks back: their code goes with the shared object.
+  ~NativeHost() override;
+  NativeHost(const NativeHost&) = delete;
+  NativeHost& operator=(const NativeHost&) = delete;
 
   using tenant::Host::read;
   [[nodiscard]] tenant::Status read(tenant::Gva from, std::span<std::byte> out, tenant::Pid pid) override;
@@ -54,6 +60,7 @@ class NativeHost : public tenant::Host {
   Runtime& runtime_;
   std::string app_, metadata_;
   std::map<uint64_t, std::function<void(const tenant::Event&)>> callbacks_;
+  std::set<uint64_t> timers_;
 };
 
 /// Loads the app in FILE, runs it until it ends, and unloads it.

@@ -1,5 +1,7 @@
 #include "backend/native/host.h"
 
+#include <set>
+
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/shared_object.h"
@@ -15,6 +17,13 @@ tenant::Status outward(const Status& status) {
 class NativeBackendHost : public tenant::BackendHost {
  public:
   explicit NativeBackendHost(Backend& backend) : backend_(backend) {}
+  /// Takes all callbacks back: their code goes with the shared object.
+  ~NativeBackendHost() override {
+    backend_.on_message({});
+    for (const uint64_t timer : timers_) backend_.loop().remove_timer(timer);
+  }
+  NativeBackendHost(const NativeBackendHost&) = delete;
+  NativeBackendHost& operator=(const NativeBackendHost&) = delete;
 
   void on_message(std::function<tenant::Result<std::string>(const tenant::Message&)> callback) override {
     backend_.on_message([callback = std::move(callback)](const Message& message) -> Result<std::string> {
@@ -31,14 +40,18 @@ class NativeBackendHost : public tenant::BackendHost {
   tenant::Status notify(std::string_view app, std::string_view text) override { return outward(backend_.notify(app, text)); }
   tenant::Status broadcast(std::string_view text) override { return outward(backend_.broadcast(text)); }
   uint64_t add_timer(double seconds, std::function<void()> callback) override {
-    return backend_.loop().add_timer(std::chrono::duration<double>(seconds), std::move(callback));
+    return *timers_.insert(backend_.loop().add_timer(std::chrono::duration<double>(seconds), std::move(callback))).first;
   }
-  bool remove_timer(uint64_t timer) override { return backend_.loop().remove_timer(timer); }
+  bool remove_timer(uint64_t timer) override {
+    timers_.erase(timer);
+    return backend_.loop().remove_timer(timer);
+  }
   void log(std::string_view text) override { log::info("{}", printable(text)); }
   void exit() override { backend_.loop().stop(); }
 
  private:
   Backend& backend_;
+  std::set<uint64_t> timers_;
 };
 
 }  // namespace
@@ -54,7 +67,6 @@ Status host_native_backend(Backend& backend, const std::filesystem::path& file) 
       return fail(Errc::Invalid, "{}: registers no callback for messages (on_message)", file.string());
     backend.loop().run();
     instance->shutdown();
-    backend.on_message({});  // the callback lives in the object that is unloaded now
   } catch (const std::exception& raised) {
     return fail(Errc::Failed, "{}: {}", file.string(), raised.what());
   }
