@@ -1,41 +1,19 @@
-// One call over the VMI socket beside the floor: the same transport (ZeroMQ REQ and ROUTER over ipc) with no work.
-// Usage: bench-round_trip VMI-DIRECTORY [rounds]     (a VMI partition must serve there)
+// One call over the VMI socket beside the floor: the same transport (ZeroMQ REQ and ROUTER over ipc) with no
+// work. Usage: bench-round_trip VMI-DIRECTORY [rounds]     (a VMI partition must serve there)
 #include <fmt/format.h>
-
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
 #include <csignal>
 
 #include "app/vmi_client.h"
+#include "samples.h"
 
 namespace {
 
 using namespace furnace;
-using Clock = std::chrono::steady_clock;
-
-/// Microseconds of each of two interleaved things, so that the machine's noise falls on both.
-struct Samples {
-  std::vector<double> floor, call;
-  void report(const char* name) {
-    const auto median = [](std::vector<double>& all) {
-      std::nth_element(all.begin(), all.begin() + static_cast<ptrdiff_t>(all.size() / 2), all.end());
-      return all[all.size() / 2];
-    };
-    const double bare = median(floor);
-    const double ours = median(call);
-    fmt::print("{:<28} floor {:7.1f} us   call {:7.1f} us   ratio {:.2f}\n", name, bare, ours, ours / bare);
-  }
-};
-
-template <typename F>
-double timed(const F& work) {
-  const auto start = Clock::now();
-  work();
-  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-}
+using bench::microseconds;
+using bench::Samples;
 
 /// Sends back what it gets, for ever.
 void echo(zmq::socket_t& router) {
@@ -79,11 +57,11 @@ int main(int argc, char** argv) {
   Samples read;
   Samples list;
   for (int i = 0; i < rounds; ++i) {
-    read.floor.push_back(timed([&] { (void)bare->ask(zmq::message_t(16)); }));
-    read.call.push_back(timed([&] { (void)client->read_64_va(*banner, guest::Pid::Kernel); }));
+    read.floor.push_back(microseconds([&] { (void)bare->ask(zmq::message_t(16)); }));
+    read.call.push_back(microseconds([&] { (void)client->read_64_va(*banner, guest::Pid::Kernel); }));
     if (i % 10 != 0) continue;
-    list.floor.push_back(timed([&] { (void)bare->ask(zmq::message_t(16)); }));
-    list.call.push_back(timed([&] { (void)client->process_list(); }));
+    list.floor.push_back(microseconds([&] { (void)bare->ask(zmq::message_t(16)); }));
+    list.call.push_back(microseconds([&] { (void)client->process_list(); }));
   }
   read.report("read_64_va, C++ client");
   list.report("process_list, C++ client");

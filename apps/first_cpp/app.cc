@@ -18,7 +18,8 @@ class First : public App {
     }
     auto tasks = kernel->tasks();
     for (const Task& task : tasks)
-      std::printf("%d %.*s\n", static_cast<int>(task.pid()), static_cast<int>(task.name().size()), task.name().data());
+      std::printf("%d %.*s\n", static_cast<int>(task.pid()), static_cast<int>(task.name().size()),
+                  task.name().data());
     if (tasks.error()) fail(*tasks.error());
     host_.add_timer(1.0, [this] { tick(); });
   }

@@ -1,4 +1,5 @@
-// The C++ API of a tenant's app. An app is a class in a shared object that furnace-app hosts as it hosts a Python file:
+// The C++ API of a tenant's app. An app is a class in a shared object that furnace-app hosts as it hosts a
+// Python file:
 //
 //     #include <furnace/app.h>
 //     using namespace furnace::tenant;
@@ -15,7 +16,8 @@
 //     };
 //     FURNACE_APP(Hello)
 //
-// g++ -std=c++20 -shared -fPIC hello.cc -o hello.so $(pkg-config --cflags furnace); furnace app -c hello --u2 my-app ...
+// g++ -std=c++20 -shared -fPIC hello.cc -o hello.so $(pkg-config --cflags furnace); furnace app -c hello --u2
+// my-app ...
 #pragma once
 
 #include <array>
@@ -71,14 +73,15 @@ struct Event {
   uint64_t cr3 = 0, rip = 0, rbp = 0, rsp = 0, rax = 0, rdi = 0, rsi = 0, rdx = 0, r10 = 0, r8 = 0, r9 = 0;
   uint32_t vcpu = 0, uid = 0;
   Pid pid{}, ppid{};
-  std::string_view process{};                   ///< valid during the callback
-  Gva address{};                                ///< MemoryAccess
-  uint8_t access = 0;                           ///< MemoryAccess
-  std::optional<uint64_t> old_value{}, new_value{}; ///< MemoryAccess: of a write of up to 8 bytes
-  uint64_t lost = 0;                            ///< events before it that found the app's queue full
+  std::string_view process{};                        ///< valid during the callback
+  Gva address{};                                     ///< MemoryAccess
+  uint8_t access = 0;                                ///< MemoryAccess
+  std::optional<uint64_t> old_value{}, new_value{};  ///< MemoryAccess: of a write of up to 8 bytes
+  uint64_t lost = 0;                                 ///< events before it that found the app's queue full
 };
 
-/// What an app runs on: the VM, storage, the backend, timers. Lives as long as the app; to be used from its own thread.
+/// What an app runs on: the VM, storage, the backend, timers. Lives as long as the app; to be used from its
+/// own thread.
 class Host {
  public:
   virtual ~Host() = default;
@@ -109,7 +112,8 @@ class Host {
   /// Text up to its NUL, at most 4096 bytes.
   [[nodiscard]] virtual Result<std::string> read_text(Gva from, Pid pid = Pid::Kernel) = 0;
   /// Returns how many bytes were written: all of them, or up to a page that is not there.
-  [[nodiscard]] virtual Result<size_t> write(Gva to, std::span<const std::byte> data, Pid pid = Pid::Kernel) = 0;
+  [[nodiscard]] virtual Result<size_t> write(Gva to, std::span<const std::byte> data,
+                                             Pid pid = Pid::Kernel) = 0;
   [[nodiscard]] virtual Result<size_t> write(Gpa to, std::span<const std::byte> data) = 0;
   template <typename T>
   [[nodiscard]] Status write_value(Gva to, const T& value, Pid pid = Pid::Kernel) {
@@ -135,8 +139,10 @@ class Host {
   [[nodiscard]] virtual Result<Value> call(std::string_view name, std::span<const Argument> arguments) = 0;
 
   // ---- events, timers, the backend
-  /// Callbacks come between events_start() and events_stop(); those of system calls always. Returns the event's id.
-  [[nodiscard]] virtual Result<uint64_t> on_event(const EventRequest& request, std::function<void(const Event&)> callback) = 0;
+  /// Callbacks come between events_start() and events_stop(); those of system calls always. Returns the
+  /// event's id.
+  [[nodiscard]] virtual Result<uint64_t> on_event(const EventRequest& request,
+                                                  std::function<void(const Event&)> callback) = 0;
   [[nodiscard]] virtual Status clear_event(uint64_t identifier) = 0;
   [[nodiscard]] virtual Status events_start() = 0;
   [[nodiscard]] virtual Status events_stop() = 0;
@@ -174,8 +180,10 @@ class App {
 }  // namespace furnace::tenant
 
 /// Makes a class the app of a shared object.
-#define FURNACE_APP(Class)                                                                                     \
-  extern "C" __attribute__((visibility("default"))) const uint32_t furnace_app_abi = furnace::tenant::kAbiVersion; \
-  extern "C" __attribute__((visibility("default"))) furnace::tenant::App* furnace_app_make(furnace::tenant::Host& host) { \
-    return new Class(host);                                                                                    \
+#define FURNACE_APP(Class)                                                                  \
+  extern "C" __attribute__((visibility("default"))) const uint32_t furnace_app_abi =        \
+      furnace::tenant::kAbiVersion;                                                         \
+  extern "C" __attribute__((visibility("default"))) furnace::tenant::App* furnace_app_make( \
+      furnace::tenant::Host& host) {                                                        \
+    return new Class(host);                                                                 \
   }

@@ -1,4 +1,5 @@
-// The C++ API of a tenant's backend: a class in a shared object that furnace-backend hosts as it hosts a Python file.
+// The C++ API of a tenant's backend: a class in a shared object that furnace-backend hosts as it hosts a
+// Python file.
 //
 //     class Echo : public furnace::tenant::Backend {
 //      public:
@@ -52,9 +53,10 @@ class Backend {
 }  // namespace furnace::tenant
 
 /// Makes a class the backend of a shared object.
-#define FURNACE_BACKEND(Class)                                                                                 \
-  extern "C" __attribute__((visibility("default"))) const uint32_t furnace_backend_abi = furnace::tenant::kAbiVersion; \
-  extern "C" __attribute__((visibility("default"))) furnace::tenant::Backend* furnace_backend_make(            \
-      furnace::tenant::BackendHost& host) {                                                                    \
-    return new Class(host);                                                                                    \
+#define FURNACE_BACKEND(Class)                                                                      \
+  extern "C" __attribute__((visibility("default"))) const uint32_t furnace_backend_abi =            \
+      furnace::tenant::kAbiVersion;                                                                 \
+  extern "C" __attribute__((visibility("default"))) furnace::tenant::Backend* furnace_backend_make( \
+      furnace::tenant::BackendHost& host) {                                                         \
+    return new Class(host);                                                                         \
   }

@@ -13,8 +13,8 @@
 
 namespace furnace::tenant {
 
-/// A circular list of the kernel (include/linux/list.h): the addresses of what hangs on it. One read a step, no
-/// allocation; a list without end is cut.
+/// A circular list of the kernel (include/linux/list.h): the addresses of what hangs on it. One read a step,
+/// no allocation; a list without end is cut.
 class List {
  public:
   static constexpr int kMaxEntries = 1 << 17;
@@ -78,7 +78,9 @@ class Task {
   [[nodiscard]] Gva mm() const { return {member<uint64_t>(members_->mm)}; }
   [[nodiscard]] Gva parent() const { return {member<uint64_t>(members_->real_parent)}; }
   [[nodiscard]] Gva cred() const { return {member<uint64_t>(members_->cred)}; }
-  [[nodiscard]] bool kernel_thread() const { return (member<uint32_t>(members_->flags) & 0x00200000) != 0; }  // PF_KTHREAD
+  [[nodiscard]] bool kernel_thread() const {
+    return (member<uint32_t>(members_->flags) & 0x00200000) != 0;
+  }  // PF_KTHREAD
   /// comm, up to 15 characters, as the kernel has it: any bytes.
   [[nodiscard]] std::string_view name() const {
     const auto* text = reinterpret_cast<const char*>(data_.data() + (members_->comm - members_->first));
@@ -161,9 +163,14 @@ class Kernel {
     if (!init_task) return tl::unexpected<Error>(init_task.error());
     kernel.init_task_ = *init_task;
     TaskMembers& members = kernel.members_;
-    const std::array<std::pair<const char*, uint64_t*>, 8> wanted{{{"tasks", &members.tasks}, {"pid", &members.pid},
-        {"tgid", &members.tgid}, {"comm", &members.comm}, {"mm", &members.mm}, {"flags", &members.flags},
-        {"real_parent", &members.real_parent}, {"real_cred", &members.cred}}};
+    const std::array<std::pair<const char*, uint64_t*>, 8> wanted{{{"tasks", &members.tasks},
+                                                                   {"pid", &members.pid},
+                                                                   {"tgid", &members.tgid},
+                                                                   {"comm", &members.comm},
+                                                                   {"mm", &members.mm},
+                                                                   {"flags", &members.flags},
+                                                                   {"real_parent", &members.real_parent},
+                                                                   {"real_cred", &members.cred}}};
     members.first = UINT64_MAX;
     for (const auto& [name, offset] : wanted) {
       const auto found = host.offset("task_struct", name);
@@ -179,7 +186,8 @@ class Kernel {
 
   [[nodiscard]] TaskList tasks() { return {*host_, init_task_, members_}; }
   /// What hangs on a list by its head's symbol: list("modules", "module", "list").
-  [[nodiscard]] Result<List> list(std::string_view head, std::string_view structure, std::string_view member) {
+  [[nodiscard]] Result<List> list(std::string_view head, std::string_view structure,
+                                  std::string_view member) {
     const auto address = host_->symbol(head);
     if (!address) return tl::unexpected<Error>(address.error());
     return list(*address, structure, member);

@@ -23,10 +23,12 @@ std::string field_names(const Descriptor& type) {
   return names;
 }
 
-Result<uint32_t> index_of(const Call& call, const Descriptor& type, std::string_view what, std::string_view field) {
+Result<uint32_t> index_of(const Call& call, const Descriptor& type, std::string_view what,
+                          std::string_view field) {
   const auto* found = type.FindFieldByName(std::string(field));
   if (found == nullptr)
-    return fail(Errc::NotFound, "{}: its {} has no field '{}', but {}", call.name, what, field, field_names(type));
+    return fail(Errc::NotFound, "{}: its {} has no field '{}', but {}", call.name, what, field,
+                field_names(type));
   return static_cast<uint32_t>(found->index());
 }
 
@@ -73,12 +75,14 @@ Status add_call(wire::VmiMessage& message, const Call& call, std::span<const Nam
   const auto& reflection = *message.GetReflection();
   if (!field.is_repeated() && reflection.HasField(message, &field))
     return fail(Errc::Invalid, "{}: can occur only once in a message", call.name);
-  Message& request =
-      field.is_repeated() ? *reflection.AddMessage(&message, &field) : *reflection.MutableMessage(&message, &field);
+  Message& request = field.is_repeated() ? *reflection.AddMessage(&message, &field)
+                                         : *reflection.MutableMessage(&message, &field);
   message.add_type(call.number);
   for (const NamedArgument& argument : arguments) {
     FURNACE_TRY(const uint32_t index, request_field(call, argument.field));
-    if (auto set = set_argument(request, *field.message_type()->field(static_cast<int>(index)), argument.value); !set)
+    if (auto set =
+            set_argument(request, *field.message_type()->field(static_cast<int>(index)), argument.value);
+        !set)
       return fail(set.error(), call.name);
   }
   if (!link) return {};
@@ -105,7 +109,8 @@ Result<std::vector<CallAnswer>> split_answer(const wire::VmiMessage& answer) {
     const int index = seen[type]++;
     if (call == nullptr) return fail(Errc::Invalid, "an answer of type {}, which no call has", type);
     const FieldDescriptor& field = field_numbered(type);
-    const int size = field.is_repeated() ? reflection.FieldSize(answer, &field) : reflection.HasField(answer, &field);
+    const int size =
+        field.is_repeated() ? reflection.FieldSize(answer, &field) : reflection.HasField(answer, &field);
     if (index >= size) return fail(Errc::Invalid, "{}: an answer without content", call->name);
     parts.push_back({call, field.is_repeated() ? &reflection.GetRepeatedMessage(answer, &field, index)
                                                : &reflection.GetMessage(answer, &field)});
@@ -118,8 +123,8 @@ std::optional<std::string> batch_failure(const wire::VmiMessage& request, const 
   const int executed = answer.type_size();
   const Call* call = executed < request.type_size() ? protocol::find_call(request.type(executed)) : nullptr;
   if (call == nullptr) return fmt::format("error {}: {}", answer.error_num(), meaning_of(answer.error_num()));
-  return fmt::format("call {} ({}): {} (error {} at {})", executed, call->name, meaning_of(answer.error_num()),
-                     answer.error_num(), answer.error_loc());
+  return fmt::format("call {} ({}): {} (error {} at {})", executed, call->name,
+                     meaning_of(answer.error_num()), answer.error_num(), answer.error_loc());
 }
 
 }  // namespace furnace::app

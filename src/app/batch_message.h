@@ -1,4 +1,5 @@
-// A message of many calls as a tenant makes it: calls by name, arguments by their fields' names, links between them.
+// A message of many calls as a tenant makes it: calls by name, arguments by their fields' names, links
+// between them.
 #pragma once
 
 #include <optional>
@@ -20,10 +21,10 @@ struct NamedArgument {
 
 /// An argument taken from an earlier answer of the same message (wire.md, "Links").
 struct Link {
-  uint32_t call = 0;     ///< index of the earlier call in the message
-  uint32_t source = 0;   ///< index of the field in its answer
-  uint32_t target = 0;   ///< index of the field in this request
-  int operation = 0;     ///< F_ADD 1, F_SUB 2, F_OVERWRITE 3
+  uint32_t call = 0;    ///< index of the earlier call in the message
+  uint32_t source = 0;  ///< index of the field in its answer
+  uint32_t target = 0;  ///< index of the field in this request
+  int operation = 0;    ///< F_ADD 1, F_SUB 2, F_OVERWRITE 3
 };
 
 /// A call by its name in any case: "READ_32_VA", "read_32_va". The error names it.
@@ -45,7 +46,9 @@ struct CallAnswer {
 /// The answers in the order of the calls, as many as were executed.
 [[nodiscard]] Result<std::vector<CallAnswer>> split_answer(const wire::VmiMessage& answer);
 
-/// What `error`, `error_num` and `error_loc` of an answer mean, with the call they are about; nullopt if it is whole.
-[[nodiscard]] std::optional<std::string> batch_failure(const wire::VmiMessage& request, const wire::VmiMessage& answer);
+/// What `error`, `error_num` and `error_loc` of an answer mean, with the call they are about; nullopt if it
+/// is whole.
+[[nodiscard]] std::optional<std::string> batch_failure(const wire::VmiMessage& request,
+                                                       const wire::VmiMessage& answer);
 
 }  // namespace furnace::app

@@ -50,7 +50,10 @@ int main(int argc, char** argv) {
   Options options;
   Program program("furnace-app", "APP partition: hosts a tenant's app");
   auto& flags = program.options();
-  flags.add_option("-c,--code", options.file, "The app's file without its suffix: FILE.py, or FILE.so for one in C++")->required();
+  flags
+      .add_option("-c,--code", options.file,
+                  "The app's file without its suffix: FILE.py, or FILE.so for one in C++")
+      ->required();
   flags.add_option("-m,--class", options.class_name, "Its class")->capture_default_str();
   flags.add_option("--u2,--app", options.runtime.app, "The app's id")->required();
   flags.add_option("--md,--metadata", options.metadata, "Text that the app gets as ctx['metadata']");

@@ -122,7 +122,8 @@ Status set_argument(Message& message, const Field& field, const Argument& argume
   }
   if (field.cpp_type() != Field::CPPTYPE_STRING)
     return fail(Errc::Invalid, "argument '{}' is a number, not text", field.name());
-  if (const auto* text = std::get_if<std::string_view>(&argument)) reflection.SetString(&message, &field, std::string(*text));
+  if (const auto* text = std::get_if<std::string_view>(&argument))
+    reflection.SetString(&message, &field, std::string(*text));
   return {};
 }
 
@@ -150,8 +151,8 @@ Status CallSocket::receive(zmq::message_t& reply) {
   while (true) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
     const auto late = [&] {
-      return give_up({Errc::Unavailable,
-                      fmt::format("{}: no answer within {} s", address_, std::chrono::duration<double>(timeout_).count())});
+      return give_up({Errc::Unavailable, fmt::format("{}: no answer within {} s", address_,
+                                                     std::chrono::duration<double>(timeout_).count())});
     };
     if (left.count() <= 0) return late();
     try {
@@ -244,8 +245,8 @@ using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 using google::protobuf::io::CodedOutputStream;
 
-/// One READ_VA or READ_PA, written field by field: the hot path of C++ apps, where a message object would cost as much as
-/// the rest.
+/// One READ_VA or READ_PA, written field by field: the hot path of C++ apps, where a message object would
+/// cost as much as the rest.
 class ReadRequest {
  public:
   ReadRequest(const Call& call, uint64_t address, std::optional<guest::Pid> pid, size_t count) {
@@ -255,8 +256,11 @@ class ReadRequest {
     for (const Field* field : schema.arguments) {
       const bool is_count = field->name() == "count";
       const bool is_pid = field->name() == "pid";
-      const uint64_t value = is_count ? count : is_pid ? static_cast<uint64_t>(int64_t{guest::number(*pid)}) : address;
-      to = CodedOutputStream::WriteTagToArray(WireFormatLite::MakeTag(field->number(), WireFormatLite::WIRETYPE_VARINT), to);
+      const uint64_t value = is_count ? count
+                             : is_pid ? static_cast<uint64_t>(int64_t{guest::number(*pid)})
+                                      : address;
+      to = CodedOutputStream::WriteTagToArray(
+          WireFormatLite::MakeTag(field->number(), WireFormatLite::WIRETYPE_VARINT), to);
       to = CodedOutputStream::WriteVarint64ToArray(value, to);
     }
     const auto size = static_cast<uint32_t>(to - body.data());
@@ -270,7 +274,9 @@ class ReadRequest {
     out = CodedOutputStream::WriteVarint32ToArray(static_cast<uint32_t>(call.number), out);
     size_ = static_cast<size_t>(out - bytes_.data());
   }
-  [[nodiscard]] std::span<const std::byte> bytes() const { return std::as_bytes(std::span(bytes_).first(size_)); }
+  [[nodiscard]] std::span<const std::byte> bytes() const {
+    return std::as_bytes(std::span(bytes_).first(size_));
+  }
 
  private:
   std::array<uint8_t, 64> bytes_;
@@ -314,8 +320,8 @@ std::optional<std::span<const std::byte>> result_in(const Call& call, std::span<
 
 }  // namespace
 
-Status VmiClient::read_bytes(const Call& call, std::span<const Argument> arguments, std::span<const std::byte> request,
-                             std::span<std::byte> out) {
+Status VmiClient::read_bytes(const Call& call, std::span<const Argument> arguments,
+                             std::span<const std::byte> request, std::span<std::byte> out) {
   if (auto asked = calls_.ask(request, reply_); !asked) return fail(asked.error(), describe(call, arguments));
   const auto result = result_in(call, {reply_.data<std::byte>(), reply_.size()});
   if (result && result->size() == out.size()) {
@@ -325,14 +331,16 @@ Status VmiClient::read_bytes(const Call& call, std::span<const Argument> argumen
   // The rare case, and its error in full.
   FURNACE_TRY(const Value again, invoke(call, arguments));
   const auto* bytes = std::get_if<std::string>(&again);
-  if (bytes == nullptr || bytes->size() != out.size()) return fail(Errc::Invalid, "{}: a short answer", call.name);
+  if (bytes == nullptr || bytes->size() != out.size())
+    return fail(Errc::Invalid, "{}: a short answer", call.name);
   std::memcpy(out.data(), bytes->data(), out.size());
   return {};
 }
 
 Status VmiClient::read(guest::Gva from, guest::Pid pid, std::span<std::byte> out) {
   static const Call& call = *protocol::find_call("read_va");
-  const std::array<Argument, 3> arguments{from.value, static_cast<uint64_t>(int64_t{guest::number(pid)}), uint64_t{out.size()}};
+  const std::array<Argument, 3> arguments{from.value, static_cast<uint64_t>(int64_t{guest::number(pid)}),
+                                          uint64_t{out.size()}};
   return read_bytes(call, arguments, ReadRequest(call, from.value, pid, out.size()).bytes(), out);
 }
 

@@ -22,8 +22,8 @@ using Argument = std::variant<uint64_t, std::string_view, std::monostate>;
 using Value = std::variant<std::monostate, uint64_t, std::string, Processes, wire::DescribeStructureRet>;
 
 /// Sets a request's field; the error names a field of another type.
-[[nodiscard]] Status set_argument(google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field,
-                                  const Argument& argument);
+[[nodiscard]] Status set_argument(google::protobuf::Message& message,
+                                  const google::protobuf::FieldDescriptor& field, const Argument& argument);
 
 /// A socket that asks and waits, replaced when an answer stays out: a REQ that still waits could never ask
 /// again.

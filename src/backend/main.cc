@@ -109,7 +109,10 @@ int main(int argc, char** argv) {
   Options options;
   Program program("furnace-backend", "Tenant backend: hosts a class that gets an app's messages");
   auto& flags = program.options();
-  flags.add_option("-c,--code", options.file, "The backend's file without its suffix: FILE.py, or FILE.so for one in C++")->required();
+  flags
+      .add_option("-c,--code", options.file,
+                  "The backend's file without its suffix: FILE.py, or FILE.so for one in C++")
+      ->required();
   flags.add_option("-m,--class", options.class_name, "Its class")->capture_default_str();
   flags.add_option("--ep", options.backend.ip, "Address to listen on")->required();
   flags.add_option("--et", options.backend.port, "Port to listen on, and the next")->capture_default_str();

@@ -37,7 +37,8 @@ template <typename T>
 /// The same text with every byte that is not part of valid UTF-8 replaced by U+FFFD.
 [[nodiscard]] std::string valid_utf8(std::string_view text);
 
-/// base64 (RFC 4648): the text for bytes, and the bytes of a text up to the first character that is not of it.
+/// base64 (RFC 4648): the text for bytes, and the bytes of a text up to the first character that is not of
+/// it.
 [[nodiscard]] std::string to_base64(std::span<const std::byte> bytes);
 [[nodiscard]] std::string from_base64(std::string_view text);
 

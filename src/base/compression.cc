@@ -117,7 +117,8 @@ Result<std::string> xz(std::string_view content) {
 
 Result<std::string> zstd(std::string_view content) {
   std::string out(ZSTD_compressBound(content.size()), '\0');
-  const size_t used = ZSTD_compress(out.data(), out.size(), content.data(), content.size(), ZSTD_CLEVEL_DEFAULT);
+  const size_t used =
+      ZSTD_compress(out.data(), out.size(), content.data(), content.size(), ZSTD_CLEVEL_DEFAULT);
   if (ZSTD_isError(used) != 0) return fail(Errc::Failed, "zstd: {}", ZSTD_getErrorName(used));
   out.resize(used);
   return out;

@@ -16,8 +16,8 @@ enum class Compression { None, Gzip, Xz, Zstd };
 /// By the ending of a file's name: .gz, .xz, .zst.
 [[nodiscard]] Compression compression_for(const std::filesystem::path& file);
 
-/// Unpacks `content` in place; leaves it as it is, if it is not compressed. Fails past `limit` bytes, so that a small file can't
-/// fill the memory, and for damaged or truncated content.
+/// Unpacks `content` in place; leaves it as it is, if it is not compressed. Fails past `limit` bytes, so that
+/// a small file can't fill the memory, and for damaged or truncated content.
 [[nodiscard]] Status decompress(std::string& content, size_t limit);
 
 [[nodiscard]] Result<std::string> compress(std::string_view content, Compression how);

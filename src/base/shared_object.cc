@@ -9,7 +9,8 @@ namespace furnace {
 std::optional<std::filesystem::path> shared_object_for(const std::string& file) {
   std::error_code ignored;
   if (file.ends_with(".so")) return file;
-  if (std::filesystem::exists(file + ".py", ignored) || !std::filesystem::exists(file + ".so", ignored)) return std::nullopt;
+  if (std::filesystem::exists(file + ".py", ignored) || !std::filesystem::exists(file + ".so", ignored))
+    return std::nullopt;
   return file + ".so";
 }
 
@@ -30,9 +31,11 @@ Result<void*> SharedObject::find_maker(const std::string& name, uint32_t abi) co
   const auto* built_for = static_cast<const uint32_t*>(::dlsym(handle_, (name + "_abi").c_str()));
   void* maker = ::dlsym(handle_, (name + "_make").c_str());
   if (built_for == nullptr || maker == nullptr)
-    return fail(Errc::Invalid, "{}: exports no {}_make (its last line is a macro of the API's header)", file_, name);
+    return fail(Errc::Invalid, "{}: exports no {}_make (its last line is a macro of the API's header)", file_,
+                name);
   if (*built_for != abi)
-    return fail(Errc::Invalid, "{}: built for version {} of the API, this is {}: build it again", file_, *built_for, abi);
+    return fail(Errc::Invalid, "{}: built for version {} of the API, this is {}: build it again", file_,
+                *built_for, abi);
   return maker;
 }
 

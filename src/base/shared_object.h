@@ -21,7 +21,8 @@ class SharedObject {
   SharedObject& operator=(SharedObject&&) = delete;
   ~SharedObject();
 
-  /// The function that makes the tenant's class: symbol NAME_make, if NAME_abi is `abi`. The error says what lacks.
+  /// The function that makes the tenant's class: symbol NAME_make, if NAME_abi is `abi`. The error says what
+  /// lacks.
   template <typename Function>
   [[nodiscard]] Result<Function*> maker(const std::string& name, uint32_t abi) const {
     FURNACE_TRY(void* function, find_maker(name, abi));

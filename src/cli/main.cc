@@ -147,7 +147,8 @@ class Furnace {
   }
 
   void add_snapshot(CLI::App& vm) {
-    auto* snapshot = vm.add_subcommand("snapshot", "Write a VM's memory to a file; the VM is paused meanwhile");
+    auto* snapshot =
+        vm.add_subcommand("snapshot", "Write a VM's memory to a file; the VM is paused meanwhile");
     snapshot->add_option("NAME", snapshot_.vm, "The VM's name")->required();
     snapshot->add_option("FILE", snapshot_.file, "Where to; it appears when it is whole")->required();
     snapshot->add_option("--format", snapshot_.format, "elf (ELF core, with registers) or raw")
@@ -158,10 +159,12 @@ class Furnace {
   }
 
   void add_profile(CLI::App& app) {
-    auto* profile = app.add_subcommand("profile", "Symbols and types of a kernel, for Furnace and other tools");
+    auto* profile =
+        app.add_subcommand("profile", "Symbols and types of a kernel, for Furnace and other tools");
     profile->require_subcommand(1);
     const auto source = [this](CLI::App* command) {
-      command->add_option("SOURCE", profile_.source, "A profile, a snapshot, or the name of a VM")->required();
+      command->add_option("SOURCE", profile_.source, "A profile, a snapshot, or the name of a VM")
+          ->required();
       command->add_option("--btf", profile_.types, "Types for a System.map: a BTF file or a vmlinux");
     };
     auto* show = profile->add_subcommand("show", "Summary; or addresses, structures, offsets");
@@ -173,11 +176,13 @@ class Furnace {
     on(find, [this] { return cli::find_profile(profile_); });
     auto* write = profile->add_subcommand("export", "Write a profile for other tools");
     source(write);
-    write->add_option("--format", profile_.format,
-                      "isf (Volatility 3), rekall (DRAKVUF, LibVMI), system-map, btf, or furnace")
+    write
+        ->add_option("--format", profile_.format,
+                     "isf (Volatility 3), rekall (DRAKVUF, LibVMI), system-map, btf, or furnace")
         ->check(CLI::IsMember({"isf", "rekall", "system-map", "btf", "furnace"}))
         ->capture_default_str();
-    write->add_option("-o,--output", profile_.output, "File; .gz, .xz and .zst are compressed. Without: printed");
+    write->add_option("-o,--output", profile_.output,
+                      "File; .gz, .xz and .zst are compressed. Without: printed");
     on(write, [this] { return cli::export_profile(profile_); });
   }
 

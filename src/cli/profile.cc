@@ -72,18 +72,21 @@ Status show_structure(const Btf& types, std::string_view name) {
   fmt::print("{}: {} bytes\n", name, size);
   return types.for_each_member(id, [&](std::string_view member, const Btf::Member& found) {
     const std::string bits = found.bit_size != 0 ? fmt::format(":{}", found.bit_size) : "";
-    fmt::print("  {:>6}  {:<32} {}\n", found.byte_offset(), printable(member) + bits, type_text(types, found.type));
+    fmt::print("  {:>6}  {:<32} {}\n", found.byte_offset(), printable(member) + bits,
+               type_text(types, found.type));
   });
 }
 
 Status show_thing(const Profile& profile, const std::string& thing) {
   if (const auto symbol = profile.symbol(thing)) {
-    fmt::print("{}: {:#x}{}\n", thing, guest::linked_address(*symbol), symbol->relative ? "" : " (not relocated)");
+    fmt::print("{}: {:#x}{}\n", thing, guest::linked_address(*symbol),
+               symbol->relative ? "" : " (not relocated)");
     return {};
   }
   if (profile.types().has_structure(thing)) return show_structure(profile.types(), thing);
   const size_t dot = thing.find('.');
-  if (dot == std::string::npos) return fail(Errc::NotFound, "no symbol and no structure '{}' in the profile", thing);
+  if (dot == std::string::npos)
+    return fail(Errc::NotFound, "no symbol and no structure '{}' in the profile", thing);
   FURNACE_TRY(const Btf::Member member, profile.types().member(thing.substr(0, dot), thing.substr(dot + 1)));
   fmt::print("{}: {}\n", thing, member.byte_offset());
   return {};
@@ -95,7 +98,8 @@ Status show_profile(const ProfileOptions& options) {
   FURNACE_TRY(const ProfilePointer profile, open(options));
   for (const std::string& thing : options.things) FURNACE_CHECK(show_thing(*profile, thing));
   if (!options.things.empty()) return {};
-  fmt::print("kernel   {}\n", profile->banner().empty() ? "(the file does not tell)" : printable(profile->banner()));
+  fmt::print("kernel   {}\n",
+             profile->banner().empty() ? "(the file does not tell)" : printable(profile->banner()));
   fmt::print("symbols  {}\n", profile->symbol_count());
   fmt::print("types    {}, {} structures by name\n", profile->types().type_count(),
              profile->types().structure_names().size());
@@ -108,7 +112,8 @@ Status find_profile(const ProfileOptions& options) {
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
   const guest::Placement& place = kernel.placement();
   fmt::print("kernel      {}\n", printable(kernel.profile().banner()));
-  fmt::print("text        {:#x} (KASLR: moved by {:#x})\n", place.text.value, place.text.value - guest::kLinkedText);
+  fmt::print("text        {:#x} (KASLR: moved by {:#x})\n", place.text.value,
+             place.text.value - guest::kLinkedText);
   fmt::print("physical    {:#x}\n", place.text_gpa.value);
   fmt::print("page table  {:#x}, {} levels\n", place.table.root.value, place.table.levels);
   fmt::print("symbols     {}\n", kernel.profile().symbol_count());

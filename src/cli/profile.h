@@ -16,7 +16,8 @@ struct ProfileOptions {
   std::vector<std::string> things;  ///< symbols, structures and structure.member
 };
 
-/// Prints a summary, or the things asked for: symbols' addresses as linked, structures with their members, offsets.
+/// Prints a summary, or the things asked for: symbols' addresses as linked, structures with their members,
+/// offsets.
 [[nodiscard]] Status show_profile(const ProfileOptions& options);
 /// Finds the kernel in a VM or snapshot and prints where it lies.
 [[nodiscard]] Status find_profile(const ProfileOptions& options);

@@ -49,17 +49,20 @@ Status snapshot_vm(const SnapshotCommand& command) {
   FURNACE_TRY(const Fd stop, stop_signals());
   FURNACE_TRY(const auto vm, hypervisor::attach(command.vm));
   const hypervisor::SnapshotOptions options{
-      command.format == "raw" ? hypervisor::SnapshotFormat::Raw : hypervisor::SnapshotFormat::ElfCore, command.zstd};
+      command.format == "raw" ? hypervisor::SnapshotFormat::Raw : hypervisor::SnapshotFormat::ElfCore,
+      command.zstd};
   const auto start = std::chrono::steady_clock::now();
   uint64_t copied = 0;
   {
     ProgressBar bar;
-    FURNACE_CHECK(hypervisor::write_snapshot(*vm, command.file, options, [&](uint64_t done, uint64_t total) -> Status {
-      if (readable(stop.get())) return fail(Errc::Failed, "interrupted; {} was not written", command.file);
-      bar.show(done, total);
-      copied = done;
-      return {};
-    }));
+    FURNACE_CHECK(
+        hypervisor::write_snapshot(*vm, command.file, options, [&](uint64_t done, uint64_t total) -> Status {
+          if (readable(stop.get()))
+            return fail(Errc::Failed, "interrupted; {} was not written", command.file);
+          bar.show(done, total);
+          copied = done;
+          return {};
+        }));
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   std::error_code ignored;

@@ -9,11 +9,12 @@
 
 namespace furnace::hypervisor {
 
-/// The drivers by name. "auto": a file is a snapshot, or the description of a simulated guest if it ends in .toml; any
-/// other name is that of a QEMU.
+/// The drivers by name. "auto": a file is a snapshot, or the description of a simulated guest if it ends in
+/// .toml; any other name is that of a QEMU.
 inline constexpr std::array kDrivers = {"auto", "qemu", "snapshot", "simulator"};
 
 /// `name`: QEMU's -name, or a file.
-[[nodiscard]] Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::string& driver = "auto");
+[[nodiscard]] Result<std::unique_ptr<Hypervisor>> attach(const std::string& name,
+                                                         const std::string& driver = "auto");
 
 }  // namespace furnace::hypervisor

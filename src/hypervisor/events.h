@@ -18,9 +18,9 @@ enum Access : uint8_t { kAccessRead = 1, kAccessWrite = 2, kAccessExecute = 4 };
 
 struct Watch {
   EventKind kind = EventKind::Cr3Write;
-  guest::Gva address;    ///< Breakpoint, MemoryAccess
-  uint64_t length = 0;   ///< MemoryAccess, bytes
-  uint8_t access = 0;    ///< MemoryAccess, bits of Access
+  guest::Gva address;   ///< Breakpoint, MemoryAccess
+  uint64_t length = 0;  ///< MemoryAccess, bytes
+  uint8_t access = 0;   ///< MemoryAccess, bits of Access
 };
 
 /// The vCPU stands where it happened until `proceed`.
@@ -42,7 +42,8 @@ class EventSource {
   [[nodiscard]] virtual Result<uint64_t> watch(const Watch& watch) = 0;
   [[nodiscard]] virtual Status unwatch(uint64_t watch) = 0;
 
-  /// The events that happened since, in order of each vCPU, without blocking. `proceed` follows, also on none.
+  /// The events that happened since, in order of each vCPU, without blocking. `proceed` follows, also on
+  /// none.
   [[nodiscard]] virtual std::vector<GuestEvent> take() = 0;
   /// The events taken are dealt with: their vCPUs run on, unless the guest is paused.
   virtual void proceed() = 0;

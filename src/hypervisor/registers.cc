@@ -12,8 +12,8 @@ std::optional<uint64_t> Registers::get(std::string_view name) const {
 }
 
 guest::PagingState Registers::paging() const {
-  // The registers of an ELF core come without EFER. A kernel for x86-64 that has turned on paging with PAE is in long
-  // mode (Intel SDM volume 3, section 4.1.1).
+  // The registers of an ELF core come without EFER. A kernel for x86-64 that has turned on paging with PAE is
+  // in long mode (Intel SDM volume 3, section 4.1.1).
   constexpr uint64_t cr4_pae = 1 << 5, efer_lma = 1 << 10;
   const uint64_t assumed = (get("cr4").value_or(0) & cr4_pae) != 0 ? efer_lma : 0;
   return {.cr0 = get("cr0").value_or(0),

@@ -11,8 +11,8 @@
 
 namespace furnace::hypervisor {
 
-/// By lower-case name: rax ... r15, rip, rflags, cr0, cr2, cr3, cr4, cr8, efer, cs ... gs (selectors), fs_base, gs_base,
-/// gdtr_base, idtr_base.
+/// By lower-case name: rax ... r15, rip, rflags, cr0, cr2, cr3, cr4, cr8, efer, cs ... gs (selectors),
+/// fs_base, gs_base, gdtr_base, idtr_base.
 class Registers {
  public:
   void set(std::string name, uint64_t value) { values_.emplace_back(std::move(name), value); }

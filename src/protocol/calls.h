@@ -1,5 +1,5 @@
-// The calls of the VMI socket as data: the 61 of 1.0, and those since. Server, client, Python module, documentation and tests are driven
-// by these rows; spec: wire.md section 1, vmi-messages.tsv, tenant-api.md.
+// The calls of the VMI socket as data: the 61 of 1.0, and those since. Server, client, Python module,
+// documentation and tests are driven by these rows; spec: wire.md section 1, vmi-messages.tsv, tenant-api.md.
 #pragma once
 
 #include <cstdint>
@@ -84,9 +84,9 @@ enum class BatchError : int32_t {
   TargetNotInteger = 25,
   NegativeResult = 26,
   BadOperator = 27,
-  Malformed = 200,   ///< the body is not a VmiMessage
-  CallCount = 201,   ///< no call, or more than kMaxCalls
-  EventLimit = 202,  ///< more than the registered events one app may have
+  Malformed = 200,    ///< the body is not a VmiMessage
+  CallCount = 201,    ///< no call, or more than kMaxCalls
+  EventLimit = 202,   ///< more than the registered events one app may have
   Outstanding = 203,  ///< too many messages of this app wait already
 };
 

@@ -48,11 +48,13 @@ class AnswerBuffer {
   /// Takes the first `size` bytes of the room as content.
   void commit(size_t size) { size_ += size; }
   /// Content that was written, to be corrected.
-  [[nodiscard]] uint8_t* at(size_t offset) { return reinterpret_cast<uint8_t*>(buffer_.memory.get()) + offset; }
+  [[nodiscard]] uint8_t* at(size_t offset) {
+    return reinterpret_cast<uint8_t*>(buffer_.memory.get()) + offset;
+  }
   void truncate(size_t size) { size_ = size; }
 
-  /// The content as a message; the buffer is empty then. Large content goes without a copy and counts as outstanding
-  /// until ZeroMQ has handed it to the kernel.
+  /// The content as a message; the buffer is empty then. Large content goes without a copy and counts as
+  /// outstanding until ZeroMQ has handed it to the kernel.
   [[nodiscard]] zmq::message_t take(const Outstanding& outstanding);
 
  private:

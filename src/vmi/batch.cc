@@ -21,7 +21,8 @@ constexpr int kCallsBetweenLooks = 16;
 void put_number(AnswerBuffer& answer, int field, int64_t value) {
   constexpr size_t longest = 15;
   uint8_t* start = answer.room(longest);
-  uint8_t* end = CodedOutputStream::WriteTagToArray(WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_VARINT), start);
+  uint8_t* end = CodedOutputStream::WriteTagToArray(
+      WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_VARINT), start);
   end = CodedOutputStream::WriteVarint64ToArray(static_cast<uint64_t>(value), end);
   answer.commit(static_cast<size_t>(end - start));
 }
@@ -41,7 +42,8 @@ BatchRun::BatchRun(const Codecs& codecs, std::span<const std::byte> body, std::s
     : codecs_(codecs),
       request_(google::protobuf::Arena::CreateMessage<wire::VmiMessage>(&arena_)),
       answer_(std::move(pool)) {
-  if (body.empty() || !request_->ParseFromArray(body.data(), static_cast<int>(body.size()))) request_ = nullptr;
+  if (body.empty() || !request_->ParseFromArray(body.data(), static_cast<int>(body.size())))
+    request_ = nullptr;
 }
 
 void BatchRun::refuse(int32_t number, int32_t location) {
@@ -82,13 +84,15 @@ void BatchRun::run_call(CallContext& context, int32_t type) {
   const Codec::Message& body = codec.request(*request_, index);
   Arguments arguments = codec.decode(body);
   if (codec.link_field() != nullptr && body.GetReflection()->HasField(body, codec.link_field())) {
-    const auto& link = static_cast<const wire::Linkage&>(body.GetReflection()->GetMessage(body, codec.link_field()));
+    const auto& link =
+        static_cast<const wire::Linkage&>(body.GetReflection()->GetMessage(body, codec.link_field()));
     if (const auto linked = apply_link(link, codec, arguments); !linked) return refuse(linked.error(), index);
   }
-  Reply reply = answer_.size() <= kMaxAnswerBytes
-                    ? execute(context, *call, arguments)
-                    : Reply(fail(Errc::Invalid, "the answer has {} bytes already: ask for the rest in another message",
-                                 answer_.size()));
+  Reply reply =
+      answer_.size() <= kMaxAnswerBytes
+          ? execute(context, *call, arguments)
+          : Reply(fail(Errc::Invalid, "the answer has {} bytes already: ask for the rest in another message",
+                       answer_.size()));
   if (reply.refusal) return refuse(*reply.refusal, index);
   put_number(answer_, wire::VmiMessage::kTypeFieldNumber, call->answer_number());
   answers_.push_back(codec.encode(std::move(reply), answer_));
@@ -97,10 +101,12 @@ void BatchRun::run_call(CallContext& context, int32_t type) {
 tl::expected<void, BatchError> BatchRun::apply_link(const wire::Linkage& link, const Codec& codec,
                                                     Arguments& arguments) const {
   const auto broken = [](BatchError error) { return tl::unexpected<BatchError>(error); };
-  if (link.prev_msg_ix() >= static_cast<uint32_t>(request_->type_size())) return broken(BatchError::PreviousMessageRange);
+  if (link.prev_msg_ix() >= static_cast<uint32_t>(request_->type_size()))
+    return broken(BatchError::PreviousMessageRange);
   if (link.prev_msg_ix() >= answers_.size()) return broken(BatchError::ForwardReference);
   const Answered& previous = answers_[link.prev_msg_ix()];
-  if (link.prev_item_ix() >= previous.codec->answer_fields().size()) return broken(BatchError::PreviousItemRange);
+  if (link.prev_item_ix() >= previous.codec->answer_fields().size())
+    return broken(BatchError::PreviousItemRange);
   const auto& source = *previous.codec->answer_fields()[link.prev_item_ix()];
   if (!is_integer(source)) return broken(BatchError::SourceNotInteger);
   if (link.cur_item_ix() >= codec.request_fields().size()) return broken(BatchError::TargetItemRange);

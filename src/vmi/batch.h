@@ -22,8 +22,8 @@ class Codecs {
   std::vector<Codec> codecs_;
 };
 
-/// One message on its way: executed piece by piece, so that others are served in between. Whatever it holds, the
-/// answer is complete in the end.
+/// One message on its way: executed piece by piece, so that others are served in between. Whatever it holds,
+/// the answer is complete in the end.
 class BatchRun {
  public:
   /// `body` as it came. It may be no message at all.
@@ -38,7 +38,8 @@ class BatchRun {
   void run_call(CallContext& context, int32_t type);
   void refuse(int32_t number, int32_t location);
   void refuse(protocol::BatchError error, int32_t location) { refuse(static_cast<int32_t>(error), location); }
-  [[nodiscard]] tl::expected<void, protocol::BatchError> apply_link(const wire::Linkage& link, const Codec& codec,
+  [[nodiscard]] tl::expected<void, protocol::BatchError> apply_link(const wire::Linkage& link,
+                                                                    const Codec& codec,
                                                                     Arguments& arguments) const;
 
   const Codecs& codecs_;
@@ -52,6 +53,7 @@ class BatchRun {
 };
 
 /// Runs a message to its end and returns the answer.
-[[nodiscard]] wire::VmiMessage execute_batch(CallContext& context, const Codecs& codecs, const wire::VmiMessage& request);
+[[nodiscard]] wire::VmiMessage execute_batch(CallContext& context, const Codecs& codecs,
+                                             const wire::VmiMessage& request);
 
 }  // namespace furnace::vmi

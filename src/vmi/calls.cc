@@ -70,8 +70,10 @@ class Place {
     if (!space_) return {};
     for (uint64_t at = address_; at < address_ + size; at = (at | (guest::kPageSize - 1)) + 1) {
       const auto page = space_->translate(Gva{at});
-      if (page && page->prot_none) return fmt::format("written though the guest has no access to page {:#x}", at);
-      if (page && !page->writable) return fmt::format("written though page {:#x} is read-only for the guest", at);
+      if (page && page->prot_none)
+        return fmt::format("written though the guest has no access to page {:#x}", at);
+      if (page && !page->writable)
+        return fmt::format("written though page {:#x} is read-only for the guest", at);
     }
     return {};
   }
@@ -249,7 +251,8 @@ Status take_back(CallContext& context, uint32_t pauses) {
 
 Reply resume_vm(CallContext& context, const Call&, const Arguments&) {
   if (context.session.pauses == 0) return fail(Errc::Invalid, "this app has not paused the VM");
-  if (context.session.event_pauses != 0 && --context.session.event_pauses == 0) context.session.event_deadline.reset();
+  if (context.session.event_pauses != 0 && --context.session.event_pauses == 0)
+    context.session.event_deadline.reset();
   FURNACE_CHECK(take_back(context, 1));
   return {};
 }
@@ -277,7 +280,8 @@ constexpr uint64_t kSync = 1, kAsync = 2;
 
 Result<bool> is_sync(const Arguments& arguments) {
   const auto state = arguments.get(Number::SyncState).value_or(kAsync);
-  if (state != kSync && state != kAsync) return fail(Errc::Invalid, "sync_state {}: expected F_SYNC 1 or F_ASYNC 2", state);
+  if (state != kSync && state != kAsync)
+    return fail(Errc::Invalid, "sync_state {}: expected F_SYNC 1 or F_ASYNC 2", state);
   return state == kSync;
 }
 
@@ -286,7 +290,8 @@ Result<hypervisor::Watch> watch_of(const Arguments& arguments) {
   const auto type = arguments.get(Number::EventType);
   if (type == kRegisterEvent) {
     constexpr uint64_t cr3 = 1;
-    if (arguments.get(Number::RegValue).value_or(cr3) != cr3) return fail(Errc::Invalid, "reg_value: only F_CR3 can be watched");
+    if (arguments.get(Number::RegValue).value_or(cr3) != cr3)
+      return fail(Errc::Invalid, "reg_value: only F_CR3 can be watched");
     return hypervisor::Watch{EventKind::Cr3Write, {}, 0, 0};
   }
   if (type == kInterruptEvent) {
@@ -299,8 +304,10 @@ Result<hypervisor::Watch> watch_of(const Arguments& arguments) {
     const auto length = arguments.get(Number::WatchLength).value_or(8);
     const auto access = arguments.get(Number::WatchAccess).value_or(hypervisor::kAccessWrite);
     if (!address) return fail(Errc::Invalid, "no gva given");
-    if (length == 0 || *address + length < *address) return fail(Errc::Invalid, "length {}: nothing to watch", length);
-    if (access == 0 || access > 7) return fail(Errc::Invalid, "access {}: expected read 1, write 2, execute 4, or a sum", access);
+    if (length == 0 || *address + length < *address)
+      return fail(Errc::Invalid, "length {}: nothing to watch", length);
+    if (access == 0 || access > 7)
+      return fail(Errc::Invalid, "access {}: expected read 1, write 2, execute 4, or a sum", access);
     return hypervisor::Watch{EventKind::MemoryAccess, Gva{*address}, length, static_cast<uint8_t>(access)};
   }
   return fail(Errc::Invalid, "event_type: expected F_REG 1, F_EPT 2 or F_INT 3");
@@ -332,7 +339,8 @@ Reply event_clear(CallContext& context, const Call&, const Arguments& arguments)
 }
 
 Reply start_syscall(CallContext& context, const Call&, const Arguments& arguments) {
-  if (context.events.syscall_event(context.session)) return fail(Errc::Invalid, "this app traces system calls already");
+  if (context.events.syscall_event(context.session))
+    return fail(Errc::Invalid, "this app traces system calls already");
   EventRequest request;
   request.watch.kind = hypervisor::EventKind::Syscall;
   FURNACE_TRY(request.sync, is_sync(arguments));
@@ -348,7 +356,8 @@ Reply stop_syscall(CallContext& context, const Call&, const Arguments&) {
 
 Reply let_events_flow(CallContext& context, bool flow) {
   if (context.machine.hypervisor().events() == nullptr)
-    return fail(Errc::Unavailable, "the hypervisor driver of '{}' has no source of events", context.machine.name());
+    return fail(Errc::Unavailable, "the hypervisor driver of '{}' has no source of events",
+                context.machine.name());
   context.session.events_started = flow;
   return {};
 }
@@ -388,9 +397,9 @@ constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
     start_syscall,
     [](CallContext&, const Call&, const Arguments&) -> Reply { return uint64_t{1}; },  // Status
     stop_syscall,
-    translate,                                                                         // TranslateKernel
-    lookup_symbol,                                                                     // TranslateSymbol
-    translate,                                                                         // TranslateUser
+    translate,      // TranslateKernel
+    lookup_symbol,  // TranslateSymbol
+    translate,      // TranslateUser
     write_bytes,
     write_number,
     describe_structure,

@@ -25,7 +25,8 @@ struct CallContext {
 /// Runs a call. Never throws; a failure is in the reply.
 [[nodiscard]] Reply execute(CallContext& context, const protocol::Call& call, const Arguments& arguments);
 
-/// Undoes what an app that is gone left behind: its events and its pauses; the guest runs on if they were the last.
+/// Undoes what an app that is gone left behind: its events and its pauses; the guest runs on if they were the
+/// last.
 void release(CallContext& context);
 
 }  // namespace furnace::vmi

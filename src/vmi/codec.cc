@@ -59,18 +59,22 @@ std::optional<Meaning> meaning_of(const std::array<Name<Meaning>, N>& names, std
 constexpr size_t kLongestNumber = 15;  // a tag and a varint
 
 size_t text_size(const Field& field, size_t size) {
-  return WireFormatLite::TagSize(field.number(), WireFormatLite::TYPE_BYTES) + CodedOutputStream::VarintSize64(size) + size;
+  return WireFormatLite::TagSize(field.number(), WireFormatLite::TYPE_BYTES) +
+         CodedOutputStream::VarintSize64(size) + size;
 }
 size_t number_size(const Field& field, uint64_t value) {
-  return WireFormatLite::TagSize(field.number(), WireFormatLite::TYPE_UINT64) + CodedOutputStream::VarintSize64(value);
+  return WireFormatLite::TagSize(field.number(), WireFormatLite::TYPE_UINT64) +
+         CodedOutputStream::VarintSize64(value);
 }
 uint8_t* put_number(const Field& field, uint64_t value, uint8_t* to) {
-  to = CodedOutputStream::WriteTagToArray(WireFormatLite::MakeTag(field.number(), WireFormatLite::WIRETYPE_VARINT), to);
+  to = CodedOutputStream::WriteTagToArray(
+      WireFormatLite::MakeTag(field.number(), WireFormatLite::WIRETYPE_VARINT), to);
   return CodedOutputStream::WriteVarint64ToArray(value, to);
 }
 /// Tag and length of a text, bytes or message field.
 uint8_t* put_length(const Field& field, uint64_t size, uint8_t* to) {
-  to = CodedOutputStream::WriteTagToArray(WireFormatLite::MakeTag(field.number(), WireFormatLite::WIRETYPE_LENGTH_DELIMITED), to);
+  to = CodedOutputStream::WriteTagToArray(
+      WireFormatLite::MakeTag(field.number(), WireFormatLite::WIRETYPE_LENGTH_DELIMITED), to);
   return CodedOutputStream::WriteVarint64ToArray(size, to);
 }
 uint8_t* put_text(const Field& field, std::string_view text, uint8_t* to) {
@@ -160,7 +164,8 @@ Codec::Codec(const protocol::Call& call) {
     if (field->name() == "link") link_ = field;
   }
   const auto& answer = *answer_->message_type();
-  empty_answer_ = google::protobuf::MessageFactory::generated_factory()->GetPrototype(answer_->message_type());
+  empty_answer_ =
+      google::protobuf::MessageFactory::generated_factory()->GetPrototype(answer_->message_type());
   for (int i = 0; i < answer.field_count(); ++i) answer_fields_.push_back(answer.field(i));
   status_ = answer.FindFieldByName("status");
   reason_ = answer.FindFieldByName("reason");
@@ -230,8 +235,10 @@ Answered Codec::encode(Reply reply, AnswerBuffer& out) const {
 /// Answers of many parts, made as messages first.
 void Codec::encode_list(const Reply& reply, AnswerBuffer& out) const {
   const std::unique_ptr<Message> message(empty_answer_->New());
-  if (const auto* processes = std::get_if<std::vector<guest::Process>>(&reply.value)) set_processes(*message, *processes);
-  if (const auto* structure = std::get_if<guest::Structure>(&reply.value)) set_structure(*message, *structure);
+  if (const auto* processes = std::get_if<std::vector<guest::Process>>(&reply.value))
+    set_processes(*message, *processes);
+  if (const auto* structure = std::get_if<guest::Structure>(&reply.value))
+    set_structure(*message, *structure);
   message->GetReflection()->SetInt32(message.get(), status_, 0);
   const size_t size = message->ByteSizeLong();
   uint8_t* const start = out.room(size + kLongestNumber);
@@ -240,10 +247,12 @@ void Codec::encode_list(const Reply& reply, AnswerBuffer& out) const {
   out.commit(static_cast<size_t>(end - start));
 }
 
-/// Bytes go straight into the answer. If there are fewer than asked for, it is encoded again with what there is.
+/// Bytes go straight into the answer. If there are fewer than asked for, it is encoded again with what there
+/// is.
 Answered Codec::encode_fill(const Fill& fill, AnswerBuffer& out) const {
   const size_t before = out.size();
-  const size_t size = number_size(*status_, 0) + number_size(*bytes_, fill.count) + text_size(*value_, fill.count);
+  const size_t size =
+      number_size(*status_, 0) + number_size(*bytes_, fill.count) + text_size(*value_, fill.count);
   uint8_t* const start = out.room(size + kLongestNumber);
   uint8_t* to = put_length(*answer_, size, start);
   to = put_number(*status_, 0, to);

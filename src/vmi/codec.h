@@ -15,8 +15,8 @@
 #include "guest/linux/tasks.h"
 #include "guest/profile/structure.h"
 #include "protocol/calls.h"
-#include "vmi/answer_buffer.h"
 #include "vmi.pb.h"
+#include "vmi/answer_buffer.h"
 
 namespace furnace::vmi {
 
@@ -67,10 +67,11 @@ struct Fill {
 
 /// What a call answers. A failed call may carry a part of its result (a short read).
 struct Reply {
-  std::variant<std::monostate, uint64_t, std::string, std::vector<guest::Process>, guest::Structure, Fill> value;
+  std::variant<std::monostate, uint64_t, std::string, std::vector<guest::Process>, guest::Structure, Fill>
+      value;
   std::optional<int64_t> bytes;  ///< bytes read or written
   std::optional<Error> error;    ///< status 1, and why
-  std::string note;              ///< what a caller should know of a success; goes where the reason of a failure does
+  std::string note;  ///< what a caller should know of a success; goes where the reason of a failure does
 
   std::optional<protocol::BatchError> refusal;  ///< it can't be executed at all: the batch ends here
 

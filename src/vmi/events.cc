@@ -84,7 +84,8 @@ void Events::forget(Session& owner) {
 
 std::optional<uint64_t> Events::syscall_event(const Session& owner) const {
   for (const auto& [identifier, registration] : registrations_)
-    if (registration.owner == &owner && registration.request.watch.kind == EventKind::Syscall) return identifier;
+    if (registration.owner == &owner && registration.request.watch.kind == EventKind::Syscall)
+      return identifier;
   return std::nullopt;
 }
 
@@ -165,7 +166,8 @@ void Events::enforce_deadlines() {
   for (auto& [identifier, registration] : registrations_) {
     Session& owner = *registration.owner;
     if (!owner.event_deadline || *owner.event_deadline > now) continue;
-    log::warning("{} kept the guest standing for {} ms after an event: it runs on", owner.identity, watchdog_.count());
+    log::warning("{} kept the guest standing for {} ms after an event: it runs on", owner.identity,
+                 watchdog_.count());
     ++owner.counters.watchdog;
     const uint32_t pauses = std::exchange(owner.event_pauses, 0);
     owner.event_deadline.reset();

@@ -1,4 +1,5 @@
-// Registered events: who asked for what, and their delivery (wire.md section 1, EVENT_REGISTER; tenant-api.md).
+// Registered events: who asked for what, and their delivery (wire.md section 1, EVENT_REGISTER;
+// tenant-api.md).
 #pragma once
 
 #include <chrono>
@@ -8,9 +9,9 @@
 #include <string>
 
 #include "hypervisor/events.h"
+#include "vmi.pb.h"
 #include "vmi/machine.h"
 #include "vmi/session.h"
-#include "vmi.pb.h"
 
 namespace furnace::vmi {
 
@@ -18,7 +19,8 @@ inline constexpr size_t kMaxEvents = 200;  ///< registered by one app
 
 struct EventRequest {
   hypervisor::Watch watch;
-  guest::Pid pid = guest::Pid::Kernel;  ///< of Breakpoint and MemoryAccess: in this process alone; Kernel: in any
+  guest::Pid pid =
+      guest::Pid::Kernel;  ///< of Breakpoint and MemoryAccess: in this process alone; Kernel: in any
   bool sync = false;
 };
 

@@ -13,8 +13,8 @@ namespace furnace::vmi {
 
 class Machine {
  public:
-  /// `cache` may be nullptr; it must outlive the machine. With a profile `given`, no other is looked for: if it is not
-  /// of the kernel that the guest runs, calls that need a kernel fail and say so.
+  /// `cache` may be nullptr; it must outlive the machine. With a profile `given`, no other is looked for: if
+  /// it is not of the kernel that the guest runs, calls that need a kernel fail and say so.
   Machine(std::unique_ptr<hypervisor::Hypervisor> hypervisor, guest::ProfileCache* cache,
           std::shared_ptr<const guest::Profile> given = nullptr)
       : hypervisor_(std::move(hypervisor)), cache_(cache), given_(std::move(given)) {}

@@ -21,7 +21,8 @@ struct Options {
   unsigned watchdog_ms = 1000;
 };
 
-/// The profile given with --profile; nothing for an empty file, which means: find it in RAM (wire.md section 6).
+/// The profile given with --profile; nothing for an empty file, which means: find it in RAM (wire.md section
+/// 6).
 Result<std::shared_ptr<const guest::Profile>> given_profile(const Options& options) {
   if (options.profile.empty()) return nullptr;
   std::error_code error;
@@ -60,20 +61,30 @@ int main(int argc, char** argv) {
   Program program("furnace-vmi", "VMI partition: owns the hypervisor handle of one VM and serves its apps");
   auto& flags = program.options();
   flags.add_option("VM", options.vm, "Name of the VM (QEMU's -name), or a snapshot file")->required();
-  flags.add_option("--driver", options.driver, "auto (a file is a snapshot, or a simulated guest if it ends in .toml), qemu, snapshot, simulator")
-      ->check(CLI::IsMember(std::vector<std::string>(hypervisor::kDrivers.begin(), hypervisor::kDrivers.end())))
+  flags
+      .add_option(
+          "--driver", options.driver,
+          "auto (a file is a snapshot, or a simulated guest if it ends in .toml), qemu, snapshot, simulator")
+      ->check(
+          CLI::IsMember(std::vector<std::string>(hypervisor::kDrivers.begin(), hypervisor::kDrivers.end())))
       ->capture_default_str();
   flags.add_option("--vmi", options.directory, "Directory for the socket vmi_rtr")->capture_default_str();
   flags.add_option("--profile", options.profile,
-                   "Kernel profile: Rekall or Volatility JSON, System.map, vmlinux, or Furnace's own; without it, or empty: found in the guest's RAM");
-  flags.add_option("--calls-per-second", options.server.limits.calls_per_second, "Limit for each app; 0: none")
+                   "Kernel profile: Rekall or Volatility JSON, System.map, vmlinux, or Furnace's own; "
+                   "without it, or empty: found in the guest's RAM");
+  flags
+      .add_option("--calls-per-second", options.server.limits.calls_per_second, "Limit for each app; 0: none")
       ->capture_default_str();
-  flags.add_option("--outstanding", options.server.limits.outstanding_bytes,
-                   "Bytes of answers that an app may leave unread before it is served no more")
+  flags
+      .add_option("--outstanding", options.server.limits.outstanding_bytes,
+                  "Bytes of answers that an app may leave unread before it is served no more")
       ->capture_default_str();
-  flags.add_option("--watchdog", options.watchdog_ms, "Milliseconds that a SYNC event may keep the guest standing; 0: for ever")
+  flags
+      .add_option("--watchdog", options.watchdog_ms,
+                  "Milliseconds that a SYNC event may keep the guest standing; 0: for ever")
       ->capture_default_str();
-  flags.add_option("--metrics", options.server.metrics, "Path of a socket that shows counters by app (Prometheus text)");
+  flags.add_option("--metrics", options.server.metrics,
+                   "Path of a socket that shows counters by app (Prometheus text)");
   flags.add_option("--btf", options.types, "Types for a System.map profile: a BTF file or a vmlinux");
   return program.run(argc, argv, [&] {
     options.server.watchdog = std::chrono::milliseconds(options.watchdog_ms);

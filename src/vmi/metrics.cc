@@ -42,27 +42,34 @@ std::string label(std::string_view text) {
 
 }  // namespace
 
-std::string metrics_text(const std::string& vm, const std::map<std::string, Client, std::less<>>& clients, uint64_t dropped) {
+std::string metrics_text(const std::string& vm, const std::map<std::string, Client, std::less<>>& clients,
+                         uint64_t dropped) {
   std::string text;
   for (const Metric& metric : kMetrics) {
-    text += fmt::format("# HELP furnace_vmi_{0}_total {1}\n# TYPE furnace_vmi_{0}_total counter\n", metric.name, metric.help);
+    text += fmt::format("# HELP furnace_vmi_{0}_total {1}\n# TYPE furnace_vmi_{0}_total counter\n",
+                        metric.name, metric.help);
     for (const auto& [identity, client] : clients)
       text += fmt::format("furnace_vmi_{}_total{{vm=\"{}\",app=\"{}\"}} {}\n", metric.name, label(vm),
                           label(client.session.identity), client.session.counters.*metric.counter);
   }
-  text += "# HELP furnace_vmi_outstanding_bytes Bytes of answers that it has not read\n# TYPE furnace_vmi_outstanding_bytes gauge\n";
+  text +=
+      "# HELP furnace_vmi_outstanding_bytes Bytes of answers that it has not read\n# TYPE "
+      "furnace_vmi_outstanding_bytes gauge\n";
   for (const auto& [identity, client] : clients)
     text += fmt::format("furnace_vmi_outstanding_bytes{{vm=\"{}\",app=\"{}\"}} {}\n", label(vm),
                         label(client.session.identity), client.outstanding->load());
-  text += fmt::format("# HELP furnace_vmi_dropped_total Messages of no valid form\n# TYPE furnace_vmi_dropped_total counter\n"
-                      "furnace_vmi_dropped_total{{vm=\"{}\"}} {}\n", label(vm), dropped);
+  text += fmt::format(
+      "# HELP furnace_vmi_dropped_total Messages of no valid form\n# TYPE furnace_vmi_dropped_total counter\n"
+      "furnace_vmi_dropped_total{{vm=\"{}\"}} {}\n",
+      label(vm), dropped);
   return text;
 }
 
 Result<MetricsSocket> MetricsSocket::bind(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return fail(Errc::Invalid, "{}: too long for a socket's path", path);
+  if (path.size() >= sizeof address.sun_path)
+    return fail(Errc::Invalid, "{}: too long for a socket's path", path);
   path.copy(address.sun_path, path.size());
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return fail_errno("socket");
@@ -80,8 +87,9 @@ MetricsSocket::~MetricsSocket() {
 }
 
 void MetricsSocket::answer(const std::string& text) {
-  const std::string reply = fmt::format("HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n{}",
-                                        text.size(), text);
+  const std::string reply = fmt::format(
+      "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n{}",
+      text.size(), text);
   while (true) {
     const Fd peer(::accept4(fd_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!peer.valid()) return;

@@ -10,11 +10,12 @@
 namespace furnace::vmi {
 
 /// The counters of all apps in Prometheus' text format (version 0.0.4).
-[[nodiscard]] std::string metrics_text(const std::string& vm, const std::map<std::string, Client, std::less<>>& clients,
+[[nodiscard]] std::string metrics_text(const std::string& vm,
+                                       const std::map<std::string, Client, std::less<>>& clients,
                                        uint64_t dropped);
 
-/// Answers every connection with the text of the moment and closes it. For the operator: mode 0600, and not in a
-/// directory that an APP partition sees.
+/// Answers every connection with the text of the moment and closes it. For the operator: mode 0600, and not
+/// in a directory that an APP partition sees.
 class MetricsSocket {
  public:
   [[nodiscard]] static Result<MetricsSocket> bind(const std::string& path);

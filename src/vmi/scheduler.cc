@@ -24,13 +24,14 @@ bool Scheduler::ready(Client& client, Clock::time_point now) {
   return false;
 }
 
-bool Scheduler::slice(Client& client, const Codecs& codecs, const std::shared_ptr<BufferPool>& pool, CallContext& context) {
+bool Scheduler::slice(Client& client, const Codecs& codecs, const std::shared_ptr<BufferPool>& pool,
+                      CallContext& context) {
   if (!client.running) {
     Client::Waiting next = std::move(client.waiting.front());
     client.waiting.pop_front();
     client.running_identity = std::move(next.identity);
-    client.running = std::make_unique<BatchRun>(
-        codecs, std::span(next.body.data<std::byte>(), next.body.size()), pool);
+    client.running =
+        std::make_unique<BatchRun>(codecs, std::span(next.body.data<std::byte>(), next.body.size()), pool);
   }
   const auto start = Clock::now();
   const uint64_t calls_before = client.session.counters.calls;
@@ -43,7 +44,8 @@ bool Scheduler::slice(Client& client, const Codecs& codecs, const std::shared_pt
   return done;
 }
 
-std::optional<std::chrono::milliseconds> Scheduler::wait(std::map<std::string, Client, std::less<>>& clients) {
+std::optional<std::chrono::milliseconds> Scheduler::wait(
+    std::map<std::string, Client, std::less<>>& clients) {
   const auto now = Clock::now();
   bool held_back = false;
   for (auto& [name, client] : clients) {

@@ -1,4 +1,5 @@
-// Who is served next: every app has its own queue, and each gets a small slice in turn, whatever the others ask for.
+// Who is served next: every app has its own queue, and each gets a small slice in turn, whatever the others
+// ask for.
 #pragma once
 
 #include <chrono>
@@ -15,9 +16,9 @@ namespace furnace::vmi {
 
 /// What one app may take.
 struct Limits {
-  uint32_t calls_per_second = 0;          ///< 0: no limit; a second's worth may come at once
-  size_t outstanding_bytes = 64 << 20;    ///< of answers that it has not read
-  size_t waiting_messages = 16;           ///< more are refused at once
+  uint32_t calls_per_second = 0;        ///< 0: no limit; a second's worth may come at once
+  size_t outstanding_bytes = 64 << 20;  ///< of answers that it has not read
+  size_t waiting_messages = 16;         ///< more are refused at once
 };
 
 /// An app's queue and the message that is being served.
@@ -56,14 +57,16 @@ class Scheduler {
   }
 
   /// How long to wait for messages: zero while there is work; nullopt: for ever.
-  [[nodiscard]] std::optional<std::chrono::milliseconds> wait(std::map<std::string, Client, std::less<>>& clients);
+  [[nodiscard]] std::optional<std::chrono::milliseconds> wait(
+      std::map<std::string, Client, std::less<>>& clients);
 
   [[nodiscard]] const Limits& limits() const { return limits_; }
 
  private:
   [[nodiscard]] bool ready(Client& client, Clock::time_point now);
   /// True when the client's message is done.
-  bool slice(Client& client, const Codecs& codecs, const std::shared_ptr<BufferPool>& pool, CallContext& context);
+  bool slice(Client& client, const Codecs& codecs, const std::shared_ptr<BufferPool>& pool,
+             CallContext& context);
 
   Limits limits_;
 };

@@ -31,7 +31,8 @@ zmq::message_t refusal(protocol::BatchError error) {
 
 }  // namespace
 
-Server::Server(zmq::socket_t router, zmq::socket_t monitor, Fd lock, Machine& machine, const ServerOptions& options)
+Server::Server(zmq::socket_t router, zmq::socket_t monitor, Fd lock, Machine& machine,
+               const ServerOptions& options)
     : router_(std::move(router)),
       monitor_(std::move(monitor)),
       lock_(std::move(lock)),
@@ -45,8 +46,8 @@ Server::Server(zmq::socket_t router, zmq::socket_t monitor, Fd lock, Machine& ma
   });
 }
 
-Result<std::unique_ptr<Server>> Server::bind(zmq::context_t& context, const std::string& directory, Machine& machine,
-                                             const ServerOptions& options) {
+Result<std::unique_ptr<Server>> Server::bind(zmq::context_t& context, const std::string& directory,
+                                             Machine& machine, const ServerOptions& options) {
   FURNACE_TRY(const std::string address, protocol::ipc_address(directory, "vmi_rtr"));
   // ZeroMQ would take the socket's path over from its owner; the lock tells whether there is one.
   auto lock = lock_file(directory + "/vmi_rtr.lock");
@@ -66,7 +67,8 @@ Result<std::unique_ptr<Server>> Server::bind(zmq::context_t& context, const std:
   monitor.set(zmq::sockopt::linger, 0);
   FURNACE_CHECK(protocol::connect(monitor, kMonitorAddress));
   FURNACE_CHECK(protocol::bind(router, address));
-  std::unique_ptr<Server> server(new Server(std::move(router), std::move(monitor), *std::move(lock), machine, options));
+  std::unique_ptr<Server> server(
+      new Server(std::move(router), std::move(monitor), *std::move(lock), machine, options));
   if (!options.metrics.empty()) {
     FURNACE_TRY(auto metrics, MetricsSocket::bind(options.metrics));
     server->metrics_.emplace(std::move(metrics));
@@ -106,7 +108,8 @@ bool Server::run(int stop) {
         std::any_of(items.begin() + static_cast<ptrdiff_t>(own_items), items.end(), ready);
     if (from_hypervisor && machine_.poll()) {
       receive_calls();
-      while (scheduler_.wait(clients_) == std::chrono::milliseconds(0)) serve();  // who asked already gets an answer
+      while (scheduler_.wait(clients_) == std::chrono::milliseconds(0))
+        serve();  // who asked already gets an answer
       return false;
     }
     if (from_hypervisor) events_.dispatch();
@@ -140,7 +143,8 @@ void Server::enqueue(protocol::Frames& frames) {
   ++counters.messages;
   if (request->body != nullptr) counters.bytes_in += request->body->size();
   if (sender.waiting.size() < scheduler_.limits().waiting_messages) {
-    sender.waiting.push_back({std::move(frames[0]), request->body != nullptr ? std::move(frames[2]) : zmq::message_t()});
+    sender.waiting.push_back(
+        {std::move(frames[0]), request->body != nullptr ? std::move(frames[2]) : zmq::message_t()});
     return;
   }
   ++counters.refused;
@@ -155,15 +159,17 @@ CallContext Server::context(Client& client, bool may_breathe) {
   if (may_breathe)
     made.breathe = [this] {
       receive_calls();
-      scheduler_.run(clients_, codecs_, pool_, [this](Client& other) { return context(other, false); },
-                     [this](Client& other) { send_answer(other); });
+      scheduler_.run(
+          clients_, codecs_, pool_, [this](Client& other) { return context(other, false); },
+          [this](Client& other) { send_answer(other); });
     };
   return made;
 }
 
 void Server::serve() {
-  scheduler_.run(clients_, codecs_, pool_, [this](Client& client) { return context(client, true); },
-                 [this](Client& client) { send_answer(client); });
+  scheduler_.run(
+      clients_, codecs_, pool_, [this](Client& client) { return context(client, true); },
+      [this](Client& client) { send_answer(client); });
 }
 
 void Server::send_answer(Client& client) {

@@ -23,8 +23,9 @@ struct ServerOptions {
 class Server {
  public:
   /// Binds ipc://`directory`/vmi_rtr. Errc::Unavailable if another VMI partition serves there.
-  [[nodiscard]] static Result<std::unique_ptr<Server>> bind(zmq::context_t& context, const std::string& directory,
-                                                            Machine& machine, const ServerOptions& options = {});
+  [[nodiscard]] static Result<std::unique_ptr<Server>> bind(zmq::context_t& context,
+                                                            const std::string& directory, Machine& machine,
+                                                            const ServerOptions& options = {});
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
@@ -34,7 +35,8 @@ class Server {
   [[nodiscard]] uint64_t dropped() const { return dropped_; }
 
  private:
-  Server(zmq::socket_t router, zmq::socket_t monitor, Fd lock, Machine& machine, const ServerOptions& options);
+  Server(zmq::socket_t router, zmq::socket_t monitor, Fd lock, Machine& machine,
+         const ServerOptions& options);
 
   [[nodiscard]] std::chrono::milliseconds time_to_wait();
   void receive_calls();

@@ -20,10 +20,10 @@ struct Counters {
 };
 
 struct Session {
-  std::string identity;  ///< of its call socket, "<app>-r", fit for a log
-  std::string routing;   ///< the same as it came
-  int connection = -1;   ///< ZeroMQ's descriptor of its connection, to notice its end
-  uint32_t pauses = 0;   ///< PAUSE_VM and SYNC events without their RESUME_VM
+  std::string identity;       ///< of its call socket, "<app>-r", fit for a log
+  std::string routing;        ///< the same as it came
+  int connection = -1;        ///< ZeroMQ's descriptor of its connection, to notice its end
+  uint32_t pauses = 0;        ///< PAUSE_VM and SYNC events without their RESUME_VM
   uint32_t event_pauses = 0;  ///< those of them that SYNC events made
   std::optional<std::chrono::steady_clock::time_point> event_deadline;  ///< when the watchdog takes them back
   bool events_started = false;

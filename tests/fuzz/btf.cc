@@ -1,5 +1,6 @@
-#include "fuzz.h"
 #include "guest/profile/btf.h"
+
+#include "fuzz.h"
 
 void fuzz(std::span<const std::byte> input) {
   const auto btf = furnace::guest::Btf::parse(input);

@@ -1,5 +1,6 @@
-#include "fuzz.h"
 #include "guest/profile/kallsyms.h"
+
+#include "fuzz.h"
 
 void fuzz(std::span<const std::byte> input) {
   // The first two bytes place the signature, so that the fuzzer can move it.

@@ -76,7 +76,8 @@ tenant::Status NativeHost::read_many(std::span<tenant::Read> reads) {
   }
   const auto answer = runtime_.vmi().exchange(request);
   if (!answer) return outward(answer.error());
-  if (const auto failure = batch_failure(request, *answer)) return outward(Error(Errc::Failed, "read_many: " + *failure));
+  if (const auto failure = batch_failure(request, *answer))
+    return outward(Error(Errc::Failed, "read_many: " + *failure));
   if (static_cast<size_t>(answer->read_va_ret_size()) != reads.size())
     return outward(Error(Errc::Invalid, "read_many: an answer of another size"));
   for (int i = 0; i < answer->read_va_ret_size(); ++i) {
@@ -129,7 +130,8 @@ tenant::Result<uint64_t> NativeHost::offset(std::string_view structure, std::str
 
 tenant::Result<Gpa> NativeHost::translate(Gva address, Pid pid) {
   const std::array<Argument, 2> arguments{address.value, number_of(pid)};
-  const auto place = pid == Pid::Kernel ? number("translate_kv2p", std::span(arguments).first(1)) : number("translate_uv2p", arguments);
+  const auto place = pid == Pid::Kernel ? number("translate_kv2p", std::span(arguments).first(1))
+                                        : number("translate_uv2p", arguments);
   return place.map([](uint64_t value) { return Gpa{value}; });
 }
 
@@ -157,7 +159,8 @@ tenant::Status NativeHost::events_stop() {
   return status("events_stop");
 }
 
-tenant::Result<tenant::Value> NativeHost::call(std::string_view name, std::span<const tenant::Argument> given) {
+tenant::Result<tenant::Value> NativeHost::call(std::string_view name,
+                                               std::span<const tenant::Argument> given) {
   const auto call = call_named(name);
   if (!call) return outward(call.error());
   std::vector<Argument> arguments;
@@ -186,11 +189,19 @@ tenant::Result<uint64_t> NativeHost::on_event(const tenant::EventRequest& reques
       arguments = {type_interrupt, state, none, request.address.value, number_of(request.pid)};
       break;
     case tenant::EventKind::MemoryAccess:
-      arguments = {type_memory, state, none, none, number_of(request.pid), none, request.address.value, request.length,
+      arguments = {type_memory,
+                   state,
+                   none,
+                   none,
+                   number_of(request.pid),
+                   none,
+                   request.address.value,
+                   request.length,
                    uint64_t{request.access}};
       break;
   }
-  const auto identifier = number(request.kind == tenant::EventKind::Syscall ? "start_syscall" : "event_register", arguments);
+  const auto identifier =
+      number(request.kind == tenant::EventKind::Syscall ? "start_syscall" : "event_register", arguments);
   if (identifier) callbacks_[*identifier] = std::move(callback);
   return identifier;
 }
@@ -206,12 +217,28 @@ tenant::Status NativeHost::clear_event(uint64_t identifier) {
 void NativeHost::deliver(const wire::Event& event) {
   const auto registered = callbacks_.find(event.identifier());
   if (registered != callbacks_.end()) {
-    tenant::Event told{.identifier = event.identifier(), .cr3 = event.cr3(), .rip = event.rip(), .rbp = event.rbp(),
-                       .rsp = event.rsp(), .rax = event.rax(), .rdi = event.rdi(), .rsi = event.rsi(), .rdx = event.rdx(),
-                       .r10 = event.r10(), .r8 = event.r8(), .r9 = event.r9(), .vcpu = event.vcpu(), .uid = event.uid(),
-                       .pid = Pid{event.pid()}, .ppid = Pid{event.ppid()}, .process = event.procname(),
-                       .address = Gva{event.address()}, .access = static_cast<uint8_t>(event.access()),
-                       .old_value = {}, .new_value = {}, .lost = event.lost()};
+    tenant::Event told{.identifier = event.identifier(),
+                       .cr3 = event.cr3(),
+                       .rip = event.rip(),
+                       .rbp = event.rbp(),
+                       .rsp = event.rsp(),
+                       .rax = event.rax(),
+                       .rdi = event.rdi(),
+                       .rsi = event.rsi(),
+                       .rdx = event.rdx(),
+                       .r10 = event.r10(),
+                       .r8 = event.r8(),
+                       .r9 = event.r9(),
+                       .vcpu = event.vcpu(),
+                       .uid = event.uid(),
+                       .pid = Pid{event.pid()},
+                       .ppid = Pid{event.ppid()},
+                       .process = event.procname(),
+                       .address = Gva{event.address()},
+                       .access = static_cast<uint8_t>(event.access()),
+                       .old_value = {},
+                       .new_value = {},
+                       .lost = event.lost()};
     if (event.has_old_value()) told.old_value = event.old_value();
     if (event.has_new_value()) told.new_value = event.new_value();
     const auto callback = registered->second;  // it may clear its own event
@@ -222,7 +249,9 @@ void NativeHost::deliver(const wire::Event& event) {
 }
 
 uint64_t NativeHost::add_timer(double seconds, std::function<void()> callback) {
-  return *timers_.insert(runtime_.loop().add_timer(std::chrono::duration<double>(seconds), std::move(callback))).first;
+  return *timers_
+              .insert(runtime_.loop().add_timer(std::chrono::duration<double>(seconds), std::move(callback)))
+              .first;
 }
 
 bool NativeHost::remove_timer(uint64_t timer) {
@@ -256,7 +285,8 @@ void NativeHost::log(std::string_view text) {
 Status host_native_app(Runtime& runtime, const std::filesystem::path& file, const std::string& app,
                        const std::string& metadata) {
   FURNACE_TRY(const SharedObject object, SharedObject::open(file));
-  FURNACE_TRY(auto* const make, object.maker<tenant::App*(tenant::Host&)>("furnace_app", tenant::kAbiVersion));
+  FURNACE_TRY(auto* const make,
+              object.maker<tenant::App*(tenant::Host&)>("furnace_app", tenant::kAbiVersion));
   NativeHost host(runtime, app, metadata);
   try {
     const std::unique_ptr<tenant::App> instance(make(host));

@@ -24,7 +24,8 @@ class NativeHost : public tenant::Host {
   [[nodiscard]] tenant::Status read(tenant::Gpa from, std::span<std::byte> out) override;
   [[nodiscard]] tenant::Status read_many(std::span<tenant::Read> reads) override;
   [[nodiscard]] tenant::Result<std::string> read_text(tenant::Gva from, tenant::Pid pid) override;
-  [[nodiscard]] tenant::Result<size_t> write(tenant::Gva to, std::span<const std::byte> data, tenant::Pid pid) override;
+  [[nodiscard]] tenant::Result<size_t> write(tenant::Gva to, std::span<const std::byte> data,
+                                             tenant::Pid pid) override;
   [[nodiscard]] tenant::Result<size_t> write(tenant::Gpa to, std::span<const std::byte> data) override;
   [[nodiscard]] tenant::Result<tenant::Gva> symbol(std::string_view name) override;
   [[nodiscard]] tenant::Result<uint64_t> offset(std::string_view structure, std::string_view member) override;
@@ -33,9 +34,10 @@ class NativeHost : public tenant::Host {
   [[nodiscard]] tenant::Result<uint64_t> vcpu_register(std::string_view name, uint32_t vcpu) override;
   [[nodiscard]] tenant::Status pause() override;
   [[nodiscard]] tenant::Status resume() override;
-  [[nodiscard]] tenant::Result<tenant::Value> call(std::string_view name, std::span<const tenant::Argument> arguments) override;
-  [[nodiscard]] tenant::Result<uint64_t> on_event(const tenant::EventRequest& request,
-                                                  std::function<void(const tenant::Event&)> callback) override;
+  [[nodiscard]] tenant::Result<tenant::Value> call(std::string_view name,
+                                                   std::span<const tenant::Argument> arguments) override;
+  [[nodiscard]] tenant::Result<uint64_t> on_event(
+      const tenant::EventRequest& request, std::function<void(const tenant::Event&)> callback) override;
   [[nodiscard]] tenant::Status clear_event(uint64_t identifier) override;
   [[nodiscard]] tenant::Status events_start() override;
   [[nodiscard]] tenant::Status events_stop() override;
@@ -64,7 +66,7 @@ class NativeHost : public tenant::Host {
 };
 
 /// Loads the app in FILE, runs it until it ends, and unloads it.
-[[nodiscard]] Status host_native_app(Runtime& runtime, const std::filesystem::path& file, const std::string& app,
-                                     const std::string& metadata);
+[[nodiscard]] Status host_native_app(Runtime& runtime, const std::filesystem::path& file,
+                                     const std::string& app, const std::string& metadata);
 
 }  // namespace furnace::app

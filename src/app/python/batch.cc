@@ -39,7 +39,8 @@ void add(const py::object& error, wire::VmiMessage& message, const py::tuple& it
   std::optional<Link> link;
   if (!item[2].is_none()) {
     const auto parts = item[2].cast<py::tuple>();
-    link = Link{parts[0].cast<uint32_t>(), parts[1].cast<uint32_t>(), parts[2].cast<uint32_t>(), parts[3].cast<int>()};
+    link = Link{parts[0].cast<uint32_t>(), parts[1].cast<uint32_t>(), parts[2].cast<uint32_t>(),
+                parts[3].cast<int>()};
   }
   check(error, add_call(message, *call, arguments, link));
 }
@@ -53,7 +54,8 @@ void define_batches(py::module_& module, Runtime& runtime, const py::object& err
     return py::bytes(message.SerializeAsString());
   });
   module.attr("batch_exchange") = py::cpp_function([&runtime, error](const py::bytes& body) {
-    const std::string_view text(PyBytes_AS_STRING(body.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(body.ptr())));
+    const std::string_view text(PyBytes_AS_STRING(body.ptr()),
+                                static_cast<size_t>(PyBytes_GET_SIZE(body.ptr())));
     Result<zmq::message_t> reply = [&] {
       const py::gil_scoped_release release;
       return runtime.vmi().calls().ask(zmq::message_t(text));
@@ -73,10 +75,11 @@ void define_batches(py::module_& module, Runtime& runtime, const py::object& err
     return py::make_tuple(results, failure ? py::object(py::str(*failure)) : py::object(py::none()));
   });
   // (call, field, of the answer?): the field's index, as links count.
-  module.attr("field_index") = py::cpp_function([error](const std::string& name, const std::string& field, bool answer) {
-    const auto* call = or_raise(error, call_named(name));
-    return or_raise(error, answer ? answer_field(*call, field) : request_field(*call, field));
-  });
+  module.attr("field_index") =
+      py::cpp_function([error](const std::string& name, const std::string& field, bool answer) {
+        const auto* call = or_raise(error, call_named(name));
+        return or_raise(error, answer ? answer_field(*call, field) : request_field(*call, field));
+      });
 }
 
 }  // namespace furnace::app

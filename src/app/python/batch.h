@@ -1,4 +1,5 @@
-// Batches in module _furnace: made, sent and taken apart; furnace_batch.py gives them their form in the tenant API.
+// Batches in module _furnace: made, sent and taken apart; furnace_batch.py gives them their form in the
+// tenant API.
 #pragma once
 
 #include "app/runtime.h"
@@ -6,7 +7,8 @@
 
 namespace furnace::app {
 
-/// Adds batch_serialize, batch_exchange, batch_parse and field_index to `module`. `error` is the class VmiError.
+/// Adds batch_serialize, batch_exchange, batch_parse and field_index to `module`. `error` is the class
+/// VmiError.
 void define_batches(pybind11::module_& module, Runtime& runtime, const pybind11::object& error);
 
 }  // namespace furnace::app

@@ -26,8 +26,10 @@ Argument to_argument(std::string_view call, const py::handle& value) {
     return std::string_view(text, static_cast<size_t>(size));
   }
   if (PyBytes_Check(value.ptr()))
-    return std::string_view(PyBytes_AS_STRING(value.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(value.ptr())));
-  throw py::type_error(fmt::format("{}(): expected int, str or bytes, got {}", call, Py_TYPE(value.ptr())->tp_name));
+    return std::string_view(PyBytes_AS_STRING(value.ptr()),
+                            static_cast<size_t>(PyBytes_GET_SIZE(value.ptr())));
+  throw py::type_error(
+      fmt::format("{}(): expected int, str or bytes, got {}", call, Py_TYPE(value.ptr())->tp_name));
 }
 
 py::object to_python(const Message& message, const FieldDescriptor& field) {

@@ -38,7 +38,8 @@ py::object to_python(Answer kind, Value value) {
     }
     return processes;
   }
-  if (const auto* structure = std::get_if<wire::DescribeStructureRet>(&value)) return app::to_python(*structure);
+  if (const auto* structure = std::get_if<wire::DescribeStructureRet>(&value))
+    return app::to_python(*structure);
   return py::int_(0);
 }
 
@@ -77,7 +78,8 @@ std::vector<Argument> arguments_of(const Call& call, const std::vector<std::stri
   size_t used = 0;
   for (size_t i = arguments.size(); i < names.size() && used < kwargs.size(); ++i) {
     const bool given = kwargs.contains(names[i].c_str());
-    arguments.push_back(given ? to_argument(call.name, kwargs[names[i].c_str()]) : Argument(std::monostate()));
+    arguments.push_back(given ? to_argument(call.name, kwargs[names[i].c_str()])
+                              : Argument(std::monostate()));
     used += given ? 1 : 0;
   }
   if (used != kwargs.size() || arguments.size() > names.size())

@@ -37,10 +37,15 @@ class NativeBackendHost : public tenant::BackendHost {
       }
     });
   }
-  tenant::Status notify(std::string_view app, std::string_view text) override { return outward(backend_.notify(app, text)); }
+  tenant::Status notify(std::string_view app, std::string_view text) override {
+    return outward(backend_.notify(app, text));
+  }
   tenant::Status broadcast(std::string_view text) override { return outward(backend_.broadcast(text)); }
   uint64_t add_timer(double seconds, std::function<void()> callback) override {
-    return *timers_.insert(backend_.loop().add_timer(std::chrono::duration<double>(seconds), std::move(callback))).first;
+    return *timers_
+                .insert(
+                    backend_.loop().add_timer(std::chrono::duration<double>(seconds), std::move(callback)))
+                .first;
   }
   bool remove_timer(uint64_t timer) override {
     timers_.erase(timer);

@@ -59,7 +59,8 @@ class LinuxGuest {
   /// The process with this pid.
   [[nodiscard]] Result<Process> process(Pid pid) const;
 
-  /// The process whose task runs on a vCPU, by the kernel's own per-CPU variable; `name` is the running thread's.
+  /// The process whose task runs on a vCPU, by the kernel's own per-CPU variable; `name` is the running
+  /// thread's.
   [[nodiscard]] Result<Process> current(uint32_t vcpu) const;
 
   /// The address space of a process; a kernel thread has the kernel's. Pid::Kernel: the kernel's.
@@ -77,7 +78,11 @@ class LinuxGuest {
  private:
   LinuxGuest(const TaskLayout& layout, AddressSpace kernel_space, TranslationCache& cache, Gva init_task,
              std::optional<PerCpu> per_cpu)
-      : layout_(layout), kernel_space_(kernel_space), cache_(&cache), init_task_(init_task), per_cpu_(per_cpu) {}
+      : layout_(layout),
+        kernel_space_(kernel_space),
+        cache_(&cache),
+        init_task_(init_task),
+        per_cpu_(per_cpu) {}
 
   /// Visits the tasks behind init_task until `visit` returns false.
   template <typename Visit>

@@ -220,14 +220,16 @@ std::vector<std::string_view> Btf::structure_names() const {
 Result<uint64_t> Btf::size_of(const Type& type, int depth) const {
   if (type.kind == kPtr) return sizeof(uint64_t);
   if (type.kind != kArray)
-    return uint64_t{type.kind == kFunc || type.kind == kFuncProto || type.kind == kFwd ? 0 : type.size_or_type};
+    return uint64_t{type.kind == kFunc || type.kind == kFuncProto || type.kind == kFwd ? 0
+                                                                                       : type.size_or_type};
   if (depth > kMaxDepth) return fail(Errc::Invalid, "BTF: arrays of arrays, {} deep", depth);
   const auto element = load<uint32_t>(type.tail, 0).value_or(0);
   if (element == 0) return 0;
   FURNACE_TRY(const Type inner, resolve(element));
   FURNACE_TRY(const uint64_t size, size_of(inner, depth + 1));
   const uint64_t count = load<uint32_t>(type.tail, 8).value_or(0);
-  if (size > UINT32_MAX) return fail(Errc::Invalid, "BTF: type {} is an array of {} bytes each", type.id, size);
+  if (size > UINT32_MAX)
+    return fail(Errc::Invalid, "BTF: type {} is an array of {} bytes each", type.id, size);
   return size * count;
 }
 
@@ -245,10 +247,10 @@ Result<Btf::Description> Btf::describe(uint32_t id) const {
   }
   if (id == 0) return found;  // const void, a typedef of void
   FURNACE_TRY(const Type resolved, resolve(id));
-  constexpr Kind kinds[kKinds] = {Kind::Void,     Kind::Int,   Kind::Pointer, Kind::Array, Kind::Struct,
-                                  Kind::Union,    Kind::Enum,  Kind::Struct,  Kind::Other, Kind::Other,
-                                  Kind::Other,    Kind::Other, Kind::Function, Kind::Function, Kind::Other,
-                                  Kind::Other,    Kind::Float, Kind::Other,   Kind::Other, Kind::Enum};
+  constexpr Kind kinds[kKinds] = {Kind::Void,  Kind::Int,   Kind::Pointer,  Kind::Array,    Kind::Struct,
+                                  Kind::Union, Kind::Enum,  Kind::Struct,   Kind::Other,    Kind::Other,
+                                  Kind::Other, Kind::Other, Kind::Function, Kind::Function, Kind::Other,
+                                  Kind::Other, Kind::Float, Kind::Other,    Kind::Other,    Kind::Enum};
   found.kind = kinds[resolved.kind];
   found.id = resolved.id;
   found.name = resolved.name.empty() ? alias : resolved.name;
@@ -259,7 +261,8 @@ Result<Btf::Description> Btf::describe(uint32_t id) const {
     found.count = load<uint32_t>(resolved.tail, 8).value_or(0);
   }
   constexpr uint32_t int_signed = 1U << 24;  // BTF_INT_SIGNED
-  if (found.kind == Kind::Int) found.is_signed = (load<uint32_t>(resolved.tail, 0).value_or(0) & int_signed) != 0;
+  if (found.kind == Kind::Int)
+    found.is_signed = (load<uint32_t>(resolved.tail, 0).value_or(0) & int_signed) != 0;
   return found;
 }
 
@@ -278,8 +281,7 @@ void Btf::visit_members(const Type& structure, uint64_t base, int depth, int& bu
   }
 }
 
-void Btf::for_each_constant(uint32_t id,
-                            const std::function<void(std::string_view, int64_t)>& visit) const {
+void Btf::for_each_constant(uint32_t id, const std::function<void(std::string_view, int64_t)>& visit) const {
   const auto found = type(id);
   if (!found || (found->kind != kEnum && found->kind != kEnum64)) return;
   const size_t each = kTails[found->kind].each;
@@ -289,7 +291,8 @@ void Btf::for_each_constant(uint32_t id,
     const uint64_t high = found->kind == kEnum64 ? load<uint32_t>(found->tail, i * each + 8).value_or(0) : 0;
     // Without the flag for signed constants they count as unsigned.
     const bool is_signed = found->kind == kEnum && found->bit_fields;
-    visit(string(name), is_signed ? int64_t{static_cast<int32_t>(low)} : static_cast<int64_t>(high << 32 | low));
+    visit(string(name),
+          is_signed ? int64_t{static_cast<int32_t>(low)} : static_cast<int64_t>(high << 32 | low));
   }
 }
 

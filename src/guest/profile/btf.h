@@ -60,7 +60,8 @@ class Btf {
   [[nodiscard]] Result<Description> describe(uint32_t id) const;
 
   /// Calls `visit` for every constant of an enumeration.
-  void for_each_constant(uint32_t id, const std::function<void(std::string_view name, int64_t value)>& visit) const;
+  void for_each_constant(uint32_t id,
+                         const std::function<void(std::string_view name, int64_t value)>& visit) const;
 
   /// Calls `visit` for every named member of a structure or union, those of anonymous members as its own, in
   /// order.

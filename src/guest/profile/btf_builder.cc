@@ -68,7 +68,8 @@ Status BtfBuilder::define_record(uint32_t id, Record kind, std::string_view name
   std::vector<uint32_t> tail;
   tail.reserve(3 * members.size());
   for (const Member& member : members) {
-    if (member.byte_offset >= limit / 8 || member.byte_offset * 8 + member.bit >= limit || member.bit_size > 255)
+    if (member.byte_offset >= limit / 8 || member.byte_offset * 8 + member.bit >= limit ||
+        member.bit_size > 255)
       return fail(Errc::Invalid, "structure '{}': offset {} of member '{}' is too large", name,
                   member.byte_offset, member.name);
     tail.push_back(add_string(member.name));

@@ -48,7 +48,8 @@ class BtfBuilder {
     std::vector<uint32_t> tail;
   };
   uint32_t add_string(std::string_view text);
-  uint32_t add(std::string_view name, uint32_t kind, uint32_t size, std::vector<uint32_t> tail);  // of up to 3 words
+  uint32_t add(std::string_view name, uint32_t kind, uint32_t size,
+               std::vector<uint32_t> tail);  // of up to 3 words
 
   std::vector<Type> types_;
   std::string strings_{'\0'};

@@ -19,8 +19,8 @@ std::string exported_name(const Btf::Description& type) {
   return type.name.empty() ? fmt::format("__unnamed_{:x}", type.id) : valid_utf8(type.name);
 }
 
-/// The structures of a profile by the names they get: those with a name, those that a typedef names, and anonymous ones
-/// that a member needs.
+/// The structures of a profile by the names they get: those with a name, those that a typedef names, and
+/// anonymous ones that a member needs.
 class StructureWalk {
  public:
   explicit StructureWalk(const Btf& types) : types_(types) {
@@ -31,10 +31,12 @@ class StructureWalk {
     }
   }
 
-  static bool is_record(const Btf::Description& type) { return type.kind == Kind::Struct || type.kind == Kind::Union; }
+  static bool is_record(const Btf::Description& type) {
+    return type.kind == Kind::Struct || type.kind == Kind::Union;
+  }
 
-  /// The name of a structure that a member has as its type; it is exported too, without members where the kernel only
-  /// declares it.
+  /// The name of a structure that a member has as its type; it is exported too, without members where the
+  /// kernel only declares it.
   std::string name_of(const Btf::Description& type) {
     std::string name = exported_name(type);
     add(name, type);
@@ -101,7 +103,9 @@ Json rekall_type(StructureWalk& walk, uint32_t id, int depth) {
     case Kind::Union:
       return Json::array({walk.name_of(*type)});
     case Kind::Enum:
-      return Json::array({"Enumeration", {{"target", type->size == 8 ? "unsigned long" : "unsigned int"}, {"choices", Json::object()}}});
+      return Json::array(
+          {"Enumeration",
+           {{"target", type->size == 8 ? "unsigned long" : "unsigned int"}, {"choices", Json::object()}}});
     case Kind::Void:
     case Kind::Function:
       return Json::array({"Void"});
@@ -119,7 +123,9 @@ Json rekall_struct(StructureWalk& walk, const Btf::Description& structure) {
       const auto unit = walk.types().describe(member.type);
       const BitPlace place = bit_place(member, unit ? unit->size : 1);
       offset = place.offset;
-      type = Json::array({"BitField", {{"target", type[0]}, {"start_bit", place.bit}, {"end_bit", place.bit + member.bit_size}}});
+      type = Json::array(
+          {"BitField",
+           {{"target", type[0]}, {"start_bit", place.bit}, {"end_bit", place.bit + member.bit_size}}});
     }
     members[valid_utf8(name)] = Json::array({offset, type});
   });
@@ -128,7 +134,8 @@ Json rekall_struct(StructureWalk& walk, const Btf::Description& structure) {
 
 Result<std::string> rekall(const Profile& profile) {
   std::string text = fmt::format(
-      "{{\"$METADATA\":{{\"ProfileClass\":\"Linux\",\"Type\":\"Profile\",\"Version\":1,\"arch\":\"AMD64\",\"Banner\":{}}},\n\"$CONSTANTS\":{{",
+      "{{\"$METADATA\":{{\"ProfileClass\":\"Linux\",\"Type\":\"Profile\",\"Version\":1,\"arch\":\"AMD64\","
+      "\"Banner\":{}}},\n\"$CONSTANTS\":{{",
       json_text(profile.banner()));
   for (size_t i = 0; i < profile.symbol_count(); ++i) {
     const auto [name, symbol] = profile.symbol_at(i);
@@ -152,12 +159,18 @@ struct KnownSymbol {
   std::string_view symbol, structure;
 };
 constexpr std::array kKnownSymbols = {
-    KnownSymbol{"init_task", "task_struct"},     KnownSymbol{"init_mm", "mm_struct"},
-    KnownSymbol{"init_pid_ns", "pid_namespace"}, KnownSymbol{"init_net", "net"},
-    KnownSymbol{"modules", "list_head"},         KnownSymbol{"net_namespace_list", "list_head"},
-    KnownSymbol{"super_blocks", "list_head"},    KnownSymbol{"iomem_resource", "resource"},
-    KnownSymbol{"module_kset", "kset"},          KnownSymbol{"init_files", "files_struct"},
-    KnownSymbol{"init_cred", "cred"},            KnownSymbol{"prog_idr", "idr"},
+    KnownSymbol{"init_task", "task_struct"},
+    KnownSymbol{"init_mm", "mm_struct"},
+    KnownSymbol{"init_pid_ns", "pid_namespace"},
+    KnownSymbol{"init_net", "net"},
+    KnownSymbol{"modules", "list_head"},
+    KnownSymbol{"net_namespace_list", "list_head"},
+    KnownSymbol{"super_blocks", "list_head"},
+    KnownSymbol{"iomem_resource", "resource"},
+    KnownSymbol{"module_kset", "kset"},
+    KnownSymbol{"init_files", "files_struct"},
+    KnownSymbol{"init_cred", "cred"},
+    KnownSymbol{"prog_idr", "idr"},
 };
 
 class IsfWriter {
@@ -173,7 +186,8 @@ class IsfWriter {
       first = false;
       return {};
     }));
-    text += fmt::format("}},\n\"enums\":{},\n\"base_types\":{},\n\"symbols\":{{", enums_.dump(), base_types_.dump());
+    text += fmt::format("}},\n\"enums\":{},\n\"base_types\":{},\n\"symbols\":{{", enums_.dump(),
+                        base_types_.dump());
     for (size_t i = 0; i < profile_.symbol_count(); ++i) {
       const auto [name, value] = profile_.symbol_at(i);
       text += fmt::format("{}\n{}:{}", i == 0 ? "" : ",", json_text(name), symbol(name, value).dump());
@@ -209,7 +223,9 @@ class IsfWriter {
       case Kind::Float:
         base_types_[name] = {{"size", found->size},
                              {"signed", found->is_signed},
-                             {"kind", found->kind == Kind::Float ? "float" : found->size == 1 ? "char" : "int"},
+                             {"kind", found->kind == Kind::Float ? "float"
+                                      : found->size == 1         ? "char"
+                                                                 : "int"},
                              {"endian", "little"}};
         return {{"kind", "base"}, {"name", name}};
       case Kind::Function:
@@ -221,9 +237,11 @@ class IsfWriter {
 
   Json enumeration(const Btf::Description& found) {
     Json constants = Json::object();
-    walk_.types().for_each_constant(found.id, [&](std::string_view name, int64_t value) { constants[valid_utf8(name)] = value; });
+    walk_.types().for_each_constant(
+        found.id, [&](std::string_view name, int64_t value) { constants[valid_utf8(name)] = value; });
     const std::string base = found.size == 8 ? "unsigned long" : "unsigned int";
-    base_types_[base] = {{"size", found.size == 8 ? 8 : 4}, {"signed", false}, {"kind", "int"}, {"endian", "little"}};
+    base_types_[base] = {
+        {"size", found.size == 8 ? 8 : 4}, {"signed", false}, {"kind", "int"}, {"endian", "little"}};
     return {{"size", found.size}, {"base", base}, {"constants", constants}};
   }
 
@@ -235,11 +253,15 @@ class IsfWriter {
         const auto unit = walk_.types().describe(member.type);
         const BitPlace place = bit_place(member, unit ? unit->size : 1);
         field["offset"] = place.offset;
-        field["type"] = Json{{"kind", "bitfield"}, {"bit_position", place.bit}, {"bit_length", member.bit_size}, {"type", field["type"]}};
+        field["type"] = Json{{"kind", "bitfield"},
+                             {"bit_position", place.bit},
+                             {"bit_length", member.bit_size},
+                             {"type", field["type"]}};
       }
       fields[valid_utf8(name)] = std::move(field);
     });
-    return {{"size", found.size}, {"fields", fields}, {"kind", found.kind == Kind::Union ? "union" : "struct"}};
+    return {
+        {"size", found.size}, {"fields", fields}, {"kind", found.kind == Kind::Union ? "union" : "struct"}};
   }
 
   Json symbol(std::string_view name, const SymbolValue& value) {
@@ -249,7 +271,8 @@ class IsfWriter {
         description["type"] = Json{{"kind", "struct"}, {"name", known.structure}};
     if (name == "linux_banner" && !profile_.banner().empty()) {
       const std::string content = std::string(profile_.banner()) + "\n" + '\0';
-      description["type"] = Json{{"kind", "array"}, {"count", content.size()}, {"subtype", {{"kind", "base"}, {"name", "char"}}}};
+      description["type"] = Json{
+          {"kind", "array"}, {"count", content.size()}, {"subtype", {{"kind", "base"}, {"name", "char"}}}};
       description["constant_data"] = to_base64(as_bytes(content));
     }
     return description;
@@ -276,9 +299,11 @@ std::string system_map(const Profile& profile) {
     const auto [name, symbol] = profile.symbol_at(i);
     lines.push_back({linked_address(symbol), symbol.type, name});
   }
-  std::stable_sort(lines.begin(), lines.end(), [](const Line& a, const Line& b) { return a.address < b.address; });
+  std::stable_sort(lines.begin(), lines.end(),
+                   [](const Line& a, const Line& b) { return a.address < b.address; });
   std::string text;
-  for (const Line& line : lines) text += fmt::format("{:016x} {} {}\n", line.address, line.type, printable(line.name));
+  for (const Line& line : lines)
+    text += fmt::format("{:016x} {} {}\n", line.address, line.type, printable(line.name));
   return text;
 }
 

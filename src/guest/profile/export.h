@@ -1,4 +1,5 @@
-// Profiles written for other tools: Volatility 3 (ISF), DRAKVUF and LibVMI (Rekall JSON), and as System.map text.
+// Profiles written for other tools: Volatility 3 (ISF), DRAKVUF and LibVMI (Rekall JSON), and as System.map
+// text.
 #pragma once
 
 #include <optional>
@@ -13,8 +14,9 @@ namespace furnace::guest {
 enum class ProfileFormat { Isf, Rekall, SystemMap, Btf, Furnace };
 [[nodiscard]] std::optional<ProfileFormat> profile_format(std::string_view name);
 
-/// The file's content. Addresses are those the kernel was linked at: readers work KASLR out themselves. Members of
-/// anonymous structures stand in the structure around them, where these formats' readers look for them.
+/// The file's content. Addresses are those the kernel was linked at: readers work KASLR out themselves.
+/// Members of anonymous structures stand in the structure around them, where these formats' readers look for
+/// them.
 [[nodiscard]] Result<std::string> export_profile(const Profile& profile, ProfileFormat format);
 
 /// Where x86-64 kernels are linked: __START_KERNEL_map + CONFIG_PHYSICAL_START (arch/x86/Kconfig).

@@ -81,7 +81,8 @@ class IsfTypes {
   }
 
   Result<uint32_t> type_of(const object& type, int depth) {
-    if (depth > json::kMaxNesting) return fail(Errc::Invalid, "types nested more than {} deep", json::kMaxNesting);
+    if (depth > json::kMaxNesting)
+      return fail(Errc::Invalid, "types nested more than {} deep", json::kMaxNesting);
     const auto kind = json::find<std::string_view>(type, "kind");
     if (!kind) return fail(Errc::Invalid, "a type without 'kind'");
     const auto name = json::find<std::string_view>(type, "name").value_or("");

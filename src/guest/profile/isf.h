@@ -1,4 +1,5 @@
-// Volatility 3's intermediate symbol format (ISF, schema 6.x): base_types, user_types, enums, symbols, metadata.
+// Volatility 3's intermediate symbol format (ISF, schema 6.x): base_types, user_types, enums, symbols,
+// metadata.
 #pragma once
 
 #include <string>

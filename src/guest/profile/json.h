@@ -16,7 +16,8 @@ using simdjson::dom::array;
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-/// Parses `text`, which gets room for what simdjson reads past its end; the parser owns what the element points into.
+/// Parses `text`, which gets room for what simdjson reads past its end; the parser owns what the element
+/// points into.
 inline Result<object> parse(simdjson::dom::parser& parser, std::string& text) {
   object document;
   text.reserve(text.size() + simdjson::SIMDJSON_PADDING);

@@ -46,8 +46,8 @@ std::string banner_at(const GuestMemory& memory, Gpa gpa) {
   return text.starts_with(kBannerStart) ? std::string(text.substr(0, text.find('\n'))) : std::string();
 }
 
-/// The idle task of the first vCPU has a name that every kernel gives it: symbols and types fit if it stands where they
-/// put it.
+/// The idle task of the first vCPU has a name that every kernel gives it: symbols and types fit if it stands
+/// where they put it.
 Status check_idle_task(const GuestMemory& memory, const Kernel& kernel) {
   const auto task = kernel.image_gpa("init_task");
   FURNACE_TRY(const uint64_t comm, kernel.member("task_struct", "comm"));
@@ -252,8 +252,8 @@ Result<MappedImage> image_in_use(const GuestMemory& memory, const PagingState& p
   return *image;
 }
 
-/// Without registers: every banner in memory whose distance fits may be the image's; its own root table then tells where
-/// it runs.
+/// Without registers: every banner in memory whose distance fits may be the image's; its own root table then
+/// tells where it runs.
 Result<Kernel> place_by_banner(const GuestMemory& memory, const std::shared_ptr<const Profile>& profile) {
   const auto banner = profile->symbol("linux_banner");
   const auto root = profile->symbol("init_top_pgt");
@@ -296,10 +296,13 @@ Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<Pagi
   if (paging) {
     FURNACE_TRY(image, image_in_use(memory, *paging));
   }
-  auto kernel = image ? verify(memory, profile, image->text, image->text_gpa) : place_by_banner(memory, profile);
+  auto kernel =
+      image ? verify(memory, profile, image->text, image->text_gpa) : place_by_banner(memory, profile);
   if (kernel || kernel.error().code() == Errc::Unavailable) return kernel;
-  const auto searched = image ? std::vector<GpaRange>{{image->text_gpa, image->text_gpa + image->size}} : memory.used_ranges();
-  const std::string described = profile->banner().empty() ? "a kernel without a banner" : "'" + printable(profile->banner()) + "'";
+  const auto searched =
+      image ? std::vector<GpaRange>{{image->text_gpa, image->text_gpa + image->size}} : memory.used_ranges();
+  const std::string described =
+      profile->banner().empty() ? "a kernel without a banner" : "'" + printable(profile->banner()) + "'";
   return fail(Errc::Invalid, "wrong profile: it is of {}, the guest runs {} ({})", described,
               banner_in(memory, searched), kernel.error().message());
 }

@@ -36,9 +36,10 @@ class ProfileCache {
 [[nodiscard]] Result<Kernel> locate_kernel(const GuestMemory& memory,
                                            const std::optional<PagingState>& paging, ProfileCache* cache);
 
-/// Places a profile that was given: the guest must run the very kernel it describes. Errc::Invalid names both kernels if
-/// it doesn't.
-[[nodiscard]] Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<PagingState>& paging,
+/// Places a profile that was given: the guest must run the very kernel it describes. Errc::Invalid names both
+/// kernels if it doesn't.
+[[nodiscard]] Result<Kernel> locate_kernel(const GuestMemory& memory,
+                                           const std::optional<PagingState>& paging,
                                            std::shared_ptr<const Profile> profile);
 
 }  // namespace furnace::guest

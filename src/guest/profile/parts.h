@@ -13,8 +13,9 @@ namespace furnace::guest {
 struct ProfileParts {
   struct Symbol {
     std::string name;
-    uint64_t address = 0;  ///< as linked, or as in a running kernel: `_text` among the symbols tells the difference
-    char type = '?';       ///< as nm prints it, '?' where the form doesn't tell
+    uint64_t address =
+        0;  ///< as linked, or as in a running kernel: `_text` among the symbols tells the difference
+    char type = '?';  ///< as nm prints it, '?' where the form doesn't tell
   };
   std::vector<Symbol> symbols;
   std::vector<std::byte> types;  ///< a BTF blob; empty where the form has no types

@@ -125,8 +125,9 @@ Result<std::shared_ptr<const Profile>> ProfileBuilder::build() const {
   std::vector<Profile::Entry> entries;
   entries.reserve(sorted.size());
   for (const Named* symbol : sorted) {
-    entries.push_back({static_cast<uint32_t>(names.size()), static_cast<uint8_t>(symbol->value.relative ? 1 : 0),
-                       symbol->value.type, 0, symbol->value.value});
+    entries.push_back({static_cast<uint32_t>(names.size()),
+                       static_cast<uint8_t>(symbol->value.relative ? 1 : 0), symbol->value.type, 0,
+                       symbol->value.value});
     names += symbol->name;
     names += '\0';
   }

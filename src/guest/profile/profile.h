@@ -44,8 +44,8 @@ class Profile {
     uint64_t relative_base_offset;  ///< the kernel's pointer to its own start, which KASLR changes
   };
   struct Entry {
-    uint32_t name;      ///< offset in the names
-    uint8_t relative;   ///< 0 or 1
+    uint32_t name;     ///< offset in the names
+    uint8_t relative;  ///< 0 or 1
     char type;
     uint16_t reserved;
     uint64_t value;

@@ -62,7 +62,8 @@ Result<std::shared_ptr<const Profile>> load_profile(const std::filesystem::path&
   const LargePageHeap heap;
   FURNACE_TRY(ProfileParts parts, parse_file(file));
   if (!types.empty()) {
-    FURNACE_TRY(parts.types, parse_file(types).map([](ProfileParts given) { return std::move(given.types); }));
+    FURNACE_TRY(parts.types,
+                parse_file(types).map([](ProfileParts given) { return std::move(given.types); }));
     if (parts.types.empty()) return fail(Errc::Invalid, "{}: holds no BTF types", types.string());
   }
   auto profile = std::move(parts).build();

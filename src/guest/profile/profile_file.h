@@ -1,5 +1,5 @@
-// A profile from a file of any form: Furnace's own, Rekall JSON, Volatility 3 ISF, System.map or /proc/kallsyms
-// text with types beside it, an unstripped vmlinux. gzip, xz and zstd are unpacked.
+// A profile from a file of any form: Furnace's own, Rekall JSON, Volatility 3 ISF, System.map or
+// /proc/kallsyms text with types beside it, an unstripped vmlinux. gzip, xz and zstd are unpacked.
 #pragma once
 
 #include <filesystem>
@@ -10,8 +10,8 @@
 
 namespace furnace::guest {
 
-/// `types`: a BTF file or a vmlinux for forms that have none; may be empty. The error names the file and what is
-/// wrong in it.
+/// `types`: a BTF file or a vmlinux for forms that have none; may be empty. The error names the file and what
+/// is wrong in it.
 [[nodiscard]] Result<std::shared_ptr<const Profile>> load_profile(const std::filesystem::path& file,
                                                                   const std::filesystem::path& types = {});
 

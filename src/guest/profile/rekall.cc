@@ -28,7 +28,8 @@ class StructReader {
     element size, members_element;
     object members;
     if (value.get(parts) != simdjson::SUCCESS || parts.at(0).get(size) != simdjson::SUCCESS ||
-        parts.at(1).get(members_element) != simdjson::SUCCESS || members_element.get(members) != simdjson::SUCCESS)
+        parts.at(1).get(members_element) != simdjson::SUCCESS ||
+        members_element.get(members) != simdjson::SUCCESS)
       return fail(Errc::Invalid, "expected [size, {{members}}]");
     FURNACE_TRY(const uint64_t bytes, json::number(size));
     members_.clear();
@@ -86,7 +87,8 @@ class StructReader {
   }
 
   Result<uint32_t> make(std::string_view name, const object* details, int depth) {
-    if (depth > json::kMaxNesting) return fail(Errc::Invalid, "types nested more than {} deep", json::kMaxNesting);
+    if (depth > json::kMaxNesting)
+      return fail(Errc::Invalid, "types nested more than {} deep", json::kMaxNesting);
     if (const auto record = types_.find(name)) return *record;
     if (details == nullptr) return name == "Pointer" ? types_.builder().add_pointer(0) : types_.base(name);
     if (name == "Pointer") {
@@ -117,7 +119,8 @@ Result<ProfileParts> parse_rekall(std::string& text) {
   ProfileParts parts;
   for (const auto& [name, value] : constants) {
     const auto address = json::number(value);
-    if (!address) return fail(address.error(), fmt::format("$CONSTANTS: '{}'", printable(name.substr(0, 80))));
+    if (!address)
+      return fail(address.error(), fmt::format("$CONSTANTS: '{}'", printable(name.substr(0, 80))));
     parts.symbols.push_back({std::string(name), *address, '?'});
   }
   TypeImporter types;
@@ -130,7 +133,8 @@ Result<ProfileParts> parse_rekall(std::string& text) {
 
   object metadata;
   std::string_view banner;
-  if (document["$METADATA"].get(metadata) == simdjson::SUCCESS && metadata["Banner"].get(banner) == simdjson::SUCCESS)
+  if (document["$METADATA"].get(metadata) == simdjson::SUCCESS &&
+      metadata["Banner"].get(banner) == simdjson::SUCCESS)
     parts.banner = banner;
   return parts;
 }

@@ -1,4 +1,5 @@
-// Rekall profiles: {"$CONSTANTS": {symbol: address}, "$STRUCTS": {name: [size, {member: [offset, [type, {...}]]}]},
+// Rekall profiles: {"$CONSTANTS": {symbol: address}, "$STRUCTS": {name: [size, {member: [offset, [type,
+// {...}]]}]},
 // "$METADATA": {...}}, as DRAKVUF and LibVMI read them.
 #pragma once
 

@@ -24,7 +24,8 @@ ValueKind value_kind(Btf::Kind kind) {
 }
 
 StructureMember describe_member(const Btf& types, std::string_view name, const Btf::Member& found) {
-  StructureMember member{.name = valid_utf8(name), .bit_offset = found.bit_offset, .bit_size = found.bit_size, .type = {}};
+  StructureMember member{
+      .name = valid_utf8(name), .bit_offset = found.bit_offset, .bit_size = found.bit_size, .type = {}};
   auto type = types.describe(found.type);
   constexpr int max_dimensions = 8;
   for (int i = 0; i < max_dimensions && type && type->kind == Btf::Kind::Array; ++i) {

@@ -18,10 +18,11 @@ struct StructureMember {
   uint64_t bit_offset = 0;
   uint32_t bit_size = 0;  ///< of a bit field, else 0
   ValueKind kind = ValueKind::Other;
-  uint64_t size = 0;  ///< bytes of the value; of one element in an array
+  uint64_t size = 0;   ///< bytes of the value; of one element in an array
   uint64_t count = 0;  ///< elements of an array, all dimensions together; 0: not an array
   bool is_signed = false;
-  std::string type;  ///< the type's name; of a pointer, that of what it points to; empty for void and nameless ones
+  std::string
+      type;  ///< the type's name; of a pointer, that of what it points to; empty for void and nameless ones
 };
 
 struct Structure {

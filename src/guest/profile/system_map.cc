@@ -45,7 +45,8 @@ Result<ProfileParts> parse_system_map(std::string_view text) {
     if (whole.empty()) continue;
     auto line = parse_line(whole);
     if (!line)
-      return fail(Errc::Invalid, "line {}: '{}' is not 'ADDRESS TYPE NAME'", number, printable(whole.substr(0, 60)));
+      return fail(Errc::Invalid, "line {}: '{}' is not 'ADDRESS TYPE NAME'", number,
+                  printable(whole.substr(0, 60)));
     if (!line->of_module) parts.symbols.push_back(std::move(line->symbol));
   }
   return parts;

@@ -39,12 +39,14 @@ void read_symbols(Elf* elf, Elf_Scn* section, const GElf_Shdr& header, ProfilePa
 Result<ProfileParts> parse_vmlinux(std::span<const std::byte> file) {
   if (elf_version(EV_CURRENT) == EV_NONE) return fail(Errc::Failed, "libelf: {}", elf_errmsg(-1));
   // libelf takes a writable buffer; it is opened for reading.
-  const Handle elf(elf_memory(reinterpret_cast<char*>(const_cast<std::byte*>(file.data())), file.size()), elf_end);
+  const Handle elf(elf_memory(reinterpret_cast<char*>(const_cast<std::byte*>(file.data())), file.size()),
+                   elf_end);
   GElf_Ehdr header;
   if (!elf || elf_kind(elf.get()) != ELF_K_ELF || gelf_getehdr(elf.get(), &header) == nullptr)
     return fail(Errc::Invalid, "not an ELF file: {}", elf_errmsg(-1));
   if (gelf_getclass(elf.get()) != ELFCLASS64 || header.e_machine != EM_X86_64)
-    return fail(Errc::Invalid, "an ELF file for another machine than x86-64 (e_machine {})", header.e_machine);
+    return fail(Errc::Invalid, "an ELF file for another machine than x86-64 (e_machine {})",
+                header.e_machine);
   size_t names = 0;
   if (elf_getshdrstrndx(elf.get(), &names) != 0)
     return fail(Errc::Invalid, "ELF: no section names: {}", elf_errmsg(-1));

@@ -48,7 +48,9 @@ Gpa AddressMap::physical(Gva gva) const {
 }
 
 bool AddressMap::map(Gpa root, Gva gva, Gpa gpa, int leaf_level, bool user) {
-  const auto slot = [&](Gpa table, int level) { return table + ((gva.value >> (12 + 9 * (level - 1))) & 0x1ff) * 8; };
+  const auto slot = [&](Gpa table, int level) {
+    return table + ((gva.value >> (12 + 9 * (level - 1))) & 0x1ff) * 8;
+  };
   Gpa table = root;
   for (int level = levels_; level > leaf_level; --level) {
     const Gpa entry = slot(table, level);
@@ -69,7 +71,8 @@ bool AddressMap::map_kernel(Gpa root) {
   bool whole = true;
   for (uint64_t at = 0; at < memory_.ranges().front().end.value; at += kLargePage)
     whole = map(root, direct_map_ + at, Gpa{at}, 2, false) && whole;
-  for (uint64_t at = 0; at < kImageSize; at += kLargePage) whole = map(root, text_ + at, kImage + at, 2, false) && whole;
+  for (uint64_t at = 0; at < kImageSize; at += kLargePage)
+    whole = map(root, text_ + at, kImage + at, 2, false) && whole;
   return whole;
 }
 

@@ -61,13 +61,16 @@ class Table {
   }
 
   [[nodiscard]] bool has(std::string_view name) const { return table_.contains(name); }
-  [[nodiscard]] tl::unexpected<Error> invalid(std::string_view text) const { return at(table_.source(), text); }
+  [[nodiscard]] tl::unexpected<Error> invalid(std::string_view text) const {
+    return at(table_.source(), text);
+  }
 
   /// Fails for a name that was not taken: most likely it is misspelt.
   Status finish() const {
     for (const auto& [key, value] : table_)
       if (!taken_.contains(key.str()))
-        return at(value.source(), fmt::format("unknown key '{}'; known here are {}", key.str(), fmt::join(taken_, ", ")));
+        return at(value.source(),
+                  fmt::format("unknown key '{}'; known here are {}", key.str(), fmt::join(taken_, ", ")));
     return {};
   }
 
@@ -87,7 +90,8 @@ class Table {
   [[nodiscard]] tl::unexpected<Error> at(const toml::source_region& where, std::string_view text) const {
     return fail(Errc::Invalid, "{}:{}: {}", file_, where.begin.line, text);
   }
-  [[nodiscard]] tl::unexpected<Error> wrong(const toml::node& node, std::string_view name, std::string_view expected) const {
+  [[nodiscard]] tl::unexpected<Error> wrong(const toml::node& node, std::string_view name,
+                                            std::string_view expected) const {
     return at(node.source(), fmt::format("'{}': expected {}", name, expected));
   }
 
@@ -124,9 +128,11 @@ class Table {
   template <typename Number>
   Status read(const toml::node& node, std::string_view name, Number& value) const {
     const auto number = node.value_exact<int64_t>();
-    if (!number || *number < std::numeric_limits<Number>::min() || *number > std::numeric_limits<Number>::max())
-      return wrong(node, name, fmt::format("a whole number from {} to {}", std::numeric_limits<Number>::min(),
-                                           std::numeric_limits<Number>::max()));
+    if (!number || *number < std::numeric_limits<Number>::min() ||
+        *number > std::numeric_limits<Number>::max())
+      return wrong(node, name,
+                   fmt::format("a whole number from {} to {}", std::numeric_limits<Number>::min(),
+                               std::numeric_limits<Number>::max()));
     value = static_cast<Number>(*number);
     return {};
   }
@@ -141,7 +147,8 @@ Status read_socket(Table& table, SimulatedSocket& socket) {
   FURNACE_CHECK(table.take("local", socket.local));
   FURNACE_CHECK(table.take("remote", socket.remote));
   FURNACE_CHECK(table.take("state", socket.state));
-  if (socket.protocol != "tcp" && socket.protocol != "udp") return table.invalid("'protocol': expected tcp or udp");
+  if (socket.protocol != "tcp" && socket.protocol != "udp")
+    return table.invalid("'protocol': expected tcp or udp");
   return {};
 }
 
@@ -156,7 +163,8 @@ Status read_task(Table& table, SimulatedTask& task) {
   FURNACE_CHECK(table.take("executable", task.executable));
   FURNACE_CHECK(table.take_list("files", task.files));
   FURNACE_CHECK(table.take("hidden", task.hidden));
-  FURNACE_CHECK(table.take_tables("sockets", [&](Table& inner) { return read_socket(inner, task.sockets.emplace_back()); }));
+  FURNACE_CHECK(table.take_tables(
+      "sockets", [&](Table& inner) { return read_socket(inner, task.sockets.emplace_back()); }));
   if (task.pid <= 0) return table.invalid("a task needs a 'pid' above 0");
   task.command_line = fmt::format("{}", fmt::join(arguments, std::string(1, '\0')));
   return {};
@@ -236,7 +244,8 @@ Status read_change(Table& table, TimelineEntry& entry) {
   FURNACE_CHECK(table.take("patch", name));
   if (table.has("reset")) put(Reset{});
   FURNACE_CHECK(table.take("reset", reset));
-  if (found != 1) return table.invalid("a change needs one of start, exit, hide, load, unload, write, patch, hook, reset");
+  if (found != 1)
+    return table.invalid("a change needs one of start, exit, hide, load, unload, write, patch, hook, reset");
   Change& change = std::get<Change>(entry.what);
   if (auto* exit = std::get_if<ExitTask>(&change)) exit->pid = pid;
   if (auto* hide = std::get_if<HideTask>(&change)) hide->pid = pid;
@@ -273,17 +282,24 @@ Status read_guest(Table& table, SimulatedGuest& guest) {
   FURNACE_CHECK(table.take("kaslr", guest.kaslr));
   FURNACE_CHECK(table.take("banner", guest.banner));
   FURNACE_CHECK(table.take_list("hostile", hostile));
-  FURNACE_CHECK(table.take_tables("task", [&](Table& inner) { return read_task(inner, guest.tasks.emplace_back()); }));
-  FURNACE_CHECK(table.take_tables("module", [&](Table& inner) { return read_module(inner, guest.modules.emplace_back()); }));
-  FURNACE_CHECK(table.take_tables("symbol", [&](Table& inner) { return read_symbol(inner, guest.symbols.emplace_back()); }));
-  FURNACE_CHECK(table.take_tables("change", [&](Table& inner) { return read_change(inner, guest.timeline.emplace_back()); }));
-  FURNACE_CHECK(table.take_tables("event", [&](Table& inner) { return read_event(inner, guest.timeline.emplace_back()); }));
+  FURNACE_CHECK(
+      table.take_tables("task", [&](Table& inner) { return read_task(inner, guest.tasks.emplace_back()); }));
+  FURNACE_CHECK(table.take_tables(
+      "module", [&](Table& inner) { return read_module(inner, guest.modules.emplace_back()); }));
+  FURNACE_CHECK(table.take_tables(
+      "symbol", [&](Table& inner) { return read_symbol(inner, guest.symbols.emplace_back()); }));
+  FURNACE_CHECK(table.take_tables(
+      "change", [&](Table& inner) { return read_change(inner, guest.timeline.emplace_back()); }));
+  FURNACE_CHECK(table.take_tables(
+      "event", [&](Table& inner) { return read_event(inner, guest.timeline.emplace_back()); }));
   constexpr uint64_t least_mb = 32, most_mb = 1024;
-  if (guest.memory_mb < least_mb || guest.memory_mb > most_mb) return table.invalid("'memory_mb': expected 32 to 1024");
+  if (guest.memory_mb < least_mb || guest.memory_mb > most_mb)
+    return table.invalid("'memory_mb': expected 32 to 1024");
   if (guest.levels != 4 && guest.levels != 5) return table.invalid("'levels': expected 4 or 5");
   if (guest.vcpus < 1 || guest.vcpus > 64) return table.invalid("'vcpus': expected 1 to 64");
   for (const std::string& name : hostile) {
-    const auto known = std::find_if(kHostilities.begin(), kHostilities.end(), [&](const auto& each) { return each.first == name; });
+    const auto known = std::find_if(kHostilities.begin(), kHostilities.end(),
+                                    [&](const auto& each) { return each.first == name; });
     if (known == kHostilities.end()) return table.invalid(fmt::format("'hostile': no '{}'", name));
     guest.hostile.insert(known->second);
   }
@@ -332,7 +348,8 @@ SimulatedGuest default_guest() {
     task.kernel_thread = true;
     return task;
   };
-  const auto process = [](int32_t pid, int32_t ppid, uint32_t uid, std::string name, std::string command_line) {
+  const auto process = [](int32_t pid, int32_t ppid, uint32_t uid, std::string name,
+                          std::string command_line) {
     SimulatedTask task;
     task.pid = pid;
     task.ppid = ppid;

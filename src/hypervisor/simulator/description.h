@@ -16,9 +16,9 @@ namespace furnace::hypervisor {
 
 /// An IPv4 socket of a task.
 struct SimulatedSocket {
-  std::string protocol = "tcp";                                   ///< tcp or udp
-  std::string local = "0.0.0.0:0", remote = "0.0.0.0:0";          ///< address:port
-  std::string state = "established";                              ///< of tcp: established, listen, close_wait, ...
+  std::string protocol = "tcp";                           ///< tcp or udp
+  std::string local = "0.0.0.0:0", remote = "0.0.0.0:0";  ///< address:port
+  std::string state = "established";                      ///< of tcp: established, listen, close_wait, ...
 };
 
 /// A process of the simulated guest.
@@ -28,8 +28,8 @@ struct SimulatedTask {
   uint32_t uid = 0;
   std::string name;
   bool kernel_thread = false;
-  std::string command_line;  ///< arguments separated by NUL; lies in the process's own address space
-  std::string executable;    ///< path, empty for none
+  std::string command_line;        ///< arguments separated by NUL; lies in the process's own address space
+  std::string executable;          ///< path, empty for none
   std::vector<std::string> files;  ///< paths of its open files, from descriptor 0 on
   std::vector<SimulatedSocket> sockets;
   bool hidden = false;  ///< in the pid tables, but not in the task list
@@ -74,19 +74,19 @@ struct HookSyscall {
   std::string symbol;  ///< where the table's entry points then
 };
 struct Reset {};
-using Change =
-    std::variant<StartTask, ExitTask, HideTask, LoadModule, UnloadModule, WriteSymbol, PatchText, HookSyscall, Reset>;
+using Change = std::variant<StartTask, ExitTask, HideTask, LoadModule, UnloadModule, WriteSymbol, PatchText,
+                            HookSyscall, Reset>;
 
 /// What a task does that can be watched.
 struct ScriptedEvent {
   std::string kind;  ///< syscall, cr3, int, mem
   int32_t pid = 0;
   uint32_t vcpu = 0;
-  uint64_t number = 0;                ///< of a system call
-  std::vector<uint64_t> arguments;    ///< rdi, rsi, rdx, r10, r8, r9
-  std::string symbol;                 ///< of int and mem: where
-  uint64_t address = 0;               ///< the same as a number
-  uint64_t value = 0;                 ///< of mem: what is written
+  uint64_t number = 0;              ///< of a system call
+  std::vector<uint64_t> arguments;  ///< rdi, rsi, rdx, r10, r8, r9
+  std::string symbol;               ///< of int and mem: where
+  uint64_t address = 0;             ///< the same as a number
+  uint64_t value = 0;               ///< of mem: what is written
 };
 
 /// Something at a time of the guest's own clock, which stands while the guest is paused.
@@ -99,11 +99,11 @@ struct TimelineEntry {
 
 /// Ways in which a guest's memory is crafted against its reader.
 enum class Hostility : uint8_t {
-  CyclicTaskList,      ///< the list never comes back to its head
-  SelfMappedTables,    ///< page tables that map themselves, level over level
-  WildPointers,        ///< mm, files and parents point anywhere
-  HugeArrays,          ///< counts and sizes of 2^40
-  InvalidUtf8,         ///< names that are no text
+  CyclicTaskList,    ///< the list never comes back to its head
+  SelfMappedTables,  ///< page tables that map themselves, level over level
+  WildPointers,      ///< mm, files and parents point anywhere
+  HugeArrays,        ///< counts and sizes of 2^40
+  InvalidUtf8,       ///< names that are no text
 };
 [[nodiscard]] std::string_view hostility_name(Hostility hostility);
 

@@ -27,7 +27,8 @@ constexpr std::array kStructures = {
     Declaration{"hlist_node", "*hlist_node next; **hlist_node pprev", true},
     Declaration{"kuid_t", "u32 val", true},
     Declaration{"kgid_t", "u32 val", true},
-    Declaration{"cred", "u32 usage; kuid_t uid; kgid_t gid; kuid_t suid; kgid_t sgid; kuid_t euid; kgid_t egid"},
+    Declaration{"cred",
+                "u32 usage; kuid_t uid; kgid_t gid; kuid_t suid; kgid_t sgid; kuid_t euid; kgid_t egid"},
     Declaration{"qstr", "u64 hash_len; *char name", true},
     Declaration{"path", "*vfsmount mnt; *dentry dentry", true},
     Declaration{"vfsmount", "*dentry mnt_root; *super_block mnt_sb"},
@@ -39,31 +40,41 @@ constexpr std::array kStructures = {
     Declaration{"fdtable", "u32 max_fds; **file fd"},
     Declaration{"files_struct", "u32 count; *fdtable fdt; u32 next_fd"},
     Declaration{"in6_addr", "u32 addr[4]", true},
-    Declaration{"sock_common", "u32 skc_daddr; u32 skc_rcv_saddr; u16 skc_dport; u16 skc_num; u16 skc_family; "
-                               "u8 skc_state; in6_addr skc_v6_daddr; in6_addr skc_v6_rcv_saddr"},
+    Declaration{"sock_common",
+                "u32 skc_daddr; u32 skc_rcv_saddr; u16 skc_dport; u16 skc_num; u16 skc_family; "
+                "u8 skc_state; in6_addr skc_v6_daddr; in6_addr skc_v6_rcv_saddr"},
     Declaration{"sock", "sock_common __sk_common; u16 sk_type; u16 sk_protocol"},
     Declaration{"socket", "u32 state; s16 type; u64 flags; *file file; *sock sk"},
     Declaration{"module_layout", "*void base; u32 size; u32 text_size", true},
     Declaration{"module", "u32 state; list_head list; char name[56]; module_layout core_layout"},
     Declaration{"xarray", "u32 xa_lock; u32 xa_flags; *void xa_head", true},
-    Declaration{"xa_node", "u8 shift; u8 offset; u8 count; u8 nr_values; *xa_node parent; *xarray array; *void slots[64]"},
+    Declaration{
+        "xa_node",
+        "u8 shift; u8 offset; u8 count; u8 nr_values; *xa_node parent; *xarray array; *void slots[64]"},
     Declaration{"idr", "xarray idr_rt; u32 idr_base; u32 idr_next", true},
     Declaration{"upid", "s32 nr; *pid_namespace ns", true},
     Declaration{"pid", "u32 count; u32 level; hlist_head tasks[4]; upid numbers[1]"},
     Declaration{"pid_namespace", "idr idr; u32 pid_allocated"},
     Declaration{"mm_struct", "*u64 pgd; u64 arg_start; u64 arg_end; *file exe_file"},
-    Declaration{"task_struct", "u32 __state; u32 flags; list_head tasks; *mm_struct mm; s32 pid; s32 tgid; "
-                               "*task_struct real_parent; *task_struct group_leader; *pid thread_pid; "
-                               "hlist_node pid_links[4]; *cred real_cred; *cred cred; char comm[16]; "
-                               "*files_struct files; u64 start_boottime; s32 exit_state"},
+    Declaration{"task_struct",
+                "u32 __state; u32 flags; list_head tasks; *mm_struct mm; s32 pid; s32 tgid; "
+                "*task_struct real_parent; *task_struct group_leader; *pid thread_pid; "
+                "hlist_node pid_links[4]; *cred real_cred; *cred cred; char comm[16]; "
+                "*files_struct files; u64 start_boottime; s32 exit_state"},
 };
 
 class TypeMaker {
  public:
   explicit TypeMaker(uint64_t seed) : random_(seed) {
-    const std::array<std::pair<std::string_view, std::pair<uint32_t, bool>>, 8> numbers{{
-        {"u8", {1, false}}, {"u16", {2, false}}, {"u32", {4, false}}, {"u64", {8, false}},
-        {"s16", {2, true}}, {"s32", {4, true}},  {"s64", {8, true}},  {"char", {1, true}}}};
+    const std::array<std::pair<std::string_view, std::pair<uint32_t, bool>>, 8> numbers{
+        {{"u8", {1, false}},
+         {"u16", {2, false}},
+         {"u32", {4, false}},
+         {"u64", {8, false}},
+         {"s16", {2, true}},
+         {"s32", {4, true}},
+         {"s64", {8, true}},
+         {"char", {1, true}}}};
     for (const auto& [name, form] : numbers)
       known_[std::string(name)] = {builder_.add_int(name, form.first, form.second), form.first, form.first};
     known_["void"] = {0, 0, 1};

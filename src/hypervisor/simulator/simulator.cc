@@ -106,11 +106,17 @@ Status Simulator::play_or_say_why(const ScriptedEvent& event) {
                                                                          {"cr3", EventKind::Cr3Write},
                                                                          {"int", EventKind::Breakpoint},
                                                                          {"mem", EventKind::MemoryAccess}}};
-  const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const auto& each) { return each.first == event.kind; })->second;
+  const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const auto& each) {
+                      return each.first == event.kind;
+                    })->second;
   FURNACE_TRY(const Gva entry, world_->symbol("entry_SYSCALL_64"));
   const Gva rip = kind == EventKind::Breakpoint ? address : entry;
   vcpus_[event.vcpu] = registers_at(rip, root, guest_.levels, event);
-  GuestEvent happened{.vcpu = event.vcpu, .registers = vcpus_[event.vcpu], .address = address, .old_value = {}, .new_value = {}};
+  GuestEvent happened{.vcpu = event.vcpu,
+                      .registers = vcpus_[event.vcpu],
+                      .address = address,
+                      .old_value = {},
+                      .new_value = {}};
   if (kind == EventKind::MemoryAccess) {
     FURNACE_TRY(const Gpa place, world_->translate(event.pid, address));
     happened.access = kAccessWrite;
@@ -122,7 +128,8 @@ Status Simulator::play_or_say_why(const ScriptedEvent& event) {
     const Watch& watch = entry_watched.watch;
     const bool at_place = watch.kind == EventKind::Breakpoint ? watch.address == address
                           : watch.kind == EventKind::MemoryAccess
-                              ? address >= watch.address && address < watch.address + watch.length && (watch.access & kAccessWrite) != 0
+                              ? address >= watch.address && address < watch.address + watch.length &&
+                                    (watch.access & kAccessWrite) != 0
                               : true;
     if (watch.kind != kind || !at_place) continue;
     happened.watch = entry_watched.id;

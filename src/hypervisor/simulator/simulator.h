@@ -1,5 +1,5 @@
-// A small deterministic guest made in memory: the mock driver. Page tables, tasks, symbols and types are real bytes, read
-// by the same code as a live guest's; changes and events happen as its description says.
+// A small deterministic guest made in memory: the mock driver. Page tables, tasks, symbols and types are real
+// bytes, read by the same code as a live guest's; changes and events happen as its description says.
 #pragma once
 
 #include <deque>

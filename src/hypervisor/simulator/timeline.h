@@ -29,7 +29,9 @@ class Timeline {
     std::chrono::nanoseconds due;
     size_t entry;
     uint64_t left;
-    bool operator>(const Item& other) const { return std::pair(due, entry) > std::pair(other.due, other.entry); }
+    bool operator>(const Item& other) const {
+      return std::pair(due, entry) > std::pair(other.due, other.entry);
+    }
   };
   [[nodiscard]] std::chrono::nanoseconds now() const;
 

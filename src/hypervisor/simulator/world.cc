@@ -30,9 +30,22 @@ constexpr int kPidTypes = 4;  // PIDTYPE_MAX
 constexpr size_t kMaxTasks = 4096;
 
 constexpr std::array<std::pair<uint32_t, std::string_view>, 16> kNamedSyscalls{{
-    {0, "read"}, {1, "write"}, {2, "open"}, {3, "close"}, {39, "getpid"}, {41, "socket"}, {42, "connect"},
-    {56, "clone"}, {57, "fork"}, {59, "execve"}, {60, "exit"}, {62, "kill"}, {105, "setuid"}, {175, "init_module"},
-    {217, "getdents64"}, {257, "openat"},
+    {0, "read"},
+    {1, "write"},
+    {2, "open"},
+    {3, "close"},
+    {39, "getpid"},
+    {41, "socket"},
+    {42, "connect"},
+    {56, "clone"},
+    {57, "fork"},
+    {59, "execve"},
+    {60, "exit"},
+    {62, "kill"},
+    {105, "setuid"},
+    {175, "init_module"},
+    {217, "getdents64"},
+    {257, "openat"},
 }};
 
 Gva random_text(const SimulatedGuest& guest) {
@@ -63,8 +76,9 @@ Result<Endpoint> parse_endpoint(const std::string& text) {
 
 Result<uint8_t> tcp_state(std::string_view name) {
   // include/net/tcp_states.h, from 1 on.
-  constexpr std::array<std::string_view, 11> states = {"established", "syn_sent", "syn_recv", "fin_wait1", "fin_wait2", "time_wait",
-                                                       "close", "close_wait", "last_ack", "listen", "closing"};
+  constexpr std::array<std::string_view, 11> states = {"established", "syn_sent",  "syn_recv", "fin_wait1",
+                                                       "fin_wait2",   "time_wait", "close",    "close_wait",
+                                                       "last_ack",    "listen",    "closing"};
   const auto found = std::find(states.begin(), states.end(), name);
   if (found == states.end()) return fail(Errc::Invalid, "socket state '{}' is none of tcp's", name);
   return static_cast<uint8_t>(found - states.begin() + 1);
@@ -80,7 +94,8 @@ World::World(const SimulatedGuest& description)
 
 Result<std::unique_ptr<World>> World::make(const SimulatedGuest& description) {
   std::unique_ptr<World> world(new World(description));
-  if (auto built = world->build(); !built) return fail(built.error(), fmt::format("simulated guest '{}'", description.name));
+  if (auto built = world->build(); !built)
+    return fail(built.error(), fmt::format("simulated guest '{}'", description.name));
   return world;
 }
 
@@ -94,7 +109,8 @@ void World::set(std::string_view structure, std::string_view member, Gva object,
   if (!found) return;
   const auto type = types.describe(found->type);
   const size_t size = type ? std::min<uint64_t>(type->size, sizeof value) : sizeof value;
-  (void)memory_.write(map_.physical(object + found->byte_offset()), std::as_bytes(std::span(&value, 1)).first(size));
+  (void)memory_.write(map_.physical(object + found->byte_offset()),
+                      std::as_bytes(std::span(&value, 1)).first(size));
 }
 
 void World::set_text(std::string_view structure, std::string_view member, Gva object, std::string_view text) {
@@ -125,22 +141,35 @@ Status World::build_image() {
   const auto symbol = [&](std::string_view name, uint64_t offset, char type = 'D') {
     profile.add_symbol(std::string(name), {offset, true, type});
   };
-  for (const auto& [name, offset] : std::initializer_list<std::pair<std::string_view, uint64_t>>{
-           {"_text", 0}, {"_stext", 0}, {"_etext", kTextEnd}, {"linux_banner", kBanner}, {"sys_call_table", kSyscallTable},
-           {"modules", kModules}, {"init_pid_ns", kPidNamespace}, {"__per_cpu_offset", kPerCpuOffset},
-           {"__pgtable_l5_enabled", kLevelsFlag}, {"init_task", kInitTask}, {"init_top_pgt", AddressMap::kRootOffset},
-           {"entry_SYSCALL_64", 0x1000}, {"commit_creds", 0x2000}, {"do_exit", 0x3000}, {"wake_up_new_task", 0x4000}})
+  for (const auto& [name, offset] :
+       std::initializer_list<std::pair<std::string_view, uint64_t>>{{"_text", 0},
+                                                                    {"_stext", 0},
+                                                                    {"_etext", kTextEnd},
+                                                                    {"linux_banner", kBanner},
+                                                                    {"sys_call_table", kSyscallTable},
+                                                                    {"modules", kModules},
+                                                                    {"init_pid_ns", kPidNamespace},
+                                                                    {"__per_cpu_offset", kPerCpuOffset},
+                                                                    {"__pgtable_l5_enabled", kLevelsFlag},
+                                                                    {"init_task", kInitTask},
+                                                                    {"init_top_pgt", AddressMap::kRootOffset},
+                                                                    {"entry_SYSCALL_64", 0x1000},
+                                                                    {"commit_creds", 0x2000},
+                                                                    {"do_exit", 0x3000},
+                                                                    {"wake_up_new_task", 0x4000}})
     symbol(name, offset, offset < kTextEnd ? 'T' : 'D');
   profile.add_symbol("current_task", {kCurrentTask, false, 'D'});
 
-  for (uint64_t offset = 0; offset < kTextEnd; offset += 8) memory_.put(AddressMap::kImage + offset, random_());
+  for (uint64_t offset = 0; offset < kTextEnd; offset += 8)
+    memory_.put(AddressMap::kImage + offset, random_());
   (void)memory_.write(AddressMap::kImage + kBanner, as_bytes(guest_.banner + "\n"));
   memory_.put(AddressMap::kImage + kLevelsFlag, guest_.levels == 5 ? 1U : 0U);
   symbol("__x64_sys_ni_syscall", kFirstSyscall + kSyscalls * kSyscallSize, 'T');
   for (const auto& [number, name] : kNamedSyscalls)
     symbol(fmt::format("__x64_sys_{}", name), kFirstSyscall + number * kSyscallSize, 'T');
   for (uint32_t number = 0; number < kSyscalls; ++number) {
-    const bool named = std::any_of(kNamedSyscalls.begin(), kNamedSyscalls.end(), [&](const auto& each) { return each.first == number; });
+    const bool named = std::any_of(kNamedSyscalls.begin(), kNamedSyscalls.end(),
+                                   [&](const auto& each) { return each.first == number; });
     const uint64_t function = kFirstSyscall + (named ? number : kSyscalls) * kSyscallSize;
     memory_.put(AddressMap::kImage + kSyscallTable + number * 8, (map_.text() + function).value);
   }
@@ -157,7 +186,8 @@ Status World::build_image() {
       size = text.size() + 1;
     }
     next += (size + 7) / 8 * 8;
-    if (next > kInitTask) return fail(Errc::Invalid, "its symbols take more than {} KB", (kInitTask - kVariables) >> 10);
+    if (next > kInitTask)
+      return fail(Errc::Invalid, "its symbols take more than {} KB", (kInitTask - kVariables) >> 10);
   }
   profile.set_banner(guest_.banner);
   profile.set_types(simulated_types(guest_.seed));
@@ -183,7 +213,8 @@ Status World::build() {
   idle.name = "swapper/0";
   idle.kernel_thread = true;
   FURNACE_CHECK(add_task(idle));
-  if (guest_.tasks.size() > kMaxTasks) return fail(Errc::Invalid, "{} tasks, at most {}", guest_.tasks.size(), kMaxTasks);
+  if (guest_.tasks.size() > kMaxTasks)
+    return fail(Errc::Invalid, "{} tasks, at most {}", guest_.tasks.size(), kMaxTasks);
   for (const SimulatedTask& task : guest_.tasks) FURNACE_CHECK(add_task(task));
   for (const SimulatedModule& module : guest_.modules) FURNACE_CHECK(add_module(module));
   link_tasks();
@@ -207,7 +238,8 @@ Status World::add_task(const SimulatedTask& description) {
   if (!idle) {
     FURNACE_TRY(task.address, make_object("task_struct"));
     if (!tasks_.contains(description.ppid))
-      return fail(Errc::Invalid, "task {} has parent {}, which does not exist", description.pid, description.ppid);
+      return fail(Errc::Invalid, "task {} has parent {}, which does not exist", description.pid,
+                  description.ppid);
   }
   const Gva parent = idle ? task.address : tasks_[description.ppid].address;
   FURNACE_TRY(const Gva cred, make_object("cred"));
@@ -220,9 +252,15 @@ Status World::add_task(const SimulatedTask& description) {
   FURNACE_TRY(const Gva files, make_files(description));
   set_text("task_struct", "comm", task.address, description.name);
   const std::initializer_list<std::pair<std::string_view, uint64_t>> members{
-      {"pid", static_cast<uint32_t>(description.pid)}, {"tgid", static_cast<uint32_t>(description.pid)},
-      {"flags", description.kernel_thread ? kPfKthread : 0}, {"mm", task.mm.value}, {"real_parent", parent.value},
-      {"group_leader", task.address.value}, {"cred", cred.value}, {"real_cred", cred.value}, {"files", files.value},
+      {"pid", static_cast<uint32_t>(description.pid)},
+      {"tgid", static_cast<uint32_t>(description.pid)},
+      {"flags", description.kernel_thread ? kPfKthread : 0},
+      {"mm", task.mm.value},
+      {"real_parent", parent.value},
+      {"group_leader", task.address.value},
+      {"cred", cred.value},
+      {"real_cred", cred.value},
+      {"files", files.value},
       {"start_boottime", next_start_ns_}};
   for (const auto& [member, value] : members) set("task_struct", member, task.address, value);
   next_start_ns_ += 1'000'000'000;
@@ -271,7 +309,8 @@ Result<Gva> World::make_mm(const SimulatedTask& task, Gpa& root) {
   FURNACE_TRY(const Gva mm, make_object("mm_struct"));
   const auto table = map_.new_root();
   FURNACE_TRY(const Gva page, allocate(kPageSize));
-  if (!table || !map_.map(*table, kArguments, map_.physical(page), 1, true)) return fail(Errc::Invalid, "its memory is full");
+  if (!table || !map_.map(*table, kArguments, map_.physical(page), 1, true))
+    return fail(Errc::Invalid, "its memory is full");
   root = *table;
   const std::string_view arguments = std::string_view(task.command_line).substr(0, kPageSize - 1);
   (void)memory_.write(map_.physical(page), as_bytes(arguments));
@@ -335,7 +374,8 @@ Result<Gva> World::make_file(std::string_view path) {
   FURNACE_TRY(const Gva file, make_object("file"));
   set("file", "f_path.dentry", file, dentry.value);
   set("file", "f_path.mnt", file, vfsmount_.value);
-  set("file", "f_inode", file, memory_.read<uint64_t>(map_.physical(at("dentry", "d_inode", dentry))).value_or(0));
+  set("file", "f_inode", file,
+      memory_.read<uint64_t>(map_.physical(at("dentry", "d_inode", dentry))).value_or(0));
   return file;
 }
 
@@ -350,7 +390,8 @@ Result<Gva> World::make_socket(const SimulatedSocket& description) {
   FURNACE_TRY(const Gva sock, make_object("sock"));
   set("file", "f_path.dentry", file, dentry.value);
   set("file", "f_path.mnt", file, vfsmount_.value);
-  set("file", "f_inode", file, memory_.read<uint64_t>(map_.physical(at("dentry", "d_inode", dentry))).value_or(0));
+  set("file", "f_inode", file,
+      memory_.read<uint64_t>(map_.physical(at("dentry", "d_inode", dentry))).value_or(0));
   set("file", "private_data", file, socket.value);
   set("socket", "type", socket, tcp ? 1 : 2);
   set("socket", "sk", socket, sock.value);
@@ -358,8 +399,11 @@ Result<Gva> World::make_socket(const SimulatedSocket& description) {
   set("sock", "sk_type", sock, tcp ? 1 : 2);
   set("sock", "sk_protocol", sock, tcp ? 6 : 17);
   const std::initializer_list<std::pair<std::string_view, uint64_t>> members{
-      {"__sk_common.skc_family", 2}, {"__sk_common.skc_state", state}, {"__sk_common.skc_rcv_saddr", local.address},
-      {"__sk_common.skc_num", local.port}, {"__sk_common.skc_daddr", remote.address},
+      {"__sk_common.skc_family", 2},
+      {"__sk_common.skc_state", state},
+      {"__sk_common.skc_rcv_saddr", local.address},
+      {"__sk_common.skc_num", local.port},
+      {"__sk_common.skc_daddr", remote.address},
       {"__sk_common.skc_dport", htons(remote.port)}};
   for (const auto& [member, value] : members) set("sock", member, sock, value);
   return file;
@@ -453,7 +497,7 @@ Status World::apply(const Change& change) {
       return world.index_pids();
     }
     Status operator()(const HideTask& hide) const {
-      FURNACE_TRY(Task* task, world.find(hide.pid));
+      FURNACE_TRY(Task * task, world.find(hide.pid));
       task->description.hidden = true;
       world.link_tasks();
       return {};
@@ -464,7 +508,8 @@ Status World::apply(const Change& change) {
       return {};
     }
     Status operator()(const UnloadModule& unload) const {
-      const size_t removed = std::erase_if(world.modules_, [&](const Module& module) { return module.description.name == unload.name; });
+      const size_t removed = std::erase_if(
+          world.modules_, [&](const Module& module) { return module.description.name == unload.name; });
       if (removed == 0) return fail(Errc::NotFound, "no module '{}'", unload.name);
       world.link_modules();
       return {};
@@ -481,7 +526,8 @@ Status World::apply(const Change& change) {
     }
     Status operator()(const HookSyscall& hook) const {
       FURNACE_TRY(const Gva target, world.symbol(hook.symbol));
-      if (hook.number >= kSyscalls) return fail(Errc::Invalid, "system call {} of {}", hook.number, kSyscalls);
+      if (hook.number >= kSyscalls)
+        return fail(Errc::Invalid, "system call {} of {}", hook.number, kSyscalls);
       world.put(world.map_.text() + kSyscallTable + hook.number * 8, target.value);
       return {};
     }
@@ -495,11 +541,13 @@ Status World::make_hostile() {
   std::vector<Task*> victims;
   for (auto& [pid, task] : tasks_)
     if (pid != 0) victims.push_back(&task);
-  if (victims.size() < 4) return guest_.hostile.empty() ? Status() : fail(Errc::Invalid, "a hostile guest needs 4 tasks or more");
+  if (victims.size() < 4)
+    return guest_.hostile.empty() ? Status() : fail(Errc::Invalid, "a hostile guest needs 4 tasks or more");
   if (has(Hostility::InvalidUtf8))
     for (Task* task : victims) set_text("task_struct", "comm", task->address, "\xff\xfe\xc0\x80 \x1b[31m");
   if (has(Hostility::WildPointers)) {
-    constexpr std::array<uint64_t, 5> wild = {0xdeadbeefdeadbeef, 0x8000000000000000, 0xffffffffffffffff, 1, 0xffff888fffffffff};
+    constexpr std::array<uint64_t, 5> wild = {0xdeadbeefdeadbeef, 0x8000000000000000, 0xffffffffffffffff, 1,
+                                              0xffff888fffffffff};
     for (size_t i = 0; i < victims.size(); ++i)
       for (const char* member : {"files", "thread_pid", "group_leader"})
         set("task_struct", member, victims[i]->address, wild[(i + member[0]) % wild.size()]);
@@ -509,9 +557,11 @@ Status World::make_hostile() {
   if (has(Hostility::HugeArrays)) {
     for (const Task* task : victims) {
       if (task->mm.value != 0) set("mm_struct", "arg_end", task->mm, kArguments.value + (1ULL << 40));
-      const auto files = memory_.read<uint64_t>(map_.physical(at("task_struct", "files", task->address))).value_or(0);
+      const auto files =
+          memory_.read<uint64_t>(map_.physical(at("task_struct", "files", task->address))).value_or(0);
       if (has(Hostility::WildPointers)) continue;
-      const auto table = memory_.read<uint64_t>(map_.physical(at("files_struct", "fdt", Gva{files}))).value_or(0);
+      const auto table =
+          memory_.read<uint64_t>(map_.physical(at("files_struct", "fdt", Gva{files}))).value_or(0);
       set("fdtable", "max_fds", Gva{table}, 0xffffffff);
     }
     for (Module& module : modules_) set("module", "core_layout.size", module.address, 0xffffffff);
@@ -523,7 +573,8 @@ Status World::make_hostile() {
         for (uint64_t slot = 0; slot < 256; ++slot) memory_.put(task->root + slot * 8, task->root.value | 7);
   // Last, because it is what the list's own functions would repair.
   if (has(Hostility::CyclicTaskList))
-    put(at("task_struct", "tasks", victims.back()->address), at("task_struct", "tasks", victims[1]->address).value);
+    put(at("task_struct", "tasks", victims.back()->address),
+        at("task_struct", "tasks", victims[1]->address).value);
   return {};
 }
 

@@ -1,4 +1,5 @@
-// The simulated guest's content: tasks, files, modules and tables as Linux lays them out, and changes to them.
+// The simulated guest's content: tasks, files, modules and tables as Linux lays them out, and changes to
+// them.
 #pragma once
 
 #include <map>

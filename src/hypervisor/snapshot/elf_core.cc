@@ -12,7 +12,7 @@ namespace furnace::hypervisor {
 namespace {
 
 constexpr uint64_t kMaxHeaders = 1 << 18;
-constexpr uint64_t kMaxNotes = 16 << 20;  // a thousand vCPUs take 1 MB
+constexpr uint64_t kMaxNotes = 16 << 20;                  // a thousand vCPUs take 1 MB
 constexpr std::string_view kNoteName{"QEMU\0\0\0\0", 8};  // padded to 4 bytes
 
 struct Segment {
@@ -53,7 +53,8 @@ CpuState state_of(const Registers& registers) {
     state.segments[i].selector = static_cast<uint32_t>(registers.get(kSegments[i]).value_or(0));
     state.segments[i].base = registers.get(std::string(kSegments[i]) + "_base").value_or(0);
   }
-  for (size_t i = 0; i < state.cr.size(); ++i) state.cr[i] = registers.get(fmt::format("cr{}", i)).value_or(0);
+  for (size_t i = 0; i < state.cr.size(); ++i)
+    state.cr[i] = registers.get(fmt::format("cr{}", i)).value_or(0);
   state.kernel_gs_base = registers.get("kernel_gs_base").value_or(0);
   return state;
 }
@@ -70,7 +71,8 @@ void read_notes(std::span<const std::byte> notes, std::vector<Registers>& vcpus)
     if (at > notes.size()) return;
     const auto named = as_text(notes.subspan(name, note->n_namesz));
     const auto state = load<CpuState>(notes, content);
-    if (until_nul(named) == "QEMU" && state && note->n_descsz >= sizeof *state) vcpus.push_back(registers_of(*state));
+    if (until_nul(named) == "QEMU" && state && note->n_descsz >= sizeof *state)
+      vcpus.push_back(registers_of(*state));
   }
 }
 
@@ -101,18 +103,20 @@ Result<SnapshotLayout> read_elf_core(const ImageFile& file) {
   FURNACE_TRY(const auto header, read_struct<Elf64_Ehdr>(file, 0, "header"));
   if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64)
     return fail(Errc::Invalid, "ELF core: not of an x86-64 guest (machine {})", header.e_machine);
-  if (header.e_type != ET_CORE) return fail(Errc::Invalid, "ELF file, but not a core file (type {})", header.e_type);
+  if (header.e_type != ET_CORE)
+    return fail(Errc::Invalid, "ELF file, but not a core file (type {})", header.e_type);
   FURNACE_TRY(const uint64_t count, header_count(file, header));
   if (count > kMaxHeaders || header.e_phentsize != sizeof(Elf64_Phdr))
     return fail(Errc::Invalid, "ELF core: {} program headers of {} bytes", count, header.e_phentsize);
 
   SnapshotLayout layout{"ELF core", {}, {}};
   for (uint64_t i = 0; i < count; ++i) {
-    FURNACE_TRY(const auto part, read_struct<Elf64_Phdr>(file, header.e_phoff + i * sizeof(Elf64_Phdr), "program header"));
+    FURNACE_TRY(const auto part,
+                read_struct<Elf64_Phdr>(file, header.e_phoff + i * sizeof(Elf64_Phdr), "program header"));
     const bool inside = part.p_offset <= file.size() && part.p_filesz <= file.size() - part.p_offset;
     if ((part.p_type == PT_LOAD || part.p_type == PT_NOTE) && !inside)
-      return fail(Errc::Invalid, "ELF core: truncated: segment {} takes {} bytes from {:#x}, the file has {}", i,
-                  part.p_filesz, part.p_offset, file.size());
+      return fail(Errc::Invalid, "ELF core: truncated: segment {} takes {} bytes from {:#x}, the file has {}",
+                  i, part.p_filesz, part.p_offset, file.size());
     if (part.p_type == PT_NOTE && part.p_filesz <= kMaxNotes) {
       std::vector<std::byte> notes(part.p_filesz);
       notes.resize(file.read(part.p_offset, notes));
@@ -120,9 +124,10 @@ Result<SnapshotLayout> read_elf_core(const ImageFile& file) {
     }
     if (part.p_type != PT_LOAD || part.p_memsz == 0) continue;
     if (part.p_memsz < part.p_filesz || part.p_paddr + part.p_memsz < part.p_paddr || part.p_memsz >> 48 != 0)
-      return fail(Errc::Invalid, "ELF core: segment {} holds {} bytes of {} at {:#x}", i, part.p_filesz, part.p_memsz,
-                  part.p_paddr);
-    layout.pieces.push_back({{guest::Gpa{part.p_paddr}, guest::Gpa{part.p_paddr + part.p_memsz}}, part.p_offset, part.p_filesz});
+      return fail(Errc::Invalid, "ELF core: segment {} holds {} bytes of {} at {:#x}", i, part.p_filesz,
+                  part.p_memsz, part.p_paddr);
+    layout.pieces.push_back(
+        {{guest::Gpa{part.p_paddr}, guest::Gpa{part.p_paddr + part.p_memsz}}, part.p_offset, part.p_filesz});
   }
   if (layout.pieces.empty()) return fail(Errc::Invalid, "ELF core: no memory in it");
   // With paging, QEMU writes a segment for each virtual mapping: the same memory again and again.
@@ -130,7 +135,8 @@ Result<SnapshotLayout> read_elf_core(const ImageFile& file) {
   return layout;
 }
 
-std::vector<std::byte> elf_core_head(const std::vector<guest::GpaRange>& ranges, const std::vector<Registers>& vcpus) {
+std::vector<std::byte> elf_core_head(const std::vector<guest::GpaRange>& ranges,
+                                     const std::vector<Registers>& vcpus) {
   std::vector<std::byte> notes;
   for (const Registers& registers : vcpus) {
     append(notes, Elf64_Nhdr{5, sizeof(CpuState), 0});
@@ -154,12 +160,23 @@ std::vector<std::byte> elf_core_head(const std::vector<guest::GpaRange>& ranges,
   header.e_phnum = static_cast<uint16_t>(ranges.size() + 1);  // RAM lies in a handful of ranges
   std::vector<std::byte> head;
   append(head, header);
-  append(head, Elf64_Phdr{.p_type = PT_NOTE, .p_flags = 0, .p_offset = notes_offset, .p_vaddr = 0, .p_paddr = 0,
-                          .p_filesz = notes.size(), .p_memsz = notes.size(), .p_align = 0});
+  append(head, Elf64_Phdr{.p_type = PT_NOTE,
+                          .p_flags = 0,
+                          .p_offset = notes_offset,
+                          .p_vaddr = 0,
+                          .p_paddr = 0,
+                          .p_filesz = notes.size(),
+                          .p_memsz = notes.size(),
+                          .p_align = 0});
   uint64_t offset = size;
   for (const guest::GpaRange& range : ranges) {
-    append(head, Elf64_Phdr{.p_type = PT_LOAD, .p_flags = PF_R | PF_W | PF_X, .p_offset = offset, .p_vaddr = 0,
-                            .p_paddr = range.start.value, .p_filesz = range.size(), .p_memsz = range.size(),
+    append(head, Elf64_Phdr{.p_type = PT_LOAD,
+                            .p_flags = PF_R | PF_W | PF_X,
+                            .p_offset = offset,
+                            .p_vaddr = 0,
+                            .p_paddr = range.start.value,
+                            .p_filesz = range.size(),
+                            .p_memsz = range.size(),
                             .p_align = 0});
     offset += range.size();
   }

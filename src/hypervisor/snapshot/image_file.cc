@@ -39,7 +39,8 @@ class PlainFile : public ImageFile {
     for (off_t at = 0; static_cast<uint64_t>(at) < size_;) {
       const off_t start = ::lseek(fd_.get(), at, SEEK_DATA);
       if (start < 0) break;  // ENXIO: a hole up to the end
-      const off_t end = ranges.size() < max_ranges ? ::lseek(fd_.get(), start, SEEK_HOLE) : static_cast<off_t>(size_);
+      const off_t end =
+          ranges.size() < max_ranges ? ::lseek(fd_.get(), start, SEEK_HOLE) : static_cast<off_t>(size_);
       ranges.push_back({static_cast<uint64_t>(start), end < 0 ? size_ : static_cast<uint64_t>(end)});
       at = static_cast<off_t>(ranges.back().end);
     }
@@ -70,7 +71,8 @@ Result<std::unique_ptr<ImageFile>> ImageFile::open(const std::filesystem::path& 
     }
     case Compression::Gzip:
     case Compression::Xz:
-      return fail(Errc::Invalid, "{}: compressed with gzip or xz, which can't be read at random places: unpack it first",
+      return fail(Errc::Invalid,
+                  "{}: compressed with gzip or xz, which can't be read at random places: unpack it first",
                   file.string());
     case Compression::None:
       break;

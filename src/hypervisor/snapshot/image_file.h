@@ -20,12 +20,14 @@ class ImageFile {
  public:
   virtual ~ImageFile() = default;
 
-  /// Opens a file: a plain one, or zstd in the seekable form (independent frames, and a table of them at the end).
+  /// Opens a file: a plain one, or zstd in the seekable form (independent frames, and a table of them at the
+  /// end).
   [[nodiscard]] static Result<std::unique_ptr<ImageFile>> open(const std::filesystem::path& file);
 
   /// Bytes of the uncompressed content.
   [[nodiscard]] virtual uint64_t size() const = 0;
-  /// Copies from `offset` on into `out`; returns the bytes copied, fewer at the end or where the file is damaged.
+  /// Copies from `offset` on into `out`; returns the bytes copied, fewer at the end or where the file is
+  /// damaged.
   [[nodiscard]] virtual size_t read(uint64_t offset, std::span<std::byte> out) const = 0;
   /// The parts that are not holes of a sparse file.
   [[nodiscard]] virtual std::vector<FileRange> data_ranges() const { return {{0, size()}}; }

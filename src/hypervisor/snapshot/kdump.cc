@@ -22,8 +22,8 @@ using guest::kPageSize;
 
 constexpr std::string_view kFlattened = "makedumpfile";
 
-// What goes over the socket: from the child first a Hello, then a text (what is wrong) or ranges; then an answer's size and
-// bytes for each Request.
+// What goes over the socket: from the child first a Hello, then a text (what is wrong) or ranges; then an
+// answer's size and bytes for each Request.
 struct Hello {
   uint64_t error_size, ranges;
 };
@@ -78,8 +78,8 @@ Status put(const Fd& to, std::span<const std::byte> bytes, uint64_t offset) {
   return {};
 }
 
-/// QEMU writes dumps so that they can go through a pipe: pieces with the place where they belong (makedumpfile(8), -F).
-/// The library reads them rearranged, as `makedumpfile -R` does it.
+/// QEMU writes dumps so that they can go through a pipe: pieces with the place where they belong
+/// (makedumpfile(8), -F). The library reads them rearranged, as `makedumpfile -R` does it.
 Result<Fd> rearrange(const ImageFile& file) {
   constexpr uint64_t header = 4096, max_offset = 1ULL << 44;
   constexpr size_t record = 16;
@@ -96,7 +96,8 @@ Result<Fd> rearrange(const ImageFile& file) {
       return fail(Errc::Invalid, "kdump, flattened: truncated or damaged at {:#x}", at);
     while (left != 0) {
       const auto piece = std::span(buffer).first(std::min<uint64_t>(buffer.size(), left));
-      if (file.read(at, piece) != piece.size()) return fail(Errc::Invalid, "kdump, flattened: can't be read at {:#x}", at);
+      if (file.read(at, piece) != piece.size())
+        return fail(Errc::Invalid, "kdump, flattened: can't be read at {:#x}", at);
       FURNACE_CHECK(put(out, piece, offset));
       at += piece.size();
       offset += piece.size();
@@ -145,7 +146,8 @@ class Child {
   /// Which pages the file holds: excluded ones (zeros, caches) read as missing.
   Status find_ranges(std::vector<GpaRange>& ranges) {
     kdump_attr_t attribute{};
-    if (kdump_get_attr(context_, KDUMP_ATTR_FILE_PAGEMAP, &attribute) != KDUMP_OK || attribute.type != KDUMP_BITMAP)
+    if (kdump_get_attr(context_, KDUMP_ATTR_FILE_PAGEMAP, &attribute) != KDUMP_OK ||
+        attribute.type != KDUMP_BITMAP)
       return fail(Errc::Invalid, "kdump: no map of its pages: {}", kdump_get_err(context_));
     kdump_bmp_t* pages = attribute.val.bitmap;
     for (kdump_addr_t page = 0; ranges.size() < kMaxRanges && kdump_bmp_find_set(pages, &page) == KDUMP_OK;) {
@@ -166,7 +168,8 @@ class Child {
 }  // namespace
 
 Result<std::unique_ptr<KdumpMemory>> KdumpMemory::open(std::unique_ptr<ImageFile> file) {
-  if (file->descriptor() < 0) return fail(Errc::Invalid, "a kdump file inside zstd: unpack it first (zstd -d)");
+  if (file->descriptor() < 0)
+    return fail(Errc::Invalid, "a kdump file inside zstd: unpack it first (zstd -d)");
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("socketpair");
   Fd ours(ends[0]);
@@ -193,8 +196,11 @@ KdumpMemory::~KdumpMemory() {
 
 Status KdumpMemory::receive_ranges() {
   Hello hello{};
-  const auto damaged = [] { return fail(Errc::Invalid, "kdump: damaged: the library that reads it crashed"); };
-  if (!receive_all(socket_.get(), &hello, sizeof hello) || hello.error_size > kMaxError || hello.ranges > kMaxRanges)
+  const auto damaged = [] {
+    return fail(Errc::Invalid, "kdump: damaged: the library that reads it crashed");
+  };
+  if (!receive_all(socket_.get(), &hello, sizeof hello) || hello.error_size > kMaxError ||
+      hello.ranges > kMaxRanges)
     return damaged();
   std::string error(hello.error_size, '\0');
   if (!receive_all(socket_.get(), error.data(), error.size())) return damaged();

@@ -1,7 +1,7 @@
 // kdump-compressed dumps (dump-guest-memory -z, makedumpfile), read with libkdumpfile.
 //
-// The library is not made for hostile files: a header of zeros is enough to crash it. So it runs in a child process that
-// has nothing but the file and a socket to us, and a crash is an error like another.
+// The library is not made for hostile files: a header of zeros is enough to crash it. So it runs in a child
+// process that has nothing but the file and a socket to us, and a crash is an error like another.
 #pragma once
 
 #include <sys/types.h>

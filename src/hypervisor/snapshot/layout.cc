@@ -34,9 +34,10 @@ Result<SnapshotLayout> read_lime(const ImageFile& file) {
     const uint64_t size = header.end - header.start + 1;
     at += sizeof header;
     if (size > file.size() - at)
-      return fail(Errc::Invalid, "LiME: truncated: range {:#x} to {:#x} has {} of {} bytes", header.start, header.end,
-                  file.size() - at, size);
-    if (layout.pieces.size() == kMaxRanges) return fail(Errc::Invalid, "LiME: more than {} ranges", kMaxRanges);
+      return fail(Errc::Invalid, "LiME: truncated: range {:#x} to {:#x} has {} of {} bytes", header.start,
+                  header.end, file.size() - at, size);
+    if (layout.pieces.size() == kMaxRanges)
+      return fail(Errc::Invalid, "LiME: more than {} ranges", kMaxRanges);
     layout.pieces.push_back({{Gpa{header.start}, Gpa{header.end + 1}}, at, size});
     at += size;
   }
@@ -79,14 +80,16 @@ bool is_kdump(const ImageFile& file) {
 
 Result<SnapshotLayout> read_layout(const ImageFile& file) {
   const std::string start = start_of(file);
-  if (start.starts_with("\x7f" "ELF")) return read_elf_core(file);
+  if (start.starts_with("\x7f"
+                        "ELF"))
+    return read_elf_core(file);
   if (start.starts_with("EMiL")) return read_lime(file);
   for (const auto magic : {"LibvirtQemudSave"sv, "LibvirtQemudPart"sv, "QEVM"sv})
     if (start.starts_with(magic))
-      return fail(Errc::Invalid, "a saved VM state, which holds memory in a form for QEMU alone: make a memory dump "
-                                 "(virsh dump --memory-only, or furnace vm snapshot)");
-  if (start.starts_with("{"))
-    return fail(Errc::Invalid, "JSON text, not guest memory: is it a profile?");
+      return fail(Errc::Invalid,
+                  "a saved VM state, which holds memory in a form for QEMU alone: make a memory dump "
+                  "(virsh dump --memory-only, or furnace vm snapshot)");
+  if (start.starts_with("{")) return fail(Errc::Invalid, "JSON text, not guest memory: is it a profile?");
   return SnapshotLayout{"raw", {{{Gpa{0}, Gpa{file.size()}}, 0, file.size()}}, {}};
 }
 

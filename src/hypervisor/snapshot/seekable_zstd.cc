@@ -24,8 +24,9 @@ void append(std::vector<std::byte>& to, uint32_t value) {
 
 Result<std::unique_ptr<SeekableZstd>> SeekableZstd::open(std::unique_ptr<ImageFile> file) {
   const auto invalid = [] {
-    return fail(Errc::Invalid,
-                "zstd without a valid seek table, which can't be read at random places: unpack it first (zstd -d)");
+    return fail(
+        Errc::Invalid,
+        "zstd without a valid seek table, which can't be read at random places: unpack it first (zstd -d)");
   };
   std::array<std::byte, kFooter> footer;
   const uint64_t packed = file->size();
@@ -67,7 +68,8 @@ std::span<const std::byte> SeekableZstd::frame(size_t index) const {
   std::vector<std::byte> packed(wanted.packed_size);
   packed.resize(file_->read(wanted.offset, packed));
   oldest->bytes.resize(wanted.size);
-  const size_t got = ZSTD_decompress(oldest->bytes.data(), oldest->bytes.size(), packed.data(), packed.size());
+  const size_t got =
+      ZSTD_decompress(oldest->bytes.data(), oldest->bytes.size(), packed.data(), packed.size());
   oldest->bytes.resize(ZSTD_isError(got) != 0 ? 0 : got);  // a damaged frame reads as missing memory
   oldest->frame = index;
   oldest->used = ++clock_;
@@ -84,7 +86,8 @@ size_t SeekableZstd::read(uint64_t offset, std::span<std::byte> out) const {
     const uint64_t inside = offset + done - frames_[index].start;
     if (inside >= bytes.size()) break;
     const size_t size = std::min(out.size() - done, bytes.size() - inside);
-    std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(inside), size, out.begin() + static_cast<ptrdiff_t>(done));
+    std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(inside), size,
+                out.begin() + static_cast<ptrdiff_t>(done));
     done += size;
   }
   return done;
@@ -120,7 +123,8 @@ Status SeekableZstdWriter::flush() {
 Status SeekableZstdWriter::write(std::span<const std::byte> content) {
   while (!content.empty()) {
     const size_t size = std::min(content.size(), kFrame - state_->pending.size());
-    state_->pending.insert(state_->pending.end(), content.begin(), content.begin() + static_cast<ptrdiff_t>(size));
+    state_->pending.insert(state_->pending.end(), content.begin(),
+                           content.begin() + static_cast<ptrdiff_t>(size));
     content = content.subspan(size);
     if (state_->pending.size() == kFrame) FURNACE_CHECK(flush());
   }

@@ -1,5 +1,6 @@
-// zstd files that can be read at random places: independent frames and a table of their sizes in a skippable frame
-// at the end (zstd: contrib/seekable_format/zstd_seekable_compression_format.md). `zstd -d` unpacks them too.
+// zstd files that can be read at random places: independent frames and a table of their sizes in a skippable
+// frame at the end (zstd: contrib/seekable_format/zstd_seekable_compression_format.md). `zstd -d` unpacks
+// them too.
 #pragma once
 
 #include <array>

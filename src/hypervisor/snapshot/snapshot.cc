@@ -25,8 +25,9 @@ size_t SnapshotMemory::read(Gpa from, std::span<std::byte> out) const {
   size_t done = 0;
   while (done < out.size()) {
     const Gpa at = from + done;
-    const auto behind = std::upper_bound(pieces_.begin(), pieces_.end(), at,
-                                         [](Gpa gpa, const SnapshotPiece& piece) { return gpa < piece.range.start; });
+    const auto behind =
+        std::upper_bound(pieces_.begin(), pieces_.end(), at,
+                         [](Gpa gpa, const SnapshotPiece& piece) { return gpa < piece.range.start; });
     if (behind == pieces_.begin()) break;
     const SnapshotPiece& piece = *std::prev(behind);
     if (at >= piece.range.end) break;
@@ -54,7 +55,8 @@ std::vector<GpaRange> SnapshotMemory::used_ranges() const {
       const uint64_t start = std::max(range.start, piece.offset);
       const uint64_t end = std::min(range.end, piece.offset + piece.stored);
       if (start >= end) continue;
-      const GpaRange part{piece.range.start + (start - piece.offset), piece.range.start + (end - piece.offset)};
+      const GpaRange part{piece.range.start + (start - piece.offset),
+                          piece.range.start + (end - piece.offset)};
       // A kernel image may have holes of zeros: small ones are searched too.
       constexpr uint64_t small_hole = 32 << 20;
       if (!used.empty() && part.start.value - used.back().end.value <= small_hole &&
@@ -79,9 +81,11 @@ Result<std::unique_ptr<Hypervisor>> Snapshot::open(const std::filesystem::path& 
   }
   auto layout = read_layout(*file);
   if (!layout) return fail(layout.error(), path.string());
-  log::debug("{}: {}, {} pieces, {} vCPUs", path.string(), layout->format, layout->pieces.size(), layout->vcpus.size());
-  return std::unique_ptr<Hypervisor>(new Snapshot(
-      name, std::make_unique<SnapshotMemory>(std::move(file), std::move(layout->pieces)), std::move(layout->vcpus)));
+  log::debug("{}: {}, {} pieces, {} vCPUs", path.string(), layout->format, layout->pieces.size(),
+             layout->vcpus.size());
+  return std::unique_ptr<Hypervisor>(
+      new Snapshot(name, std::make_unique<SnapshotMemory>(std::move(file), std::move(layout->pieces)),
+                   std::move(layout->vcpus)));
 }
 
 uint64_t Snapshot::memory_size() const {

@@ -30,8 +30,8 @@ class SnapshotMemory : public guest::GuestMemory {
 
 class Snapshot : public Hypervisor {
  public:
-  /// Opens raw, LiME, ELF core and kdump-compressed files, each plain or (but kdump) as seekable zstd. The error names
-  /// the file and what is wrong with it.
+  /// Opens raw, LiME, ELF core and kdump-compressed files, each plain or (but kdump) as seekable zstd. The
+  /// error names the file and what is wrong with it.
   [[nodiscard]] static Result<std::unique_ptr<Hypervisor>> open(const std::filesystem::path& file);
 
   [[nodiscard]] std::string name() const override { return name_; }

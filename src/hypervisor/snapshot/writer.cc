@@ -19,7 +19,8 @@ using guest::GpaRange;
 constexpr size_t kPiece = 1 << 20;
 
 bool all_zero(std::span<const std::byte> bytes) {
-  return bytes.empty() || (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+  return bytes.empty() ||
+         (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 /// The file while it is written: removed unless it is finished.
@@ -104,13 +105,15 @@ std::vector<GpaRange> ranges_of(const guest::GuestMemory& memory, SnapshotFormat
   return {{guest::Gpa{0}, memory.ranges().empty() ? guest::Gpa{0} : memory.ranges().back().end}};
 }
 
-Status write_paused(Hypervisor& vm, PartialFile& file, const SnapshotOptions& options, const SnapshotProgress& progress) {
+Status write_paused(Hypervisor& vm, PartialFile& file, const SnapshotOptions& options,
+                    const SnapshotProgress& progress) {
   const guest::GuestMemory& memory = vm.memory();
   const auto ranges = ranges_of(memory, options.format);
   uint64_t total = 0;
   for (const GpaRange& range : ranges) total += range.size();
   MemorySink sink(file, options.zstd);
-  if (options.format == SnapshotFormat::ElfCore) FURNACE_CHECK(sink.write(elf_core_head(ranges, all_registers(vm))));
+  if (options.format == SnapshotFormat::ElfCore)
+    FURNACE_CHECK(sink.write(elf_core_head(ranges, all_registers(vm))));
   std::vector<std::byte> buffer(kPiece);
   uint64_t done = 0;
   for (const GpaRange& range : ranges)
@@ -131,7 +134,8 @@ Status write_snapshot(Hypervisor& vm, const std::filesystem::path& file, const S
   FURNACE_TRY(PartialFile partial, PartialFile::create(file));
   FURNACE_CHECK(vm.pause());
   Status written = write_paused(vm, partial, options, progress);
-  if (auto resumed = vm.resume(); !resumed) log::error("VM '{}' not resumed: {}", vm.name(), resumed.error().message());
+  if (auto resumed = vm.resume(); !resumed)
+    log::error("VM '{}' not resumed: {}", vm.name(), resumed.error().message());
   return written;
 }
 

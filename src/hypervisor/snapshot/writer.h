@@ -20,7 +20,7 @@ using SnapshotProgress = std::function<Status(uint64_t done, uint64_t total)>;
 
 /// Writes the memory and registers of `vm` to `file`, which appears only when it is whole. The VM is paused
 /// meanwhile. Pages of zeros are left out as holes.
-[[nodiscard]] Status write_snapshot(Hypervisor& vm, const std::filesystem::path& file, const SnapshotOptions& options,
-                                    const SnapshotProgress& progress);
+[[nodiscard]] Status write_snapshot(Hypervisor& vm, const std::filesystem::path& file,
+                                    const SnapshotOptions& options, const SnapshotProgress& progress);
 
 }  // namespace furnace::hypervisor

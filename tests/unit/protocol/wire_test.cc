@@ -119,7 +119,9 @@ TEST(Calls, AreAllOfTheTableAndNewOnesFrom200On) {
     EXPECT_EQ(find_call(row.number)->name, row.name);
     EXPECT_EQ(find_call(std::string_view(row.name)), find_call(row.number));
   }
-  EXPECT_EQ(std::count_if(calls().begin(), calls().end(), [](const Call& call) { return call.since() == "1.0"; }), 61);
+  EXPECT_EQ(
+      std::count_if(calls().begin(), calls().end(), [](const Call& call) { return call.since() == "1.0"; }),
+      61);
   EXPECT_EQ(requests, 61U);
 }
 

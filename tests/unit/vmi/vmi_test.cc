@@ -45,8 +45,7 @@ class VmiPartition : public ::testing::Test {
   }
 
   furnace::test::TemporaryDirectory directory_;
-  std::unique_ptr<hypervisor::Simulator> made_ =
-      take(hypervisor::Simulator::make(named("sim")));
+  std::unique_ptr<hypervisor::Simulator> made_ = take(hypervisor::Simulator::make(named("sim")));
   hypervisor::Simulator* simulator_ = made_.get();
   Machine machine_{std::move(made_), nullptr};
   zmq::context_t context_;
