@@ -119,9 +119,17 @@ std::span<const Call> calls() {
 }
 
 const Call* find_call(int32_t number) {
-  const auto* found = std::lower_bound(kCalls.begin(), kCalls.end(), number,
-                                       [](const Call& call, int32_t wanted) { return call.number < wanted; });
-  return found != kCalls.end() && found->number == number ? found : nullptr;
+  constexpr size_t numbers = 256;
+  // A batch looks up to a thousand of them.
+  static constexpr std::array<int16_t, numbers> kRows = [] {
+    std::array<int16_t, numbers> rows{};
+    rows.fill(-1);
+    for (size_t i = 0; i < kCalls.size(); ++i) rows[static_cast<size_t>(kCalls[i].number)] = static_cast<int16_t>(i);
+    return rows;
+  }();
+  if (number < 0 || static_cast<size_t>(number) >= numbers) return nullptr;
+  const int16_t row = kRows[static_cast<size_t>(number)];
+  return row < 0 ? nullptr : &kCalls[static_cast<size_t>(row)];
 }
 
 const Call* find_call(std::string_view name) {

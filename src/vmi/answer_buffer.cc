@@ -6,10 +6,14 @@
 #include <new>
 #include <utility>
 
+#include "protocol/calls.h"
+
 namespace furnace::vmi {
 namespace {
 
 constexpr size_t kSmallest = 16 << 10;
+constexpr size_t kDoubledUpTo = 512 << 10;
+constexpr size_t kLargest = protocol::kMaxMessageSize;
 constexpr size_t kCopied = 32 << 10;  // answers up to this size are copied: cheaper than handing memory over
 
 /// What ZeroMQ gives back when a message has left.
@@ -46,7 +50,10 @@ void BufferPool::put(Buffer buffer) {
 
 uint8_t* AnswerBuffer::room(size_t size) {
   if (size_ + size > buffer_.capacity) {
-    BufferPool::Buffer larger = pool_->get(std::max({kSmallest, size_ + size, 2 * buffer_.capacity}));
+    // An answer of many large parts gets all the room at once that it may have: pages that are not touched cost nothing,
+    // copying tens of megabytes would keep other apps waiting.
+    const size_t doubled = buffer_.capacity < kDoubledUpTo ? 2 * buffer_.capacity : kLargest;
+    BufferPool::Buffer larger = pool_->get(std::max({kSmallest, size_ + size, doubled}));
     if (size_ != 0) std::memcpy(larger.memory.get(), buffer_.memory.get(), size_);
     if (buffer_.memory) pool_->put(std::move(buffer_));
     buffer_ = std::move(larger);

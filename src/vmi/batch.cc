@@ -15,8 +15,9 @@ using protocol::Call;
 /// this large.
 constexpr size_t kMaxAnswerBytes = protocol::kMaxMessageSize - 2 * size_t{protocol::kMaxReadCount};
 
-/// The clock is looked at once in so many calls: it costs as much as a small read.
+/// The clock is looked at once in so many calls, or bytes of answers: it costs as much as a small read.
 constexpr int kCallsBetweenLooks = 16;
+constexpr size_t kBytesBetweenLooks = 64 << 10;
 
 void put_number(AnswerBuffer& answer, int field, int64_t value) {
   constexpr size_t longest = 15;
@@ -62,22 +63,26 @@ bool BatchRun::step(CallContext& context, std::chrono::steady_clock::time_point 
       refuse(BatchError::CallCount, count);
     } else {
       answers_.reserve(static_cast<size_t>(count));
+      seen_.resize(protocol::calls().size());
     }
   }
   context.machine.refresh();
   context.space.reset();
+  size_t looked_at = answer_.size();
   while (!done_ && next_ < request_->type_size()) {
     run_call(context, request_->type(next_));
     ++next_;
-    if (next_ % kCallsBetweenLooks == 0 && std::chrono::steady_clock::now() >= deadline) break;
+    if (next_ % kCallsBetweenLooks != 0 && answer_.size() - looked_at < kBytesBetweenLooks) continue;
+    looked_at = answer_.size();
+    if (std::chrono::steady_clock::now() >= deadline) break;
   }
   return done_ || next_ == request_->type_size();
 }
 
 void BatchRun::run_call(CallContext& context, int32_t type) {
   const Call* call = protocol::find_call(type);
-  const int index = seen_[type]++;
-  if (call == nullptr) return refuse(type, index + protocol::kUnknownTypeOffset);
+  if (call == nullptr) return refuse(type, protocol::kUnknownTypeOffset);  // the first of its type: it ends the batch
+  const int index = seen_[static_cast<size_t>(call - protocol::calls().data())]++;
   const Codec& codec = codecs_.of(*call);
   if (!codec.repeated() && index > 0) return refuse(type, index);  // can occur once
 

@@ -5,7 +5,7 @@
 #include <google/protobuf/arena.h>
 
 #include <chrono>
-#include <unordered_map>
+#include <vector>
 
 #include "vmi/answer_buffer.h"
 #include "vmi/calls.h"
@@ -47,7 +47,7 @@ class BatchRun {
   wire::VmiMessage* request_;  // nullptr: the body is no message
   AnswerBuffer answer_;
   std::vector<Answered> answers_;
-  std::unordered_map<int32_t, int> seen_;  // calls of each type so far
+  std::vector<int> seen_;                 // calls of each row of the table so far
   int next_ = 0;
   bool done_ = false;
 };

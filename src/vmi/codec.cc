@@ -187,10 +187,13 @@ Arguments Codec::decode(const Message& request) const {
   const auto& reflection = *request.GetReflection();
   for (size_t i = 0; i < request_fields_.size(); ++i) {
     const Field* field = request_fields_[i];
-    if (!reflection.HasField(request, field)) continue;
-    std::string unused;
-    if (numbers_[i]) arguments.set(*numbers_[i], integer(request, *field));
-    if (texts_[i]) arguments.set(*texts_[i], reflection.GetStringReference(request, field, &unused));
+    if ((!numbers_[i] && !texts_[i]) || !reflection.HasField(request, field)) continue;
+    if (numbers_[i]) {
+      arguments.set(*numbers_[i], integer(request, *field));
+    } else {
+      std::string unused;
+      arguments.set(*texts_[i], reflection.GetStringReference(request, field, &unused));
+    }
   }
   return arguments;
 }

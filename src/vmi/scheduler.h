@@ -44,16 +44,19 @@ class Scheduler {
 
   explicit Scheduler(const Limits& limits) : limits_(limits) {}
 
-  /// Gives each client that has work a slice, in turn. `context` makes what a client's calls work on.
+  /// Gives each client that has work a slice, in turn; false if none has. `context` makes what a client's calls work on.
   template <typename MakeContext>
-  void run(std::map<std::string, Client, std::less<>>& clients, const Codecs& codecs,
+  bool run(std::map<std::string, Client, std::less<>>& clients, const Codecs& codecs,
            const std::shared_ptr<BufferPool>& pool, const MakeContext& context, const Answer& answer) {
     const auto now = Clock::now();
+    bool worked = false;
     for (auto& [name, client] : clients) {
       if (!ready(client, now)) continue;
+      worked = true;
       CallContext working = context(client);
       if (slice(client, codecs, pool, working)) answer(client);
     }
+    return worked;
   }
 
   /// How long to wait for messages: zero while there is work; nullopt: for ever.

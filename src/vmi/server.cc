@@ -1,5 +1,6 @@
 #include "vmi/server.h"
 
+#include <poll.h>
 #include <zmq.h>
 
 #include <algorithm>
@@ -86,39 +87,52 @@ std::chrono::milliseconds Server::time_to_wait() {
   return wait.value_or(milliseconds(-1));
 }
 
+/// What the loop waits for. ZeroMQ's own descriptors tell of changes only, so its sockets are read until nothing is left
+/// before each wait; asking them through zmq_poll would cost five system calls more for every message.
+struct Server::Watched {
+  std::vector<pollfd> items;
+  enum : size_t { kStop, kRouter, kMonitor, kMetrics, kOwn };
+
+  Watched(int stop, int router, int monitor, int metrics) {
+    for (const int descriptor : {stop, router, monitor, metrics}) items.push_back({descriptor, POLLIN, 0});
+  }
+  [[nodiscard]] bool ready(size_t item) const { return items[item].revents != 0; }
+  /// Any of the hypervisor's.
+  [[nodiscard]] bool hypervisor_ready() const {
+    return std::any_of(items.begin() + kOwn, items.end(), [](const pollfd& item) { return item.revents != 0; });
+  }
+  void wait(const std::vector<int>& hypervisor, std::chrono::milliseconds time) {
+    items.resize(kOwn);
+    for (const int descriptor : hypervisor) items.push_back({descriptor, POLLIN, 0});
+    if (::poll(items.data(), items.size(), static_cast<int>(time.count())) < 0)
+      for (pollfd& item : items) item.revents = 0;  // interrupted
+  }
+};
+
 bool Server::run(int stop) {
-  std::vector<zmq::pollitem_t> items{{nullptr, stop, ZMQ_POLLIN, 0},
-                                     {router_.handle(), 0, ZMQ_POLLIN, 0},
-                                     {monitor_.handle(), 0, ZMQ_POLLIN, 0}};
-  if (metrics_) items.push_back({nullptr, metrics_->descriptor(), ZMQ_POLLIN, 0});
-  const size_t own_items = items.size();
-  while (true) {
-    items.resize(own_items);
-    for (const int descriptor : machine_.hypervisor().descriptors())
-      items.push_back({nullptr, descriptor, ZMQ_POLLIN, 0});
-    const auto ready = [](const zmq::pollitem_t& item) { return item.revents != 0; };
-    try {
-      zmq::poll(items, time_to_wait());
-    } catch (const zmq::error_t& error) {
-      if (error.num() != EINTR) log::error("poll: {}", error.what());
-      continue;
-    }
-    if (ready(items[0])) return true;
-    const bool from_hypervisor =
-        std::any_of(items.begin() + static_cast<ptrdiff_t>(own_items), items.end(), ready);
-    if (from_hypervisor && machine_.poll()) {
-      receive_calls();
-      while (scheduler_.wait(clients_) == std::chrono::milliseconds(0))
-        serve();  // who asked already gets an answer
-      return false;
-    }
-    if (from_hypervisor) events_.dispatch();
-    events_.enforce_deadlines();
+  Watched watched(stop, router_.get(zmq::sockopt::fd), monitor_.get(zmq::sockopt::fd),
+                  metrics_ ? metrics_->descriptor() : -1);
+  notice_departures();  // a first read, so that the next event makes the descriptor ready
+  constexpr int turns_between_looks = 16;  // at what is not ZeroMQ's, while there are calls to serve
+  for (int turn = 0;; ++turn) {
     // Before calls: a new connection may have the descriptor of one whose end was not noticed yet.
-    if (ready(items[2])) notice_departures();
-    if (ready(items[1])) receive_calls();
-    if (metrics_ && ready(items[3])) metrics_->answer(metrics_text(machine_.name(), clients_, dropped_));
-    serve();
+    if (watched.ready(Watched::kMonitor)) notice_departures();
+    receive_calls();
+    const bool served = serve();
+    if (served && turn % turns_between_looks != 0) continue;
+    watched.wait(machine_.hypervisor().descriptors(), served ? std::chrono::milliseconds(0) : time_to_wait());
+    if (watched.ready(Watched::kStop)) return true;
+    if (watched.hypervisor_ready()) {
+      if (machine_.poll()) {
+        receive_calls();
+        while (serve()) {
+        }  // who asked already gets an answer
+        return false;
+      }
+      events_.dispatch();
+    }
+    events_.enforce_deadlines();
+    if (watched.ready(Watched::kMetrics)) metrics_->answer(metrics_text(machine_.name(), clients_, dropped_));
   }
 }
 
@@ -166,8 +180,8 @@ CallContext Server::context(Client& client, bool may_breathe) {
   return made;
 }
 
-void Server::serve() {
-  scheduler_.run(
+bool Server::serve() {
+  return scheduler_.run(
       clients_, codecs_, pool_, [this](Client& client) { return context(client, true); },
       [this](Client& client) { send_answer(client); });
 }

@@ -41,8 +41,9 @@ class Server {
   [[nodiscard]] std::chrono::milliseconds time_to_wait();
   void receive_calls();
   void enqueue(protocol::Frames& frames);
-  /// Serves every client a slice.
-  void serve();
+  struct Watched;
+  /// Serves every client a slice; false: there was nothing to do.
+  bool serve();
   void send_answer(Client& client);
   void notice_departures();
   [[nodiscard]] CallContext context(Client& client, bool may_breathe);
