@@ -3,6 +3,7 @@
 import _furnace
 from _furnace import VmiError
 
+MAX_CALLS = 1000
 EMPTY, FILLING, SERIALIZED, RAW, PARSED = range(5)
 
 
@@ -76,6 +77,8 @@ class Batch:
 
     def serialize(self):
         """Makes the message; returns its bytes. VmiError names what is wrong with a call."""
+        if not 1 <= len(self._calls) <= MAX_CALLS:
+            raise VmiError(f'batch: {len(self._calls)} calls: a message holds 1 to {MAX_CALLS} calls')
         self._request = _furnace.batch_serialize([tuple(call) for call in self._calls])
         self.state = SERIALIZED
         return self._request

@@ -29,11 +29,15 @@ class Pointer(int):
 
 
 @functools.lru_cache(maxsize=4096)
+def _layout(name):
+    description = _checked.describe_structure(name)
+    return description['size'], {member.pop('name'): member for member in description['member']}
+
+
 def layout(name):
     """The layout of a kernel structure: (size in bytes, {member: {'bit_offset', 'bit_size', 'kind', 'size', 'count',
     'is_signed', 'type'}}). VmiError if the kernel has none of that name."""
-    description = _checked.describe_structure(name)
-    return description['size'], {member.pop('name'): member for member in description['member']}
+    return _layout(name)
 
 
 class Struct:

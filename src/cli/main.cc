@@ -6,12 +6,14 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "cli/calls.h"
 #include "cli/completion.h"
 #include "cli/doctor.h"
 #include "cli/profile.h"
 #include "cli/ps.h"
 #include "cli/snapshot.h"
 #include "cli/test_vm.h"
+#include "cli/top.h"
 #include "program/program.h"
 #include "protocol/certificate.h"
 
@@ -90,6 +92,13 @@ class Furnace {
     add_ps(app);
     for (const Partition& partition : kPartitions) app.add_subcommand(partition.name, partition.description);
     add_profile(app);
+    add_top(app);
+    auto* calls = app.add_subcommand("calls", "List the calls of the VMI socket");
+    calls->add_flag("--markdown", markdown_, "As the table of docs/calls.md");
+    on(calls, [this] {
+      std::fputs((markdown_ ? cli::calls_markdown() : cli::calls_text()).c_str(), stdout);
+      return Status();
+    });
     add_keys(app);
     on(app.add_subcommand("doctor", "What this host can and can't do, and what to install"), [] {
       if (!cli::print_findings(cli::examine_host()))
@@ -144,6 +153,14 @@ class Furnace {
     auto* console = vm->add_subcommand("console", "Connect to a test VM's serial console (Ctrl-] ends)");
     console->add_option("NAME", vm_.name, "Its name")->required();
     on(console, [this] { return cli::attach_console(vm_.name); });
+  }
+
+  void add_top(CLI::App& app) {
+    auto* top = app.add_subcommand("top", "What the apps of a VMI partition do, every two seconds");
+    top->add_option("SOCKET", top_.socket, "The socket that `furnace vmi --metrics` names")->required();
+    top->add_option("--interval", top_.interval, "Seconds between two looks")->check(CLI::Range(0.1, 3600.0))->capture_default_str();
+    top->add_flag("--once", top_.once, "Totals since the start, once");
+    on(top, [this] { return cli::show_top(top_); });
   }
 
   void add_snapshot(CLI::App& vm) {
@@ -212,10 +229,11 @@ class Furnace {
   Program program_;
   std::function<Status()> action_;
   cli::VmOptions vm_;
+  cli::TopOptions top_;
   cli::SnapshotCommand snapshot_;
   cli::ProfileOptions profile_;
   std::string directory_, shell_;
-  bool json_ = false, tree_ = false, long_ = false, names_only_ = false;
+  bool markdown_ = false, json_ = false, tree_ = false, long_ = false, names_only_ = false;
 };
 
 }  // namespace

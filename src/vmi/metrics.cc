@@ -91,14 +91,14 @@ void MetricsSocket::answer(const std::string& text) {
       "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n{}",
       text.size(), text);
   while (true) {
-    const Fd peer(::accept4(fd_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    Fd peer(::accept4(fd_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!peer.valid()) return;
     // What fits into the socket's buffer: who does not read must not hold this loop up.
     [[maybe_unused]] const ssize_t sent = ::send(peer.get(), reply.data(), reply.size(), MSG_NOSIGNAL);
     ::shutdown(peer.get(), SHUT_WR);
-    std::array<char, 4096> request;
-    while (::recv(peer.get(), request.data(), request.size(), 0) > 0) {
-    }
+    answered_.push_back(std::move(peer));
+    constexpr size_t kept = 8;
+    if (answered_.size() > kept) answered_.pop_front();
   }
 }
 

@@ -1,6 +1,7 @@
 // Counters of the VMI partition for its operator: Prometheus text at a UNIX socket, over HTTP.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <string>
 
@@ -31,6 +32,7 @@ class MetricsSocket {
   MetricsSocket(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
   Fd fd_;
   std::string path_;
+  std::deque<Fd> answered_;  // closed when others come: closing at once would cut off who still sends its request
 };
 
 }  // namespace furnace::vmi

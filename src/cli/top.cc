@@ -1,0 +1,104 @@
+#include "cli/top.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <map>
+
+#include "base/bytes.h"
+#include "base/fd.h"
+#include "base/signals.h"
+
+namespace furnace::cli {
+namespace {
+
+/// app -> metric -> value
+using Counters = std::map<std::string, std::map<std::string, double>>;
+
+Counters parse(std::string_view text) {
+  Counters counters;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const size_t labels = line.find('{');
+    const size_t app = line.find("app=\"");
+    const size_t value = line.rfind(' ');
+    if (line.starts_with('#') || labels == std::string_view::npos || app == std::string_view::npos) continue;
+    const size_t start = app + 5;
+    double number = 0;
+    std::from_chars(line.data() + value + 1, line.data() + line.size(), number);
+    counters[std::string(line.substr(start, line.find('"', start) - start))][std::string(line.substr(0, labels))] = number;
+  }
+  return counters;
+}
+
+Result<std::string> fetch(const std::string& path) {
+  FURNACE_TRY(const Fd socket, connect_unix(path));
+  constexpr std::string_view request = "GET / HTTP/1.0\r\n\r\n";
+  [[maybe_unused]] const ssize_t sent = ::send(socket.get(), request.data(), request.size(), MSG_NOSIGNAL);
+  std::string text;
+  std::array<char, 16384> piece;
+  constexpr size_t limit = 16 << 20;
+  for (ssize_t got = 0; (got = ::recv(socket.get(), piece.data(), piece.size(), 0)) > 0 && text.size() < limit;)
+    text.append(piece.data(), static_cast<size_t>(got));
+  return text;
+}
+
+}  // namespace
+
+std::string format_top(const std::string& before, const std::string& now, double seconds) {
+  struct Column {
+    const char* title;
+    const char* metric;
+    double unit;
+  };
+  constexpr std::array columns = {
+      Column{"MSGS", "furnace_vmi_messages_total", 1}, Column{"CALLS", "furnace_vmi_calls_total", 1},
+      Column{"FAILED", "furnace_vmi_failed_calls_total", 1}, Column{"SENT MB", "furnace_vmi_sent_bytes_total", 1 << 20},
+      Column{"EVENTS", "furnace_vmi_events_total", 1}, Column{"LOST", "furnace_vmi_lost_events_total", 1},
+      Column{"BUSY %", "furnace_vmi_busy_nanoseconds_total", 1e7}};
+  const bool rates = !before.empty();
+  const Counters then = parse(before);
+  std::string text = fmt::format("{:<24}", rates ? "APP (per second)" : "APP (totals)");
+  for (const Column& column : columns) text += fmt::format(" {:>7}", rates || column.unit != 1e7 ? column.title : "BUSY s");
+  text += '\n';
+  for (const auto& [app, counters] : parse(now)) {
+    text += fmt::format("{:<24}", printable(app).substr(0, 24));
+    for (const Column& column : columns) {
+      const auto value = [&](const Counters& from) {
+        const auto found = from.find(app);
+        if (found == from.end() || !found->second.contains(column.metric)) return 0.0;
+        return found->second.at(column.metric);
+      };
+      const double unit = !rates && column.unit == 1e7 ? 1e9 : column.unit;
+      const double shown = (counters.at(column.metric) - value(then)) / unit / (rates ? seconds : 1);
+      text += fmt::format(" {:>7.{}f}", shown, unit == 1 ? 0 : 1);
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+Status show_top(const TopOptions& options) {
+  FURNACE_TRY(const Fd stop, stop_signals());
+  FURNACE_TRY(std::string before, fetch(options.socket));
+  if (options.once) {
+    fmt::print("{}", format_top("", before, 1));
+    return {};
+  }
+  while (true) {
+    pollfd item{stop.get(), POLLIN, 0};
+    if (::poll(&item, 1, static_cast<int>(options.interval * 1000)) > 0) return {};
+    FURNACE_TRY(const std::string now, fetch(options.socket));
+    // Cursor home and clear to the end, on a terminal.
+    fmt::print("{}{}", ::isatty(STDOUT_FILENO) != 0 ? "\x1b[H\x1b[J" : "", format_top(before, now, options.interval));
+    std::fflush(stdout);
+    before = now;
+  }
+}
+
+}  // namespace furnace::cli

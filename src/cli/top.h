@@ -1,0 +1,21 @@
+// `furnace top`: the counters of a VMI partition's apps, from the socket that --metrics names.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace furnace::cli {
+
+struct TopOptions {
+  std::string socket;
+  double interval = 2;  ///< seconds between two looks
+  bool once = false;    ///< totals since the start, and end
+};
+
+[[nodiscard]] Status show_top(const TopOptions& options);
+
+/// The table for one look: rates between `before` and `now` (Prometheus text), `seconds` apart; totals if `before` is empty.
+[[nodiscard]] std::string format_top(const std::string& before, const std::string& now, double seconds);
+
+}  // namespace furnace::cli
