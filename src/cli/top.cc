@@ -31,7 +31,8 @@ Counters parse(std::string_view text) {
     const size_t start = app + 5;
     double number = 0;
     std::from_chars(line.data() + value + 1, line.data() + line.size(), number);
-    counters[std::string(line.substr(start, line.find('"', start) - start))][std::string(line.substr(0, labels))] = number;
+    counters[std::string(line.substr(start, line.find('"', start) - start))]
+            [std::string(line.substr(0, labels))] = number;
   }
   return counters;
 }
@@ -43,7 +44,8 @@ Result<std::string> fetch(const std::string& path) {
   std::string text;
   std::array<char, 16384> piece;
   constexpr size_t limit = 16 << 20;
-  for (ssize_t got = 0; (got = ::recv(socket.get(), piece.data(), piece.size(), 0)) > 0 && text.size() < limit;)
+  for (ssize_t got = 0;
+       (got = ::recv(socket.get(), piece.data(), piece.size(), 0)) > 0 && text.size() < limit;)
     text.append(piece.data(), static_cast<size_t>(got));
   return text;
 }
@@ -56,20 +58,23 @@ std::string format_top(const std::string& before, const std::string& now, double
     const char* metric;
     double unit;
   };
-  constexpr std::array columns = {
-      Column{"MSGS", "furnace_vmi_messages_total", 1}, Column{"CALLS", "furnace_vmi_calls_total", 1},
-      Column{"FAILED", "furnace_vmi_failed_calls_total", 1}, Column{"SENT MB", "furnace_vmi_sent_bytes_total", 1 << 20},
-      Column{"EVENTS", "furnace_vmi_events_total", 1}, Column{"LOST", "furnace_vmi_lost_events_total", 1},
-      Column{"BUSY %", "furnace_vmi_busy_nanoseconds_total", 1e7}};
+  constexpr std::array columns = {Column{"MSGS", "furnace_vmi_messages_total", 1},
+                                  Column{"CALLS", "furnace_vmi_calls_total", 1},
+                                  Column{"FAILED", "furnace_vmi_failed_calls_total", 1},
+                                  Column{"SENT MB", "furnace_vmi_sent_bytes_total", 1 << 20},
+                                  Column{"EVENTS", "furnace_vmi_events_total", 1},
+                                  Column{"LOST", "furnace_vmi_lost_events_total", 1},
+                                  Column{"BUSY %", "furnace_vmi_busy_nanoseconds_total", 1e7}};
   const bool rates = !before.empty();
   const Counters then = parse(before);
   std::string text = fmt::format("{:<24}", rates ? "APP (per second)" : "APP (totals)");
-  for (const Column& column : columns) text += fmt::format(" {:>7}", rates || column.unit != 1e7 ? column.title : "BUSY s");
+  for (const Column& column : columns)
+    text += fmt::format(" {:>7}", rates || column.unit != 1e7 ? column.title : "BUSY s");
   text += '\n';
   for (const auto& [app, counters] : parse(now)) {
     text += fmt::format("{:<24}", printable(app).substr(0, 24));
     for (const Column& column : columns) {
-      const auto value = [&](const Counters& from) {
+      const auto value = [&column, &app = app](const Counters& from) {
         const auto found = from.find(app);
         if (found == from.end() || !found->second.contains(column.metric)) return 0.0;
         return found->second.at(column.metric);
@@ -95,7 +100,8 @@ Status show_top(const TopOptions& options) {
     if (::poll(&item, 1, static_cast<int>(options.interval * 1000)) > 0) return {};
     FURNACE_TRY(const std::string now, fetch(options.socket));
     // Cursor home and clear to the end, on a terminal.
-    fmt::print("{}{}", ::isatty(STDOUT_FILENO) != 0 ? "\x1b[H\x1b[J" : "", format_top(before, now, options.interval));
+    fmt::print("{}{}", ::isatty(STDOUT_FILENO) != 0 ? "\x1b[H\x1b[J" : "",
+               format_top(before, now, options.interval));
     std::fflush(stdout);
     before = now;
   }

@@ -33,6 +33,42 @@ uint64_t random_start() {
 
 }  // namespace
 
+FacMessage execute(Storage& storage, const FacMessage& request) {
+  FacMessage answer;
+  int gets = 0;
+  int sets = 0;
+  for (const int type : request.type()) {
+    if (type == FacMessage::GET) {
+      const std::string key = gets < request.get_size() ? request.get(gets).key() : "";
+      ++gets;
+      answer.add_type(FacMessage::GET_RET);
+      auto& result = *answer.add_get_ret();
+      result.set_key(key);
+      const auto value = storage.get(key);
+      result.set_result(value ? 0 : 1);
+      result.set_value(value.value_or(""));
+      if (!value) log::debug("get: {}", value.error().message());
+    } else if (type == FacMessage::SET) {
+      const bool present = sets < request.set_size();
+      const std::string key = present ? request.set(sets).key() : "";
+      const auto stored = storage.set(key, present ? request.set(sets).value() : "");
+      ++sets;
+      answer.add_type(FacMessage::SET_RET);
+      auto& result = *answer.add_set_ret();
+      result.set_key(key);
+      result.set_result(stored ? 0 : 1);
+      if (!stored) log::warning("set: {}", stored.error().message());
+    } else {
+      // A request to the backend stands alone in its message; nothing else can be asked for.
+      answer.add_type(FacMessage::BE_MSG_RET);
+      auto& result = *answer.add_be_msg_ret();
+      result.set_status(1);
+      result.set_value("a request to the backend must be the only one in its message");
+    }
+  }
+  return answer.type_size() != 0 ? answer : be_answer(1, "no request in the message");
+}
+
 Result<Server> Server::bind(zmq::context_t& context, const Options& options, Storage storage) {
   FURNACE_CHECK(protocol::check_app_id(options.app));
   auto lock = lock_file(options.directory + "/fac_rtr.lock");
@@ -138,45 +174,9 @@ void Server::serve_request(Frames& frames, const zmq::message_t* body) {
              request.be_msg_size() == 1) {
     return forward_request(request.be_msg(0));
   } else {
-    answer = execute(request);
+    answer = execute(storage_, request);
   }
   if (!protocol::send(router_, {text(frames[0]), "", answer.SerializeAsString()})) ++dropped_;
-}
-
-FacMessage Server::execute(const FacMessage& request) {
-  FacMessage answer;
-  int gets = 0;
-  int sets = 0;
-  for (const int type : request.type()) {
-    if (type == FacMessage::GET) {
-      const std::string key = gets < request.get_size() ? request.get(gets).key() : "";
-      ++gets;
-      answer.add_type(FacMessage::GET_RET);
-      auto& result = *answer.add_get_ret();
-      result.set_key(key);
-      const auto value = storage_.get(key);
-      result.set_result(value ? 0 : 1);
-      result.set_value(value.value_or(""));
-      if (!value) log::debug("get: {}", value.error().message());
-    } else if (type == FacMessage::SET) {
-      const bool present = sets < request.set_size();
-      const std::string key = present ? request.set(sets).key() : "";
-      const auto stored = storage_.set(key, present ? request.set(sets).value() : "");
-      ++sets;
-      answer.add_type(FacMessage::SET_RET);
-      auto& result = *answer.add_set_ret();
-      result.set_key(key);
-      result.set_result(stored ? 0 : 1);
-      if (!stored) log::warning("set: {}", stored.error().message());
-    } else {
-      // A request to the backend stands alone in its message; nothing else can be asked for.
-      answer.add_type(FacMessage::BE_MSG_RET);
-      auto& result = *answer.add_be_msg_ret();
-      result.set_status(1);
-      result.set_value("a request to the backend must be the only one in its message");
-    }
-  }
-  return answer.type_size() != 0 ? answer : be_answer(1, "no request in the message");
 }
 
 void Server::forward_request(const BeMsg& message) {

@@ -25,6 +25,9 @@ struct Options {
   std::chrono::milliseconds request_timeout{30'000};
 };
 
+/// Answers the gets and sets of a message, in order.
+[[nodiscard]] FacMessage execute(Storage& storage, const FacMessage& request);
+
 class Server {
  public:
   [[nodiscard]] static Result<Server> bind(zmq::context_t& context, const Options& options, Storage storage);
@@ -45,7 +48,6 @@ class Server {
   void serve_app();
   void serve_request(protocol::Frames& frames, const zmq::message_t* body);
   void serve_one_way(const protocol::Frames& frames);
-  [[nodiscard]] FacMessage execute(const FacMessage& request);
   void forward_request(const BeMsg& message);
   void answer_request(const FacMessage& answer);
   void take_backend_answer();

@@ -72,6 +72,7 @@ size_t Events::count(const Session& owner) const {
 }
 
 void Events::forget(Session& owner) {
+  standing_.erase(&owner);
   for (auto it = registrations_.begin(); it != registrations_.end();) {
     const auto next = std::next(it);
     const uint64_t identifier = it->first;
@@ -149,34 +150,42 @@ void Events::deliver(uint64_t identifier, Registration& registration, const Gues
   ++owner.pauses;
   ++owner.event_pauses;
   ++pauses_.total;
-  if (watchdog_.count() != 0) owner.event_deadline = std::chrono::steady_clock::now() + watchdog_;
+  if (watchdog_.count() == 0) return;
+  owner.event_deadline = std::chrono::steady_clock::now() + watchdog_;
+  standing_.insert(&owner);
 }
 
 std::optional<std::chrono::steady_clock::time_point> Events::next_deadline() const {
   std::optional<std::chrono::steady_clock::time_point> next;
-  for (const auto& [identifier, registration] : registrations_) {
-    const auto& deadline = registration.owner->event_deadline;
-    if (deadline && (!next || *deadline < *next)) next = deadline;
-  }
+  for (const Session* owner : standing_)
+    if (owner->event_deadline && (!next || *owner->event_deadline < *next)) next = owner->event_deadline;
   return next;
 }
 
 void Events::enforce_deadlines() {
   const auto now = std::chrono::steady_clock::now();
-  for (auto& [identifier, registration] : registrations_) {
-    Session& owner = *registration.owner;
-    if (!owner.event_deadline || *owner.event_deadline > now) continue;
-    log::warning("{} kept the guest standing for {} ms after an event: it runs on", owner.identity,
-                 watchdog_.count());
-    ++owner.counters.watchdog;
-    const uint32_t pauses = std::exchange(owner.event_pauses, 0);
-    owner.event_deadline.reset();
-    owner.pauses -= pauses;
-    pauses_.total -= pauses;
-    if (pauses_.total != 0) continue;
-    if (auto resumed = machine_.hypervisor().resume(); !resumed)
-      log::error("guest not resumed: {}", resumed.error().message());
+  for (auto it = standing_.begin(); it != standing_.end();) {
+    Session& owner = **it;
+    if (owner.event_deadline && *owner.event_deadline > now) {
+      ++it;
+      continue;
+    }
+    it = standing_.erase(it);
+    if (owner.event_deadline) take_pauses_back(owner);
   }
+}
+
+void Events::take_pauses_back(Session& owner) {
+  log::warning("{} kept the guest standing for {} ms after an event: it runs on", owner.identity,
+               watchdog_.count());
+  ++owner.counters.watchdog;
+  const uint32_t pauses = std::exchange(owner.event_pauses, 0);
+  owner.event_deadline.reset();
+  owner.pauses -= pauses;
+  pauses_.total -= pauses;
+  if (pauses_.total != 0) return;
+  if (auto resumed = machine_.hypervisor().resume(); !resumed)
+    log::error("guest not resumed: {}", resumed.error().message());
 }
 
 }  // namespace furnace::vmi

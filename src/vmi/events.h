@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "hypervisor/events.h"
@@ -58,6 +59,7 @@ class Events {
     EventRequest request;
     uint64_t watch;
   };
+  void take_pauses_back(Session& owner);
   void deliver(uint64_t identifier, Registration& registration, const hypervisor::GuestEvent& event,
                const std::optional<guest::Process>& process);
 
@@ -66,6 +68,8 @@ class Events {
   Send send_;
   std::chrono::milliseconds watchdog_{1000};
   std::map<uint64_t, Registration> registrations_;
+  std::set<Session*>
+      standing_;  // apps for which the guest stands, whose watchdog runs; also without an event any more
   uint64_t next_identifier_ = 1;
 };
 

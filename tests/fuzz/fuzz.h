@@ -7,7 +7,9 @@
 
 void fuzz(std::span<const std::byte> input);
 
+#ifndef FURNACE_REPLAY
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz({reinterpret_cast<const std::byte*>(data), size});
   return 0;
 }
+#endif

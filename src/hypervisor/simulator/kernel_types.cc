@@ -66,17 +66,19 @@ constexpr std::array kStructures = {
 class TypeMaker {
  public:
   explicit TypeMaker(uint64_t seed) : random_(seed) {
-    const std::array<std::pair<std::string_view, std::pair<uint32_t, bool>>, 8> numbers{
-        {{"u8", {1, false}},
-         {"u16", {2, false}},
-         {"u32", {4, false}},
-         {"u64", {8, false}},
-         {"s16", {2, true}},
-         {"s32", {4, true}},
-         {"s64", {8, true}},
-         {"char", {1, true}}}};
-    for (const auto& [name, form] : numbers)
-      known_[std::string(name)] = {builder_.add_int(name, form.first, form.second), form.first, form.first};
+    struct Number {
+      std::string_view name, in_c;
+      uint32_t size;
+      bool is_signed;
+    };
+    constexpr std::array numbers = {
+        Number{"u8", "unsigned char", 1, false}, Number{"u16", "short unsigned int", 2, false},
+        Number{"u32", "unsigned int", 4, false}, Number{"u64", "long unsigned int", 8, false},
+        Number{"s16", "short int", 2, true},     Number{"s32", "int", 4, true},
+        Number{"char", "char", 1, true}};
+    for (const Number& number : numbers)
+      known_[std::string(number.name)] = {builder_.add_int(number.in_c, number.size, number.is_signed),
+                                          number.size, number.size};
     known_["void"] = {0, 0, 1};
     for (const Declaration& declaration : kStructures)
       known_[std::string(declaration.name)] = {builder_.declare_record(), 0, 1};

@@ -1,0 +1,138 @@
+// Events on the simulator, over the real socket: who is told, when the guest stands, and who undoes what.
+#include <thread>
+
+#include "app/vmi_client.h"
+#include "hypervisor/simulator/simulator.h"
+#include "support.h"
+#include "vmi/server.h"
+
+namespace furnace::vmi {
+namespace {
+
+using app::Argument;
+using app::VmiClient;
+using furnace::test::message_of;
+using furnace::test::take;
+using hypervisor::RunState;
+
+/// A task that makes a system call every 5 ms.
+hypervisor::SimulatedGuest busy() {
+  hypervisor::SimulatedGuest guest = hypervisor::default_guest();
+  hypervisor::ScriptedEvent event;
+  event.kind = "syscall";
+  event.pid = 307;
+  event.number = 39;
+  guest.timeline.push_back({0.05, 0.005, 100'000, event});
+  return guest;
+}
+
+class EventServer : public ::testing::Test {
+ protected:
+  VmiClient connect(const std::string& app) {
+    return take(VmiClient::connect(context_, directory_.path(), app));
+  }
+  Result<app::Value> call(VmiClient& client, std::string_view name, std::vector<Argument> arguments = {}) {
+    return client.invoke(*protocol::find_call(name), arguments);
+  }
+  /// The next event, or nothing for a while.
+  std::optional<wire::Event> next(VmiClient& client,
+                                  std::chrono::milliseconds wait = std::chrono::seconds(5)) {
+    zmq::pollitem_t item{client.events().handle(), 0, ZMQ_POLLIN, 0};
+    if (zmq::poll(&item, 1, wait) == 0) return std::nullopt;
+    wire::VmiMessage message;
+    const auto frames = protocol::receive(client.events());
+    EXPECT_TRUE(message.ParseFromArray(frames->back().data(), static_cast<int>(frames->back().size())));
+    return message.event();
+  }
+  bool becomes(RunState state) {
+    for (int i = 0; i < 300 && simulator_->state() != state; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return simulator_->state() == state;
+  }
+
+  furnace::test::TemporaryDirectory directory_;
+  std::unique_ptr<hypervisor::Simulator> made_ = take(hypervisor::Simulator::make(busy()));
+  hypervisor::Simulator* simulator_ = made_.get();
+  Machine machine_{std::move(made_), nullptr};
+  zmq::context_t context_;
+  ServerOptions options_{.limits = {}, .watchdog = std::chrono::milliseconds(300), .metrics = {}};
+  std::unique_ptr<Server> server_ = take(Server::bind(context_, directory_.path(), machine_, options_));
+  furnace::test::Background thread_{[this](int stop) { server_->run(stop); }};
+};
+
+TEST_F(EventServer, TellEveryAppThatAskedOnceForEachEvent) {
+  VmiClient first = connect("first");
+  VmiClient second = connect("second");
+  const auto a = std::get<uint64_t>(take(call(first, "start_syscall", {uint64_t{2}})));
+  const auto b = std::get<uint64_t>(take(call(second, "start_syscall", {uint64_t{2}})));
+  EXPECT_NE(a, b);
+  for (int i = 0; i < 20; ++i) {
+    const auto event = next(first);
+    ASSERT_TRUE(event);
+    EXPECT_EQ(event->identifier(), a);
+    EXPECT_EQ(event->pid(), 307);
+    EXPECT_EQ(event->ppid(), 306);
+    EXPECT_EQ(event->uid(), 1000U);
+    EXPECT_EQ(event->procname(), "vim");
+    EXPECT_FALSE(event->guest_paused());
+    EXPECT_EQ(next(second)->identifier(), b);
+  }
+}
+
+TEST_F(EventServer, OfSyncKindStopTheGuestUntilItIsResumed) {
+  VmiClient client = connect("sync");
+  (void)take(call(client, "start_syscall", {uint64_t{1}}));
+  for (int i = 0; i < 5; ++i) {
+    const auto event = next(client);
+    ASSERT_TRUE(event);
+    EXPECT_TRUE(event->guest_paused());
+    EXPECT_EQ(simulator_->state(), RunState::Paused);
+    EXPECT_FALSE(next(client, std::chrono::milliseconds(20))) << "nothing happens while the guest stands";
+    (void)take(call(client, "resume_vm"));
+  }
+}
+
+TEST_F(EventServer, WatchdogLetsTheGuestRunOn) {
+  VmiClient client = connect("hanging");
+  (void)take(call(client, "start_syscall", {uint64_t{1}}));
+  ASSERT_TRUE(next(client));
+  EXPECT_EQ(simulator_->state(), RunState::Paused);
+  ASSERT_TRUE(next(client)) << "the next one comes when the watchdog has resumed the guest";
+  (void)take(call(client, "stop_syscall"));
+  EXPECT_TRUE(becomes(RunState::Running));
+}
+
+TEST_F(EventServer, AppsThatGoLeaveNoEventAndNoPause) {
+  {
+    VmiClient dying = connect("dying");
+    (void)take(call(dying, "start_syscall", {uint64_t{1}}));
+    ASSERT_TRUE(next(dying));
+    EXPECT_EQ(simulator_->state(), RunState::Paused);
+  }
+  EXPECT_TRUE(becomes(RunState::Running));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(simulator_->state(), RunState::Running) << "no event of it stops the guest again";
+}
+
+TEST_F(EventServer, ComeOnlyBetweenStartAndStop) {
+  VmiClient client = connect("cr3");
+  (void)take(call(client, "start_syscall", {uint64_t{2}}));
+  ASSERT_TRUE(next(client)) << "but those of system calls always";
+  EXPECT_NE(message_of(call(client, "start_syscall", {uint64_t{2}})).find("already"), std::string::npos);
+  (void)take(call(client, "stop_syscall"));
+  while (next(client, std::chrono::milliseconds(30))) {
+  }
+  EXPECT_NE(message_of(call(client, "stop_syscall")).find("does not trace"), std::string::npos);
+}
+
+TEST_F(EventServer, OfAnotherAppCanNotBeCleared) {
+  VmiClient owner = connect("owner");
+  VmiClient other = connect("other");
+  const auto id =
+      std::get<uint64_t>(take(call(owner, "event_register", {uint64_t{1}, uint64_t{2}, uint64_t{1}})));
+  EXPECT_NE(message_of(call(other, "event_clear", {id})).find("this app has no event"), std::string::npos);
+  EXPECT_TRUE(call(owner, "event_clear", {id}));
+}
+
+}  // namespace
+}  // namespace furnace::vmi
