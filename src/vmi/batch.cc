@@ -81,18 +81,17 @@ bool BatchRun::step(CallContext& context, std::chrono::steady_clock::time_point 
 
 void BatchRun::run_call(CallContext& context, int32_t type) {
   const Call* call = protocol::find_call(type);
-  if (call == nullptr) return refuse(type, protocol::kUnknownTypeOffset);  // the first of its type: it ends the batch
+  if (call == nullptr)
+    return refuse(type, protocol::kUnknownTypeOffset);  // the first of its type: it ends the batch
   const int index = seen_[static_cast<size_t>(call - protocol::calls().data())]++;
   const Codec& codec = codecs_.of(*call);
   if (!codec.repeated() && index > 0) return refuse(type, index);  // can occur once
 
   const Codec::Message& body = codec.request(*request_, index);
   Arguments arguments = codec.decode(body);
-  if (codec.link_field() != nullptr && body.GetReflection()->HasField(body, codec.link_field())) {
-    const auto& link =
-        static_cast<const wire::Linkage&>(body.GetReflection()->GetMessage(body, codec.link_field()));
-    if (const auto linked = apply_link(link, codec, arguments); !linked) return refuse(linked.error(), index);
-  }
+  if (const wire::Linkage* link = codec.link(body))
+    if (const auto linked = apply_link(*link, codec, arguments); !linked)
+      return refuse(linked.error(), index);
   Reply reply =
       answer_.size() <= kMaxAnswerBytes
           ? execute(context, *call, arguments)

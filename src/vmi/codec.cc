@@ -139,6 +139,44 @@ uint64_t integer(const Message& message, const Field& field) {
 
 }  // namespace
 
+/// The arguments of a read of a number by the generated accessors: reflection costs more than the read
+/// itself.
+struct ReadDecoder {
+  const google::protobuf::Descriptor* (*descriptor)();
+  void (*decode)(const Message& request, Arguments& arguments);
+  const wire::Linkage* (*link)(const Message& request);
+};
+
+namespace {
+
+template <typename Request>
+constexpr ReadDecoder read_decoder() {
+  return {Request::descriptor,
+          [](const Message& message, Arguments& arguments) {
+            const auto& request = static_cast<const Request&>(message);
+            if constexpr (requires { request.vaddr(); }) {
+              if (request.has_vaddr()) arguments.set(Number::Address, request.vaddr());
+              if (request.has_pid())
+                arguments.set(Number::Pid, static_cast<uint64_t>(int64_t{request.pid()}));
+            } else {
+              if (request.has_paddr()) arguments.set(Number::Address, request.paddr());
+            }
+          },
+          [](const Message& message) -> const wire::Linkage* {
+            const auto& request = static_cast<const Request&>(message);
+            return request.has_link() ? &request.link() : nullptr;
+          }};
+}
+
+constexpr std::array kReadDecoders = {
+    read_decoder<wire::Read8Va>(),    read_decoder<wire::Read16Va>(),   read_decoder<wire::Read32Va>(),
+    read_decoder<wire::Read64Va>(),   read_decoder<wire::ReadAddrVa>(), read_decoder<wire::Read8Pa>(),
+    read_decoder<wire::Read16Pa>(),   read_decoder<wire::Read32Pa>(),   read_decoder<wire::Read64Pa>(),
+    read_decoder<wire::ReadAddrPa>(),
+};
+
+}  // namespace
+
 bool is_integer(const Field& field) {
   switch (field.cpp_type()) {
     case Field::CPPTYPE_UINT64:
@@ -170,6 +208,8 @@ Codec::Codec(const protocol::Call& call) {
   status_ = answer.FindFieldByName("status");
   reason_ = answer.FindFieldByName("reason");
   bytes_ = answer.FindFieldByName(call.answer == protocol::Answer::Written ? "bytes_written" : "bytes_read");
+  for (const ReadDecoder& decoder : kReadDecoders)
+    if (decoder.descriptor() == request_->message_type()) read_decoder_ = &decoder;
   for (const char* name : kValueFields)
     if (value_ == nullptr) value_ = answer.FindFieldByName(name);
 }
@@ -182,8 +222,19 @@ const Codec::Message& Codec::request(const wire::VmiMessage& message, int index)
              : *empty_;
 }
 
+const wire::Linkage* Codec::link(const Message& request) const {
+  if (read_decoder_ != nullptr) return read_decoder_->link(request);
+  const auto& reflection = *request.GetReflection();
+  if (link_ == nullptr || !reflection.HasField(request, link_)) return nullptr;
+  return static_cast<const wire::Linkage*>(&reflection.GetMessage(request, link_));
+}
+
 Arguments Codec::decode(const Message& request) const {
   Arguments arguments;
+  if (read_decoder_ != nullptr) {
+    read_decoder_->decode(request, arguments);
+    return arguments;
+  }
   const auto& reflection = *request.GetReflection();
   for (size_t i = 0; i < request_fields_.size(); ++i) {
     const Field* field = request_fields_[i];

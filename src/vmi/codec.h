@@ -85,6 +85,7 @@ struct Reply {
 };
 
 class Codec;
+struct ReadDecoder;
 
 /// What later calls may take from an answer that was encoded.
 struct Answered {
@@ -109,13 +110,14 @@ class Codec {
   /// The `index`-th request of this call in `message`; an empty one where the element was left out.
   [[nodiscard]] const Message& request(const wire::VmiMessage& message, int index) const;
   [[nodiscard]] Arguments decode(const Message& request) const;
+  /// The link of a request, or nullptr.
+  [[nodiscard]] const wire::Linkage* link(const Message& request) const;
   /// Appends the answer to a VmiMessage's bytes.
   Answered encode(Reply reply, AnswerBuffer& out) const;
 
   [[nodiscard]] bool repeated() const { return request_->is_repeated(); }
   [[nodiscard]] const std::vector<const Field*>& request_fields() const { return request_fields_; }
   [[nodiscard]] const std::vector<const Field*>& answer_fields() const { return answer_fields_; }
-  [[nodiscard]] const Field* link_field() const { return link_; }
   /// The number a request field stands for; nullopt for texts and links.
   [[nodiscard]] std::optional<Number> number_of(size_t field) const;
 
@@ -127,6 +129,7 @@ class Codec {
   const Field* request_;
   const Field* answer_;
   const Field* link_ = nullptr;
+  const ReadDecoder* read_decoder_ = nullptr;  // of reads of numbers, which batches are made of
   const Message* empty_;
   const Message* empty_answer_;
   std::vector<const Field*> request_fields_;
