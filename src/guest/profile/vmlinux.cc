@@ -59,7 +59,8 @@ Result<ProfileParts> parse_vmlinux(std::span<const std::byte> file) {
     const char* name = elf_strptr(elf.get(), names, section_header.sh_name);
     if (name == nullptr || std::string_view(name) != ".BTF") continue;
     const Elf_Data* data = elf_rawdata(section, nullptr);
-    if (data == nullptr) return fail(Errc::Invalid, "section .BTF: {}", elf_errmsg(-1));
+    if (data == nullptr || data->d_buf == nullptr)
+      return fail(Errc::Invalid, "section .BTF: {}", elf_errmsg(-1));
     const auto* bytes = static_cast<const std::byte*>(data->d_buf);
     parts.types.assign(bytes, bytes + data->d_size);
   }
