@@ -4,6 +4,7 @@
 #include "fuzz.h"
 
 void fuzz(std::span<const std::byte> input) {
-  std::string text(furnace::as_text(input));
-  if (auto parts = furnace::guest::parse_isf(text)) (void)(*std::move(parts)).build();
+  if (auto parts =
+          furnace::guest::parse_isf(furnace::guest::PaddedText(std::string(furnace::as_text(input)))))
+    (void)(*std::move(parts)).build();
 }

@@ -116,7 +116,7 @@ class IsfTypes {
 
 }  // namespace
 
-Result<ProfileParts> parse_isf(std::string& text) {
+Result<ProfileParts> parse_isf(const PaddedText& text) {
   simdjson::dom::parser parser;
   FURNACE_TRY(const object document, json::parse(parser, text));
   FURNACE_TRY(const object user_types, json::member<object>(document, "user_types"));

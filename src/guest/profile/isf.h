@@ -2,13 +2,12 @@
 // metadata.
 #pragma once
 
-#include <string>
-
+#include "guest/profile/padded_text.h"
 #include "guest/profile/parts.h"
 
 namespace furnace::guest {
 
-/// The error names the structure and the member. `json` may get more capacity, which the parser needs.
-[[nodiscard]] Result<ProfileParts> parse_isf(std::string& json);
+/// The error names the structure and the member.
+[[nodiscard]] Result<ProfileParts> parse_isf(const PaddedText& json);
 
 }  // namespace furnace::guest

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "guest/profile/padded_text.h"
 
 namespace furnace::guest::json {
 
@@ -16,13 +17,12 @@ using simdjson::dom::array;
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-/// Parses `text`, which gets room for what simdjson reads past its end; the parser owns what the element
-/// points into.
-inline Result<object> parse(simdjson::dom::parser& parser, std::string& text) {
+/// The parser owns what the element points into.
+inline Result<object> parse(simdjson::dom::parser& parser, const PaddedText& text) {
+  static_assert(PaddedText::kPadding >= simdjson::SIMDJSON_PADDING);
   object document;
-  text.reserve(text.size() + simdjson::SIMDJSON_PADDING);
   constexpr bool copy = false;
-  if (const auto error = parser.parse(text.data(), text.size(), copy).get(document))
+  if (const auto error = parser.parse(text.view().data(), text.view().size(), copy).get(document))
     return fail(Errc::Invalid, "JSON: {}", simdjson::error_message(error));
   return document;
 }

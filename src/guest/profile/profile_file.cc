@@ -1,5 +1,7 @@
 #include "guest/profile/profile_file.h"
 
+#include <fcntl.h>
+
 #include "base/bytes.h"
 #include "base/compression.h"
 #include "base/file.h"
@@ -23,14 +25,15 @@ ProfileParts types_alone(std::string_view content) {
   return {{}, {bytes.begin(), bytes.end()}, {}};
 }
 
-Result<ProfileParts> parse(std::string& text) {
-  const std::string_view content = text;
+Result<ProfileParts> parse(const PaddedText& text) {
+  const std::string_view content = text.view();
   const uint32_t magic = load<uint32_t>(as_bytes(content), 0).value_or(0);
   if (magic == kElf) return parse_vmlinux(as_bytes(content));
   if (magic == kBtf) return types_alone(content);
   const size_t first = content.find_first_not_of(" \t\r\n");
   if (first != std::string_view::npos && content[first] == '{') {
-    const bool rekall = content.find("\"$CONSTANTS\""sv) != std::string_view::npos;
+    // Begins with the rare '$', not with the quote in front of it, which stands everywhere.
+    const bool rekall = content.find("$CONSTANTS\""sv) != std::string_view::npos;
     return rekall ? parse_rekall(text) : parse_isf(text);
   }
   if (looks_like_system_map(content)) return parse_system_map(content);
@@ -41,14 +44,21 @@ Result<ProfileParts> parse(std::string& text) {
               "no form of a profile: expected Rekall or Volatility JSON, System.map text, BTF, or a vmlinux");
 }
 
-Result<ProfileParts> parse_packed(std::string& content) {
-  FURNACE_CHECK(decompress(content, kMaxFile));
-  return parse(content);
+/// A plain file is parsed where it lies in the page cache, a compressed one unpacked.
+Result<PaddedText> read_text(const std::filesystem::path& file) {
+  FURNACE_TRY(const Fd fd, open_file(file, O_RDONLY));
+  auto mapping = Mapping::whole_file(fd, false);
+  if (mapping && mapping->bytes().size() <= kMaxFile && PaddedText::fits(*mapping) &&
+      compression_of(as_text(mapping->bytes())) == Compression::None)
+    return PaddedText(*std::move(mapping));
+  FURNACE_TRY(std::string content, read_file(file, kMaxFile));
+  if (auto unpacked = decompress(content, kMaxFile); !unpacked) return fail(unpacked.error(), file.string());
+  return PaddedText(std::move(content));
 }
 
 Result<ProfileParts> parse_file(const std::filesystem::path& file) {
-  FURNACE_TRY(std::string content, read_file(file, kMaxFile));
-  auto parts = parse_packed(content);
+  FURNACE_TRY(const PaddedText text, read_text(file));
+  auto parts = parse(text);
   if (!parts) return fail(parts.error(), file.string());
   return parts;
 }

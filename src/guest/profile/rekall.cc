@@ -110,7 +110,7 @@ class StructReader {
 
 }  // namespace
 
-Result<ProfileParts> parse_rekall(std::string& text) {
+Result<ProfileParts> parse_rekall(const PaddedText& text) {
   simdjson::dom::parser parser;
   FURNACE_TRY(const object document, json::parse(parser, text));
   FURNACE_TRY(const object constants, json::member<object>(document, "$CONSTANTS"));

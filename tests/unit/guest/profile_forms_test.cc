@@ -74,9 +74,9 @@ TEST_F(ProfileForms, AreTheSameAfterManyRoundTrips) {
   auto profile = profile_;
   for (int i = 0; i < 3; ++i) {
     std::string isf = take(export_profile(*profile, ProfileFormat::Isf));
-    profile = take(take(parse_isf(isf)).build());
+    profile = take(take(parse_isf(PaddedText(isf))).build());
     std::string rekall = take(export_profile(*profile, ProfileFormat::Rekall));
-    profile = take(take(parse_rekall(rekall)).build());
+    profile = take(take(parse_rekall(PaddedText(rekall))).build());
   }
   expect_same(*profile);
 }
@@ -90,9 +90,8 @@ TEST_F(ProfileForms, SurviveDamageAtEveryPlace) {
       std::string damaged = whole;
       for (int j = 0; j < 3; ++j) damaged[random() % damaged.size()] = static_cast<char>(random());
       if (i % 2 == 0) damaged.resize(random() % damaged.size());
-      std::string copy = damaged;
-      if (auto parts = parse_isf(damaged)) (void)(*std::move(parts)).build();
-      if (auto parts = parse_rekall(copy)) (void)(*std::move(parts)).build();
+      if (auto parts = parse_isf(PaddedText(damaged))) (void)(*std::move(parts)).build();
+      if (auto parts = parse_rekall(PaddedText(damaged))) (void)(*std::move(parts)).build();
     }
   }
 }
@@ -101,7 +100,7 @@ TEST(Rekall, FindsBitFieldsAndAnonymousMembers) {
   std::string text = R"({"$CONSTANTS": {"_text": -2130706432, "_etext": 18446744071578849280}, "$STRUCTS": {
     "t": [24, {"a": [0, ["int"]], "u1": [8, ["__unnamed_7"]], "bits": [4, ["BitField", {"start_bit": 3, "end_bit": 8}]]}],
     "__unnamed_7": [8, {"inner": [4, ["unsigned short"]]}]}})";
-  const auto profile = take(take(parse_rekall(text)).build());
+  const auto profile = take(take(parse_rekall(PaddedText(text))).build());
   EXPECT_EQ(take(profile->types().member("t", "inner")).byte_offset(), 12U);
   EXPECT_EQ(take(profile->types().member("t", "bits")).bit_offset, 35U);
   EXPECT_EQ(take(profile->types().member("t", "bits")).bit_size, 5U);
