@@ -47,6 +47,8 @@ class World {
     Gva address{};
   };
 
+  static constexpr Gva kArguments{0x7fff'f000'0000};  ///< where a process has its command line
+
   explicit World(const SimulatedGuest& description);
   Status build();
   Status build_image();
