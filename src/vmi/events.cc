@@ -135,24 +135,34 @@ void Events::deliver(uint64_t identifier, Registration& registration, const Gues
     if (event.new_value) told.set_new_value(*event.new_value);
   }
   if (owner.events_lost != 0) told.set_lost(owner.events_lost);
+  // Stopped before the app is told: it may act at once.
+  const bool sync = registration.request.sync;
+  if (sync)
+    if (auto paused = machine_.hypervisor().pause(); !paused) {
+      log::error("guest not stopped for an event: {}", paused.error().message());
+      return;
+    }
   if (!send_(event_identity(owner), message)) {
-    ++owner.events_lost;  // it doesn't know, so nobody would resume the guest: it is not stopped for it
+    ++owner.events_lost;
     ++owner.counters.events_lost;
+    if (sync) run_on_unless_paused();  // it doesn't know, so it would never resume the guest
     return;
   }
   owner.events_lost = 0;
   ++owner.counters.events;
-  if (!registration.request.sync) return;
-  if (auto paused = machine_.hypervisor().pause(); !paused) {
-    log::error("guest not stopped for an event: {}", paused.error().message());
-    return;
-  }
+  if (!sync) return;
   ++owner.pauses;
   ++owner.event_pauses;
   ++pauses_.total;
   if (watchdog_.count() == 0) return;
   owner.event_deadline = std::chrono::steady_clock::now() + watchdog_;
   standing_.insert(&owner);
+}
+
+void Events::run_on_unless_paused() {
+  if (pauses_.total != 0) return;
+  if (auto resumed = machine_.hypervisor().resume(); !resumed)
+    log::error("guest not resumed: {}", resumed.error().message());
 }
 
 std::optional<std::chrono::steady_clock::time_point> Events::next_deadline() const {
@@ -183,9 +193,7 @@ void Events::take_pauses_back(Session& owner) {
   owner.event_deadline.reset();
   owner.pauses -= pauses;
   pauses_.total -= pauses;
-  if (pauses_.total != 0) return;
-  if (auto resumed = machine_.hypervisor().resume(); !resumed)
-    log::error("guest not resumed: {}", resumed.error().message());
+  run_on_unless_paused();
 }
 
 }  // namespace furnace::vmi

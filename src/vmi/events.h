@@ -60,6 +60,7 @@ class Events {
     uint64_t watch;
   };
   void take_pauses_back(Session& owner);
+  void run_on_unless_paused();
   void deliver(uint64_t identifier, Registration& registration, const hypervisor::GuestEvent& event,
                const std::optional<guest::Process>& process);
 
