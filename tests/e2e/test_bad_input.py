@@ -63,10 +63,10 @@ def test_qmp_socket_not_permitted(own_guest):
     assert 'Permission denied' in result.stderr and 'as root' in result.stderr
 
 
-def test_a_profile_of_another_kind_is_refused_and_an_empty_one_means_find_it(work, guest):
+def test_a_profile_that_is_cut_short_is_refused_and_an_empty_one_means_find_it(work, guest):
     profile = work / 'rekall.json'
     profile.write_text('{"$CONSTANTS": {}}')
-    assert 'not a profile' in fails('vmi', guest.name, '--vmi', work, '--profile', profile)
+    assert "'$STRUCTS'" in fails('vmi', guest.name, '--vmi', work, '--profile', profile)
     assert 'No such file' in fails('vmi', guest.name, '--vmi', work, '--profile', work / 'nothing')
     profile.write_text('')
     vmi = Process(work, 'vmi', 'vmi', guest.name, '--vmi', work, '--profile', profile)
