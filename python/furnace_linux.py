@@ -10,6 +10,7 @@ from furnace_types import layout, list_of, struct
 
 _MAX_FILES = 1 << 16
 _MAX_UNREADABLE = 64
+_MAX_NODES, _MAX_SLOTS = 1 << 14, 64  # of a table of a million pids
 _MAX_PATH_PARTS = 256
 _S_IFMT, _S_IFSOCK = 0o170000, 0o140000
 _FAMILIES = {1: 'unix', 2: 'tcp/udp', 10: 'tcp6/udp6', 16: 'netlink', 17: 'packet'}
@@ -113,7 +114,7 @@ def pid_table():
     heads = layout('pid')[1]['tasks']['bit_offset'] // 8
     links = layout('task_struct')[1]['pid_links']['bit_offset'] // 8
     found = {}
-    for entry in _radix_entries(head, 0):
+    for entry in _radix_entries(head):
         pid = _checked.read_32_va(entry + numbers, 0)
         for kind in (1, 0):  # PIDTYPE_TGID names processes; kernels before 4.19 have PIDTYPE_PID alone
             first = _checked.read_addr_va(entry + heads + 8 * kind, 0)
@@ -124,16 +125,21 @@ def pid_table():
             if _checked.read_32_va(task + layout('task_struct')[1]['tgid']['bit_offset'] // 8, 0) == pid}
 
 
-def _radix_entries(entry, depth):
+def _radix_entries(head):
     """The pointers in a radix tree (lib/xarray.c): pointers to nodes have the low bits 10."""
-    if depth > 11:  # more levels than 64-bit keys need: a circle
-        raise VmiError('pid_table: the radix tree is too deep')
-    if entry & 3 != 2:
-        if entry:
-            yield entry
+    if head & 3 != 2:
+        yield from [head] if head else []
         return
     slots = layout('xa_node')[1]['slots']
-    node = (entry & ~3) + slots['bit_offset'] // 8
-    for (slot,) in _struct.iter_unpack('<Q', _checked.read_va(node, 0, 8 * slots['count'])):
-        if slot:
-            yield from _radix_entries(slot, depth + 1)
+    waiting, seen = [head], set()
+    while waiting:
+        node = waiting.pop() & ~3
+        if node in seen or len(seen) == _MAX_NODES:
+            raise VmiError(f'pid_table: the radix tree has a circle, or no end, after {len(seen)} nodes')
+        seen.add(node)
+        pointers = _checked.read_va(node + slots['bit_offset'] // 8, 0, 8 * min(slots['count'], _MAX_SLOTS))
+        for (slot,) in _struct.iter_unpack('<Q', pointers):
+            if slot & 3 == 2:
+                waiting.append(slot)
+            elif slot:
+                yield slot

@@ -89,7 +89,9 @@ class Struct:
         if member['kind'] == _INTEGER and size == 1:
             data = self._data[offset:offset + count]
             return data.split(b'\0')[0].decode('utf-8', 'replace') if 'char' in member.get('type', '') else data
-        return [self._element(member, offset + i * size) for i in range(count)]
+        # The guest says how many there are; the structure that was read holds no more than this.
+        held = max(0, len(self._data) - offset) // size if size else 0
+        return [self._element(member, offset + i * size) for i in range(min(count, held))]
 
     def _element(self, member, offset):
         kind, size, type = member['kind'], member.get('size', 0), member.get('type', '')

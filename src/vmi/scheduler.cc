@@ -1,6 +1,7 @@
 #include "vmi/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace furnace::vmi {
 namespace {
@@ -19,9 +20,9 @@ bool Scheduler::ready(Client& client, Clock::time_point now) {
   const double fresh = std::chrono::duration<double>(now - client.refilled).count() * rate;
   client.tokens = std::min(rate, client.tokens + fresh);
   client.refilled = now;
-  if (client.tokens >= 1) return true;
-  ++client.session.counters.throttled;
-  return false;
+  const bool was_throttled = std::exchange(client.throttled, client.tokens < 1);
+  if (client.throttled && !was_throttled) ++client.session.counters.throttled;
+  return !client.throttled;
 }
 
 bool Scheduler::slice(Client& client, const Codecs& codecs, const std::shared_ptr<BufferPool>& pool,

@@ -33,7 +33,8 @@ struct Client {
   Outstanding outstanding = std::make_shared<std::atomic<size_t>>(0);
   double tokens = 0;  ///< calls it may make now; negative after a large message
   std::chrono::steady_clock::time_point refilled{};
-  bool in_step = false;  ///< between two pieces of a read
+  bool throttled = false;  ///< waits for its rate of calls
+  bool in_step = false;    ///< between two pieces of a read
 };
 
 class Scheduler {
@@ -44,7 +45,8 @@ class Scheduler {
 
   explicit Scheduler(const Limits& limits) : limits_(limits) {}
 
-  /// Gives each client that has work a slice, in turn; false if none has. `context` makes what a client's calls work on.
+  /// Gives each client that has work a slice, in turn; false if none has. `context` makes what a client's
+  /// calls work on.
   template <typename MakeContext>
   bool run(std::map<std::string, Client, std::less<>>& clients, const Codecs& codecs,
            const std::shared_ptr<BufferPool>& pool, const MakeContext& context, const Answer& answer) {

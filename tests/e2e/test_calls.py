@@ -50,11 +50,12 @@ def read_check(name):
 
 CHECKS = {
     'event_clear': "'this app has no event 77' in fails(fe.checked.event_clear, 77)",
-    'event_register': "'refused' in fails(fe.checked.event_register, 99) or 'event' in fails(fe.checked.event_register, 99)",
-    'events_start': "fe.events_start() == 0 or 'events' in fails(fe.checked.events_start)",
-    'events_stop': "fe.events_stop() == 0 or 'events' in fails(fe.checked.events_stop)",
-    'start_syscall': "'event' in (fails(fe.checked.start_syscall, 2) or 'event')",
-    'stop_syscall': "fe.stop_syscall() in (0, 1)",
+    # QEMU has no source of events yet; the simulator's tests see them work.
+    'event_register': "'expected F_REG' in fails(fe.checked.event_register, 99) and 'no source of events' in fails(fe.checked.event_register, 1, 2, 1)",
+    'events_start': "'no source of events' in fails(fe.checked.events_start)",
+    'events_stop': "'no source of events' in fails(fe.checked.events_stop)",
+    'start_syscall': "'no source of events' in fails(fe.checked.start_syscall, 2)",
+    'stop_syscall': "'does not trace' in fails(fe.checked.stop_syscall)",
     'get_access_mode': 'fe.get_access_mode() == 1',  # LibVMI: VMI_KVM
     'get_memsize': 'fe.get_memsize() == 256 << 20',
     'get_name': "fe.get_name() == '{vm}'",
@@ -122,16 +123,17 @@ def test_the_documented_table_is_that_of_the_program():
 
 def test_writes_that_the_guest_could_not_do_succeed_and_say_so(partition):
     """A read-only page of the kernel's data: written, with a note in the answer's `reason`."""
-    results, = run_app(partition, """
+    before, results = run_app(partition, """
 place = fe.checked.lookup_symbol('linux_banner') + 200
 before = fe.checked.read_8_va(place, 0)
+show(before)
 show(fe.batch([{'type': 'WRITE_8_VA', 'label': 'w', 'args': {'vaddr': place, 'pid': 0, 'value': before ^ 1}},
                {'type': 'READ_8_VA', 'label': 'r', 'args': {'vaddr': place, 'pid': 0}},
                {'type': 'WRITE_8_VA', 'label': 'back', 'args': {'vaddr': place, 'pid': 0, 'value': before}},
                {'type': 'WRITE_8_VA', 'label': 'missing', 'args': {'vaddr': 8, 'pid': 0, 'value': 1}}]))
 """)
     assert results['w']['status'] == 0 and 'read-only for the guest' in results['w']['reason']
-    assert results['r']['result'] & 1 != results['back'].get('result', 0) or True
+    assert results['r']['result'] == before ^ 1 and results['back']['status'] == 0
     assert results['missing']['status'] == 1 and 'not mapped' in results['missing']['reason']
 
 

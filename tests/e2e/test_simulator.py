@@ -258,6 +258,24 @@ show([expect(fe.event_register, spec(bp_addr=8)), expect(fe.event_register, spec
         assert expected in text
 
 
+def test_a_table_of_pids_that_runs_in_a_circle_is_refused(simulated):
+    cloud = simulated(OFFICE)
+    cloud.start_vmi()
+    before, error = run_app(cloud, """
+import furnace_linux
+show(sorted(furnace_linux.pid_table()))
+head = int(fe.struct('pid_namespace', fe.lookup_symbol('init_pid_ns')).idr.idr_rt.xa_head)
+slots = (head & ~3) + fe.lookup_structure('xa_node', 'slots')
+for slot in range(64):
+    fe.checked.write_64_va(slots + 8 * slot, 0, head)
+try:
+    furnace_linux.pid_table()
+except fe.VmiError as e:
+    show(str(e))
+""")
+    assert before == [1, 2, 300, 301, 70000] and 'has a circle' in error
+
+
 @pytest.mark.parametrize('hostility', ['cyclic_task_list', 'self_mapped_tables', 'wild_pointers', 'huge_arrays', 'invalid_utf8', 'all'])
 def test_hostile_guests_cost_failures_and_nothing_else(simulated, hostility):
     kinds = ['cyclic_task_list', 'self_mapped_tables', 'wild_pointers', 'huge_arrays', 'invalid_utf8'] if hostility == 'all' else [hostility]
@@ -288,6 +306,9 @@ BAD = {
     'change': ('[[change]]\nat = 1', 'a change needs one of'),
     'event': ('[[event]]\nkind = "x"', "'kind': expected syscall, cr3, int or mem"),
     'time': ('[[change]]\nat = -1\nexit = 1', "'at': expected seconds, 0 or more"),
+    'too often': ('[[change]]\nevery = 0.0000001\ncount = 9\nexit = 1', "'count' needs 'every', 0.0001 seconds or more"),
+    'deep path': ('[[task]]\npid = 1\nfiles = ["' + '/a' * 9000 + '"]', 'a path of 18000 characters, at most 4095'),
+    'banner': ('banner = "' + 'x' * 600 + '"', "'banner': expected at most 500 characters"),
     'hostile': ('hostile = ["x"]', "'hostile': no 'x'"),
     'too much': ('[[symbol]]\nname = "a"\ntext = "' + 'x' * 900_000 + '"', 'its symbols take more than'),
 }

@@ -9,6 +9,7 @@ namespace {
 
 constexpr uint16_t kMagic = 0xeb9f;
 constexpr int kMaxMembers = 100'000;  // members looked at for one lookup
+constexpr size_t kMaxName = 511;      // KSYM_NAME_LEN, which the kernel's own verifier holds names to
 constexpr int kMaxDepth = 16;  // nesting of anonymous members, length of a chain of typedefs and qualifiers
 
 struct Header {
@@ -106,7 +107,8 @@ Result<Btf> Btf::parse(std::span<const std::byte> blob) {
 }
 
 std::string_view Btf::string(uint32_t offset) const {
-  return offset < strings_.size() ? until_nul(strings_.substr(offset)) : std::string_view();
+  // Many types may share one string: a long one would be copied and searched for each of them.
+  return offset < strings_.size() ? until_nul(strings_.substr(offset, kMaxName)) : std::string_view();
 }
 
 Result<Btf::Type> Btf::type(uint32_t id) const {

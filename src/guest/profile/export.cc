@@ -80,6 +80,13 @@ BitPlace bit_place(const Btf::Member& member, uint64_t unit) {
 
 constexpr int kMaxNesting = 16;
 
+/// Types can expand without end by anonymous members; a kernel's take 10 MB.
+Status check_size(const std::string& text) {
+  constexpr size_t most = 256 << 20;
+  if (text.size() > most) return fail(Errc::Invalid, "the types take more than {} MB as text", most >> 20);
+  return {};
+}
+
 // ---- Rekall
 
 Json rekall_type(StructureWalk& walk, uint32_t id, int depth) {
@@ -147,7 +154,7 @@ Result<std::string> rekall(const Profile& profile) {
   FURNACE_CHECK(walk.for_each([&](const std::string& name, const Btf::Description& type) -> Status {
     text += fmt::format("{}\n{}:{}", first ? "" : ",", json_text(name), rekall_struct(walk, type).dump());
     first = false;
-    return {};
+    return check_size(text);
   }));
   return text + "},\n\"$ENUMS\":{}}\n";
 }
@@ -184,7 +191,7 @@ class IsfWriter {
     FURNACE_CHECK(walk_.for_each([&](const std::string& name, const Btf::Description& type) -> Status {
       text += fmt::format("{}\n{}:{}", first ? "" : ",", json_text(name), structure(type).dump());
       first = false;
-      return {};
+      return check_size(text);
     }));
     text += fmt::format("}},\n\"enums\":{},\n\"base_types\":{},\n\"symbols\":{{", enums_.dump(),
                         base_types_.dump());

@@ -19,12 +19,15 @@ void append(std::vector<std::byte>& image, std::span<const std::byte> bytes) {
 
 }  // namespace
 
+bool Profile::is_image(std::span<const std::byte> bytes) {
+  const auto header = load<Header>(bytes, 0);
+  return header && std::memcmp(header->magic, kMagic, sizeof kMagic) == 0;
+}
+
 Status Profile::open(std::span<const std::byte> image) {
   image_ = image;
-  const auto header = load<Header>(image, 0);
-  if (!header || std::memcmp(header->magic, kMagic, sizeof kMagic) != 0)
-    return fail(Errc::Invalid, "not a profile of this version");
-  header_ = *header;
+  if (!is_image(image)) return fail(Errc::Invalid, "not a profile of this version");
+  header_ = *load<Header>(image, 0);
   std::span<const std::byte> rest = image.subspan(sizeof(Header));
   const uint64_t expected = uint64_t{header_.symbol_count} * sizeof(Entry) + header_.names_size +
                             header_.banner_size + header_.tables_size + header_.btf_size;
@@ -45,8 +48,8 @@ Status Profile::open(std::span<const std::byte> image) {
 }
 
 std::optional<ProfileSummary> summarize(std::span<const std::byte> start) {
+  if (!Profile::is_image(start)) return std::nullopt;
   const auto header = load<Profile::Header>(start, 0);
-  if (!header || std::memcmp(header->magic, kMagic, sizeof kMagic) != 0) return std::nullopt;
   const auto rest = start.subspan(sizeof(Profile::Header));
   if (header->banner_size > rest.size()) return std::nullopt;
   return ProfileSummary{std::string(as_text(rest.first(header->banner_size))), header->banner_offset};

@@ -51,6 +51,8 @@ class Profile {
     uint64_t value;
   };
 
+  /// Whether bytes begin as one of this version.
+  [[nodiscard]] static bool is_image(std::span<const std::byte> bytes);
   /// Checks `image` and builds the index of types.
   [[nodiscard]] static Result<std::shared_ptr<const Profile>> from_image(std::vector<std::byte> image);
   [[nodiscard]] static Result<std::shared_ptr<const Profile>> from_file(const std::filesystem::path& path);

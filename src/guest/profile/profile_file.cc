@@ -1,7 +1,5 @@
 #include "guest/profile/profile_file.h"
 
-#include <fcntl.h>
-
 #include "base/bytes.h"
 #include "base/compression.h"
 #include "base/file.h"
@@ -44,39 +42,40 @@ Result<ProfileParts> parse(const PaddedText& text) {
               "no form of a profile: expected Rekall or Volatility JSON, System.map text, BTF, or a vmlinux");
 }
 
-/// A plain file is parsed where it lies in the page cache, a compressed one unpacked.
+/// Copied, not mapped: a tenant may write the file while it is parsed.
 Result<PaddedText> read_text(const std::filesystem::path& file) {
-  FURNACE_TRY(const Fd fd, open_file(file, O_RDONLY));
-  auto mapping = Mapping::whole_file(fd, false);
-  if (mapping && mapping->bytes().size() <= kMaxFile && PaddedText::fits(*mapping) &&
-      compression_of(as_text(mapping->bytes())) == Compression::None)
-    return PaddedText(*std::move(mapping));
   FURNACE_TRY(std::string content, read_file(file, kMaxFile));
   if (auto unpacked = decompress(content, kMaxFile); !unpacked) return fail(unpacked.error(), file.string());
   return PaddedText(std::move(content));
 }
 
-Result<ProfileParts> parse_file(const std::filesystem::path& file) {
+/// The types of a file that is given beside symbols.
+Result<std::vector<std::byte>> read_types(const std::filesystem::path& file) {
   FURNACE_TRY(const PaddedText text, read_text(file));
   auto parts = parse(text);
   if (!parts) return fail(parts.error(), file.string());
-  return parts;
+  if (parts->types.empty()) return fail(Errc::Invalid, "{}: holds no BTF types", file.string());
+  return std::move(parts->types);
+}
+
+Result<std::shared_ptr<const Profile>> make_profile(const PaddedText& text,
+                                                    const std::filesystem::path& types) {
+  const auto content = as_bytes(text.view());
+  if (Profile::is_image(content)) return Profile::from_image({content.begin(), content.end()});
+  FURNACE_TRY(ProfileParts parts, parse(text));
+  if (!types.empty()) {
+    FURNACE_TRY(parts.types, read_types(types));
+  }
+  return std::move(parts).build();
 }
 
 }  // namespace
 
 Result<std::shared_ptr<const Profile>> load_profile(const std::filesystem::path& file,
                                                     const std::filesystem::path& types) {
-  // Our own form is mapped, not read.
-  if (auto own = Profile::from_file(file); own || own.error().code() == Errc::NotFound) return own;
   const LargePageHeap heap;
-  FURNACE_TRY(ProfileParts parts, parse_file(file));
-  if (!types.empty()) {
-    FURNACE_TRY(parts.types,
-                parse_file(types).map([](ProfileParts given) { return std::move(given.types); }));
-    if (parts.types.empty()) return fail(Errc::Invalid, "{}: holds no BTF types", types.string());
-  }
-  auto profile = std::move(parts).build();
+  FURNACE_TRY(const PaddedText text, read_text(file));
+  auto profile = make_profile(text, types);
   if (!profile) return fail(profile.error(), file.string());
   return profile;
 }

@@ -194,7 +194,9 @@ Status read_times(Table& table, TimelineEntry& entry) {
   FURNACE_CHECK(table.take("at", entry.at));
   FURNACE_CHECK(table.take("every", entry.every));
   FURNACE_CHECK(table.take("count", entry.count));
-  if (entry.count != 1 && entry.every <= 0) return table.invalid("'count' needs 'every', in seconds");
+  constexpr double shortest = 0.0001;
+  if (entry.count != 1 && entry.every < shortest)
+    return table.invalid(fmt::format("'count' needs 'every', {} seconds or more", shortest));
   return {};
 }
 
@@ -296,6 +298,9 @@ Status read_guest(Table& table, SimulatedGuest& guest) {
   if (guest.memory_mb < least_mb || guest.memory_mb > most_mb)
     return table.invalid("'memory_mb': expected 32 to 1024");
   if (guest.levels != 4 && guest.levels != 5) return table.invalid("'levels': expected 4 or 5");
+  constexpr size_t longest_banner = 500;
+  if (guest.banner.size() > longest_banner)
+    return table.invalid(fmt::format("'banner': expected at most {} characters", longest_banner));
   if (guest.vcpus < 1 || guest.vcpus > 64) return table.invalid("'vcpus': expected 1 to 64");
   for (const std::string& name : hostile) {
     const auto known = std::find_if(kHostilities.begin(), kHostilities.end(),

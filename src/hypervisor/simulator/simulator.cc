@@ -73,7 +73,8 @@ std::vector<Notice> Simulator::poll() {
 }
 
 void Simulator::run_timeline() {
-  while (pending_.empty() && state_ == RunState::Running) {
+  constexpr int most = 256;  // at once: a timeline that is behind must not keep calls waiting
+  for (int done = 0; done < most && pending_.empty() && state_ == RunState::Running; ++done) {
     const TimelineEntry* entry = timeline_.next_due();
     if (entry == nullptr) break;
     if (const auto* event = std::get_if<ScriptedEvent>(&entry->what)) {

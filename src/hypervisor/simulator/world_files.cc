@@ -85,6 +85,9 @@ Result<Gva> World::dentry_of(std::string_view path) {
 }
 
 Result<Gva> World::make_file(std::string_view path) {
+  constexpr size_t longest = 4095;  // PATH_MAX; every part is a step deeper in dentry_of
+  if (path.size() > longest)
+    return fail(Errc::Invalid, "a path of {} characters, at most {}", path.size(), longest);
   FURNACE_TRY(const Gva dentry, dentry_of(path));
   FURNACE_TRY(const Gva file, make_object("file"));
   set("file", "f_path.dentry", file, dentry.value);

@@ -207,6 +207,14 @@ Status KdumpMemory::receive_ranges() {
   if (!error.empty()) return fail(Errc::Invalid, "{}", error);
   ranges_.resize(hello.ranges);
   if (!receive_all(socket_.get(), ranges_.data(), ranges_.size() * sizeof(GpaRange))) return damaged();
+  // The child has read a hostile file: it is believed no more than that.
+  constexpr uint64_t most = 1ULL << 52;  // physical addresses of x86-64 have 52 bits
+  uint64_t before = 0;
+  for (const GpaRange& range : ranges_) {
+    if (range.start.value < before || range.end <= range.start || range.end.value > most)
+      return fail(Errc::Invalid, "kdump: damaged: pages {:#x} to {:#x}", range.start.value, range.end.value);
+    before = range.end.value;
+  }
   return {};
 }
 

@@ -78,7 +78,9 @@ bool is_kdump(const ImageFile& file) {
   return start.starts_with("KDUMP   ") || start.starts_with("makedumpfile");
 }
 
-Result<SnapshotLayout> read_layout(const ImageFile& file) {
+namespace {
+
+Result<SnapshotLayout> read_any_layout(const ImageFile& file) {
   const std::string start = start_of(file);
   if (start.starts_with("\x7f"
                         "ELF"))
@@ -91,6 +93,19 @@ Result<SnapshotLayout> read_layout(const ImageFile& file) {
                   "(virsh dump --memory-only, or furnace vm snapshot)");
   if (start.starts_with("{")) return fail(Errc::Invalid, "JSON text, not guest memory: is it a profile?");
   return SnapshotLayout{"raw", {{{Gpa{0}, Gpa{file.size()}}, 0, file.size()}}, {}};
+}
+
+}  // namespace
+
+Result<SnapshotLayout> read_layout(const ImageFile& file) {
+  FURNACE_TRY(SnapshotLayout layout, read_any_layout(file));
+  // Pieces that share bytes of the file would make a small one terabytes to search.
+  uint64_t stored = 0;
+  for (const SnapshotPiece& piece : layout.pieces) stored += piece.stored;
+  if (stored > file.size())
+    return fail(Errc::Invalid, "{}: its parts hold {} bytes, the file has {}", layout.format, stored,
+                file.size());
+  return layout;
 }
 
 }  // namespace furnace::hypervisor

@@ -47,22 +47,29 @@ size_t SnapshotMemory::read(Gpa from, std::span<std::byte> out) const {
   return done;
 }
 
+const GpaRange& SnapshotMemory::range_of(Gpa gpa) const {
+  const auto behind =
+      std::upper_bound(ranges_.begin(), ranges_.end(), gpa,
+                       [](Gpa wanted, const GpaRange& range) { return wanted < range.start; });
+  return *std::prev(behind);
+}
+
 std::vector<GpaRange> SnapshotMemory::used_ranges() const {
   std::vector<GpaRange> used;
   const auto data = file_->data_ranges();
   for (const SnapshotPiece& piece : pieces_)
-    for (const FileRange& range : data) {
-      const uint64_t start = std::max(range.start, piece.offset);
-      const uint64_t end = std::min(range.end, piece.offset + piece.stored);
-      if (start >= end) continue;
+    for (auto range =
+             std::upper_bound(data.begin(), data.end(), piece.offset,
+                              [](uint64_t offset, const FileRange&each) { return offset < each.end; });
+         range != data.end() && range->start < piece.offset + piece.stored; ++range) {
+      const uint64_t start = std::max(range->start, piece.offset);
+      const uint64_t end = std::min(range->end, piece.offset + piece.stored);
       const GpaRange part{piece.range.start + (start - piece.offset),
                           piece.range.start + (end - piece.offset)};
       // A kernel image may have holes of zeros: small ones are searched too.
       constexpr uint64_t small_hole = 32 << 20;
       if (!used.empty() && part.start.value - used.back().end.value <= small_hole &&
-          std::any_of(ranges_.begin(), ranges_.end(), [&](const GpaRange& whole) {
-            return whole.start <= used.back().start && part.end <= whole.end;
-          })) {
+          part.end <= range_of(used.back().start).end) {
         used.back().end = part.end;
       } else {
         used.push_back(part);

@@ -23,6 +23,9 @@ class SnapshotMemory : public guest::GuestMemory {
   [[nodiscard]] std::vector<guest::GpaRange> used_ranges() const override;
 
  private:
+  /// The range that holds an address of a piece.
+  [[nodiscard]] const guest::GpaRange& range_of(guest::Gpa gpa) const;
+
   std::unique_ptr<ImageFile> file_;
   std::vector<SnapshotPiece> pieces_;
   std::vector<guest::GpaRange> ranges_;

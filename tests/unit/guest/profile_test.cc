@@ -41,6 +41,20 @@ TEST(Btf, NamesWhatIsMissing) {
   EXPECT_FALSE(btf.member("thing", "first.x"));
 }
 
+TEST(Btf, NamesAreCutThatManyMembersCouldShare) {
+  BtfBuilder builder;
+  const std::string name(100'000, 'n');
+  const std::vector<BtfBuilder::Member> members(5000, {name, 0, 0});
+  builder.add_struct("thing", 8, members);
+  const auto blob = builder.build();
+  const Btf btf = furnace::test::take(Btf::parse(blob));
+  size_t characters = 0;
+  (void)btf.for_each_member(*btf.find_structure("thing"), [&](std::string_view member, const Btf::Member&) {
+    characters += member.size();
+  });
+  EXPECT_EQ(characters, 5000U * 511U);
+}
+
 TEST(Btf, AnonymousMembersWithoutEndAreCut) {
   BtfBuilder btf;
   std::vector<BtfBuilder::Member> members(5000, {"", 1, 0});  // each of them the structure itself

@@ -1,6 +1,7 @@
 // Snapshot files: what is written is read again, and damage is refused or reads as missing memory.
 #include "hypervisor/snapshot/snapshot.h"
 
+#include <cstring>
 #include <fstream>
 #include <random>
 
@@ -99,6 +100,39 @@ TEST_F(Snapshots, OverlappingPiecesAreCut) {
   EXPECT_EQ(kept[1].range.start.value, 12U);
   EXPECT_EQ(kept[1].offset, 102U);
   EXPECT_EQ(kept[1].stored, 8U);
+}
+
+TEST_F(Snapshots, PiecesThatShareBytesOfTheFileAreRefused) {
+  const std::vector<guest::GpaRange> ranges{{Gpa{0}, Gpa{4096}}, {Gpa{1 << 20}, Gpa{(1 << 20) + 4096}}};
+  auto file = elf_core_head(ranges, {});
+  file.resize(file.size() + 2 * 4096);
+  const auto path = directory_.path() / "shared.elf";
+  const auto text = [&] { return std::string_view(reinterpret_cast<const char*>(file.data()), file.size()); };
+  ASSERT_TRUE(write_file(path, text()));
+  EXPECT_TRUE(Snapshot::open(path));
+  // Every segment is the whole file.
+  for (const size_t segment : {1, 2}) {
+    const uint64_t offset = 0;
+    const uint64_t size = file.size();
+    std::byte* header = file.data() + 64 + segment * 56;
+    std::memcpy(header + 8, &offset, 8);
+    std::memcpy(header + 32, &size, 8);
+    std::memcpy(header + 40, &size, 8);
+  }
+  ASSERT_TRUE(write_file(path, text()));
+  EXPECT_NE(message_of(Snapshot::open(path)).find("its parts hold"), std::string::npos);
+}
+
+TEST_F(Snapshots, ThousandsOfPiecesAreLookedThroughAtOnce) {
+  std::vector<guest::GpaRange> ranges;
+  for (uint64_t i = 0; i < 60'000; ++i) ranges.push_back({Gpa{i * 8192}, Gpa{i * 8192 + 1}});
+  auto file = elf_core_head(ranges, {});
+  file.resize(file.size() + ranges.size());
+  const auto path = directory_.path() / "many.elf";
+  ASSERT_TRUE(write_file(path, std::string_view(reinterpret_cast<const char*>(file.data()), file.size())));
+  const auto snapshot = take(Snapshot::open(path));
+  EXPECT_EQ(snapshot->memory().ranges().size(), 60'000U);
+  EXPECT_EQ(snapshot->memory().used_ranges().size(), 60'000U);
 }
 
 TEST_F(Snapshots, SurviveEveryTruncationOfTheirHead) {
