@@ -1,6 +1,6 @@
-// A batch that walks 120 tasks (361 linked calls, one message) beside an in-process loop that reads the same from the
-// same memory. What the batch costs above it, per linked read: in the VMI partition alone, and with the socket.
-// Usage: bench-batch     (on the simulator; nothing has to run)
+// A batch that walks 120 tasks (361 linked calls, one message) beside an in-process loop that reads the same
+// from the same memory. What the batch costs above it, per linked read: in the VMI partition alone, and with
+// the socket. Usage: bench-batch     (on the simulator; nothing has to run)
 #include <filesystem>
 #include <thread>
 
@@ -40,7 +40,8 @@ struct Offsets {
 wire::VmiMessage walk(const Offsets& at) {
   wire::VmiMessage message;
   const auto add = [&](std::string_view call, uint64_t vaddr, int previous) {
-    const std::array<app::NamedArgument, 2> arguments{app::NamedArgument{"vaddr", vaddr}, app::NamedArgument{"pid", uint64_t{0}}};
+    const std::array<app::NamedArgument, 2> arguments{app::NamedArgument{"vaddr", vaddr},
+                                                      app::NamedArgument{"pid", uint64_t{0}}};
     std::optional<app::Link> link;
     if (previous >= 0) link = app::Link{static_cast<uint32_t>(previous), 0, 0, 1};
     (void)app::add_call(message, *protocol::find_call(call), arguments, link);
@@ -90,7 +91,8 @@ int main() {
   vmi::PauseCount pauses;
   vmi::Session session;
   vmi::Events events(machine, pauses);
-  const std::string directory = std::filesystem::temp_directory_path() / fmt::format("furnace-bench-{}", ::getpid());
+  const std::string directory =
+      std::filesystem::temp_directory_path() / fmt::format("furnace-bench-{}", ::getpid());
   std::filesystem::create_directories(directory);
   std::vector<double> loop, engine;
   uint64_t sum = 0;
@@ -121,7 +123,8 @@ int main() {
     const std::string empty_body = nothing.SerializeAsString();
     zmq::message_t reply;
     for (int i = 0; i < kRounds; ++i) {
-      empty.push_back(microseconds([&] { (void)client->calls().ask(std::as_bytes(std::span(empty_body)), reply); }));
+      empty.push_back(
+          microseconds([&] { (void)client->calls().ask(std::as_bytes(std::span(empty_body)), reply); }));
       socket.push_back(microseconds([&] { (void)client->calls().ask(request, reply); }));
     }
     (void)!::write(stop[1], "", 1);
@@ -131,9 +134,14 @@ int main() {
 
   constexpr double reads = 3 * kTasks;
   const double floor = median(loop);
-  fmt::print("batch of {} linked reads: in-process loop {:.1f} us, batch engine {:.1f} us, over the socket {:.1f} us (an empty "
-             "message: {:.1f} us)\n", reads + 1, floor, median(engine), median(socket), median(empty));
-  fmt::print("  above the loop, per linked read: engine {:.3f} us, over the socket {:.3f} us, of which the round trip {:.3f} us\n",
-             (median(engine) - floor) / reads, (median(socket) - floor) / reads, median(empty) / reads);
+  fmt::print(
+      "batch of {} linked reads: in-process loop {:.1f} us, batch engine {:.1f} us, over the socket {:.1f} "
+      "us (an empty "
+      "message: {:.1f} us)\n",
+      reads + 1, floor, median(engine), median(socket), median(empty));
+  fmt::print(
+      "  above the loop, per linked read: engine {:.3f} us, over the socket {:.3f} us, of which the round "
+      "trip {:.3f} us\n",
+      (median(engine) - floor) / reads, (median(socket) - floor) / reads, median(empty) / reads);
   return sum == 0 ? 1 : 0;
 }

@@ -1,6 +1,6 @@
-// What one app's load does to another's: the latency of single reads alone, and beside an app that sends batches of 1000
-// reads without pause (by single numbers, and by pieces of 64 KB).
-// Usage: bench-fairness VMI-DIRECTORY     (a VMI partition must serve there)
+// What one app's load does to another's: the latency of single reads alone, and beside an app that sends
+// batches of 1000 reads without pause (by single numbers, and by pieces of 64 KB). Usage: bench-fairness
+// VMI-DIRECTORY     (a VMI partition must serve there)
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,10 +21,12 @@ void load(const std::string& directory, uint64_t address, uint64_t bytes) {
   if (!client) return;
   wire::VmiMessage message;
   for (int i = 0; i < protocol::kMaxCalls; ++i) {
-    const std::array<app::NamedArgument, 3> arguments{app::NamedArgument{"vaddr", address}, app::NamedArgument{"pid", uint64_t{0}},
+    const std::array<app::NamedArgument, 3> arguments{app::NamedArgument{"vaddr", address},
+                                                      app::NamedArgument{"pid", uint64_t{0}},
                                                       app::NamedArgument{"count", bytes}};
     if (bytes == 0)
-      (void)app::add_call(message, *protocol::find_call("read_64_va"), std::span(arguments).first(2), std::nullopt);
+      (void)app::add_call(message, *protocol::find_call("read_64_va"), std::span(arguments).first(2),
+                          std::nullopt);
     else
       (void)app::add_call(message, *protocol::find_call("read_va"), arguments, std::nullopt);
   }
@@ -53,7 +55,8 @@ int main(int argc, char** argv) {
     return bench::median(all);
   };
   const double alone = latency();
-  for (const auto& [what, bytes] : {std::pair{"numbers", uint64_t{0}}, {"pieces of 32 KB", uint64_t{32 << 10}}}) {
+  for (const auto& [what, bytes] :
+       {std::pair{"numbers", uint64_t{0}}, {"pieces of 32 KB", uint64_t{32 << 10}}}) {
     const pid_t child = ::fork();
     if (child == 0) {
       load(argv[1], banner->value & ~uint64_t{0xfff}, bytes);
@@ -64,8 +67,8 @@ int main(int argc, char** argv) {
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
     ::usleep(300'000);
-    fmt::print("read_64_va beside batches of 1000 {:<16} median {:.0f} us, alone {:.0f} us ({:.2f}x)\n", what, loaded, alone,
-               loaded / alone);
+    fmt::print("read_64_va beside batches of 1000 {:<16} median {:.0f} us, alone {:.0f} us ({:.2f}x)\n", what,
+               loaded, alone, loaded / alone);
   }
   return 0;
 }

@@ -25,8 +25,8 @@ inline double median(std::vector<double> all) {
 struct Samples {
   std::vector<double> floor, call;
   void report(const char* name) const {
-    fmt::print("{:<28} floor {:7.1f} us   call {:7.1f} us   ratio {:.2f}\n", name, median(floor), median(call),
-               median(call) / median(floor));
+    fmt::print("{:<28} floor {:7.1f} us   call {:7.1f} us   ratio {:.2f}\n", name, median(floor),
+               median(call), median(call) / median(floor));
   }
 };
 

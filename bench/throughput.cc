@@ -1,6 +1,7 @@
-// read_pa in pieces of 4 MiB beside memcpy of the same memory, and beside what the transport gives with no work: ZeroMQ
-// REQ and ROUTER over ipc whose server sends 4 MiB without a copy, and a bare UNIX socket pair.
-// Usage: bench-throughput VMI-DIRECTORY RAM-FILE     (a VMI partition must serve there a VM that has its RAM in that file)
+// read_pa in pieces of 4 MiB beside memcpy of the same memory, and beside what the transport gives with no
+// work: ZeroMQ REQ and ROUTER over ipc whose server sends 4 MiB without a copy, and a bare UNIX socket pair.
+// Usage: bench-throughput VMI-DIRECTORY RAM-FILE     (a VMI partition must serve there a VM that has its RAM
+// in that file)
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -30,7 +31,9 @@ void serve_bare(const std::string& address, std::span<const std::byte> ram) {
     zmq::message_t request;
     (void)router.recv(request);
     auto* data = const_cast<std::byte*>(ram.data()) + kFirst + (i % kPieces) * kPiece;
-    router.send(zmq::message_t(data, kPiece, [](void*, void*) {}, nullptr), zmq::send_flags::none);
+    router.send(zmq::message_t(
+                    data, kPiece, [](void*, void*) {}, nullptr),
+                zmq::send_flags::none);
   }
 }
 
@@ -78,7 +81,8 @@ int main(int argc, char** argv) {
     for (int i = 0; i < kPieces; ++i) {
       const uint64_t gpa = kFirst + static_cast<uint64_t>(i) * kPiece;
       copy.push_back(bench::microseconds([&] { std::memcpy(out.data(), ram.data() + gpa, kPiece); }));
-      transport.push_back(bench::microseconds([&] { (void)bare->ask(std::as_bytes(std::span("x", 1)), reply); }));
+      transport.push_back(
+          bench::microseconds([&] { (void)bare->ask(std::as_bytes(std::span("x", 1)), reply); }));
       stream.push_back(bench::microseconds([&] {
         (void)!::write(pair[0], "x", 1);
         for (size_t done = 0; done < kPiece;) {
@@ -90,10 +94,12 @@ int main(int argc, char** argv) {
       ours.push_back(bench::microseconds([&] { (void)client->read(guest::Gpa{gpa}, out); }));
     }
   const auto rate = [](const std::vector<double>& all) { return kPiece / bench::median(all); };  // MB/s
-  fmt::print("read_pa, 4 MiB: {:.0f} MB/s; memcpy {:.0f} MB/s ({:.0f} %), ZeroMQ with no work {:.0f} MB/s ({:.2f}x), UNIX socket "
-             "{:.0f} MB/s ({:.2f}x)\n",
-             rate(ours), rate(copy), 100 * rate(ours) / rate(copy), rate(transport), rate(ours) / rate(transport), rate(stream),
-             rate(ours) / rate(stream));
+  fmt::print(
+      "read_pa, 4 MiB: {:.0f} MB/s; memcpy {:.0f} MB/s ({:.0f} %), ZeroMQ with no work {:.0f} MB/s "
+      "({:.2f}x), UNIX socket "
+      "{:.0f} MB/s ({:.2f}x)\n",
+      rate(ours), rate(copy), 100 * rate(ours) / rate(copy), rate(transport), rate(ours) / rate(transport),
+      rate(stream), rate(ours) / rate(stream));
   ::kill(servers[0], SIGKILL);
   ::kill(pair_server, SIGKILL);
   while (::wait(nullptr) > 0) {

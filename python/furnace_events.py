@@ -4,23 +4,60 @@ from collections import namedtuple
 
 import _furnace
 import _furnace_checked as _checked
-from furnace_constants import ASYNC, CR3, INT, MEM, REG, SYNC, SYSCALL_PLUGIN
+from furnace_constants import (ASYNC, CR3, CREDENTIALS, INT, MEM, MODULE_LOADED, PROCESS_CREATED, PROCESS_EXECUTED, PROCESS_EXITED,
+                               REG, SYNC, SYSCALL, SYSCALL_PLUGIN)
 
-VmEvent = namedtuple('VmEvent', 'type identifier cr3 rip rbp rsp rdi rsi rdx rax vcpu uid procname pid ppid')
-VmEvent.__doc__ = """An event of the VM: kind (REG, INT, SYSCALL_PLUGIN), its id, registers of the vCPU it happened on, and the
-process that ran: uid, procname, pid, ppid. `_asdict()` makes a dict of it."""
+_BASE = 'type identifier cr3 rip rbp rsp rdi rsi rdx rax vcpu uid procname pid ppid'
 
-SyscallEvent = namedtuple('SyscallEvent', VmEvent._fields + ('r10', 'r8', 'r9'))
-MemoryEvent = namedtuple('MemoryEvent', VmEvent._fields + ('address', 'access', 'old_value', 'new_value'))
-MemoryEvent.__doc__ = """An access to memory: what a VmEvent has, the address, 'r', 'w' or 'x', and for writes of up to 8 bytes
-the value before and after (None where it is not known)."""
 
-_TEXTS = {'procname'}
+class VmEvent(namedtuple('VmEvent', _BASE)):
+    """An event of the VM: its kind (REG, INT, ...), its id, registers of the vCPU it happened on, and the process that ran:
+    uid, procname, pid, ppid. `_asdict()` makes a dict of it.
+
+    Beside the tuple it has the attributes tid (the thread that ran), old_cr3 (of REG; None where it is not known), lost
+    (events before it for which this app's queue was full) and timed_out (SYNC events before it that took too long).
+    """
+
+    tid = lost = timed_out = 0
+    old_cr3 = gpa = None
+
+
+class SyscallEvent(namedtuple('SyscallEvent', _BASE + ' r10 r8 r9 number name arguments is_return return_value'), VmEvent):
+    """A system call: its number and name, and `arguments` by name: ints, but paths as text where they could be read. At its
+    return (`is_return`) `return_value` is what the process gets."""
+
+
+class MemoryEvent(namedtuple('MemoryEvent', _BASE + ' address access old_value new_value'), VmEvent):
+    """An access to memory: what a VmEvent has, the address, 'r', 'w' or 'x', and for writes of up to 8 bytes the value before
+    and after (None where it is not known)."""
+
+
+class ProcessEvent(namedtuple('ProcessEvent', _BASE + ' subject_pid subject_ppid subject_name path exit_status'), VmEvent):
+    """A process was created, executed a program or ended: `subject_*`. At a creation the VmEvent's process is the parent.
+    path: of the program executed; exit_status: as wait(2) gives it (None before the end)."""
+
+
+class CredentialsEvent(namedtuple('CredentialsEvent', _BASE + ' old_uid new_uid old_euid new_euid old_capabilities'
+                                                              ' new_capabilities'), VmEvent):
+    """The process gets other credentials: real and effective user id, and effective capabilities (bits), before and after."""
+
+
+class ModuleEvent(namedtuple('ModuleEvent', _BASE + ' module address'), VmEvent):
+    """A kernel module is about to run its init function: its name, and the address of its struct module."""
+
+
 _ACCESS = {'r': 1, 'w': 2, 'x': 4}
 _SYNC_STATE = {SYNC: 1, ASYNC: 2}
-KINDS = (REG, INT, MEM)
+_FORMS = {REG: VmEvent, INT: VmEvent, MEM: MemoryEvent, SYSCALL: SyscallEvent, SYSCALL_PLUGIN: SyscallEvent,
+          PROCESS_CREATED: ProcessEvent, PROCESS_EXECUTED: ProcessEvent, PROCESS_EXITED: ProcessEvent,
+          CREDENTIALS: CredentialsEvent, MODULE_LOADED: ModuleEvent}
+_WIRE_TYPE = {REG: 1, MEM: 2, INT: 3}  # the others are the same numbers on the wire
+_TEXTS = {'procname', 'name', 'subject_name', 'path', 'module'}
+_UNKNOWN = {'old_value', 'new_value', 'exit_status', 'return_value'}  # None where the event doesn't tell
+_WIRE_NAMES = {'path': 'text', 'module': 'text'}
+KINDS = tuple(kind for kind in _FORMS if kind != SYSCALL_PLUGIN)
 
-_registered = {}  # id -> (kind, sync, callback)
+_registered = {}  # id -> (kind, callback, on_end)
 
 
 def _sync_state(sync):
@@ -29,27 +66,52 @@ def _sync_state(sync):
     return _SYNC_STATE[sync]
 
 
+def _number(event, key, default=0):
+    value = event.get(key, default)
+    if not isinstance(value, int):
+        raise ValueError(f"event_register: {key!r} is {value!r}, not a number")
+    return value
+
+
+def _memory_fields(event):
+    letters = event.get('access', 'w')
+    if not letters or set(letters) - set(_ACCESS):
+        raise ValueError(f"event_register: 'access' is {letters!r}: expected letters of 'rwx'")
+    place = {'gpa': _number(event, 'gpa')} if 'gpa' in event else {'gva': _number(event, 'addr', None)}
+    return place | {'length': _number(event, 'length', 8), 'access': sum(_ACCESS[letter] for letter in set(letters))}
+
+
+def _syscall_fields(event):
+    fields = {'returns': int(bool(event.get('returns', False)))}
+    wanted = event.get('number')
+    if isinstance(wanted, str):
+        fields['bp_name'] = wanted
+    elif wanted is not None:
+        fields['number'] = _number(event, 'number')
+    return fields
+
+
+def _register_fields(event):
+    if event.get('reg_type', CR3) != CR3:
+        raise ValueError(f"event_register: 'reg_type' is {event['reg_type']!r}: only CR3 can be watched")
+    return {'reg_value': 1}
+
+
+_FIELDS = {REG: _register_fields, MEM: _memory_fields, SYSCALL: _syscall_fields,
+           INT: lambda event: {'bp_addr': _number(event, 'bp_addr', None)}}
+
+
 def register(event, callback):
     """Registers an event of the VM from its description; returns its id."""
-    kind, sync = event['event_type'], event.get('sync', ASYNC)
-    state = _sync_state(sync)
-    if kind == REG:
-        if event.get('reg_type', CR3) != CR3:
-            raise ValueError(f"event_register: 'reg_type' is {event['reg_type']!r}: only CR3 can be watched")
-        identifier = _checked.event_register(event_type=1, sync_state=state, reg_value=1)
-    elif kind == INT:
-        if not isinstance(event.get('bp_addr'), int):
-            raise ValueError(f"event_register: 'bp_addr' is {event.get('bp_addr')!r}, not an address")
-        identifier = _checked.event_register(event_type=3, sync_state=state, bp_addr=event['bp_addr'], bp_pid=event.get('bp_pid', 0))
-    else:
-        letters = event.get('access', 'w')
-        if not letters or set(letters) - set(_ACCESS):
-            raise ValueError(f"event_register: 'access' is {letters!r}: expected letters of 'rwx'")
-        if not isinstance(event.get('addr'), int):
-            raise ValueError(f"event_register: 'addr' is {event.get('addr')!r}, not an address")
-        identifier = _checked.event_register(event_type=2, sync_state=state, gva=event['addr'], length=event.get('length', 8),
-                                             access=sum(_ACCESS[letter] for letter in set(letters)), bp_pid=event.get('pid', 0))
-    _registered[identifier] = kind, sync, callback
+    kind = event['event_type']
+    fields = {'event_type': _WIRE_TYPE.get(kind, kind), 'sync_state': _sync_state(event.get('sync', ASYNC)), 'notices': 1,
+              'gathers': 1}
+    fields.update(_FIELDS.get(kind, lambda event: {})(event))
+    fields['bp_pid'] = _number(event, 'bp_pid' if kind == INT else 'pid')
+    if event.get('uid') is not None:
+        fields['uid'] = _number(event, 'uid')
+    identifier = _checked.event_register(**fields)
+    _registered[identifier] = kind, callback, event.get('on_end')
     return identifier
 
 
@@ -66,7 +128,7 @@ def start_syscall(callback, sync):
     if not callable(callback):
         raise TypeError(f'start_syscall: callback is {callback!r}, not a function')
     identifier = _checked.start_syscall(_sync_state(sync))
-    _registered[identifier] = SYSCALL_PLUGIN, sync, callback
+    _registered[identifier] = SYSCALL_PLUGIN, callback, None
     return identifier
 
 
@@ -78,24 +140,47 @@ def stop_syscall():
     return status
 
 
+def _values(form, kind, fields):
+    """The values of a form's fields, in order, out of the message's."""
+    details = fields.get('syscall', {})
+    for name in form._fields:
+        if name == 'type':
+            yield kind
+        elif name == 'access':
+            yield ''.join(letter for letter, bit in _ACCESS.items() if fields.get('access', 0) & bit)
+        elif name == 'arguments':
+            yield {each['name']: each.get('text', each['value']) for each in details.get('argument', ())}
+        elif name in ('number', 'name', 'is_return', 'return_value'):
+            yield details.get(name, {'name': '', 'is_return': False, 'number': 0}.get(name))
+        else:
+            missing = '' if name in _TEXTS else None if name in _UNKNOWN else 0
+            yield fields.get(_WIRE_NAMES.get(name, name), missing)
+
+
+def _end(identifier, reason):
+    kind, _, on_end = _registered.pop(identifier)
+    _furnace.log(f'event {identifier} has ended: {reason}')
+    if on_end is not None:
+        on_end(reason)
+
+
 def _deliver(fields):
-    registered = _registered.get(fields.get('identifier'))
+    identifier = fields.get('identifier')
+    registered = _registered.get(identifier)
     if registered is None:  # cleared while it was on its way
         if fields.get('guest_paused'):
             _furnace.resume_vm()
         return
-    kind, _, callback = registered
-    form = {MEM: MemoryEvent, SYSCALL_PLUGIN: SyscallEvent}.get(kind, VmEvent)
-    values = {name: fields.get(name, '' if name in _TEXTS else 0) for name in VmEvent._fields}
-    values['type'] = kind
-    if form is SyscallEvent:
-        values.update({name: fields.get(name, 0) for name in ('r10', 'r8', 'r9')})
-    if form is MemoryEvent:
-        access = fields.get('access', 0)
-        values.update(address=fields.get('address', 0), access=''.join(k for k, bit in _ACCESS.items() if access & bit),
-                      old_value=fields.get('old_value'), new_value=fields.get('new_value'))
+    if 'ended' in fields:
+        return _end(identifier, fields['ended'])
+    kind, callback, _ = registered
+    form = _FORMS[kind]
+    event = form._make(_values(form, kind, fields))
+    for name in ('tid', 'lost', 'timed_out', 'old_cr3', 'gpa'):
+        if name in fields:
+            setattr(event, name, fields[name])
     try:
-        callback(form(**values))
+        callback(event)
     finally:
         if fields.get('guest_paused'):
             _furnace.resume_vm()

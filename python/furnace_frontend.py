@@ -26,7 +26,8 @@ from furnace_batch import Batch, batch, batch_new, batch_send  # noqa: F401
 from furnace_types import Pointer, Struct, layout, list_of, struct, tasks  # noqa: F401
 from furnace_constants import *  # noqa: F401,F403
 from furnace_constants import ASYNC, BE, TIMER
-from furnace_events import MemoryEvent, VmEvent  # noqa: F401
+from furnace_events import (CredentialsEvent, MemoryEvent, ModuleEvent, ProcessEvent, SyscallEvent,  # noqa: F401
+                            VmEvent)
 
 BackendMessage = namedtuple('BackendMessage', 'type message')
 BackendMessage.__doc__ = "A message of the backend: type 'notify' (to this app) or 'broadcast' (to all), message: its text."
@@ -46,11 +47,19 @@ def event_register(event):
     0.0 at every turn of the loop. {'event_type': fe.BE, 'callback': f}: f(BackendMessage), one at most.
 
     Events of the VM call f(VmEvent) between events_start() and events_stop(); with 'sync': fe.SYNC the VM stands
-    meanwhile, with fe.ASYNC (the default) it runs on:
-    {'event_type': fe.REG, 'reg_type': fe.CR3}: the address space of a vCPU changes.
-    {'event_type': fe.INT, 'bp_addr': address, 'bp_pid': pid}: an instruction is reached, in one process or (0) in any.
+    meanwhile, with fe.ASYNC (the default) it runs on. All take 'pid' (INT: 'bp_pid'): of this process alone, and 'uid': of
+    this user's processes alone. 'on_end': f(reason) is called if the VM reboots, which ends INT, MEM and those with a pid.
+    {'event_type': fe.REG, 'reg_type': fe.CR3}: the address space of a vCPU changes; .cr3 and .old_cr3.
+    {'event_type': fe.INT, 'bp_addr': address, 'bp_pid': pid}: an instruction is reached, in one process or (0) in any. It
+    must be the first byte of the instruction: in its middle it is never reached, and with KVM it changes what runs.
     {'event_type': fe.MEM, 'addr': address, 'length': 8, 'access': 'w', 'pid': pid}: memory is read, written or executed
-    ('r', 'w', 'x', together too); f(MemoryEvent).
+    ('r', 'w', 'x', together too); f(MemoryEvent). Seen are accesses through this very address, by code of the guest.
+    With 'gpa': physical address instead: the kernel's accesses to it through its direct map.
+    {'event_type': fe.SYSCALL, 'number': 'openat', 'returns': False}: a system call (a name, a number, or all of them);
+    with 'returns' also when it returns; f(SyscallEvent).
+    {'event_type': fe.PROCESS_CREATED}, PROCESS_EXECUTED, PROCESS_EXITED: f(ProcessEvent).
+    {'event_type': fe.CREDENTIALS}: a process gets other user ids or capabilities; f(CredentialsEvent).
+    {'event_type': fe.MODULE_LOADED}: a kernel module is loaded; f(ModuleEvent).
     """
     global _backend_event
     kind = event.get('event_type')
@@ -60,7 +69,7 @@ def event_register(event):
     if kind in _events.KINDS:
         return _events.register(event, callback)
     if kind != BE:
-        raise ValueError(f"event_register: 'event_type' is {kind!r}: expected TIMER, BE, REG, INT or MEM")
+        raise ValueError(f"event_register: 'event_type' is {kind!r}: expected TIMER, BE, REG, INT, MEM, SYSCALL, PROCESS_..., CREDENTIALS or MODULE_LOADED")
     if _backend_event is not None:
         raise ValueError('event_register: a callback for the backend is registered already (one at most)')
     _backend_event = _BACKEND_ID

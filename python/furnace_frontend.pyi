@@ -13,6 +13,12 @@ TIMER: int
 BE: int
 FE: int
 SYSCALL_PLUGIN: int
+SYSCALL: int
+PROCESS_CREATED: int
+PROCESS_EXECUTED: int
+PROCESS_EXITED: int
+CREDENTIALS: int
+MODULE_LOADED: int
 ACTIVE: int
 INACTIVE: int
 SYNC: int
@@ -105,7 +111,8 @@ class checked:
     def event_clear(identifier: int) -> int: ...
     @staticmethod
     def event_register(event_type: int, sync_state: int, reg_value: int, bp_addr: int, bp_pid: int, bp_name: str, gva: int,
-                       length: int, access: int) -> int: ...
+                       length: int, access: int, uid: int, number: int, returns: int, notices: int,
+                       gathers: int, gpa: int) -> int: ...
     @staticmethod
     def events_start() -> int: ...
     @staticmethod
@@ -242,11 +249,46 @@ class VmEvent(NamedTuple):
     pid: int
     ppid: int
 
+    tid: int
+    lost: int
+    timed_out: int
+    old_cr3: int | None
+    gpa: int | None
+
 class MemoryEvent(VmEvent):
     address: int
     access: str
     old_value: int | None
     new_value: int | None
+
+class SyscallEvent(VmEvent):
+    r10: int
+    r8: int
+    r9: int
+    number: int
+    name: str
+    arguments: dict[str, int | str]
+    is_return: bool
+    return_value: int | None
+
+class ProcessEvent(VmEvent):
+    subject_pid: int
+    subject_ppid: int
+    subject_name: str
+    path: str
+    exit_status: int | None
+
+class CredentialsEvent(VmEvent):
+    old_uid: int
+    new_uid: int
+    old_euid: int
+    new_euid: int
+    old_capabilities: int
+    new_capabilities: int
+
+class ModuleEvent(VmEvent):
+    module: str
+    address: int
 
 class Batch:
     state: int

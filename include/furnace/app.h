@@ -54,17 +54,45 @@ struct Read {
   size_t got = 0;
 };
 
-enum class EventKind : uint8_t { Cr3Write, Breakpoint, MemoryAccess, Syscall };
+enum class EventKind : uint8_t {
+  Cr3Write,      ///< the address space of a vCPU changes
+  Breakpoint,    ///< an instruction is reached
+  MemoryAccess,  ///< memory is read, written or executed
+  Syscall,       ///< a system call is entered, and may return
+  ProcessCreated,
+  ProcessExecuted,  ///< a program was loaded
+  ProcessExited,
+  CredentialsChanged,  ///< a process gets other user ids or capabilities
+  ModuleLoaded,        ///< a kernel module is about to run its init function
+};
 enum Access : uint8_t { kRead = 1, kWrite = 2, kExecute = 4 };
 
 /// An event to be told of. `sync`: the guest stands until the callback returns.
 struct EventRequest {
   EventKind kind = EventKind::Cr3Write;
   bool sync = false;
-  Gva address{};            ///< Breakpoint, MemoryAccess
-  uint64_t length = 8;      ///< MemoryAccess, bytes
-  uint8_t access = kWrite;  ///< MemoryAccess, bits of Access
-  Pid pid = Pid::Kernel;    ///< Breakpoint, MemoryAccess: in this process alone; Kernel: in any
+  Gva address{};  ///< Breakpoint, MemoryAccess
+  /// MemoryAccess: instead of `address`, accesses of the kernel through its direct map of memory.
+  std::optional<Gpa> physical{};
+  uint64_t length = 8;            ///< MemoryAccess, bytes
+  uint8_t access = kWrite;        ///< MemoryAccess, bits of Access
+  Pid pid = Pid::Kernel;          ///< in this process alone; Kernel: in any
+  std::optional<uint32_t> uid{};  ///< in processes of this user alone
+  std::string_view syscall{};     ///< Syscall: this one alone, by its name; empty: all
+  bool returns = false;           ///< Syscall: also when it returns
+  /// Called with the reason if the event ends by itself (a reboot ends Breakpoint and MemoryAccess).
+  std::function<void(std::string_view reason)> on_end{};
+};
+
+/// An argument of a system call by its name in the manual page.
+struct SyscallArgument {
+  std::string_view name;
+  uint64_t value = 0;
+  std::string_view text{};  ///< a path, where it could be read
+};
+struct UserIds {
+  uint32_t uid = 0, euid = 0;
+  uint64_t capabilities = 0;  ///< effective, bits
 };
 
 /// What happened, the registers of the vCPU, and the process that ran on it.
@@ -78,6 +106,20 @@ struct Event {
   uint8_t access = 0;                                ///< MemoryAccess
   std::optional<uint64_t> old_value{}, new_value{};  ///< MemoryAccess: of a write of up to 8 bytes
   uint64_t lost = 0;                                 ///< events before it that found the app's queue full
+  uint32_t timed_out = 0;         ///< `sync` events before it whose callback took too long: the guest ran on
+  int32_t tid = 0;                ///< the thread that ran
+  std::optional<Gpa> physical{};  ///< MemoryAccess that was asked for by it
+  std::optional<uint64_t> old_cr3{};  ///< Cr3Write
+  uint32_t syscall = 0;               ///< Syscall: its number
+  std::string_view syscall_name{};
+  std::span<const SyscallArgument> arguments{};  ///< of common ones
+  bool is_return = false;
+  int64_t return_value = 0;
+  Pid subject_pid{}, subject_ppid{};  ///< ProcessCreated: the new process
+  std::string_view subject_name{};
+  std::string_view text{};                   ///< path of the program executed, name of the module
+  std::optional<UserIds> before{}, after{};  ///< CredentialsChanged
+  std::optional<int32_t> exit_status{};      ///< ProcessExited, as wait(2) gives it
 };
 
 /// What an app runs on: the VM, storage, the backend, timers. Lives as long as the app; to be used from its

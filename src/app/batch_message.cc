@@ -32,7 +32,9 @@ Result<uint32_t> index_of(const Call& call, const Descriptor& type, std::string_
   return static_cast<uint32_t>(found->index());
 }
 
-std::string_view meaning_of(int32_t error) {
+}  // namespace
+
+std::string_view meaning_of_refusal(int32_t error) {
   constexpr std::array<std::pair<BatchError, std::string_view>, 11> meanings{{
       {BatchError::ForwardReference, "its link refers to itself or to a later call"},
       {BatchError::PreviousMessageRange, "its link refers to a call that the message does not have"},
@@ -50,8 +52,6 @@ std::string_view meaning_of(int32_t error) {
     if (static_cast<int32_t>(known) == error) return text;
   return "it could not be executed";
 }
-
-}  // namespace
 
 Result<const Call*> call_named(std::string_view name) {
   std::string lower(name);
@@ -122,9 +122,10 @@ std::optional<std::string> batch_failure(const wire::VmiMessage& request, const 
   if (!answer.error()) return std::nullopt;
   const int executed = answer.type_size();
   const Call* call = executed < request.type_size() ? protocol::find_call(request.type(executed)) : nullptr;
-  if (call == nullptr) return fmt::format("error {}: {}", answer.error_num(), meaning_of(answer.error_num()));
+  if (call == nullptr)
+    return fmt::format("error {}: {}", answer.error_num(), meaning_of_refusal(answer.error_num()));
   return fmt::format("call {} ({}): {} (error {} at {})", executed, call->name,
-                     meaning_of(answer.error_num()), answer.error_num(), answer.error_loc());
+                     meaning_of_refusal(answer.error_num()), answer.error_num(), answer.error_loc());
 }
 
 }  // namespace furnace::app

@@ -27,6 +27,9 @@ struct Link {
   int operation = 0;    ///< F_ADD 1, F_SUB 2, F_OVERWRITE 3
 };
 
+/// What an error_num of a message says (wire.md, error numbers).
+[[nodiscard]] std::string_view meaning_of_refusal(int32_t error);
+
 /// A call by its name in any case: "READ_32_VA", "read_32_va". The error names it.
 [[nodiscard]] Result<const protocol::Call*> call_named(std::string_view name);
 

@@ -38,12 +38,16 @@ void Runtime::deliver(From from) {
 }
 
 void Runtime::deliver_events() {
-  while (const auto frames = protocol::receive(vmi_.events())) {
-    wire::VmiMessage message;
+  constexpr int per_turn = 64;  // messages, so that a flood of events leaves time for timers
+  for (int i = 0; i < per_turn && !loop_.stopped(); ++i) {
+    const auto frames = protocol::receive(vmi_.events());
+    if (!frames) return;
     const auto& body = frames->back();
-    if (message.ParseFromArray(body.data(), static_cast<int>(body.size())) && message.has_event() &&
-        event_callback_)
-      event_callback_(message.event());
+    if (!events_.ParseFromArray(body.data(), static_cast<int>(body.size())) || !events_.has_event()) continue;
+    if (!event_callback_) continue;
+    event_callback_(events_.event());
+    for (const wire::Event& event : events_.more_events())
+      if (!loop_.stopped()) event_callback_(event);
   }
 }
 

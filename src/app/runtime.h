@@ -51,6 +51,7 @@ class Runtime {
   protocol::EventLoop loop_;
   BackendCallback backend_callback_;
   EventCallback event_callback_;
+  wire::VmiMessage events_;  // its memory is used again
 };
 
 }  // namespace furnace::app

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 
+#include "app/batch_message.h"
 #include "base/bytes.h"
 
 namespace furnace::app {
@@ -190,6 +191,8 @@ Result<VmiClient> VmiClient::connect(zmq::context_t& context, const std::string&
   FURNACE_TRY(CallSocket calls, CallSocket::connect(context, address, protocol::call_identity(app)));
   zmq::socket_t events(context, zmq::socket_type::dealer);
   protocol::set_common_options(events);
+  constexpr int messages_queued = 200;  // of up to 250 events each
+  events.set(zmq::sockopt::rcvhwm, messages_queued);
   events.set(zmq::sockopt::routing_id, protocol::message_identity(app));
   FURNACE_CHECK(protocol::connect(events, address));
   return VmiClient(std::move(calls), std::move(events));
@@ -223,8 +226,8 @@ Result<Value> VmiClient::invoke(const Call& call, std::span<const Argument> argu
   auto answer = exchange(request);
   if (!answer) return failed(answer.error());
   if (answer->error() || answer->type_size() != 1 || answer->type(0) != call.answer_number())
-    return failed(
-        {Errc::Failed, fmt::format("refused (error {} at {})", answer->error_num(), answer->error_loc())});
+    return failed({Errc::Failed, fmt::format("refused: {} (error {})",
+                                             meaning_of_refusal(answer->error_num()), answer->error_num())});
 
   const auto& reflection = *answer->GetReflection();
   if (schema.answer->is_repeated() && reflection.FieldSize(*answer, schema.answer) != 1)

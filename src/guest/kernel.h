@@ -26,6 +26,9 @@ class Kernel {
   /// A symbol's runtime address (a per-CPU symbol's offset in the per-CPU area).
   [[nodiscard]] Result<Gva> symbol(std::string_view name) const;
 
+  /// Bytes from a function's address to the next symbol of the kernel's text.
+  [[nodiscard]] size_t size_of_function(Gva function) const;
+
   /// Byte offset of a member of a kernel structure.
   [[nodiscard]] Result<uint64_t> member(std::string_view structure, std::string_view path) const;
 

@@ -7,19 +7,17 @@
 #include "hypervisor/snapshot/snapshot.h"
 
 namespace furnace::hypervisor {
-namespace {
 
-std::string driver_for(const std::string& name) {
+std::string driver_for(const std::string& name, const std::string& driver) {
+  if (driver != "auto") return driver;
   std::error_code ignored;
   const bool file = name.find('/') != std::string::npos || std::filesystem::is_regular_file(name, ignored);
   if (!file) return "qemu";
   return name.ends_with(".toml") ? "simulator" : "snapshot";
 }
 
-}  // namespace
-
 Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::string& driver) {
-  const std::string chosen = driver == "auto" ? driver_for(name) : driver;
+  const std::string chosen = driver_for(name, driver);
   if (chosen == "qemu") return Qemu::attach(name);
   if (chosen == "snapshot") return Snapshot::open(name);
   if (chosen == "simulator") {

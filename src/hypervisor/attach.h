@@ -13,6 +13,9 @@ namespace furnace::hypervisor {
 /// .toml; any other name is that of a QEMU.
 inline constexpr std::array kDrivers = {"auto", "qemu", "snapshot", "simulator"};
 
+/// The driver that "auto" stands for; others stand for themselves.
+[[nodiscard]] std::string driver_for(const std::string& name, const std::string& driver);
+
 /// `name`: QEMU's -name, or a file.
 [[nodiscard]] Result<std::unique_ptr<Hypervisor>> attach(const std::string& name,
                                                          const std::string& driver = "auto");

@@ -3,15 +3,28 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
-#include "guest/address.h"
+#include "guest/paging.h"
 #include "hypervisor/registers.h"
 
 namespace furnace::hypervisor {
 
-enum class EventKind : uint8_t { Cr3Write, Breakpoint, MemoryAccess, Syscall };
+enum class EventKind : uint8_t {
+  Cr3Write,
+  Breakpoint,
+  MemoryAccess,
+  // What an operating system does; few drivers know of it.
+  Syscall,
+  SyscallReturn,
+  ProcessCreated,
+  ProcessExecuted,
+  ProcessExited,
+  CredentialsChanged,
+  ModuleLoaded,
+};
 
 /// Bits of an access to memory.
 enum Access : uint8_t { kAccessRead = 1, kAccessWrite = 2, kAccessExecute = 4 };
@@ -21,6 +34,21 @@ struct Watch {
   guest::Gva address;   ///< Breakpoint, MemoryAccess
   uint64_t length = 0;  ///< MemoryAccess, bytes
   uint8_t access = 0;   ///< MemoryAccess, bits of Access
+  /// MemoryAccess: the page tables through which the memory is seen; a vCPU's own where it is left out.
+  std::optional<guest::PageTable> table = {};
+  /// MemoryAccess by known instructions alone: where the vCPU stands after each. Accesses by others are not
+  /// reported, and nothing is looked up about those that are.
+  std::vector<guest::Gva> after = {};
+};
+
+/// What a driver knows of an event of the operating system.
+struct KernelEvent {
+  guest::Gva subject;  ///< the task created, the module loaded
+  std::string text;    ///< path of the program, name of the module
+  int32_t exit_status = 0;
+  uint32_t old_uid = 0, new_uid = 0;
+  uint64_t number = 0;  ///< of the system call that returns
+  int64_t return_value = 0;
 };
 
 /// The vCPU stands where it happened until `proceed`.
@@ -32,16 +60,28 @@ struct GuestEvent {
   guest::Gva address;
   uint8_t access = 0;
   std::optional<uint64_t> old_value, new_value;  ///< of a write of up to 8 bytes
+  std::optional<KernelEvent> kernel = {};
 };
 
 class EventSource {
  public:
   virtual ~EventSource() = default;
 
+  /// Whether `watch` takes this kind; kinds of which the driver knows nothing are made of others by the
+  /// caller.
+  [[nodiscard]] virtual bool offers(EventKind kind) const = 0;
+  /// Whether a watched write costs less than a breakpoint, and there are enough for one on each vCPU.
+  [[nodiscard]] virtual bool prefers_watched_writes() const { return false; }
+
   /// Starts watching; the number tells its events from others'. The error says what the driver can't watch.
   [[nodiscard]] virtual Result<uint64_t> watch(const Watch& watch) = 0;
   [[nodiscard]] virtual Status unwatch(uint64_t watch) = 0;
 
+  /// Ends all watches: the guest was reset, and what they were about is gone.
+  virtual void forget() = 0;
+
+  /// Whether `take` has something to give without a descriptor being ready.
+  [[nodiscard]] virtual bool pending() const { return false; }
   /// The events that happened since, in order of each vCPU, without blocking. `proceed` follows, also on
   /// none.
   [[nodiscard]] virtual std::vector<GuestEvent> take() = 0;

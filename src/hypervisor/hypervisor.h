@@ -36,6 +36,7 @@ class Hypervisor {
   /// Bytes of RAM.
   [[nodiscard]] virtual uint64_t memory_size() const = 0;
 
+  [[nodiscard]] virtual uint32_t vcpus() const = 0;
   /// Registers of a vCPU; nullopt where there are none to have (a snapshot).
   [[nodiscard]] virtual Result<std::optional<Registers>> registers(uint32_t vcpu) = 0;
 

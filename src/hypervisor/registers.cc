@@ -4,6 +4,15 @@
 
 namespace furnace::hypervisor {
 
+void Registers::replace(std::string_view name, uint64_t value) {
+  for (auto& [known, current] : values_)
+    if (known == name) {
+      current = value;
+      return;
+    }
+  values_.emplace_back(name, value);
+}
+
 std::optional<uint64_t> Registers::get(std::string_view name) const {
   const auto found =
       std::find_if(values_.begin(), values_.end(), [&](const auto& each) { return each.first == name; });

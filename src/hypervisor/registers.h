@@ -16,6 +16,8 @@ namespace furnace::hypervisor {
 class Registers {
  public:
   void set(std::string name, uint64_t value) { values_.emplace_back(std::move(name), value); }
+  /// Gives a register another value.
+  void replace(std::string_view name, uint64_t value);
   [[nodiscard]] std::optional<uint64_t> get(std::string_view name) const;
   [[nodiscard]] guest::PagingState paging() const;
 

@@ -50,8 +50,8 @@ void BufferPool::put(Buffer buffer) {
 
 uint8_t* AnswerBuffer::room(size_t size) {
   if (size_ + size > buffer_.capacity) {
-    // An answer of many large parts gets all the room at once that it may have: pages that are not touched cost nothing,
-    // copying tens of megabytes would keep other apps waiting.
+    // An answer of many large parts gets all the room at once that it may have: pages that are not touched
+    // cost nothing, copying tens of megabytes would keep other apps waiting.
     const size_t doubled = buffer_.capacity < kDoubledUpTo ? 2 * buffer_.capacity : kLargest;
     BufferPool::Buffer larger = pool_->get(std::max({kSmallest, size_ + size, doubled}));
     if (size_ != 0) std::memcpy(larger.memory.get(), buffer_.memory.get(), size_);

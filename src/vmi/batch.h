@@ -47,7 +47,7 @@ class BatchRun {
   wire::VmiMessage* request_;  // nullptr: the body is no message
   AnswerBuffer answer_;
   std::vector<Answered> answers_;
-  std::vector<int> seen_;                 // calls of each row of the table so far
+  std::vector<int> seen_;  // calls of each row of the table so far
   int next_ = 0;
   bool done_ = false;
 };

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "guest/linux/syscalls.h"
 
 namespace furnace::vmi {
 namespace {
@@ -250,6 +251,12 @@ Status take_back(CallContext& context, uint32_t pauses) {
 }
 
 Reply resume_vm(CallContext& context, const Call&, const Arguments&) {
+  if (context.session.pauses == 0 && context.session.late_resumes != 0) {
+    --context.session.late_resumes;
+    Reply late;
+    late.note = "too late: the guest had run on by itself, as a SYNC event's time was over";
+    return late;
+  }
   if (context.session.pauses == 0) return fail(Errc::Invalid, "this app has not paused the VM");
   if (context.session.event_pauses != 0 && --context.session.event_pauses == 0)
     context.session.event_deadline.reset();
@@ -274,9 +281,7 @@ Reply not_windows(CallContext& context, const Call&, const Arguments&) {
   return fail(Errc::Invalid, "the guest is not Windows: {}", kernel->profile().banner());
 }
 
-// EventType and SyncState of the wire.
-constexpr uint64_t kRegisterEvent = 1, kMemoryEvent = 2, kInterruptEvent = 3;
-constexpr uint64_t kSync = 1, kAsync = 2;
+constexpr uint64_t kSync = 1, kAsync = 2;  // SyncState of the wire
 
 Result<bool> is_sync(const Arguments& arguments) {
   const auto state = arguments.get(Number::SyncState).value_or(kAsync);
@@ -285,32 +290,63 @@ Result<bool> is_sync(const Arguments& arguments) {
   return state == kSync;
 }
 
-Result<hypervisor::Watch> watch_of(const Arguments& arguments) {
-  using hypervisor::EventKind;
-  const auto type = arguments.get(Number::EventType);
-  if (type == kRegisterEvent) {
-    constexpr uint64_t cr3 = 1;
-    if (arguments.get(Number::RegValue).value_or(cr3) != cr3)
-      return fail(Errc::Invalid, "reg_value: only F_CR3 can be watched");
-    return hypervisor::Watch{EventKind::Cr3Write, {}, 0, 0};
-  }
-  if (type == kInterruptEvent) {
+/// The place that an event is about, of those that have one.
+Status read_place(const Arguments& arguments, EventRequest& request) {
+  if (request.type->number == wire::F_INT) {
     const auto address = arguments.get(Number::BreakpointAddress);
     if (!address) return fail(Errc::Invalid, "no bp_addr given");
-    return hypervisor::Watch{EventKind::Breakpoint, Gva{*address}, 0, 0};
+    request.address = Gva{*address};
   }
-  if (type == kMemoryEvent) {
+  if (request.type->number == wire::F_EPT) {
     const auto address = arguments.get(Number::WatchAddress);
     const auto length = arguments.get(Number::WatchLength).value_or(8);
     const auto access = arguments.get(Number::WatchAccess).value_or(hypervisor::kAccessWrite);
-    if (!address) return fail(Errc::Invalid, "no gva given");
-    if (length == 0 || *address + length < *address)
+    const auto physical = arguments.get(Number::WatchPhysical);
+    if (address.has_value() == physical.has_value()) return fail(Errc::Invalid, "expected a gva or a gpa");
+    if (physical && arguments.get(Number::BreakpointPid).value_or(0) != 0)
+      return fail(Errc::Invalid, "a gpa is watched in the kernel's direct map: it has no pid");
+    const uint64_t start = address ? *address : *physical;
+    if (length == 0 || start + length < start)
       return fail(Errc::Invalid, "length {}: nothing to watch", length);
+    constexpr uint64_t most = 1 << 20;
+    if (length > most) return fail(Errc::Invalid, "length {}: at most {} bytes can be watched", length, most);
     if (access == 0 || access > 7)
       return fail(Errc::Invalid, "access {}: expected read 1, write 2, execute 4, or a sum", access);
-    return hypervisor::Watch{EventKind::MemoryAccess, Gva{*address}, length, static_cast<uint8_t>(access)};
+    if (address) request.address = Gva{*address};
+    if (physical) request.physical = Gpa{*physical};
+    request.length = length;
+    request.access = static_cast<uint8_t>(access);
   }
-  return fail(Errc::Invalid, "event_type: expected F_REG 1, F_EPT 2 or F_INT 3");
+  return {};
+}
+
+Result<EventRequest> event_request(const Arguments& arguments) {
+  EventRequest request;
+  const auto type = arguments.get(Number::EventType).value_or(0);
+  request.type = find_event_type(type);
+  if (request.type == nullptr)
+    return fail(Errc::Invalid, "event_type {}: expected F_REG 1, F_EPT 2, F_INT 3, or 200 to 205", type);
+  constexpr uint64_t cr3 = 1;
+  if (request.type->number == wire::F_REG && arguments.get(Number::RegValue).value_or(cr3) != cr3)
+    return fail(Errc::Invalid, "reg_value: only F_CR3 can be watched");
+  FURNACE_CHECK(read_place(arguments, request));
+  FURNACE_TRY(request.sync, is_sync(arguments));
+  request.pid = Pid{static_cast<int32_t>(arguments.get(Number::BreakpointPid).value_or(0))};
+  if (const auto uid = arguments.get(Number::Uid)) request.uid = static_cast<uint32_t>(*uid);
+  if (const auto number = arguments.get(Number::SyscallNumber))
+    request.number = static_cast<uint32_t>(*number);
+  if (const auto name = arguments.get(Text::BreakpointName);
+      name && !name->empty() && request.type->number == wire::F_SYSCALL) {
+    request.number = guest::syscall_number(std::string(*name));
+    if (!request.number)
+      return fail(Errc::Invalid, "no system call of x86-64 is named '{}'", printable(name->substr(0, 80)));
+  }
+  request.returns = arguments.get(Number::Returns).value_or(0) != 0;
+  request.notices = arguments.get(Number::Notices).value_or(0) != 0;
+  request.gathers = arguments.get(Number::Gathers).value_or(0) != 0;
+  if (request.type->number != wire::F_SYSCALL && (request.number || request.returns))
+    return fail(Errc::Invalid, "number and returns are for events of system calls (F_SYSCALL)");
+  return request;
 }
 
 Reply register_event(CallContext& context, const EventRequest& request) {
@@ -324,10 +360,7 @@ Reply register_event(CallContext& context, const EventRequest& request) {
 }
 
 Reply event_register(CallContext& context, const Call&, const Arguments& arguments) {
-  EventRequest request;
-  FURNACE_TRY(request.watch, watch_of(arguments));
-  FURNACE_TRY(request.sync, is_sync(arguments));
-  request.pid = Pid{static_cast<int32_t>(arguments.get(Number::BreakpointPid).value_or(0))};
+  FURNACE_TRY(const EventRequest request, event_request(arguments));
   return register_event(context, request);
 }
 
@@ -339,16 +372,17 @@ Reply event_clear(CallContext& context, const Call&, const Arguments& arguments)
 }
 
 Reply start_syscall(CallContext& context, const Call&, const Arguments& arguments) {
-  if (context.events.syscall_event(context.session))
+  if (context.events.syscall_tracing(context.session))
     return fail(Errc::Invalid, "this app traces system calls already");
   EventRequest request;
-  request.watch.kind = hypervisor::EventKind::Syscall;
+  request.type = find_event_type(wire::F_SYSCALL);
+  request.from_start_syscall = true;
   FURNACE_TRY(request.sync, is_sync(arguments));
   return register_event(context, request);
 }
 
 Reply stop_syscall(CallContext& context, const Call&, const Arguments&) {
-  const auto identifier = context.events.syscall_event(context.session);
+  const auto identifier = context.events.syscall_tracing(context.session);
   if (!identifier) return fail(Errc::Invalid, "this app does not trace system calls");
   FURNACE_CHECK(context.events.remove(context.session, *identifier));
   return {};

@@ -35,8 +35,14 @@ constexpr std::array kNumbers = {
     Name<Number>{"bp_addr", Number::BreakpointAddress},
     Name<Number>{"bp_pid", Number::BreakpointPid},
     Name<Number>{"gva", Number::WatchAddress},
+    Name<Number>{"gpa", Number::WatchPhysical},
     Name<Number>{"length", Number::WatchLength},
     Name<Number>{"access", Number::WatchAccess},
+    Name<Number>{"uid", Number::Uid},
+    Name<Number>{"number", Number::SyscallNumber},
+    Name<Number>{"returns", Number::Returns},
+    Name<Number>{"notices", Number::Notices},
+    Name<Number>{"gathers", Number::Gathers},
 };
 constexpr std::array kTexts = {
     Name<Text>{"symbol", Text::Symbol},          Name<Text>{"symbol_name", Text::Symbol},

@@ -34,8 +34,14 @@ enum class Number : uint8_t {
   BreakpointAddress,
   BreakpointPid,
   WatchAddress,
+  WatchPhysical,
   WatchLength,
   WatchAccess,
+  Uid,
+  SyscallNumber,
+  Returns,
+  Notices,
+  Gathers,
   Last
 };
 /// The meaning of a text or bytes field.

@@ -3,67 +3,88 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "vmi/event_message.h"
 
 namespace furnace::vmi {
 
-using hypervisor::EventKind;
 using hypervisor::GuestEvent;
 
 namespace {
 
-tl::unexpected<Error> no_source(const Machine& machine) {
-  return fail(Errc::Unavailable, "the hypervisor driver of '{}' has no source of events", machine.name());
+constexpr auto kBetweenTries = std::chrono::milliseconds(50);
+
+/// Events whose callbacks come without EVENTS_START (wire.md section 1).
+bool always_delivered(const EventRequest& request) {
+  return request.type->number == wire::F_SYSCALL;
 }
 
-/// The owner of an event is told at the identity of its call socket with the last character replaced by 'd'.
-std::string event_identity(const Session& owner) {
-  std::string identity = owner.routing;
-  if (!identity.empty()) identity.back() = 'd';
-  return identity;
-}
-
-void put_registers(wire::Event& event, const hypervisor::Registers& registers) {
-  const auto value = [&](std::string_view name) { return registers.get(name).value_or(0); };
-  event.set_cr3(value("cr3"));
-  event.set_rip(value("rip"));
-  event.set_rbp(value("rbp"));
-  event.set_rsp(value("rsp"));
-  event.set_rdi(value("rdi"));
-  event.set_rsi(value("rsi"));
-  event.set_rdx(value("rdx"));
-  event.set_rax(value("rax"));
-  event.set_r10(value("r10"));
-  event.set_r8(value("r8"));
-  event.set_r9(value("r9"));
+bool has_place(const EventRequest& request) {
+  return !request.type->trace;
 }
 
 }  // namespace
 
 Result<uint64_t> Events::add(Session& owner, const EventRequest& request) {
-  hypervisor::EventSource* source = machine_.hypervisor().events();
-  if (source == nullptr) return no_source(machine_);
-  FURNACE_TRY(const guest::LinuxGuest* linux_guest, machine_.linux_guest());
+  if (machine_.hypervisor().events() == nullptr)
+    return fail(Errc::Unavailable, "the hypervisor driver of '{}' has no source of events", machine_.name());
+  Registration registration{&owner, request};
+  FURNACE_CHECK(check(registration));
+  const uint64_t identifier = next_identifier_++;
+  FURNACE_CHECK(sources_.add(registration.request, identifier));
+  registrations_.emplace(identifier, std::move(registration));
+  return identifier;
+}
+
+Status Events::check(Registration& registration) const {
+  const EventRequest& request = registration.request;
+  FURNACE_TRY(const guest::LinuxGuest* guest, machine_.linux_guest());
   if (request.pid != guest::Pid::Kernel) {
-    FURNACE_TRY([[maybe_unused]] const auto process, linux_guest->process(request.pid));
+    FURNACE_TRY(const auto process, guest->process(request.pid));
+    registration.process_start = process.start_ns;
   }
-  if (request.watch.kind == EventKind::Breakpoint) {
-    FURNACE_TRY(const auto space, linux_guest->address_space(request.pid));
-    const auto page = space.translate(request.watch.address);
-    if (!page) return fail(Errc::Unmapped, "{}", guest::explain(page.error()));
+  if (!has_place(request)) return {};
+  FURNACE_TRY(const auto space, guest->address_space(request.pid));
+  if (request.physical) {
+    FURNACE_TRY(registration.request.address,
+                guest::direct_map(*machine_.kernel().value(), *guest, *request.physical));
   }
-  FURNACE_TRY(const uint64_t watch, source->watch(request.watch));
-  registrations_.emplace(next_identifier_, Registration{&owner, request, watch});
-  return next_identifier_++;
+  registration.request.table = space.table();
+  registration.request.address = guest::canonical(request.address, space.table().levels);
+  return check_place(request, *guest, space);
+}
+
+Status Events::check_place(const EventRequest& request, const guest::LinuxGuest& guest,
+                           const guest::AddressSpace& space) const {
+  const guest::Gva address = request.address;
+  constexpr uint64_t kernel_half = 1ULL << 63;
+  if (request.pid == guest::Pid::Kernel && address.value < kernel_half)
+    return fail(Errc::Invalid, "{:#x} is an address of user space: say in which process (bp_pid)",
+                address.value);
+  const uint64_t last = address.value + std::max<uint64_t>(request.length, 1) - 1;
+  if (last < address.value)
+    return fail(Errc::Invalid, "{} bytes at {:#x} reach past the end of memory", request.length,
+                address.value);
+  for (uint64_t page = address.value; page <= last; page = (page / guest::kPageSize + 1) * guest::kPageSize) {
+    const auto found = space.translate(guest::Gva{page});
+    // A page that is only swapped out comes back.
+    if (!found && found.error().kind != guest::FaultKind::SwappedOut)
+      return fail(Errc::Unmapped, "{}", guest::explain(found.error()));
+    if (page + guest::kPageSize < page) break;
+  }
+  constexpr uint8_t data = hypervisor::kAccessRead | hypervisor::kAccessWrite;
+  if ((request.access & data) != 0)
+    return guest::check_watchable(*machine_.kernel().value(), guest, address, request.length);
+  return {};
 }
 
 Status Events::remove(Session& owner, uint64_t identifier) {
   const auto found = registrations_.find(identifier);
   if (found == registrations_.end() || found->second.owner != &owner)
     return fail(Errc::NotFound, "this app has no event {}", identifier);
-  const uint64_t watch = found->second.watch;
+  const Registration removed = std::move(found->second);
   registrations_.erase(found);
-  hypervisor::EventSource* source = machine_.hypervisor().events();
-  return source != nullptr ? source->unwatch(watch) : Status();
+  if (removed.suspended || removed.ended) return {};
+  return sources_.remove(removed.request, identifier);
 }
 
 size_t Events::count(const Session& owner) const {
@@ -73,6 +94,7 @@ size_t Events::count(const Session& owner) const {
 
 void Events::forget(Session& owner) {
   standing_.erase(&owner);
+  outbox_.forget(owner);
   for (auto it = registrations_.begin(); it != registrations_.end();) {
     const auto next = std::next(it);
     const uint64_t identifier = it->first;
@@ -83,80 +105,140 @@ void Events::forget(Session& owner) {
   }
 }
 
-std::optional<uint64_t> Events::syscall_event(const Session& owner) const {
+std::optional<uint64_t> Events::syscall_tracing(const Session& owner) const {
   for (const auto& [identifier, registration] : registrations_)
-    if (registration.owner == &owner && registration.request.watch.kind == EventKind::Syscall)
-      return identifier;
+    if (registration.owner == &owner && registration.request.from_start_syscall) return identifier;
   return std::nullopt;
+}
+
+bool Events::pending() const {
+  const hypervisor::EventSource* source = machine_.hypervisor().events();
+  return source != nullptr && source->pending();
 }
 
 void Events::dispatch() {
   hypervisor::EventSource* source = machine_.hypervisor().events();
   if (source == nullptr) return;
   const auto events = source->take();
-  if (events.empty()) return;
+  if (events.empty()) return source->proceed();
   machine_.refresh();
-  const auto linux_guest = machine_.linux_guest();
-  for (const GuestEvent& event : events)
-    for (auto& [identifier, registration] : registrations_) {
-      if (registration.watch != event.watch) continue;
-      std::optional<guest::Process> process;
-      if (linux_guest)
-        if (auto current = (*linux_guest)->current(event.vcpu)) process = *std::move(current);
-      const guest::Pid wanted = registration.request.pid;
-      if (wanted != guest::Pid::Kernel && (!process || process->pid != number(wanted))) continue;
-      deliver(identifier, registration, event, process);
-    }
+  for (const GuestEvent& event : events) dispatch(event);
   source->proceed();
 }
 
-void Events::deliver(uint64_t identifier, Registration& registration, const GuestEvent& event,
-                     const std::optional<guest::Process>& process) {
+void Events::dispatch(const GuestEvent& event) {
+  const EventSources::Source* source = sources_.find(event.watch);
+  if (source == nullptr || !anyone_wants(*source, event)) return;
+  Occurrence occurrence = interpreter_.begin(event);
+  if (source->type->trace) {
+    const auto complete = interpreter_.complete(source->seen, occurrence);
+    if (!complete) log::debug("event: {}", complete.error().message());
+    if (!complete || !*complete) return;
+  }
+  bool named = false;
+  const auto users = source->users;  // a send may tell of an app that is gone
+  for (const uint64_t user : users) {
+    const auto found = registrations_.find(user);
+    if (found == registrations_.end() || !concerns(found->second, occurrence)) continue;
+    if (!std::exchange(named, true)) interpreter_.name_arguments(occurrence);
+    deliver(user, found->second, occurrence);
+  }
+}
+
+/// Filters that need nothing but what came with the event go first: most system calls are not asked for.
+bool Events::anyone_wants(const EventSources::Source& source, const GuestEvent& event) const {
+  const bool has_number = source.type->number == wire::F_SYSCALL && !source.seen.at_instruction;
+  return std::any_of(source.users.begin(), source.users.end(), [&](uint64_t user) {
+    const auto found = registrations_.find(user);
+    if (found == registrations_.end()) return false;
+    const EventRequest& request = found->second.request;
+    if (!found->second.owner->events_started && !always_delivered(request)) return false;
+    return !has_number || !request.number || request.number == event.registers.get("rax");
+  });
+}
+
+bool Events::concerns(const Registration& registration, const Occurrence& occurrence) {
+  const EventRequest& request = registration.request;
+  if (!registration.owner->events_started && !always_delivered(request)) return false;
+  if (request.number && request.number != occurrence.syscall) return false;
+  if (occurrence.is_return && !request.returns) return false;
+  if (request.pid != guest::Pid::Kernel &&
+      (!occurrence.process || occurrence.process->pid != number(request.pid) ||
+       occurrence.process->start_ns != registration.process_start))
+    return false;
+  return !request.uid || (occurrence.process && occurrence.process->uid == *request.uid);
+}
+
+void Events::deliver(uint64_t identifier, Registration& registration, const Occurrence& occurrence) {
   Session& owner = *registration.owner;
-  const bool syscall = registration.request.watch.kind == EventKind::Syscall;
-  if (!owner.events_started && !syscall) return;
-  wire::VmiMessage message;
-  message.add_type(wire::VmiMessage::EVENT);
-  wire::Event& told = *message.mutable_event();
+  const EventRequest& request = registration.request;
+  wire::Event told;
   told.set_identifier(identifier);
-  told.set_vcpu(event.vcpu);
-  told.set_guest_paused(registration.request.sync);
-  put_registers(told, event.registers);
-  if (process) {
-    told.set_pid(process->pid);
-    told.set_ppid(process->ppid);
-    told.set_uid(process->uid);
-    told.set_procname(process->name);
-  }
-  if (registration.request.watch.kind == EventKind::MemoryAccess) {
-    told.set_address(event.address.value);
-    told.set_access(event.access);
-    if (event.old_value) told.set_old_value(*event.old_value);
-    if (event.new_value) told.set_new_value(*event.new_value);
-  }
-  if (owner.events_lost != 0) told.set_lost(owner.events_lost);
+  told.set_guest_paused(request.sync);
+  describe(occurrence, *request.type, told);
+  if (request.physical)
+    told.set_gpa(request.physical->value + (occurrence.address.value - request.address.value));
+  if (request.gathers && !request.sync) return outbox_.gather(owner, std::move(told));
   // Stopped before the app is told: it may act at once.
-  const bool sync = registration.request.sync;
-  if (sync)
+  if (request.sync)
     if (auto paused = machine_.hypervisor().pause(); !paused) {
       log::error("guest not stopped for an event: {}", paused.error().message());
       return;
     }
-  if (!send_(event_identity(owner), message)) {
-    ++owner.events_lost;
-    ++owner.counters.events_lost;
-    if (sync) run_on_unless_paused();  // it doesn't know, so it would never resume the guest
-    return;
-  }
-  owner.events_lost = 0;
-  ++owner.counters.events;
-  if (!sync) return;
+  const bool sent = outbox_.send(owner, std::move(told));
+  if (!request.sync) return;
+  if (sent) return stand_for(owner);
+  run_on_unless_paused();  // it doesn't know, so it would never resume the guest
+}
+
+Events::Milliseconds Events::watchdog_of(const Session& owner) const {
+  const auto own = watchdogs_.find(owner.app());
+  return own != watchdogs_.end() ? own->second : watchdog_;
+}
+
+void Events::stand_for(Session& owner) {
   ++owner.pauses;
   ++owner.event_pauses;
   ++pauses_.total;
-  if (watchdog_.count() == 0) return;
-  owner.event_deadline = std::chrono::steady_clock::now() + watchdog_;
+  const Milliseconds time = watchdog_of(owner);
+  if (time.count() == 0) return;
+  owner.event_deadline = std::chrono::steady_clock::now() + time;
   standing_.insert(&owner);
+}
+
+void Events::guest_was_reset() {
+  sources_.forget();
+  interpreter_.forget();
+  for (auto& [identifier, registration] : registrations_) {
+    if (registration.ended) continue;
+    const EventRequest& request = registration.request;
+    registration.ended = has_place(request) || request.pid != guest::Pid::Kernel;
+    registration.suspended = !registration.ended;
+    if (!registration.ended) {
+      next_try_ = std::chrono::steady_clock::now();
+      continue;
+    }
+    log::info("event {} of {} ends: the guest was reset", identifier, registration.owner->identity);
+    if (!registration.request.notices) continue;
+    wire::Event notice;
+    notice.set_identifier(identifier);
+    notice.set_ended("the guest was reset, and with it the process or the address that was watched");
+    outbox_.send(*registration.owner, std::move(notice));
+  }
+}
+
+void Events::resume_suspended() {
+  next_try_.reset();
+  for (auto& [identifier, registration] : registrations_) {
+    if (!registration.suspended) continue;
+    Status added = check(registration);
+    if (added) added = sources_.add(registration.request, identifier);
+    registration.suspended = !added;
+    if (!added) {
+      log::debug("event {}: not yet: {}", identifier, added.error().message());
+      next_try_ = std::chrono::steady_clock::now() + kBetweenTries;
+    }
+  }
 }
 
 void Events::run_on_unless_paused() {
@@ -166,14 +248,17 @@ void Events::run_on_unless_paused() {
 }
 
 std::optional<std::chrono::steady_clock::time_point> Events::next_deadline() const {
-  std::optional<std::chrono::steady_clock::time_point> next;
+  std::optional<std::chrono::steady_clock::time_point> next = next_try_;
+  if (const auto gathered = outbox_.next_deadline(); gathered && (!next || *gathered < *next))
+    next = gathered;
   for (const Session* owner : standing_)
     if (owner->event_deadline && (!next || *owner->event_deadline < *next)) next = owner->event_deadline;
   return next;
 }
 
-void Events::enforce_deadlines() {
+void Events::do_what_is_due() {
   const auto now = std::chrono::steady_clock::now();
+  outbox_.send_due(now);
   for (auto it = standing_.begin(); it != standing_.end();) {
     Session& owner = **it;
     if (owner.event_deadline && *owner.event_deadline > now) {
@@ -183,13 +268,16 @@ void Events::enforce_deadlines() {
     it = standing_.erase(it);
     if (owner.event_deadline) take_pauses_back(owner);
   }
+  if (next_try_ && *next_try_ <= now) resume_suspended();
 }
 
 void Events::take_pauses_back(Session& owner) {
   log::warning("{} kept the guest standing for {} ms after an event: it runs on", owner.identity,
-               watchdog_.count());
+               watchdog_of(owner).count());
   ++owner.counters.watchdog;
   const uint32_t pauses = std::exchange(owner.event_pauses, 0);
+  owner.timed_out += pauses;
+  owner.late_resumes += pauses;
   owner.event_deadline.reset();
   owner.pauses -= pauses;
   pauses_.total -= pauses;

@@ -3,14 +3,14 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 
 #include "hypervisor/events.h"
-#include "vmi.pb.h"
+#include "vmi/event_outbox.h"
+#include "vmi/event_sources.h"
 #include "vmi/machine.h"
 #include "vmi/session.h"
 
@@ -18,22 +18,21 @@ namespace furnace::vmi {
 
 inline constexpr size_t kMaxEvents = 200;  ///< registered by one app
 
-struct EventRequest {
-  hypervisor::Watch watch;
-  guest::Pid pid =
-      guest::Pid::Kernel;  ///< of Breakpoint and MemoryAccess: in this process alone; Kernel: in any
-  bool sync = false;
-};
-
 class Events {
  public:
-  /// Sends an event to the socket with this identity; false: its queue is full, or it is gone.
-  using Send = std::function<bool(const std::string& identity, const wire::VmiMessage&)>;
+  using Milliseconds = std::chrono::milliseconds;
 
-  Events(Machine& machine, PauseCount& pauses) : machine_(machine), pauses_(pauses) {}
-  void set_send(Send send) { send_ = std::move(send); }
-  /// How long a SYNC event may keep the guest standing; zero: for ever.
-  void set_watchdog(std::chrono::milliseconds time) { watchdog_ = time; }
+  Events(Machine& machine, PauseCount& pauses)
+      : machine_(machine), pauses_(pauses), sources_(machine), interpreter_(machine) {}
+  void set_send(EventOutbox::Send send) { outbox_.set_send(std::move(send)); }
+  /// How long a SYNC event may keep the guest standing, for apps that `by_app` doesn't name; zero: for ever.
+  void set_watchdog(Milliseconds time, std::map<std::string, Milliseconds, std::less<>> by_app = {}) {
+    watchdog_ = time;
+    watchdogs_ = std::move(by_app);
+  }
+
+  /// Whether what the kernel does is seen by watched writes or by breakpoints; otherwise the driver chooses.
+  void set_watched_writes(std::optional<bool> choice) { sources_.set_watched_writes(choice); }
 
   /// Registers an event of an app; returns its identifier. The error says what this driver can't watch.
   [[nodiscard]] Result<uint64_t> add(Session& owner, const EventRequest& request);
@@ -43,34 +42,55 @@ class Events {
   /// Removes all events of an app that is gone.
   void forget(Session& owner);
 
-  /// The app's system-call tracing, at most one.
-  [[nodiscard]] std::optional<uint64_t> syscall_event(const Session& owner) const;
+  /// The event that START_SYSCALL made for an app, at most one.
+  [[nodiscard]] std::optional<uint64_t> syscall_tracing(const Session& owner) const;
 
+  /// Whether `dispatch` has something to do without a descriptor being ready.
+  [[nodiscard]] bool pending() const;
   /// Delivers what the driver saw.
   void dispatch();
 
-  /// When the next SYNC event's time is over; and takes the pauses of those back whose time is.
+  /// The guest was reset: events at addresses end, the others are watched for again once there is a kernel.
+  void guest_was_reset();
+
+  /// When `do_what_is_due` wants to be called: a SYNC event's time is over, events were gathered for long
+  /// enough, or a kernel is looked for again.
   [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> next_deadline() const;
-  void enforce_deadlines();
+  void do_what_is_due();
 
  private:
   struct Registration {
     Session* owner;
     EventRequest request;
-    uint64_t watch;
+    uint64_t process_start = 0;  ///< of `request.pid`: another process with that number is not meant
+    bool suspended = false;      ///< until there is a kernel
+    bool ended = false;          ///< by a reset
   };
+  [[nodiscard]] Status check(Registration& registration) const;
+  [[nodiscard]] Status check_place(const EventRequest& request, const guest::LinuxGuest& guest,
+                                   const guest::AddressSpace& space) const;
+  [[nodiscard]] bool anyone_wants(const EventSources::Source& source,
+                                  const hypervisor::GuestEvent& event) const;
+  [[nodiscard]] static bool concerns(const Registration& registration, const Occurrence& occurrence);
+  void dispatch(const hypervisor::GuestEvent& event);
+  void deliver(uint64_t identifier, Registration& registration, const Occurrence& occurrence);
+  void stand_for(Session& owner);
   void take_pauses_back(Session& owner);
   void run_on_unless_paused();
-  void deliver(uint64_t identifier, Registration& registration, const hypervisor::GuestEvent& event,
-               const std::optional<guest::Process>& process);
+  void resume_suspended();
+  [[nodiscard]] Milliseconds watchdog_of(const Session& owner) const;
 
   Machine& machine_;
   PauseCount& pauses_;
-  Send send_;
-  std::chrono::milliseconds watchdog_{1000};
+  EventSources sources_;
+  Interpreter interpreter_;
+  EventOutbox outbox_;
+  Milliseconds watchdog_{1000};
+  std::map<std::string, Milliseconds, std::less<>> watchdogs_;  ///< by app
   std::map<uint64_t, Registration> registrations_;
   std::set<Session*>
       standing_;  // apps for which the guest stands, whose watchdog runs; also without an event any more
+  std::optional<std::chrono::steady_clock::time_point> next_try_;  ///< to watch for suspended events
   uint64_t next_identifier_ = 1;
 };
 

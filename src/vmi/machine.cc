@@ -63,6 +63,7 @@ bool Machine::poll() {
         linux_.reset();
         kernel_.reset();
         why_no_kernel_.reset();
+        reset_ = true;
         break;
       case Notice::Paused:
         log::info("VM '{}' was paused by somebody else", hypervisor_->name());

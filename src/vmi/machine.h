@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/result.h"
 #include "guest/linux/tasks.h"
@@ -32,6 +33,8 @@ class Machine {
 
   /// Takes notice of what happened to the VM. True if it is gone.
   bool poll();
+  /// Whether the VM was reset since the last call of this.
+  [[nodiscard]] bool was_reset() { return std::exchange(reset_, false); }
 
  private:
   [[nodiscard]] Result<guest::Kernel> locate();
@@ -43,6 +46,7 @@ class Machine {
   std::optional<guest::Kernel> kernel_;
   std::optional<guest::LinuxGuest> linux_;
   std::optional<Error> why_no_kernel_;
+  bool reset_ = false;
   std::chrono::steady_clock::time_point next_search_{};
 };
 

@@ -20,6 +20,13 @@ namespace furnace::vmi {
 class MetricsSocket {
  public:
   [[nodiscard]] static Result<MetricsSocket> bind(const std::string& path);
+  /// One that another process has bound, and removes.
+  [[nodiscard]] static MetricsSocket from(Fd bound) { return {std::move(bound), {}}; }
+  /// The bound socket, for another process; its file stays.
+  [[nodiscard]] Fd take_apart() && {
+    path_.clear();
+    return std::move(fd_);
+  }
   MetricsSocket(MetricsSocket&&) = default;
   MetricsSocket& operator=(MetricsSocket&&) = delete;
   ~MetricsSocket();
@@ -32,7 +39,8 @@ class MetricsSocket {
   MetricsSocket(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
   Fd fd_;
   std::string path_;
-  std::deque<Fd> answered_;  // closed when others come: closing at once would cut off who still sends its request
+  std::deque<Fd>
+      answered_;  // closed when others come: closing at once would cut off who still sends its request
 };
 
 }  // namespace furnace::vmi

@@ -1,10 +1,10 @@
 #include "vmi/profile_store.h"
 
 #include <array>
-#include <cstdlib>
 #include <fstream>
 
 #include "base/bytes.h"
+#include "base/directories.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -21,14 +21,7 @@ uint64_t hash(std::string_view text) {
 }  // namespace
 
 std::filesystem::path ProfileStore::default_directory() {
-  const auto variable = [](const char* name) -> std::filesystem::path {
-    const char* value = std::getenv(name);
-    return value != nullptr ? value : "";
-  };
-  if (const auto own = variable("FURNACE_CACHE"); !own.empty()) return own / "profiles";
-  if (const auto cache = variable("XDG_CACHE_HOME"); !cache.empty()) return cache / "furnace/profiles";
-  if (const auto home = variable("HOME"); !home.empty()) return home / ".cache/furnace/profiles";
-  return "/var/cache/furnace/profiles";
+  return cache_directory() / "profiles";
 }
 
 std::filesystem::path ProfileStore::file(std::string_view banner) const {

@@ -12,12 +12,17 @@
 namespace furnace::vmi {
 namespace {
 
-constexpr const char* kMonitorAddress = "inproc://vmi-monitor";
 constexpr int kMessagesPerTurn = 64;  // before what came is served
+constexpr int kEventsPerTurn = 16;    // before calls are looked for again
 
 /// ZeroMQ's descriptor of the connection a message came over. Departures are reported by that number.
 int connection_of(zmq::message_t& frame) {
   return zmq_msg_get(frame.handle(), ZMQ_SRCFD);
+}
+
+/// Who calls at an app's own socket is not who says the same at the common one.
+std::string client_name(const Endpoint& endpoint, std::string_view identity) {
+  return fmt::format("{}{}", endpoint.app.empty() ? "" : "/", identity);
 }
 
 /// An answer that no call stands behind.
@@ -32,53 +37,35 @@ zmq::message_t refusal(protocol::BatchError error) {
 
 }  // namespace
 
-Server::Server(zmq::socket_t router, zmq::socket_t monitor, Fd lock, Machine& machine,
-               const ServerOptions& options)
-    : router_(std::move(router)),
-      monitor_(std::move(monitor)),
-      lock_(std::move(lock)),
+Server::Server(Endpoints endpoints, Machine& machine, const ServerOptions& options)
+    : endpoints_(std::move(endpoints)),
       machine_(machine),
       events_(machine, pauses_),
       scheduler_(options.limits) {
-  events_.set_watchdog(options.watchdog);
-  events_.set_send([this](const std::string& identity, const wire::VmiMessage& message) {
+  events_.set_watchdog(options.watchdog, options.watchdogs);
+  events_.set_watched_writes(options.watched_writes);
+  events_.set_send([](const Session& owner, const std::string& identity, const wire::VmiMessage& message) {
     const std::string body = message.SerializeAsString();
-    return protocol::send(router_, {identity, body});
+    return protocol::send(owner.endpoint->router, {identity, body});
   });
 }
 
 Result<std::unique_ptr<Server>> Server::bind(zmq::context_t& context, const std::string& directory,
                                              Machine& machine, const ServerOptions& options) {
-  FURNACE_TRY(const std::string address, protocol::ipc_address(directory, "vmi_rtr"));
-  // ZeroMQ would take the socket's path over from its owner; the lock tells whether there is one.
-  auto lock = lock_file(directory + "/vmi_rtr.lock");
-  if (!lock && lock.error().code() == Errc::Unavailable)
-    return fail(Errc::Unavailable,
-                "{}/vmi_rtr: another VMI partition serves there; stop it or choose another --vmi "
-                "directory",
-                directory);
-  if (!lock) return fail(lock.error(), "socket directory");
-  zmq::socket_t router(context, zmq::socket_type::router);
-  protocol::set_common_options(router);
-  // Sending to a queue that is full, or to nobody, must not succeed: lost events are counted.
-  router.set(zmq::sockopt::router_mandatory, true);
-  if (zmq_socket_monitor(router.handle(), kMonitorAddress, ZMQ_EVENT_DISCONNECTED) != 0)
-    return fail_errno("socket monitor");
-  zmq::socket_t monitor(context, zmq::socket_type::pair);
-  monitor.set(zmq::sockopt::linger, 0);
-  FURNACE_CHECK(protocol::connect(monitor, kMonitorAddress));
-  FURNACE_CHECK(protocol::bind(router, address));
-  std::unique_ptr<Server> server(
-      new Server(std::move(router), std::move(monitor), *std::move(lock), machine, options));
+  FURNACE_TRY(Endpoints endpoints, Endpoints::bind(context, directory));
+  std::unique_ptr<Server> server(new Server(std::move(endpoints), machine, options));
   if (!options.metrics.empty()) {
     FURNACE_TRY(auto metrics, MetricsSocket::bind(options.metrics));
     server->metrics_.emplace(std::move(metrics));
+  } else if (options.metrics_descriptor >= 0) {
+    server->metrics_.emplace(MetricsSocket::from(Fd(options.metrics_descriptor)));
   }
   return server;
 }
 
 std::chrono::milliseconds Server::time_to_wait() {
   using std::chrono::milliseconds;
+  if (events_.pending()) return milliseconds(0);
   std::optional<milliseconds> wait = scheduler_.wait(clients_);
   if (const auto deadline = events_.next_deadline()) {
     const auto left = std::chrono::ceil<milliseconds>(*deadline - std::chrono::steady_clock::now());
@@ -87,22 +74,35 @@ std::chrono::milliseconds Server::time_to_wait() {
   return wait.value_or(milliseconds(-1));
 }
 
-/// What the loop waits for. ZeroMQ's own descriptors tell of changes only, so its sockets are read until nothing is left
-/// before each wait; asking them through zmq_poll would cost five system calls more for every message.
+/// What the loop waits for. ZeroMQ's own descriptors tell of changes only, so its sockets are read until
+/// nothing is left before each wait; asking them through zmq_poll would cost five system calls more for every
+/// message.
 struct Server::Watched {
   std::vector<pollfd> items;
-  enum : size_t { kStop, kRouter, kMonitor, kMetrics, kOwn };
+  enum : size_t { kStop, kMetrics, kNewApps, kSockets };
+  size_t own = kSockets;  ///< where the hypervisor's begin
 
-  Watched(int stop, int router, int monitor, int metrics) {
-    for (const int descriptor : {stop, router, monitor, metrics}) items.push_back({descriptor, POLLIN, 0});
+  Watched(int stop, int metrics, const Endpoints& endpoints) {
+    for (const int descriptor : {stop, metrics, endpoints.descriptor()})
+      items.push_back({descriptor, POLLIN, 0});
+    for (const auto& endpoint : endpoints.all())
+      for (auto* socket : {&endpoint->monitor, &endpoint->router})
+        items.push_back({socket->get(zmq::sockopt::fd), POLLIN, 0});
+    own = items.size();
   }
   [[nodiscard]] bool ready(size_t item) const { return items[item].revents != 0; }
+  [[nodiscard]] bool departures_ready() const {
+    for (size_t item = kSockets; item < own; item += 2)
+      if (ready(item)) return true;
+    return false;
+  }
   /// Any of the hypervisor's.
   [[nodiscard]] bool hypervisor_ready() const {
-    return std::any_of(items.begin() + kOwn, items.end(), [](const pollfd& item) { return item.revents != 0; });
+    return std::any_of(items.begin() + static_cast<ptrdiff_t>(own), items.end(),
+                       [](const pollfd& item) { return item.revents != 0; });
   }
   void wait(const std::vector<int>& hypervisor, std::chrono::milliseconds time) {
-    items.resize(kOwn);
+    items.resize(own);
     for (const int descriptor : hypervisor) items.push_back({descriptor, POLLIN, 0});
     if (::poll(items.data(), items.size(), static_cast<int>(time.count())) < 0)
       for (pollfd& item : items) item.revents = 0;  // interrupted
@@ -110,18 +110,22 @@ struct Server::Watched {
 };
 
 bool Server::run(int stop) {
-  Watched watched(stop, router_.get(zmq::sockopt::fd), monitor_.get(zmq::sockopt::fd),
-                  metrics_ ? metrics_->descriptor() : -1);
-  notice_departures();  // a first read, so that the next event makes the descriptor ready
+  const int metrics = metrics_ ? metrics_->descriptor() : -1;
+  Watched watched(stop, metrics, endpoints_);
+  notice_departures();                     // a first read, so that the next event makes the descriptor ready
   constexpr int turns_between_looks = 16;  // at what is not ZeroMQ's, while there are calls to serve
   for (int turn = 0;; ++turn) {
     // Before calls: a new connection may have the descriptor of one whose end was not noticed yet.
-    if (watched.ready(Watched::kMonitor)) notice_departures();
+    if (watched.departures_ready()) notice_departures();
     receive_calls();
     const bool served = serve();
     if (served && turn % turns_between_looks != 0) continue;
     watched.wait(machine_.hypervisor().descriptors(), served ? std::chrono::milliseconds(0) : time_to_wait());
     if (watched.ready(Watched::kStop)) return true;
+    if (watched.ready(Watched::kNewApps) && endpoints_.take_new()) {
+      watched = Watched(stop, metrics, endpoints_);
+      notice_departures();
+    }
     if (watched.hypervisor_ready()) {
       if (machine_.poll()) {
         receive_calls();
@@ -129,22 +133,48 @@ bool Server::run(int stop) {
         }  // who asked already gets an answer
         return false;
       }
+      if (machine_.was_reset()) events_.guest_was_reset();
       events_.dispatch();
     }
-    events_.enforce_deadlines();
+    for (int i = 0; i < kEventsPerTurn && events_.pending(); ++i) events_.dispatch();
+    events_.do_what_is_due();
     if (watched.ready(Watched::kMetrics)) metrics_->answer(metrics_text(machine_.name(), clients_, dropped_));
   }
 }
 
 void Server::receive_calls() {
-  for (int i = 0; i < kMessagesPerTurn; ++i) {
-    auto frames = protocol::receive(router_);
-    if (!frames) return;
-    enqueue(*frames);
-  }
+  for (const auto& endpoint : endpoints_.all())
+    for (int i = 0; i < kMessagesPerTurn; ++i) {
+      auto frames = protocol::receive(endpoint->router);
+      if (!frames) break;
+      enqueue(*endpoint, *frames);
+    }
 }
 
-void Server::enqueue(protocol::Frames& frames) {
+/// Looks at each connection once.
+bool Server::admits(const Endpoint& endpoint, std::string_view identity, int connection) {
+  if (endpoint.app.empty()) return true;
+  if (const auto known = clients_.find(client_name(endpoint, identity));
+      known != clients_.end() && known->second.session.connection == connection)
+    return true;
+  const std::string why = endpoint.refuses(identity, connection);
+  if (why.empty()) return true;
+  constexpr std::chrono::seconds between_lines(1);
+  if (const auto now = std::chrono::steady_clock::now(); now - told_of_refusal_ > between_lines) {
+    told_of_refusal_ = now;
+    log::warning("refused: who calls at the socket of app {} {}", endpoint.app, why);
+  }
+  return false;
+}
+
+void Server::refuse(Endpoint& endpoint, protocol::Frames& frames, protocol::BatchError why) {
+  protocol::Frames out(3);
+  out[0] = std::move(frames[0]);
+  out[2] = refusal(why);
+  if (!protocol::send(endpoint.router, out)) ++dropped_;
+}
+
+void Server::enqueue(Endpoint& endpoint, protocol::Frames& frames) {
   const auto request = protocol::as_request(frames);
   if (!request) {
     ++dropped_;
@@ -152,7 +182,10 @@ void Server::enqueue(protocol::Frames& frames) {
     return;
   }
   // Of the last frame: the first is the ROUTER's own.
-  Client& sender = client(request->identity, connection_of(frames.back()));
+  const int connection = connection_of(frames.back());
+  if (!admits(endpoint, request->identity, connection))
+    return refuse(endpoint, frames, protocol::BatchError::Identity);
+  Client& sender = client(endpoint, request->identity, connection);
   Counters& counters = sender.session.counters;
   ++counters.messages;
   if (request->body != nullptr) counters.bytes_in += request->body->size();
@@ -162,10 +195,7 @@ void Server::enqueue(protocol::Frames& frames) {
     return;
   }
   ++counters.refused;
-  protocol::Frames out(3);
-  out[0] = std::move(frames[0]);
-  out[2] = refusal(protocol::BatchError::Outstanding);
-  if (!protocol::send(router_, out)) ++dropped_;
+  refuse(endpoint, frames, protocol::BatchError::Outstanding);
 }
 
 CallContext Server::context(Client& client, bool may_breathe) {
@@ -192,13 +222,15 @@ void Server::send_answer(Client& client) {
   out[0] = std::move(client.running_identity);
   out[2] = client.running->answer().take(client.outstanding);
   client.running.reset();
-  if (!protocol::send(router_, out)) ++dropped_;
+  if (!protocol::send(client.session.endpoint->router, out)) ++dropped_;
 }
 
-Client& Server::client(std::string_view identity, int connection) {
-  auto found = clients_.find(identity);
+Client& Server::client(Endpoint& endpoint, std::string_view identity, int connection) {
+  const std::string name = client_name(endpoint, identity);
+  auto found = clients_.find(name);
   if (found == clients_.end()) {
-    found = clients_.try_emplace(std::string(identity)).first;
+    found = clients_.try_emplace(name).first;
+    found->second.session.endpoint = &endpoint;
     found->second.session.identity = printable(identity);
     found->second.session.routing = identity;
     found->second.tokens = scheduler_.limits().calls_per_second;
@@ -211,19 +243,22 @@ Client& Server::client(std::string_view identity, int connection) {
 void Server::notice_departures() {
   // Two frames: event (16 bit) and value (32 bit, here the descriptor); then the address
   // (zmq_socket_monitor(3)).
-  while (const auto frames = protocol::receive(monitor_)) {
-    const auto event = load<uint16_t>(as_bytes(protocol::text((*frames)[0])), 0);
-    const auto descriptor = load<int32_t>(as_bytes(protocol::text((*frames)[0])), 2);
-    if (event != ZMQ_EVENT_DISCONNECTED || !descriptor) continue;
-    for (auto it = clients_.begin(); it != clients_.end();) {
-      if (it->second.session.connection != *descriptor) {
-        ++it;
-        continue;
-      }
-      CallContext leaving = context(it->second, false);
-      release(leaving);
-      it = clients_.erase(it);
+  for (const auto& endpoint : endpoints_.all())
+    while (const auto frames = protocol::receive(endpoint->monitor)) note_departure(*frames);
+}
+
+void Server::note_departure(const protocol::Frames& frames) {
+  const auto event = load<uint16_t>(as_bytes(protocol::text(frames[0])), 0);
+  const auto descriptor = load<int32_t>(as_bytes(protocol::text(frames[0])), 2);
+  if (event != ZMQ_EVENT_DISCONNECTED || !descriptor) return;
+  for (auto it = clients_.begin(); it != clients_.end();) {
+    if (it->second.session.connection != *descriptor) {
+      ++it;
+      continue;
     }
+    CallContext leaving = context(it->second, false);
+    release(leaving);
+    it = clients_.erase(it);
   }
 }
 

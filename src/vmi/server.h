@@ -5,9 +5,9 @@
 #include <string>
 #include <zmq.hpp>
 
-#include "base/fd.h"
 #include "protocol/framing.h"
 #include "vmi/batch.h"
+#include "vmi/endpoints.h"
 #include "vmi/events.h"
 #include "vmi/metrics.h"
 #include "vmi/scheduler.h"
@@ -16,13 +16,18 @@ namespace furnace::vmi {
 
 struct ServerOptions {
   Limits limits;
-  std::chrono::milliseconds watchdog{1000};  ///< of SYNC events
-  std::string metrics;                       ///< path of a socket that shows counters; empty: none
+  std::chrono::milliseconds watchdog{1000};                                 ///< of SYNC events
+  std::map<std::string, std::chrono::milliseconds, std::less<>> watchdogs;  ///< of apps that have another
+  std::optional<bool>
+      watched_writes;   ///< events of the kernel by writes, or by breakpoints; otherwise the driver chooses
+  std::string metrics;  ///< path of a socket that shows counters; empty: none
+  int metrics_descriptor = -1;  ///< such a socket, bound by another process
 };
 
 class Server {
  public:
-  /// Binds ipc://`directory`/vmi_rtr. Errc::Unavailable if another VMI partition serves there.
+  /// Binds ipc://`directory`/vmi_rtr, and the sockets of apps below it. Errc::Unavailable if another VMI
+  /// partition serves there.
   [[nodiscard]] static Result<std::unique_ptr<Server>> bind(zmq::context_t& context,
                                                             const std::string& directory, Machine& machine,
                                                             const ServerOptions& options = {});
@@ -35,23 +40,23 @@ class Server {
   [[nodiscard]] uint64_t dropped() const { return dropped_; }
 
  private:
-  Server(zmq::socket_t router, zmq::socket_t monitor, Fd lock, Machine& machine,
-         const ServerOptions& options);
+  Server(Endpoints endpoints, Machine& machine, const ServerOptions& options);
 
   [[nodiscard]] std::chrono::milliseconds time_to_wait();
   void receive_calls();
-  void enqueue(protocol::Frames& frames);
+  void enqueue(Endpoint& endpoint, protocol::Frames& frames);
+  [[nodiscard]] bool admits(const Endpoint& endpoint, std::string_view identity, int connection);
+  void refuse(Endpoint& endpoint, protocol::Frames& frames, protocol::BatchError why);
   struct Watched;
   /// Serves every client a slice; false: there was nothing to do.
   bool serve();
   void send_answer(Client& client);
   void notice_departures();
+  void note_departure(const protocol::Frames& frames);
   [[nodiscard]] CallContext context(Client& client, bool may_breathe);
-  [[nodiscard]] Client& client(std::string_view identity, int connection);
+  [[nodiscard]] Client& client(Endpoint& endpoint, std::string_view identity, int connection);
 
-  zmq::socket_t router_;
-  zmq::socket_t monitor_;
-  Fd lock_;
+  Endpoints endpoints_;
   Machine& machine_;
   Codecs codecs_;
   PauseCount pauses_;
@@ -61,6 +66,7 @@ class Server {
   std::map<std::string, Client, std::less<>> clients_;
   std::optional<MetricsSocket> metrics_;
   uint64_t dropped_ = 0;
+  std::chrono::steady_clock::time_point told_of_refusal_{};
 };
 
 }  // namespace furnace::vmi

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace furnace::vmi {
 
@@ -19,15 +20,26 @@ struct Counters {
   uint64_t busy_ns = 0;    ///< time spent on its calls
 };
 
+struct Endpoint;
+
 struct Session {
-  std::string identity;       ///< of its call socket, "<app>-r", fit for a log
-  std::string routing;        ///< the same as it came
-  int connection = -1;        ///< ZeroMQ's descriptor of its connection, to notice its end
-  uint32_t pauses = 0;        ///< PAUSE_VM and SYNC events without their RESUME_VM
-  uint32_t event_pauses = 0;  ///< those of them that SYNC events made
+  std::string identity;          ///< of its call socket, "<app>-r", fit for a log
+  std::string routing;           ///< the same as it came
+  Endpoint* endpoint = nullptr;  ///< the socket it came to
+  int connection = -1;           ///< ZeroMQ's descriptor of its connection, to notice its end
+  uint32_t pauses = 0;           ///< PAUSE_VM and SYNC events without their RESUME_VM
+  uint32_t event_pauses = 0;     ///< those of them that SYNC events made
   std::optional<std::chrono::steady_clock::time_point> event_deadline;  ///< when the watchdog takes them back
   bool events_started = false;
-  uint64_t events_lost = 0;  ///< since the last one that was delivered
+  uint64_t events_lost = 0;   ///< since the last one that was delivered
+  uint32_t timed_out = 0;     ///< SYNC events whose time was over, since the last one that was delivered
+  uint32_t late_resumes = 0;  ///< RESUME_VM calls still to come for those
+
+  /// The app: its identity without the socket's "-r".
+  [[nodiscard]] std::string_view app() const {
+    return std::string_view(identity).substr(
+        0, identity.ends_with("-r") ? identity.size() - 2 : identity.size());
+  }
   Counters counters;
 };
 

@@ -1,8 +1,10 @@
 #include "app/native/host.h"
 
 #include <algorithm>
+#include <array>
 
 #include "app/batch_message.h"
+#include "app/native/event.h"
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/shared_object.h"
@@ -173,36 +175,46 @@ tenant::Result<tenant::Value> NativeHost::call(std::string_view name,
 
 tenant::Result<uint64_t> NativeHost::on_event(const tenant::EventRequest& request,
                                               std::function<void(const tenant::Event&)> callback) {
-  constexpr uint64_t sync = 1, async = 2, type_register = 1, type_memory = 2, type_interrupt = 3, cr3 = 1;
-  const uint64_t state = request.sync ? sync : async;
-  const auto none = std::monostate();
-  // event_type sync_state reg_value bp_addr bp_pid bp_name gva length access
-  std::vector<Argument> arguments;
-  switch (request.kind) {
-    case tenant::EventKind::Syscall:
-      arguments = {state};
-      break;
-    case tenant::EventKind::Cr3Write:
-      arguments = {type_register, state, cr3};
-      break;
-    case tenant::EventKind::Breakpoint:
-      arguments = {type_interrupt, state, none, request.address.value, number_of(request.pid)};
-      break;
-    case tenant::EventKind::MemoryAccess:
-      arguments = {type_memory,
-                   state,
-                   none,
-                   none,
-                   number_of(request.pid),
-                   none,
-                   request.address.value,
-                   request.length,
-                   uint64_t{request.access}};
-      break;
-  }
-  const auto identifier =
-      number(request.kind == tenant::EventKind::Syscall ? "start_syscall" : "event_register", arguments);
-  if (identifier) callbacks_[*identifier] = std::move(callback);
+  // EventType of the wire, in the order of EventKind.
+  constexpr std::array<uint64_t, 9> types = {wire::F_REG,
+                                             wire::F_INT,
+                                             wire::F_EPT,
+                                             wire::F_SYSCALL,
+                                             wire::F_PROCESS_CREATED,
+                                             wire::F_PROCESS_EXECUTED,
+                                             wire::F_PROCESS_EXITED,
+                                             wire::F_CREDENTIALS,
+                                             wire::F_MODULE_LOADED};
+  const auto kind = static_cast<size_t>(request.kind);
+  if (kind >= types.size())
+    return tl::unexpected<tenant::Error>(tenant::Error{"on_event: no such kind of event"});
+  constexpr uint64_t sync = 1, async = 2, cr3 = 1;
+  const Argument none = std::monostate();
+  const bool place = request.kind == tenant::EventKind::Breakpoint;
+  const bool memory = request.kind == tenant::EventKind::MemoryAccess;
+  const bool syscall = request.kind == tenant::EventKind::Syscall;
+  const auto if_so = [&](bool condition, uint64_t value) { return condition ? Argument(value) : none; };
+  // event_type sync_state reg_value bp_addr bp_pid bp_name gva length access uid number returns notices
+  // gathers gpa
+  const std::vector<Argument> arguments = {
+      types.at(kind),
+      request.sync ? sync : async,
+      if_so(request.kind == tenant::EventKind::Cr3Write, cr3),
+      if_so(place, request.address.value),
+      number_of(request.pid),
+      syscall && !request.syscall.empty() ? Argument(request.syscall) : none,
+      if_so(memory && !request.physical, request.address.value),
+      if_so(memory, request.length),
+      if_so(memory, request.access),
+      request.uid ? Argument(uint64_t{*request.uid}) : none,
+      none,
+      if_so(syscall && request.returns, 1),
+      uint64_t{1},
+      uint64_t{1},
+      request.physical ? Argument(request.physical->value) : none};
+  const auto identifier = number("event_register", arguments);
+  if (identifier)
+    callbacks_[*identifier] = std::make_shared<Callbacks>(Callbacks{std::move(callback), request.on_end});
   return identifier;
 }
 
@@ -217,32 +229,14 @@ tenant::Status NativeHost::clear_event(uint64_t identifier) {
 void NativeHost::deliver(const wire::Event& event) {
   const auto registered = callbacks_.find(event.identifier());
   if (registered != callbacks_.end()) {
-    tenant::Event told{.identifier = event.identifier(),
-                       .cr3 = event.cr3(),
-                       .rip = event.rip(),
-                       .rbp = event.rbp(),
-                       .rsp = event.rsp(),
-                       .rax = event.rax(),
-                       .rdi = event.rdi(),
-                       .rsi = event.rsi(),
-                       .rdx = event.rdx(),
-                       .r10 = event.r10(),
-                       .r8 = event.r8(),
-                       .r9 = event.r9(),
-                       .vcpu = event.vcpu(),
-                       .uid = event.uid(),
-                       .pid = Pid{event.pid()},
-                       .ppid = Pid{event.ppid()},
-                       .process = event.procname(),
-                       .address = Gva{event.address()},
-                       .access = static_cast<uint8_t>(event.access()),
-                       .old_value = {},
-                       .new_value = {},
-                       .lost = event.lost()};
-    if (event.has_old_value()) told.old_value = event.old_value();
-    if (event.has_new_value()) told.new_value = event.new_value();
-    const auto callback = registered->second;  // it may clear its own event
-    callback(told);
+    const std::shared_ptr<const Callbacks> callbacks = registered->second;  // one may clear its own event
+    if (event.has_ended()) {
+      callbacks_.erase(registered);
+      if (callbacks->on_end) callbacks->on_end(event.ended());
+      return;
+    }
+    arguments_.clear();
+    callbacks->on_event(outward_event(event, arguments_));
   }
   if (event.guest_paused())
     if (auto resumed = resume(); !resumed) log::warning("{}: {}", app_, resumed.error().message);

@@ -3,7 +3,9 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <set>
+#include <vector>
 
 #include "app/runtime.h"
 #include "furnace/app.h"
@@ -61,7 +63,12 @@ class NativeHost : public tenant::Host {
 
   Runtime& runtime_;
   std::string app_, metadata_;
-  std::map<uint64_t, std::function<void(const tenant::Event&)>> callbacks_;
+  struct Callbacks {
+    std::function<void(const tenant::Event&)> on_event;
+    std::function<void(std::string_view)> on_end;
+  };
+  std::map<uint64_t, std::shared_ptr<const Callbacks>> callbacks_;
+  std::vector<tenant::SyscallArgument> arguments_;  // of the event that is delivered
   std::set<uint64_t> timers_;
 };
 

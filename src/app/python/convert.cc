@@ -58,6 +58,8 @@ py::object to_python(const Message& message, const FieldDescriptor& field) {
       if (field.type() == FieldDescriptor::TYPE_BYTES) return py::bytes(text);
       return py::str(valid_utf8(text));
     }
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return to_python(reflection.GetMessage(message, &field));
     default:
       return py::none();
   }

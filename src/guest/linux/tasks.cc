@@ -148,11 +148,17 @@ Result<Process> LinuxGuest::process(Pid pid) const {
   return read_process(*found);
 }
 
-Result<Process> LinuxGuest::current(uint32_t vcpu) const {
+Result<Gva> LinuxGuest::current_task(uint32_t vcpu) const {
   if (!per_cpu_) return fail(Errc::NotFound, "the kernel has no symbol current_task or pcpu_hot");
   FURNACE_TRY(const uint64_t area, kernel_space_.read<uint64_t>(per_cpu_->offsets + uint64_t{vcpu} * 8));
   FURNACE_TRY(const uint64_t task, kernel_space_.read<uint64_t>(Gva{area + per_cpu_->current_task}));
-  return read_process(Gva{task});
+  return Gva{task};
+}
+
+Result<Gva> LinuxGuest::newest_task() const {
+  constexpr uint64_t prev = 8;  // struct list_head
+  FURNACE_TRY(const uint64_t last, kernel_space_.read<uint64_t>(init_task_ + layout_.tasks + prev));
+  return Gva{last} - layout_.tasks;
 }
 
 Result<AddressSpace> LinuxGuest::space_of(Gva mm) const {

@@ -59,12 +59,19 @@ class LinuxGuest {
   /// The process with this pid.
   [[nodiscard]] Result<Process> process(Pid pid) const;
 
-  /// The process whose task runs on a vCPU, by the kernel's own per-CPU variable; `name` is the running
-  /// thread's.
-  [[nodiscard]] Result<Process> current(uint32_t vcpu) const;
+  /// The task that runs on a vCPU, by the kernel's own per-CPU variable.
+  [[nodiscard]] Result<Gva> current_task(uint32_t vcpu) const;
+  /// The last of the task list: the process that was created last.
+  [[nodiscard]] Result<Gva> newest_task() const;
+  /// The process that a task belongs to; `name` is the thread's.
+  [[nodiscard]] Result<Process> process_of(Gva task) const { return read_process(task); }
+  [[nodiscard]] Result<int32_t> thread_id(Gva task) const {
+    return kernel_space_.read<int32_t>(task + layout_.pid);
+  }
 
   /// The address space of a process; a kernel thread has the kernel's. Pid::Kernel: the kernel's.
   [[nodiscard]] Result<AddressSpace> address_space(Pid pid) const;
+  [[nodiscard]] Result<AddressSpace> space_of(const Process& process) const { return space_of(process.mm); }
   [[nodiscard]] const AddressSpace& kernel_space() const { return kernel_space_; }
 
   /// The command line, arguments separated by spaces, at most 4096 bytes; empty for kernel threads.

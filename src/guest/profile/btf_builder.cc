@@ -17,6 +17,12 @@ constexpr uint32_t kMaxVlen = 0xffff;
 
 }  // namespace
 
+void BtfBuilder::reserve(size_t records) {
+  constexpr size_t types_per_record = 3, names_per_record = 6;  // in a Linux kernel, generously
+  types_.reserve(types_per_record * records);
+  known_strings_.reserve(names_per_record * records);
+}
+
 uint32_t BtfBuilder::add_string(std::string_view text) {
   if (text.empty()) return 0;
   if (const auto known = known_strings_.find(text); known != known_strings_.end()) return known->second;
@@ -26,12 +32,16 @@ uint32_t BtfBuilder::add_string(std::string_view text) {
   return offset;
 }
 
-uint32_t BtfBuilder::add(std::string_view name, uint32_t kind, uint32_t size, std::vector<uint32_t> tail) {
+uint32_t BtfBuilder::add(std::string_view name, uint32_t kind, uint32_t size,
+                         std::initializer_list<uint32_t> tail) {
   const uint32_t name_offset = add_string(name);
   std::array<uint32_t, 6> key{name_offset, kind, size};
   std::copy_n(tail.begin(), std::min<size_t>(tail.size(), 3), key.begin() + 3);
   const auto [known, fresh] = known_types_.try_emplace(key, static_cast<uint32_t>(types_.size() + 1));
-  if (fresh) types_.push_back({name_offset, kind << 24, size, std::move(tail)});
+  if (fresh) {
+    types_.push_back({name_offset, kind << 24, size, tails_.size(), tail.size()});
+    tails_.insert(tails_.end(), tail);
+  }
   return known->second;
 }
 
@@ -53,7 +63,7 @@ uint32_t BtfBuilder::add_array(uint32_t element, uint32_t count) {
 }
 
 uint32_t BtfBuilder::declare_record() {
-  types_.push_back({0, kStruct << 24, 0, {}});
+  types_.push_back({0, kStruct << 24, 0, 0, 0});
   return static_cast<uint32_t>(types_.size());
 }
 
@@ -65,21 +75,20 @@ Status BtfBuilder::define_record(uint32_t id, Record kind, std::string_view name
   if (members.size() > kMaxVlen || bytes >> 32 != 0)
     return fail(Errc::Invalid, "structure '{}': {} members in {} bytes are more than BTF holds", name,
                 members.size(), bytes);
-  std::vector<uint32_t> tail;
-  tail.reserve(3 * members.size());
+  const size_t tail = tails_.size();
   for (const Member& member : members) {
     if (member.byte_offset >= limit / 8 || member.byte_offset * 8 + member.bit >= limit ||
         member.bit_size > 255)
       return fail(Errc::Invalid, "structure '{}': offset {} of member '{}' is too large", name,
                   member.byte_offset, member.name);
-    tail.push_back(add_string(member.name));
-    tail.push_back(member.type);
-    tail.push_back(static_cast<uint32_t>(member.byte_offset * 8 + member.bit) | member.bit_size << 24);
+    tails_.push_back(add_string(member.name));
+    tails_.push_back(member.type);
+    tails_.push_back(static_cast<uint32_t>(member.byte_offset * 8 + member.bit) | member.bit_size << 24);
   }
   types_[id - 1] = {add_string(name),
                     (bit_fields ? kKindFlag : 0) | static_cast<uint32_t>(kind) << 24 |
                         static_cast<uint32_t>(members.size()),
-                    static_cast<uint32_t>(bytes), std::move(tail)};
+                    static_cast<uint32_t>(bytes), tail, tails_.size() - tail};
   return {};
 }
 
@@ -97,11 +106,12 @@ std::vector<std::byte> BtfBuilder::build() const {
   };
   std::vector<uint32_t> words;
   size_t total = 0;
-  for (const Type& type : types_) total += 3 + type.tail.size();
+  for (const Type& type : types_) total += 3 + type.tail_words;
   words.reserve(total);
   for (const Type& type : types_) {
     words.insert(words.end(), {type.name, type.info, type.size});
-    words.insert(words.end(), type.tail.begin(), type.tail.end());
+    const auto tail = tails_.begin() + static_cast<ptrdiff_t>(type.tail);
+    words.insert(words.end(), tail, tail + static_cast<ptrdiff_t>(type.tail_words));
   }
   const auto type_bytes = std::as_bytes(std::span(words));
   const auto strings = as_bytes(strings_);

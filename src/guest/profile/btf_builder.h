@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <string_view>
@@ -25,6 +26,9 @@ class BtfBuilder {
     uint32_t bit_size = 0;  ///< 0: not a bit field
   };
 
+  /// Makes room for that many structures and the names of their members.
+  void reserve(size_t records);
+
   /// An integer type; returns its id. Types of one form and name are made once.
   uint32_t add_int(std::string_view name, uint32_t bytes, bool is_signed = false);
   uint32_t add_enum(std::string_view name, uint32_t bytes);
@@ -45,13 +49,15 @@ class BtfBuilder {
  private:
   struct Type {
     uint32_t name = 0, info = 0, size = 0;
-    std::vector<uint32_t> tail;
+    size_t tail = 0;  ///< where its further words begin, in tails_
+    size_t tail_words = 0;
   };
   uint32_t add_string(std::string_view text);
   uint32_t add(std::string_view name, uint32_t kind, uint32_t size,
-               std::vector<uint32_t> tail);  // of up to 3 words
+               std::initializer_list<uint32_t> tail);  // of up to 3 words
 
   std::vector<Type> types_;
+  std::vector<uint32_t> tails_;  // of all types: one allocation less for each
   std::string strings_{'\0'};
   struct Hash {
     using is_transparent = void;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "guest/profile/json.h"
+#include "guest/profile/json_outline.h"
 #include "guest/profile/type_importer.h"
 
 namespace furnace::guest {
@@ -14,14 +15,9 @@ using Member = BtfBuilder::Member;
 
 class IsfTypes {
  public:
-  IsfTypes(TypeImporter& types, const object& document) : types_(types) {
-    if (const auto base_types = json::find<object>(document, "base_types"))
-      for (const auto& [name, value] : *base_types) read_base(name, value);
-    if (const auto enums = json::find<object>(document, "enums"))
-      for (const auto& [name, value] : *enums) read_enum(name, value);
-  }
+  explicit IsfTypes(TypeImporter& types) : types_(types) {}
 
-  Status read(std::string_view name, const element& value) {
+  Status read_record(std::string_view name, const element& value) {
     object description;
     object fields;
     if (value.get(description) != simdjson::SUCCESS || description["fields"].get(fields) != simdjson::SUCCESS)
@@ -36,24 +32,26 @@ class IsfTypes {
                          members_);
   }
 
- private:
-  void read_base(std::string_view name, const element& value) {
+  Status read_base(std::string_view name, const element& value) {
     object description;
-    if (value.get(description) != simdjson::SUCCESS) return;
+    if (value.get(description) != simdjson::SUCCESS) return {};
     const uint64_t size = json::number(description, "size").value_or(0);
     const bool is_signed = json::find<bool>(description, "signed").value_or(false);
     constexpr uint64_t max_size = 16;
     if (size != 0 && size <= max_size)
       named_bases_.emplace(name, types_.builder().add_int(name, static_cast<uint32_t>(size), is_signed));
+    return {};
   }
 
-  void read_enum(std::string_view name, const element& value) {
+  Status read_enum(std::string_view name, const element& value) {
     object description;
-    if (value.get(description) != simdjson::SUCCESS) return;
+    if (value.get(description) != simdjson::SUCCESS) return {};
     const auto size = std::min<uint64_t>(json::number(description, "size").value_or(4), 8);
     named_enums_.emplace(name, types_.builder().add_enum(name, static_cast<uint32_t>(size)));
+    return {};
   }
 
+ private:
   Status read_member(std::string_view name, const element& value) {
     object field;
     if (value.get(field) != simdjson::SUCCESS) return fail(Errc::Invalid, "expected an object");
@@ -101,47 +99,51 @@ class IsfTypes {
       const auto known = named_enums_.find(name);
       return known != named_enums_.end() ? known->second : types_.builder().add_enum(name, 4);
     }
+    if (kind == "base")
+      if (const auto known = named_bases_.find(name); known != named_bases_.end()) return known->second;
     if (const auto record = types_.find(name)) return *record;
-    if (kind == "base") {
-      const auto known = named_bases_.find(name);
-      return known != named_bases_.end() ? known->second : types_.base(name);
-    }
-    return 0;  // a structure that is declared nowhere is opaque
+    return kind == "base" ? types_.base(name) : 0;  // a structure that is declared nowhere is opaque
   }
 
   TypeImporter& types_;
-  std::unordered_map<std::string_view, uint32_t> named_bases_, named_enums_;
+  std::unordered_map<std::string_view, uint32_t> named_bases_, named_enums_;  // names lie in the outline
   std::vector<Member> members_;
 };
 
 }  // namespace
 
 Result<ProfileParts> parse_isf(const PaddedText& text) {
-  simdjson::dom::parser parser;
-  FURNACE_TRY(const object document, json::parse(parser, text));
-  FURNACE_TRY(const object user_types, json::member<object>(document, "user_types"));
-  FURNACE_TRY(const object symbols, json::member<object>(document, "symbols"));
+  FURNACE_TRY(const json::Outline outline, json::Outline::read(text));
+  FURNACE_TRY(const json::Outline::Members* const user_types, outline.section("user_types"));
+  FURNACE_TRY(const json::Outline::Members* const symbols, outline.section("symbols"));
 
   ProfileParts parts;
-  for (const auto& [name, value] : symbols) {
-    object description;
-    if (value.get(description) != simdjson::SUCCESS)
-      return fail(Errc::Invalid, "symbols: '{}': expected an object", printable(name.substr(0, 80)));
-    const auto address = json::number(description, "address");
-    if (!address) return fail(address.error(), fmt::format("symbols: '{}'", printable(name.substr(0, 80))));
-    parts.symbols.push_back({std::string(name), *address, '?'});
-    std::string_view data;
-    if (name == "linux_banner" && description["constant_data"].get(data) == simdjson::SUCCESS) {
-      const std::string banner = from_base64(data);
-      parts.banner = banner.substr(0, banner.find_first_of(std::string_view("\n\0", 2)));
-    }
-  }
+  FURNACE_CHECK(
+      json::for_each("symbols", *symbols, [&](std::string_view name, const element& value) -> Status {
+        object description;
+        if (value.get(description) != simdjson::SUCCESS) return fail(Errc::Invalid, "expected an object");
+        FURNACE_TRY(const uint64_t address, json::number(description, "address"));
+        parts.symbols.push_back({std::string(name), address, '?'});
+        std::string_view data;
+        if (name == "linux_banner" && description["constant_data"].get(data) == simdjson::SUCCESS) {
+          const std::string banner = from_base64(data);
+          parts.banner = banner.substr(0, banner.find_first_of(std::string_view("\n\0", 2)));
+        }
+        return {};
+      }));
   TypeImporter types;
-  for (const auto& [name, value] : user_types) types.declare(name);
-  IsfTypes reader(types, document);
-  for (const auto& [name, value] : user_types)
-    if (auto read = reader.read(name, value); !read)
-      return fail(read.error(), fmt::format("user_types: '{}'", printable(name.substr(0, 80))));
+  IsfTypes reader(types);
+  for (const auto& [section, read] :
+       {std::pair("base_types", &IsfTypes::read_base), std::pair("enums", &IsfTypes::read_enum)})
+    FURNACE_CHECK(json::for_each(section, outline.optional_section(section),
+                                 [&, read = read](std::string_view name, const element& value) {
+                                   return (reader.*read)(name, value);
+                                 }));
+  types.reserve(user_types->size());
+  for (const auto& [name, value] : *user_types) types.declare(name);
+  FURNACE_CHECK(json::for_each("user_types", *user_types, [&](std::string_view name, const element& value) {
+    return reader.read_record(name, value);
+  }));
   parts.types = types.builder().build();
   return parts;
 }

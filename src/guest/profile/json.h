@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "guest/profile/json_outline.h"
 #include "guest/profile/padded_text.h"
 
 namespace furnace::guest::json {
@@ -17,14 +18,15 @@ using simdjson::dom::array;
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-/// The parser owns what the element points into.
-inline Result<object> parse(simdjson::dom::parser& parser, const PaddedText& text) {
+/// `text` with PaddedText::kPadding readable bytes behind it. What is parsed lies in the parser until its
+/// next use.
+inline Result<element> parse(simdjson::dom::parser& parser, std::string_view text) {
   static_assert(PaddedText::kPadding >= simdjson::SIMDJSON_PADDING);
-  object document;
+  element value;
   constexpr bool copy = false;
-  if (const auto error = parser.parse(text.view().data(), text.view().size(), copy).get(document))
+  if (const auto error = parser.parse(text.data(), text.size(), copy).get(value))
     return fail(Errc::Invalid, "JSON: {}", simdjson::error_message(error));
-  return document;
+  return value;
 }
 
 template <typename T>
@@ -57,6 +59,19 @@ inline Result<uint64_t> number(const object& from, std::string_view name) {
   auto parsed = number(value);
   if (!parsed) return fail(parsed.error(), fmt::format("'{}'", name));
   return parsed;
+}
+
+/// Calls `read` with the name and the value of each member, one after the other; an error says which member
+/// of which section it is about.
+template <typename F>
+inline Status for_each(std::string_view section, const Outline::Members& members, F&& read) {
+  simdjson::dom::parser parser;
+  for (const auto& [name, text] : members) {
+    const auto value = parse(parser, text);
+    const Status done = value ? read(name, *value) : Status(tl::unexpected(value.error()));
+    if (!done) return fail(done.error(), fmt::format("{}: '{}'", section, printable(name.substr(0, 80))));
+  }
+  return {};
 }
 
 constexpr int kMaxNesting = 32;  // pointers to pointers, arrays of arrays

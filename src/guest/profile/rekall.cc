@@ -111,31 +111,33 @@ class StructReader {
 }  // namespace
 
 Result<ProfileParts> parse_rekall(const PaddedText& text) {
-  simdjson::dom::parser parser;
-  FURNACE_TRY(const object document, json::parse(parser, text));
-  FURNACE_TRY(const object constants, json::member<object>(document, "$CONSTANTS"));
-  FURNACE_TRY(const object structs, json::member<object>(document, "$STRUCTS"));
+  FURNACE_TRY(const json::Outline outline, json::Outline::read(text));
+  FURNACE_TRY(const json::Outline::Members* const constants, outline.section("$CONSTANTS"));
+  FURNACE_TRY(const json::Outline::Members* const structs, outline.section("$STRUCTS"));
 
   ProfileParts parts;
-  for (const auto& [name, value] : constants) {
-    const auto address = json::number(value);
-    if (!address)
-      return fail(address.error(), fmt::format("$CONSTANTS: '{}'", printable(name.substr(0, 80))));
-    parts.symbols.push_back({std::string(name), *address, '?'});
-  }
+  FURNACE_CHECK(
+      json::for_each("$CONSTANTS", *constants, [&](std::string_view name, const element& value) -> Status {
+        FURNACE_TRY(const uint64_t address, json::number(value));
+        parts.symbols.push_back({std::string(name), address, '?'});
+        return {};
+      }));
   TypeImporter types;
-  for (const auto& [name, value] : structs) types.declare(name);
+  types.reserve(structs->size());
+  for (const auto& [name, value] : *structs) types.declare(name);
   StructReader reader(types);
-  for (const auto& [name, value] : structs)
-    if (auto read = reader.read(name, value); !read)
-      return fail(read.error(), fmt::format("$STRUCTS: '{}'", printable(name.substr(0, 80))));
+  FURNACE_CHECK(json::for_each("$STRUCTS", *structs, [&](std::string_view name, const element& value) {
+    return reader.read(name, value);
+  }));
   parts.types = types.builder().build();
 
-  object metadata;
-  std::string_view banner;
-  if (document["$METADATA"].get(metadata) == simdjson::SUCCESS &&
-      metadata["Banner"].get(banner) == simdjson::SUCCESS)
-    parts.banner = banner;
+  FURNACE_CHECK(json::for_each("$METADATA", outline.optional_section("$METADATA"),
+                               [&](std::string_view name, const element& value) -> Status {
+                                 std::string_view banner;
+                                 if (name == "Banner" && value.get(banner) == simdjson::SUCCESS)
+                                   parts.banner = banner;
+                                 return {};
+                               }));
   return parts;
 }
 

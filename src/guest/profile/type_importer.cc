@@ -2,6 +2,11 @@
 
 namespace furnace::guest {
 
+void TypeImporter::reserve(size_t records) {
+  records_.reserve(records);
+  builder_.reserve(records);
+}
+
 void TypeImporter::declare(std::string_view name) {
   if (!records_.contains(name)) records_.emplace(name, builder_.declare_record());
 }

@@ -12,6 +12,8 @@ namespace furnace::guest {
 
 class TypeImporter {
  public:
+  /// Makes room for that many structures.
+  void reserve(size_t records);
   /// Announces a structure, so that others can refer to it.
   void declare(std::string_view name);
   /// The id of an announced structure.

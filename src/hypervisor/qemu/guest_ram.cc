@@ -182,6 +182,38 @@ Status GuestRam::map(Segment& segment, pid_t pid) {
   return {};
 }
 
+GuestRam::Parts GuestRam::take_apart() && {
+  Parts parts;
+  for (const Segment& segment : segments_)
+    parts.pieces.push_back({segment.range, segment.host,
+                            segment.mapping != nullptr ? segment.file : Parts::kNoFile, segment.file_offset});
+  for (File& file : files_) parts.files.push_back(std::move(file.fd));
+  parts.process_memory = std::move(process_memory_);
+  return parts;
+}
+
+Result<GuestRam> GuestRam::from(Parts parts) {
+  GuestRam ram;
+  for (Fd& fd : parts.files) {
+    FURNACE_TRY(Mapping mapped, Mapping::whole_file(fd, true));
+    ram.files_.push_back({std::move(fd), std::move(mapped), 0, 0});
+  }
+  for (const Parts::Piece& piece : parts.pieces) {
+    Segment segment{.range = piece.range, .host = piece.host, .file_offset = piece.offset};
+    if (piece.file != Parts::kNoFile) {
+      const bool fits = piece.file < ram.files_.size() &&
+                        piece.offset + piece.range.size() <= ram.files_[piece.file].mapping.bytes().size();
+      if (!fits) return fail(Errc::Invalid, "guest RAM: a piece lies outside of its file");
+      segment.file = piece.file;
+      segment.mapping = ram.files_[piece.file].mapping.writable_bytes().data() + piece.offset;
+    }
+    ram.ranges_.push_back(piece.range);
+    ram.segments_.push_back(segment);
+  }
+  ram.process_memory_ = std::move(parts.process_memory);
+  return ram;
+}
+
 const GuestRam::Segment* GuestRam::segment(Gpa gpa) const {
   for (const Segment& segment : segments_)
     if (gpa >= segment.range.start && gpa < segment.range.end) return &segment;

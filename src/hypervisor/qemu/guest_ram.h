@@ -31,6 +31,22 @@ class GuestRam : public guest::GuestMemory {
   /// lacks.
   [[nodiscard]] static Result<GuestRam> open(Qmp& qmp, pid_t pid);
 
+  /// What it is made of, to be handed to another process.
+  struct Parts {
+    static constexpr size_t kNoFile = SIZE_MAX;
+    struct Piece {
+      guest::GpaRange range;
+      uint64_t host = 0;      ///< address in the QEMU process
+      size_t file = kNoFile;  ///< index in `files`, if it is mapped from one
+      uint64_t offset = 0;    ///< in that file
+    };
+    std::vector<Piece> pieces;
+    std::vector<Fd> files;
+    Fd process_memory;  ///< of QEMU, if not all is in files
+  };
+  [[nodiscard]] Parts take_apart() &&;
+  [[nodiscard]] static Result<GuestRam> from(Parts parts);
+
   using GuestMemory::read;
   [[nodiscard]] size_t read(guest::Gpa from, std::span<std::byte> out) const override;
   [[nodiscard]] size_t write(guest::Gpa to, std::span<const std::byte> data) override;

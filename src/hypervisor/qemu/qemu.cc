@@ -1,7 +1,6 @@
 #include "hypervisor/qemu/qemu.h"
 
 #include <poll.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -78,49 +77,23 @@ Registers parse_registers(std::string_view text) {
 }
 
 Result<std::unique_ptr<Hypervisor>> Qemu::attach(const std::string& name) {
-  FURNACE_TRY(QemuProcess process, find_qemu_process(name));
-  if (process.qmp_sockets.empty())
-    return fail(
-        Errc::Unavailable, "QEMU '{}' (pid {}) {}", name, process.pid,
-        process.libvirt_only
-            ? "has libvirt's own QMP socket alone, which libvirt holds; add a second one to the domain: "
-              "<qemu:commandline><qemu:arg value='-qmp'/><qemu:arg value='unix:PATH,server=on,wait=off'/>, "
-              "or use "
-              "virsh qemu-monitor-command to add it"
-            : "has no QMP socket; start it with -qmp unix:PATH,server=on,wait=off");
-  Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
-  if (!pidfd.valid()) return fail_errno("pidfd of QEMU (pid {})", process.pid);
-
-  // Several QMP sockets serve several clients: the first free one is ours.
-  std::optional<Error> reason;
-  for (const auto& socket : process.qmp_sockets) {
-    FURNACE_TRY(PauseGuard guard, PauseGuard::start(socket));
-    auto qmp = Qmp::connect(socket);
-    if (!qmp) {
-      reason = qmp.error();
-      continue;
-    }
-    FURNACE_TRY(GuestRam ram, GuestRam::open(*qmp, process.pid));
-    std::unique_ptr<Qemu> attached(
-        new Qemu(std::move(process), std::move(pidfd), std::move(guard), *std::move(qmp), std::move(ram)));
-    FURNACE_TRY(const std::string status, attached->qmp_.command("query-status"));
-    const auto parsed = nlohmann::json::parse(status, nullptr, false);
-    if (parsed.is_object() && !parsed.value("running", true)) attached->state_ = RunState::Paused;
-    if (const auto cpus = attached->qmp_.command("query-cpus-fast")) {
-      const auto list = nlohmann::json::parse(*cpus, nullptr, false);
-      if (list.is_array() && !list.empty()) attached->vcpus_ = static_cast<uint32_t>(list.size());
-    }
-    return attached;
-  }
-  return fail(*reason, fmt::format("QEMU '{}' (pid {})", name, process.pid));
+  FURNACE_TRY(QemuHandles handles, QemuHandles::open(name));
+  return attach(std::move(handles));
 }
 
-Qemu::Qemu(QemuProcess process, Fd pidfd, PauseGuard guard, Qmp qmp, GuestRam ram)
-    : process_(std::move(process)),
-      pidfd_(std::move(pidfd)),
-      guard_(std::move(guard)),
-      qmp_(std::move(qmp)),
-      ram_(std::move(ram)) {}
+std::unique_ptr<Hypervisor> Qemu::attach(QemuHandles handles) {
+  return std::unique_ptr<Hypervisor>(new Qemu(std::move(handles)));
+}
+
+Qemu::Qemu(QemuHandles handles)
+    : process_(std::move(handles.process)),
+      pidfd_(std::move(handles.pidfd)),
+      guard_(std::move(handles.guard)),
+      qmp_(std::move(handles.qmp)),
+      ram_(std::move(handles.ram)),
+      events_(qmp_, guard_, ram_, handles.setup.vcpus, handles.setup.tcg),
+      state_(handles.setup.running ? RunState::Running : RunState::Paused),
+      vcpus_(handles.setup.vcpus) {}
 
 Qemu::~Qemu() {
   if (auto resumed = resume(); !resumed) log::debug("{}", resumed.error().message());
@@ -156,7 +129,9 @@ Status Qemu::pause() {
   if (state_ == RunState::Paused) return {};
   FURNACE_CHECK(guard_.note_paused());
   paused_by_us_ = true;
-  if (auto stopped = qmp_.command("stop"); !stopped) return fail(stopped.error(), "pause");
+  if (auto held = events_.hold(); !held) return fail(held.error(), "pause");
+  if (!events_.open())
+    if (auto stopped = qmp_.command("stop"); !stopped) return fail(stopped.error(), "pause");
   state_ = RunState::Paused;
   return {};
 }
@@ -164,7 +139,9 @@ Status Qemu::pause() {
 Status Qemu::resume() {
   if (!paused_by_us_) return {};
   if (state_ == RunState::Gone) return gone();
-  if (auto continued = qmp_.command("cont"); !continued) return fail(continued.error(), "resume");
+  if (auto released = events_.release(); !released) return fail(released.error(), "resume");
+  if (!events_.open())
+    if (auto continued = qmp_.command("cont"); !continued) return fail(continued.error(), "resume");
   paused_by_us_ = false;
   state_ = RunState::Running;
   return guard_.note_resumed();
@@ -173,16 +150,24 @@ Status Qemu::resume() {
 std::vector<int> Qemu::descriptors() const {
   std::vector<int> descriptors{pidfd_.get()};
   if (qmp_.connected()) descriptors.push_back(qmp_.descriptor());
+  if (events_.open()) descriptors.push_back(events_.descriptor());
   if (state_ == RunState::Gone) descriptors.clear();
   return descriptors;
 }
 
 std::vector<Notice> Qemu::poll() {
   std::vector<Notice> notices;
+  bool stopped = state_ == RunState::Paused;
   for (const std::string& event : qmp_.take_events()) {
     if (event == "RESET") notices.push_back(Notice::Reset);
-    if (event == "STOP" && !paused_by_us_) state_ = RunState::Paused, notices.push_back(Notice::Paused);
-    if (event == "RESUME" && !paused_by_us_) state_ = RunState::Running, notices.push_back(Notice::Resumed);
+    if (event == "STOP") stopped = true;
+    if (event == "RESUME") stopped = false;
+  }
+  // While the stub is open most stops are its own.
+  if (events_.open()) stopped = events_.held_elsewhere();
+  if (!paused_by_us_ && stopped != (state_ == RunState::Paused) && state_ != RunState::Gone) {
+    state_ = stopped ? RunState::Paused : RunState::Running;
+    notices.push_back(stopped ? Notice::Paused : Notice::Resumed);
   }
   pollfd ended{pidfd_.get(), POLLIN, 0};
   if (state_ != RunState::Gone && ::poll(&ended, 1, 0) == 1) {

@@ -69,20 +69,28 @@ Result<std::string> Qmp::read_line(int timeout_ms) {
 }
 
 bool Qmp::note_event(std::string_view line) {
+  // Quick, as each event of a guest makes two of QEMU's: inside of JSON strings quotes have a backslash.
+  constexpr std::string_view key = R"("event": ")";
+  if (const size_t at = line.find(key); at != std::string_view::npos) {
+    const std::string_view name = line.substr(at + key.size());
+    events_.emplace_back(name.substr(0, name.find('"')));
+    if (events_.back() == "RESUME") ++resumes_;
+    return true;
+  }
   const json message = parse(line);
   if (!message.is_object() || !message.contains("event") || !message["event"].is_string()) return false;
   events_.push_back(message["event"].get<std::string>());
+  if (events_.back() == "RESUME") ++resumes_;
   return true;
 }
 
-Result<std::string> Qmp::command(std::string_view name, std::string_view arguments) {
+Result<std::string> Qmp::command(std::string_view name, std::string_view arguments, int descriptor) {
   std::string request = fmt::format(R"({{"execute":"{}")", name);
   if (!arguments.empty()) request += fmt::format(R"(,"arguments":{})", arguments);
   request += "}\n";
-  if (::send(socket_.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(request.size())) {
+  if (auto sent = send_with(socket_, request, descriptor); !sent) {
     connected_ = false;
-    return fail_errno("QMP socket {}: {}", path_.string(), name);
+    return fail(sent.error(), fmt::format("QMP socket {}: {}", path_.string(), name));
   }
   while (true) {
     auto line = read_line(kCommandTimeoutMs);

@@ -18,14 +18,25 @@ class Qmp {
   /// one at a time (Errc::Unavailable).
   [[nodiscard]] static Result<Qmp> connect(const std::filesystem::path& socket);
 
+  /// A connection that another process has made and greeted on; `path` is for messages.
+  [[nodiscard]] static Qmp from(Fd socket, std::filesystem::path path) {
+    return {std::move(socket), std::move(path)};
+  }
+  [[nodiscard]] Fd take_apart() && { return std::move(socket_); }
+
   /// Runs a command; `arguments` is a JSON object or empty. Returns the text of its "return" value.
-  [[nodiscard]] Result<std::string> command(std::string_view name, std::string_view arguments = {});
+  /// `descriptor` is handed to QEMU with it (getfd).
+  [[nodiscard]] Result<std::string> command(std::string_view name, std::string_view arguments = {},
+                                            int descriptor = -1);
 
   /// Runs a command of the human monitor and returns what it prints.
   [[nodiscard]] Result<std::string> human(std::string_view command_line);
 
   /// Names of the events that came since the last call ("RESET", "STOP", ...), without blocking.
   [[nodiscard]] std::vector<std::string> take_events();
+
+  /// How many RESUME events have been read so far.
+  [[nodiscard]] uint64_t resumes() const { return resumes_; }
 
   [[nodiscard]] int descriptor() const { return socket_.get(); }
   [[nodiscard]] bool connected() const { return connected_; }
@@ -42,6 +53,7 @@ class Qmp {
   std::filesystem::path path_;
   std::string buffer_;
   std::vector<std::string> events_;
+  uint64_t resumes_ = 0;
   bool connected_ = true;
 };
 

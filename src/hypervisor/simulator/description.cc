@@ -267,9 +267,11 @@ Status read_event(Table& table, TimelineEntry& entry) {
   FURNACE_CHECK(table.take("symbol", event.symbol));
   FURNACE_CHECK(table.take("address", event.address));
   FURNACE_CHECK(table.take("value", event.value));
-  constexpr std::array kinds = {"syscall", "cr3", "int", "mem"};
+  FURNACE_CHECK(table.take("returns", event.returns));
+  FURNACE_CHECK(table.take("result", event.result));
+  constexpr std::array kinds = {"syscall", "cr3", "int", "mem", "credentials"};
   if (std::find(kinds.begin(), kinds.end(), event.kind) == kinds.end())
-    return table.invalid("'kind': expected syscall, cr3, int or mem");
+    return table.invalid("'kind': expected syscall, cr3, int, mem or credentials");
   entry.what = std::move(event);
   return {};
 }

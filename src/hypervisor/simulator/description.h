@@ -79,14 +79,16 @@ using Change = std::variant<StartTask, ExitTask, HideTask, LoadModule, UnloadMod
 
 /// What a task does that can be watched.
 struct ScriptedEvent {
-  std::string kind;  ///< syscall, cr3, int, mem
+  std::string kind;  ///< syscall, cr3, int, mem, credentials
   int32_t pid = 0;
   uint32_t vcpu = 0;
   uint64_t number = 0;              ///< of a system call
   std::vector<uint64_t> arguments;  ///< rdi, rsi, rdx, r10, r8, r9
   std::string symbol;               ///< of int and mem: where
   uint64_t address = 0;             ///< the same as a number
-  uint64_t value = 0;               ///< of mem: what is written
+  uint64_t value = 0;               ///< of mem: what is written; of credentials: the new user id
+  bool returns = false;             ///< a system call that returns at once
+  uint64_t result = 0;              ///< and what
 };
 
 /// Something at a time of the guest's own clock, which stands while the guest is paused.

@@ -60,7 +60,7 @@ Status Simulator::pause() {
 
 Status Simulator::resume() {
   state_ = RunState::Running;
-  if (pending_.empty()) timeline_.go_on();
+  go_on();
   set_timer();
   return {};
 }
@@ -81,15 +81,68 @@ void Simulator::run_timeline() {
       play(*event);
       continue;
     }
-    const Change& change = std::get<Change>(entry->what);
-    if (std::holds_alternative<Reset>(change)) {
-      if (auto world = World::make(guest_)) world_ = *std::move(world);
-      notices_.push_back(Notice::Reset);
-    } else if (auto applied = world_->apply(change); !applied) {
+    if (auto applied = change(std::get<Change>(entry->what)); !applied)
       log::warning("simulated change at {} s: {}", entry->at, applied.error().message());
-    }
   }
   set_timer();
+}
+
+Status Simulator::change(const Change& change) {
+  if (std::holds_alternative<Reset>(change)) {
+    FURNACE_TRY(world_, World::make(guest_));
+    notices_.push_back(Notice::Reset);
+    return {};
+  }
+  // A process ends before it is gone.
+  if (const auto* exit = std::get_if<ExitTask>(&change))
+    FURNACE_CHECK(happen({EventKind::ProcessExited, exit->pid, {}}));
+  FURNACE_CHECK(world_->apply(change));
+  if (const auto* start = std::get_if<StartTask>(&change)) {
+    const SimulatedTask& task = start->task;
+    FURNACE_TRY(const Gva address, world_->task_address(task.pid));
+    KernelEvent created;
+    created.subject = address;
+    FURNACE_CHECK(happen({EventKind::ProcessCreated, task.ppid, created}));
+    KernelEvent executed;
+    executed.text = task.executable;
+    if (!task.executable.empty()) FURNACE_CHECK(happen({EventKind::ProcessExecuted, task.pid, executed}));
+  }
+  if (const auto* load = std::get_if<LoadModule>(&change)) {
+    KernelEvent loaded;
+    loaded.text = load->module.name;
+    FURNACE_CHECK(happen({EventKind::ModuleLoaded, 0, loaded}));
+  }
+  return {};
+}
+
+/// On vCPU 0.
+Status Simulator::happen(const Happening& happening) {
+  if (!pending_.empty()) {  // another event stands
+    later_.push_back(happening);
+    return {};
+  }
+  FURNACE_TRY(const Gpa root, world_->switch_to(0, happening.pid));
+  vcpus_[0] = registers_at(world_->kernel().placement().text, root, guest_.levels, {});
+  GuestEvent event{.vcpu = 0, .registers = vcpus_[0], .address = {}, .old_value = {}, .new_value = {}};
+  event.kernel = happening.known;
+  tell(happening.kind, event);
+  return {};
+}
+
+void Simulator::tell(EventKind kind, GuestEvent& event) {
+  for (const WatchEntry& entry : watches_) {
+    const Watch& watch = entry.watch;
+    const bool at_place = watch.kind == EventKind::Breakpoint ? watch.address == event.address
+                          : watch.kind == EventKind::MemoryAccess
+                              ? event.address >= watch.address &&
+                                    event.address < watch.address + watch.length &&
+                                    (watch.access & kAccessWrite) != 0
+                              : true;
+    if (watch.kind != kind || !at_place) continue;
+    event.watch = entry.id;
+    pending_.push_back(event);
+  }
+  if (!pending_.empty()) timeline_.stop();
 }
 
 void Simulator::play(const ScriptedEvent& event) {
@@ -98,6 +151,12 @@ void Simulator::play(const ScriptedEvent& event) {
 }
 
 Status Simulator::play_or_say_why(const ScriptedEvent& event) {
+  if (event.kind == "credentials") {
+    KernelEvent changed;
+    changed.new_uid = static_cast<uint32_t>(event.value);
+    FURNACE_TRY(changed.old_uid, world_->change_user(event.pid, changed.new_uid));
+    return happen({EventKind::CredentialsChanged, event.pid, changed});
+  }
   FURNACE_TRY(const Gpa root, world_->switch_to(event.vcpu, event.pid));
   Gva address{event.address};
   if (!event.symbol.empty()) {
@@ -125,18 +184,13 @@ Status Simulator::play_or_say_why(const ScriptedEvent& event) {
     happened.new_value = event.value;
     world_->memory().put(place, event.value);
   }
-  for (const WatchEntry& entry_watched : watches_) {
-    const Watch& watch = entry_watched.watch;
-    const bool at_place = watch.kind == EventKind::Breakpoint ? watch.address == address
-                          : watch.kind == EventKind::MemoryAccess
-                              ? address >= watch.address && address < watch.address + watch.length &&
-                                    (watch.access & kAccessWrite) != 0
-                              : true;
-    if (watch.kind != kind || !at_place) continue;
-    happened.watch = entry_watched.id;
-    pending_.push_back(happened);
-  }
-  if (!pending_.empty()) timeline_.stop();
+  tell(kind, happened);
+  if (!event.returns || kind != EventKind::Syscall) return {};
+  KernelEvent returned;
+  returned.number = event.number;
+  returned.return_value = static_cast<int64_t>(event.result);
+  happened.kernel = returned;
+  tell(EventKind::SyscallReturn, happened);
   return {};
 }
 
@@ -147,7 +201,9 @@ Result<uint64_t> Simulator::watch(const Watch& watch) {
 
 Status Simulator::unwatch(uint64_t watch) {
   const size_t removed = std::erase_if(watches_, [&](const WatchEntry& entry) { return entry.id == watch; });
-  std::erase_if(pending_, [&](const GuestEvent& event) { return event.watch == watch; });
+  const size_t dropped =
+      std::erase_if(pending_, [&](const GuestEvent& event) { return event.watch == watch; });
+  if (dropped != 0 && pending_.empty()) proceed();  // nobody else will
   return removed != 0 ? Status() : fail(Errc::NotFound, "no watch {}", watch);
 }
 
@@ -157,15 +213,27 @@ std::vector<GuestEvent> Simulator::take() {
 
 void Simulator::proceed() {
   pending_.clear();
-  if (state_ == RunState::Running) timeline_.go_on();
-  set_timer();
+  if (state_ == RunState::Running) go_on();
+  run_timeline();
+}
+
+/// With what is left of a change, then with the timeline.
+void Simulator::go_on() {
+  while (pending_.empty() && !later_.empty()) {
+    const Happening next = std::move(later_.front());
+    later_.pop_front();
+    if (auto happened = happen(next); !happened)
+      log::warning("simulated event: {}", happened.error().message());
+  }
+  if (pending_.empty()) timeline_.go_on();
 }
 
 void Simulator::set_timer() {
+  if (pending()) return;  // `proceed` comes soon, and sets it
   itimerspec when{};
   if (const auto wait = timeline_.until_next(); wait && pending_.empty()) {
     // A time of zero would disarm it.
-    const int64_t ns = std::max<int64_t>(wait->count(), 1);
+    const int64_t ns = notices_.empty() ? std::max<int64_t>(wait->count(), 1) : 1;
     when.it_value = {ns / 1'000'000'000, ns % 1'000'000'000};
   }
   ::timerfd_settime(timer_.get(), 0, &when, nullptr);

@@ -24,6 +24,7 @@ class Simulator : public Hypervisor, private EventSource {
   [[nodiscard]] AccessMode access_mode() const override { return AccessMode::File; }
   [[nodiscard]] guest::GuestMemory& memory() override { return world_->memory(); }
   [[nodiscard]] uint64_t memory_size() const override { return guest_.memory_mb << 20; }
+  [[nodiscard]] uint32_t vcpus() const override { return static_cast<uint32_t>(vcpus_.size()); }
   [[nodiscard]] Result<std::optional<Registers>> registers(uint32_t vcpu) override;
   [[nodiscard]] Status pause() override;
   [[nodiscard]] Status resume() override;
@@ -37,6 +38,9 @@ class Simulator : public Hypervisor, private EventSource {
   explicit Simulator(const SimulatedGuest& guest) : guest_(guest), timeline_(guest.timeline) {}
 
   // EventSource
+  [[nodiscard]] bool offers(EventKind) const override { return true; }
+  void forget() override { watches_.clear(), pending_.clear(), later_.clear(); }
+  [[nodiscard]] bool pending() const override { return !pending_.empty() && state_ == RunState::Running; }
   [[nodiscard]] Result<uint64_t> watch(const Watch& watch) override;
   [[nodiscard]] Status unwatch(uint64_t watch) override;
   [[nodiscard]] std::vector<GuestEvent> take() override;
@@ -44,8 +48,19 @@ class Simulator : public Hypervisor, private EventSource {
 
   /// Applies what is due, up to an event that somebody watches: there the guest stands.
   void run_timeline();
+  /// Something that a task does on vCPU 0.
+  struct Happening {
+    EventKind kind;
+    int32_t pid;
+    KernelEvent known;
+  };
+  [[nodiscard]] Status change(const Change& change);
+  [[nodiscard]] Status happen(const Happening& happening);
+  /// Gives an event to those who watch for it.
+  void tell(EventKind kind, GuestEvent& event);
   void play(const ScriptedEvent& event);
   [[nodiscard]] Status play_or_say_why(const ScriptedEvent& event);
+  void go_on();
   void set_timer();
 
   struct WatchEntry {
@@ -61,6 +76,7 @@ class Simulator : public Hypervisor, private EventSource {
   std::vector<WatchEntry> watches_;
   uint64_t next_watch_ = 1;
   std::deque<GuestEvent> pending_;
+  std::deque<Happening> later_;  ///< of the same change: one stands at a time
   std::vector<Notice> notices_;
 };
 

@@ -362,6 +362,19 @@ Result<Gpa> World::switch_to(uint32_t vcpu, int32_t pid) {
   return task->root;
 }
 
+Result<Gva> World::task_address(int32_t pid) {
+  FURNACE_TRY(const Task* task, find(pid));
+  return task->address;
+}
+
+Result<uint32_t> World::change_user(int32_t pid, uint32_t uid) {
+  FURNACE_TRY(Task * task, find(pid));
+  const auto cred = memory_.read<uint64_t>(map_.physical(at("task_struct", "real_cred", task->address)));
+  if (!cred) return fail(Errc::Invalid, "task {} has no credentials", pid);
+  set("cred", "uid", Gva{*cred}, uid);
+  return std::exchange(task->description.uid, uid);
+}
+
 Result<Gpa> World::translate(int32_t pid, Gva gva) const {
   const auto task = tasks_.find(pid);
   if (task == tasks_.end()) return fail(Errc::NotFound, "no task {}", pid);

@@ -25,6 +25,10 @@ class World {
   /// Makes `pid` the task that runs on a vCPU. Returns the root of its page table; pid 0 is the idle task.
   [[nodiscard]] Result<guest::Gpa> switch_to(uint32_t vcpu, int32_t pid);
 
+  [[nodiscard]] Result<guest::Gva> task_address(int32_t pid);
+  /// Gives a task another user; returns the one it had.
+  [[nodiscard]] Result<uint32_t> change_user(int32_t pid, uint32_t uid);
+
   [[nodiscard]] SimulatedMemory& memory() { return memory_; }
   [[nodiscard]] const guest::Kernel& kernel() const { return *kernel_; }
   /// Where a symbol lies; the error names it.

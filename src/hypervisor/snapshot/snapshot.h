@@ -42,6 +42,7 @@ class Snapshot : public Hypervisor {
   [[nodiscard]] AccessMode access_mode() const override { return AccessMode::File; }
   [[nodiscard]] guest::GuestMemory& memory() override { return *memory_; }
   [[nodiscard]] uint64_t memory_size() const override;
+  [[nodiscard]] uint32_t vcpus() const override { return static_cast<uint32_t>(vcpus_.size()); }
   [[nodiscard]] Result<std::optional<Registers>> registers(uint32_t vcpu) override;
   // A snapshot stands still anyway.
   [[nodiscard]] Status pause() override { return {}; }

@@ -107,6 +107,35 @@ TEST(Rekall, FindsBitFieldsAndAnonymousMembers) {
   EXPECT_EQ(profile->symbol("_etext")->value, 0x1000U);
 }
 
+TEST(Isf, TakesSectionsInAnyOrderAndNamesSpelledWithEscapes) {
+  const std::string text = R"(
+    {"user_types" : { "t": {"size": 8, "kind": "struct", "fields": {
+        "a\u0062": {"offset": 4, "type": {"kind": "base", "name": "u\"{,"}}}} } ,
+     "metadata": ["}", {"x": [1, 2]}], "symbols": {"_text": {"address": -2130706432}, "e\\": {"address": 18446744071578845184}},
+     "base_types": {"u\"{,": {"size": 2, "signed": false}}}
+  )";
+  const auto parts = take(parse_isf(PaddedText(text)));
+  ASSERT_EQ(parts.symbols.size(), 2U);
+  EXPECT_EQ(parts.symbols[1].name, "e\\");
+  const auto types = take(Btf::parse(parts.types));
+  EXPECT_EQ(take(types.member("t", "ab")).byte_offset(), 4U);
+}
+
+TEST(Isf, SaysWhereItsTextIsNoObjectOfSections) {
+  for (const auto& [text, complaint] : std::map<std::string, std::string>{
+           {R"([])", "expected '{' at offset 0"},
+           {R"({"symbols" 1})", "expected ':' at offset 11"},
+           {R"({"symbols": {"a": {}} "user_types": {}})", "expected '}' at offset 22"},
+           {R"({"symbols": {}, "user_types": {}} x)", "behind the object, at offset 34"},
+           {R"({"symbols": {}})", "'user_types' is missing"},
+           {R"({"symbols": {}, "user_types": 3})", "'user_types': expected an object"},
+           {R"({"symbols": {"a": {"address": 1]}, "user_types": {}})", "symbols: 'a'"},
+           {R"({"symbols": {"a": {"address": 1})", "expected '}' at offset 32"},
+       })
+    EXPECT_NE(message_of(parse_isf(PaddedText(text))).find(complaint), std::string::npos)
+        << text << ": " << message_of(parse_isf(PaddedText(text)));
+}
+
 TEST(SystemMap, LeavesModulesOutAndNamesBadLines) {
   const auto parts =
       take(parse_system_map("0000000000000000 A cpu\nffffffff81000000 T _text\nffffffffc0000000 t f\t[m]\n"));

@@ -1,4 +1,6 @@
 // Events on the simulator, over the real socket: who is told, when the guest stands, and who undoes what.
+#include <poll.h>
+
 #include <thread>
 
 #include "app/vmi_client.h"
@@ -15,15 +17,21 @@ using furnace::test::message_of;
 using furnace::test::take;
 using hypervisor::RunState;
 
-/// A task that makes a system call every 5 ms.
-hypervisor::SimulatedGuest busy() {
+/// A task that makes a system call every so many seconds.
+hypervisor::SimulatedGuest busy(double every) {
   hypervisor::SimulatedGuest guest = hypervisor::default_guest();
   hypervisor::ScriptedEvent event;
   event.kind = "syscall";
   event.pid = 307;
   event.number = 39;
-  guest.timeline.push_back({0.05, 0.005, 100'000, event});
+  guest.timeline.push_back({0.05, every, 100'000, event});
   return guest;
+}
+
+protocol::Frames wait_for_frames(VmiClient& client) {
+  zmq::pollitem_t item{client.events().handle(), 0, ZMQ_POLLIN, 0};
+  EXPECT_EQ(zmq::poll(&item, 1, std::chrono::seconds(5)), 1);
+  return *protocol::receive(client.events());
 }
 
 class EventServer : public ::testing::Test {
@@ -50,15 +58,48 @@ class EventServer : public ::testing::Test {
     return simulator_->state() == state;
   }
 
+  explicit EventServer(double interval = 0.005) : interval_(interval) {}
+
+  double interval_;
   furnace::test::TemporaryDirectory directory_;
-  std::unique_ptr<hypervisor::Simulator> made_ = take(hypervisor::Simulator::make(busy()));
+  std::unique_ptr<hypervisor::Simulator> made_ = take(hypervisor::Simulator::make(busy(interval_)));
   hypervisor::Simulator* simulator_ = made_.get();
   Machine machine_{std::move(made_), nullptr};
   zmq::context_t context_;
-  ServerOptions options_{.limits = {}, .watchdog = std::chrono::milliseconds(300), .metrics = {}};
+  ServerOptions options_{.limits = {},
+                         .watchdog = std::chrono::milliseconds(300),
+                         .watchdogs = {},
+                         .watched_writes = {},
+                         .metrics = {}};
   std::unique_ptr<Server> server_ = take(Server::bind(context_, directory_.path(), machine_, options_));
   furnace::test::Background thread_{[this](int stop) { server_->run(stop); }};
 };
+
+/// Of a guest that makes them faster than they are told one by one.
+class FastEvents : public EventServer {
+ protected:
+  FastEvents() : EventServer(0.0005) {}
+};
+
+/// Lets the driver's own time run until the guest stands at an event.
+bool comes_to_an_event(hypervisor::Simulator& simulator) {
+  for (int i = 0; i < 100 && !simulator.events()->pending(); ++i) {
+    pollfd item{simulator.descriptors().front(), POLLIN, 0};
+    (void)::poll(&item, 1, 50);
+    (void)simulator.poll();
+  }
+  return simulator.events()->pending();
+}
+
+TEST(SimulatedEvents, GoOnWhenTheOneThatStandsIsNotWatchedAnyMore) {
+  const auto simulator = take(hypervisor::Simulator::make(busy(0.005)));
+  const hypervisor::Watch watch{hypervisor::EventKind::Syscall, {}, 0, 0, {}, {}};
+  const uint64_t first = take(simulator->events()->watch(watch));
+  ASSERT_TRUE(comes_to_an_event(*simulator));
+  ASSERT_TRUE(simulator->events()->unwatch(first));
+  ASSERT_TRUE(simulator->events()->watch(watch));
+  EXPECT_TRUE(comes_to_an_event(*simulator));
+}
 
 TEST_F(EventServer, TellEveryAppThatAskedOnceForEachEvent) {
   VmiClient first = connect("first");
@@ -123,6 +164,31 @@ TEST_F(EventServer, ComeOnlyBetweenStartAndStop) {
   while (next(client, std::chrono::milliseconds(30))) {
   }
   EXPECT_NE(message_of(call(client, "stop_syscall")).find("does not trace"), std::string::npos);
+}
+
+TEST_F(FastEvents, AreGatheredForAppsThatTakeThem) {
+  VmiClient client = connect("gathers");
+  VmiClient single = connect("single");
+  const Argument none = std::monostate();
+  std::vector<Argument> arguments(14, none);
+  arguments[0] = uint64_t{wire::F_SYSCALL};
+  arguments[1] = uint64_t{2};
+  (void)take(call(single, "event_register", arguments));
+  arguments[13] = uint64_t{1};
+  (void)take(call(client, "event_register", arguments));
+  const auto behind = [](VmiClient& from) {
+    int most = 0;
+    for (int i = 0; i < 50; ++i) {
+      wire::VmiMessage message;
+      const auto frames = wait_for_frames(from);
+      EXPECT_TRUE(message.ParseFromArray(frames.back().data(), static_cast<int>(frames.back().size())));
+      EXPECT_EQ(message.type_size(), 1);
+      most = std::max(most, message.more_events_size());
+    }
+    return most;
+  };
+  EXPECT_GT(behind(client), 0);
+  EXPECT_EQ(behind(single), 0);
 }
 
 TEST_F(EventServer, OfAnotherAppCanNotBeCleared) {

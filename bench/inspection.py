@@ -1,0 +1,90 @@
+"""What inspection costs a program: system calls in steady state, and the start of Python. Usage: inspection.py (after a build)"""
+
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = ROOT / 'build' / 'bin'
+
+CALLS = '''
+#include <stdio.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int main(void) {
+  int word = 0, zero = open("/dev/zero", O_RDONLY);
+  char byte;
+  struct timespec a, b;
+  open("ESTABLISHED", O_RDONLY);
+  for (int what = 0; what < 3; ++what) {
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    for (int i = 0; i < 1000000; ++i) {
+      if (what == 0) syscall(SYS_getpid);
+      if (what == 1) read(zero, &byte, 1);
+      if (what == 2) syscall(SYS_futex, &word, FUTEX_WAKE, 1, 0, 0, 0);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    printf("%ld\\n", (b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec);
+  }
+}
+'''
+# An app that ends as soon as it has begun.
+APP = '''import json, re, collections, fe
+class App:
+    def __init__(self, ctx):
+        fe.exit()
+'''
+
+
+def median_ratio(pairs):
+    return statistics.median(inside / outside for inside, outside in pairs)
+
+
+def learned(work, command):
+    policy = work / 'policy'
+    subprocess.run([BIN / 'furnace', 'policy', 'learn', '-o', policy, '--', *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return [BIN / 'furnace-inspect', '--policy', policy, '--', *command]
+
+
+def timed(command):
+    start = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.monotonic() - start
+
+
+def main():
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
+        (work / 'calls.c').write_text(CALLS)
+        program = work / 'calls'
+        subprocess.run(['gcc', '-O2', '-o', program, work / 'calls.c'], check=True)
+        policy = work / 'calls.policy'
+        calls = re.findall(r'__NR_(\w+)', Path('/usr/include/x86_64-linux-gnu/asm/unistd_64.h').read_text())
+        policy.write_text(''.join(f'ALLOW {name}\n' for name in calls[:100] if name != 'open') + 'A TRACE openat\nALLOW exit_group\n'
+                          'ALLOW futex\nALLOW clock_gettime\nALLOW arch_prctl\nALLOW set_tid_address\nALLOW set_robust_list\nALLOW rseq\n'
+                          'ALLOW prlimit64\nALLOW getrandom\nALLOW newfstatat\nALLOW clock_gettime\n')
+        inside = [BIN / 'furnace-inspect', '--policy', policy, '--', program]
+        pairs = []
+        for _ in range(5):
+            runs = [subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() for command in (inside, [program])]
+            pairs.append(list(zip(*[[int(ns) for ns in run] for run in runs])))
+        for i, name in enumerate(('getpid', 'read', 'futex')):
+            plain = statistics.median(run[i][1] for run in pairs) / 1e6
+            print(f'1,000,000 {name} calls: {plain:.0f} ns each outside, {median_ratio([run[i] for run in pairs]):.3f}x inside')
+        (work / 'app.py').write_text(APP)
+        app = [BIN / 'furnace-app', '-c', work / 'app', '-m', 'App', '--u2', 'bench', '--vmi', work, '--fac', work]
+        command = learned(work, app)
+        pairs = [(timed(command), timed(app)) for _ in range(15)]
+        plain = statistics.median(outside for _, outside in pairs) * 1000
+        print(f'start of a Python app: {plain:.0f} ms plain, {median_ratio(pairs):.2f}x inspected, every file it opens tested')
+
+
+sys.exit(main())

@@ -1,0 +1,45 @@
+// Where a Linux kernel can be watched for what it does: no hook in it is needed.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "guest/linux/tasks.h"
+
+namespace furnace::guest {
+
+enum class Trace : uint8_t {
+  AddressSpaceSwitch,  ///< CR3 was loaded with another root table
+  SyscallEntry,
+  SyscallExit,
+  ProcessCreated,
+  ProcessExecuted,
+  ProcessExited,
+  CredentialsChanged,
+  ModuleLoaded,
+};
+
+/// A place to watch: an instruction that is reached (length 0), or memory that is written.
+struct TracePoint {
+  Gva address;
+  uint64_t length = 0;
+  /// Of memory: the places behind the kernel's own instructions that write it for this reason.
+  std::vector<Gva> after;
+};
+
+/// The places for one kind of trace. With `watched_writes` a variable of each CPU that is written exactly
+/// then is preferred to a breakpoint (there is one for the kinds that happen thousands of times a second).
+/// The error says which symbol the kernel lacks.
+[[nodiscard]] Result<std::vector<TracePoint>> trace_points(const Kernel& kernel, const LinuxGuest& guest,
+                                                           Trace what, uint32_t vcpus, bool watched_writes);
+
+/// Whether data there may be watched by interrupting the instruction that touches it. Not where the processor
+/// itself reads and writes while it delivers an interrupt, which would be lost: the descriptor tables and the
+/// stacks of tasks.
+[[nodiscard]] Status check_watchable(const Kernel& kernel, const LinuxGuest& guest, Gva address,
+                                     uint64_t length);
+
+/// Where the kernel's direct map of all memory has a physical address.
+[[nodiscard]] Result<Gva> direct_map(const Kernel& kernel, const LinuxGuest& guest, Gpa address);
+
+}  // namespace furnace::guest

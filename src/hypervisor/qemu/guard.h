@@ -1,0 +1,47 @@
+// Makes sure that a guest we stopped runs again, without a breakpoint of ours, however our process ends.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace furnace::hypervisor {
+
+/// A small process of its own that waits for the end of ours. If that comes while the guest is paused, it
+/// continues the guest through QMP; if it comes while the gdb stub is open, it takes all breakpoints and
+/// watchpoints back over the very connection, of which it holds a duplicate. kill -9 of the whole process
+/// group does not reach it. Make it before threads and before connections that it must not inherit.
+class Guard {
+ public:
+  [[nodiscard]] static Result<Guard> start(const std::filesystem::path& qmp_socket);
+  /// The end of a guard that another process started.
+  [[nodiscard]] static Guard from(Fd socket) { return {std::move(socket), 0}; }
+  /// The guard's end, to be handed to another process.
+  [[nodiscard]] Fd take_apart() && { return std::move(socket_); }
+  Guard(Guard&&) noexcept = default;
+  Guard& operator=(Guard&&) = delete;
+  /// Ends the guard and collects it.
+  ~Guard();
+
+  /// Tell before the guest is stopped, and after it was continued.
+  [[nodiscard]] Status note_paused() { return tell('p'); }
+  [[nodiscard]] Status note_resumed() { return tell('r'); }
+
+  /// Tell before the stub's connection is used, and after the stub was closed.
+  [[nodiscard]] Status note_stub(const Fd& connection) { return tell('s', connection.get()); }
+  [[nodiscard]] Status note_stub_closed() { return tell('e'); }
+  /// Somebody else has paused the guest (or it runs again): it must not be let run for our sake.
+  [[nodiscard]] Status note_held(bool held) { return tell(held ? 'h' : 'f'); }
+
+ private:
+  Guard(Fd socket, pid_t pid) : socket_(std::move(socket)), pid_(pid) {}
+  [[nodiscard]] Status tell(char state, int descriptor = -1);
+
+  Fd socket_;
+  pid_t pid_ = -1;
+};
+
+}  // namespace furnace::hypervisor

@@ -1,0 +1,74 @@
+// What an access to watched memory was. The stub tells which watchpoint was hit, after the instruction ran;
+// where exactly, how wide, and what was written is found from the instruction and from what was there before.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+
+#include "guest/address_space.h"
+#include "hypervisor/events.h"
+#include "hypervisor/qemu/instruction.h"
+
+namespace furnace::hypervisor {
+
+/// Reads what a vCPU sees, through the page tables it uses.
+class VcpuMemory {
+ public:
+  explicit VcpuMemory(guest::GuestMemory& memory) : memory_(memory) {}
+  /// Bytes read from `address` on: up to the first page that is missing.
+  [[nodiscard]] size_t read(const Registers& registers, uint64_t address, std::span<std::byte> out) const {
+    return read(table_of(registers), address, out);
+  }
+  [[nodiscard]] size_t read(guest::PageTable table, uint64_t address, std::span<std::byte> out) const;
+  [[nodiscard]] static guest::PageTable table_of(const Registers& registers);
+
+ private:
+  guest::GuestMemory& memory_;
+};
+
+/// Watched memory in pieces of 8 bytes, with their last known content.
+class WatchedBytes {
+ public:
+  static constexpr uint64_t kSlot = 8;
+
+  explicit WatchedBytes(guest::GuestMemory& memory) : memory_(memory) {}
+
+  /// `table` maps it; processes have different memory at one address.
+  void add(guest::PageTable table, uint64_t slot);
+  void remove(uint64_t slot);
+  void clear() { known_.clear(); }
+
+  struct Access {
+    uint64_t address = 0;
+    uint64_t bytes = kSlot;
+    bool read = false, wrote = false;
+    std::optional<uint64_t> old_value, new_value;  ///< of a write of up to 8 bytes
+  };
+  /// The access that hit the watchpoint at `slot` of `length` bytes; `read` and `wrote` tell what kinds it
+  /// may have been. The vCPU stands behind the instruction, with these registers.
+  [[nodiscard]] Access identify(const Registers& registers, uint64_t slot, uint64_t length, bool may_read,
+                                bool may_write);
+
+  /// Learns what there is now, as far as it is watched through this table.
+  void refresh(guest::PageTable table, uint64_t address, uint64_t bytes);
+
+ private:
+  [[nodiscard]] std::optional<MemoryOperand> operand_that_hit(const Registers& registers, uint64_t slot,
+                                                              uint64_t length, bool writes) const;
+  [[nodiscard]] std::optional<uint64_t> known(guest::PageTable table, uint64_t address, uint64_t bytes) const;
+  [[nodiscard]] std::optional<uint64_t> current(const Registers& registers, uint64_t address,
+                                                uint64_t bytes) const;
+
+  VcpuMemory memory_;
+  Disassembler disassembler_;
+  /// A slot of one address space; all have the kernel's.
+  struct Place {
+    uint64_t slot, root;
+    auto operator<=>(const Place&) const = default;
+  };
+  [[nodiscard]] static Place place(guest::PageTable table, uint64_t slot);
+  std::map<Place, std::optional<std::array<std::byte, kSlot>>> known_;
+};
+
+}  // namespace furnace::hypervisor

@@ -1,0 +1,100 @@
+#include "hypervisor/qemu/register_layout.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/bytes.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+constexpr size_t kMaxRegisters = 512;
+constexpr unsigned kMaxBits = 4096;
+
+/// The value of an attribute in the text of an element.
+std::string_view attribute(std::string_view element, std::string_view name) {
+  const std::string key = fmt::format(" {}=\"", name);
+  const size_t start = element.find(key);
+  if (start == std::string_view::npos) return {};
+  const std::string_view value = element.substr(start + key.size());
+  return value.substr(0, value.find('"'));
+}
+
+std::string without_comments(std::string_view xml) {
+  std::string text;
+  while (!xml.empty()) {
+    const size_t start = xml.find("<!--");
+    text += xml.substr(0, start);
+    if (start == std::string_view::npos) break;
+    const size_t end = xml.find("-->", start);
+    xml.remove_prefix(end == std::string_view::npos ? xml.size() : end + 3);
+  }
+  return text;
+}
+
+/// Little-endian bytes written as pairs of digits.
+std::optional<uint64_t> hexadecimal(std::string_view digits) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < digits.size(); i += 2) {
+    unsigned byte = 0;
+    const auto [end, error] = std::from_chars(digits.data() + i, digits.data() + i + 2, byte, 16);
+    if (error != std::errc() || end != digits.data() + i + 2) return std::nullopt;
+    value |= uint64_t{byte} << (4 * i);
+  }
+  return value;
+}
+
+}  // namespace
+
+Result<RegisterLayout> RegisterLayout::parse(std::string_view xml) {
+  RegisterLayout layout;
+  const std::string text = without_comments(xml);
+  unsigned next_number = 0;
+  for (size_t at = text.find("<reg "); at != std::string::npos; at = text.find("<reg ", at + 1)) {
+    const std::string_view element = std::string_view(text).substr(at, text.find('>', at) - at);
+    const std::string_view name = attribute(element, "name");
+    const std::string_view bits_text = attribute(element, "bitsize");
+    unsigned bits = 0;
+    std::from_chars(bits_text.data(), bits_text.data() + bits_text.size(), bits);
+    if (name.empty() || bits == 0 || bits % 8 != 0 || bits > kMaxBits ||
+        layout.slots_.size() >= kMaxRegisters)
+      return fail(Errc::Invalid, "gdb stub: target description: register {}: name '{}' of {} bits",
+                  layout.slots_.size(), printable(name.substr(0, 40)), bits);
+    const std::string_view number = attribute(element, "regnum");
+    std::from_chars(number.data(), number.data() + number.size(), next_number);
+    Slot slot{std::string(name == "eflags" ? "rflags" : name), next_number++, bits / 8, false};
+    slot.wanted = slot.bytes <= 8 && slot.name[0] != 'f' && attribute(element, "group").empty();
+    if (slot.name == "fs" || slot.name == "fs_base") slot.wanted = true;
+    layout.slots_.push_back(std::move(slot));
+  }
+  for (const char* needed : {"rax", "rip", "rflags", "cr3", "cr4", "gs_base"})
+    if (!layout.number(needed))
+      return fail(Errc::Invalid,
+                  "gdb stub: its target description has no register {}: QEMU 5.0 or later on an x86-64 guest "
+                  "is needed",
+                  needed);
+  return layout;
+}
+
+std::optional<unsigned> RegisterLayout::number(std::string_view name) const {
+  const auto found =
+      std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) { return slot.name == name; });
+  if (found == slots_.end()) return std::nullopt;
+  return found->number;
+}
+
+Result<Registers> RegisterLayout::decode(std::string_view answer) const {
+  Registers registers;
+  for (const Slot& slot : slots_) {
+    const size_t digits = 2 * slot.bytes;
+    if (answer.size() < digits) break;
+    if (slot.wanted)
+      if (const auto value = hexadecimal(answer.substr(0, digits))) registers.set(slot.name, *value);
+    answer.remove_prefix(digits);
+  }
+  if (!registers.get("cr3") || !registers.get("rip"))
+    return fail(Errc::Invalid, "gdb stub: registers without rip or cr3");
+  return registers;
+}
+
+}  // namespace furnace::hypervisor

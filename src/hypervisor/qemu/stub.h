@@ -1,0 +1,83 @@
+// QEMU's gdb stub, opened through QMP over a socket pair: it needs no path, no port and no option on QEMU's
+// command line, and nobody else can connect to it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "hypervisor/qemu/gdb_remote.h"
+#include "hypervisor/qemu/qmp.h"
+#include "hypervisor/qemu/register_layout.h"
+
+namespace furnace::hypervisor {
+
+/// A place that the stub stops at, as packet `Z` numbers its kinds.
+struct StubPoint {
+  enum class Kind : uint8_t { Breakpoint = 0, Write = 2, Read = 3, Access = 4 };
+  Kind kind = Kind::Breakpoint;
+  uint64_t address = 0, length = 1;
+  auto operator<=>(const StubPoint&) const = default;
+};
+
+/// Why the guest stands (QEMU: gdbstub/gdbstub.c, gdb_vm_state_change).
+struct Stop {
+  uint32_t vcpu = 0;
+  bool by_debug = false;  ///< a breakpoint, a watchpoint or the end of a step; else a pause from outside
+  std::optional<StubPoint> watch;  ///< the watchpoint: its kind and address
+};
+[[nodiscard]] std::optional<Stop> parse_stop(std::string_view packet);
+
+class Stub {
+ public:
+  /// Opens the stub; the guest stands afterwards. `theirs` must stay usable with SCM_RIGHTS until then: the
+  /// caller keeps `ours`' duplicate for emergencies. Fails (Errc::Unavailable) while a debugger is attached.
+  [[nodiscard]] static Result<Stub> open(Qmp& qmp, Fd ours, const Fd& theirs);
+  /// Frees the guest of a stub that an earlier owner left behind with its breakpoints, if there is one.
+  [[nodiscard]] static Status recover(Qmp& qmp);
+
+  [[nodiscard]] int descriptor() const { return remote_.descriptor(); }
+  [[nodiscard]] bool running() const { return running_; }
+  /// How often this stub has let the guest run: as often QEMU has sent RESUME because of it.
+  [[nodiscard]] uint64_t runs() const { return runs_; }
+
+  /// The guest has stopped, if it has. Its vCPUs stand then.
+  [[nodiscard]] Result<std::optional<Stop>> poll_stop();
+  /// Stops the running guest. It may have been stopping by itself: see the answer.
+  [[nodiscard]] Result<Stop> interrupt();
+  /// The rest is for a guest that stands.
+  [[nodiscard]] Status run();
+  /// One instruction of one vCPU, without interrupts, passing a breakpoint on it.
+  [[nodiscard]] Result<Stop> step(uint32_t vcpu);
+  [[nodiscard]] Status insert(const StubPoint& point);
+  [[nodiscard]] Status remove(const StubPoint& point);
+  [[nodiscard]] Result<Registers> registers(uint32_t vcpu);
+  [[nodiscard]] Status set_instruction_pointer(uint32_t vcpu, uint64_t address);
+  /// The guest was let run by somebody else.
+  void note_running() { running_ = true; }
+
+  /// Removes all points, lets the guest run if `run_on`, and closes the stub.
+  void close(Qmp& qmp, bool run_on);
+
+  /// What removes all points and lets the guest run, in whatever state the connection and the guest are.
+  static const std::string kLetGo;
+  /// The same, but the guest stands on.
+  static const std::string kForget;
+
+ private:
+  explicit Stub(GdbRemote remote) : remote_(std::move(remote)) {}
+  [[nodiscard]] Status greet();
+  [[nodiscard]] Result<std::string> read_description(std::string_view name);
+  [[nodiscard]] Status change(char verb, const StubPoint& point);
+  [[nodiscard]] Status select(uint32_t vcpu);
+  [[nodiscard]] Result<Stop> wait_stop(std::chrono::milliseconds time);
+
+  GdbRemote remote_;
+  RegisterLayout layout_;
+  std::string own_device_ = "none";  ///< where QEMU's stub waited for a debugger before, and will again
+  bool running_ = false;
+  uint64_t runs_ = 0;
+  uint32_t selected_ = 0;  ///< the vCPU that registers are read of
+};
+
+}  // namespace furnace::hypervisor

@@ -1,0 +1,403 @@
+#include "hypervisor/qemu/stub_events.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/log.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+using Kind = StubPoint::Kind;
+
+constexpr size_t kMaxPoints = 4096;     // QEMU looks through them at every access to their pages
+constexpr uint64_t kMaxSlotted = 4096;  // bytes of a range that is watched in pieces
+constexpr uint64_t kMaxRange = 1 << 20;
+constexpr uint64_t kMaxExecuted = 64;  // bytes of code with a breakpoint on each
+constexpr size_t kMaxRetries = 256;
+constexpr size_t kCode = 15;
+
+/// The points that make a watch. Ranges are cut into pieces, because the stub tells which was hit, not where.
+Result<std::vector<StubPoint>> points_of(const Watch& watch) {
+  const uint64_t start = watch.address.value;
+  if (watch.kind == EventKind::Breakpoint) return std::vector{StubPoint{Kind::Breakpoint, start, 1}};
+  if (!watch.after.empty()) return std::vector{StubPoint{Kind::Write, start, watch.length}};
+  std::vector<StubPoint> points;
+  if ((watch.access & kAccessExecute) != 0) {
+    if (watch.length > kMaxExecuted)
+      return fail(Errc::Invalid, "execution of {} bytes: at most {} can be watched", watch.length,
+                  kMaxExecuted);
+    for (uint64_t i = 0; i < watch.length; ++i) points.push_back({Kind::Breakpoint, start + i, 1});
+  }
+  const uint8_t data = watch.access & (kAccessRead | kAccessWrite);
+  if (data == 0) return points;
+  if (watch.length > kMaxRange)
+    return fail(Errc::Invalid, "{} bytes: at most {} can be watched at once", watch.length, kMaxRange);
+  const Kind kind = data == kAccessWrite ? Kind::Write : data == kAccessRead ? Kind::Read : Kind::Access;
+  const uint64_t piece = watch.length <= kMaxSlotted ? WatchedBytes::kSlot : guest::kPageSize;
+  for (uint64_t at = start; at < start + watch.length;) {
+    const uint64_t end = std::min(start + watch.length, at / piece * piece + piece);
+    points.push_back({kind, at, end - at});
+    at = end;
+  }
+  return points;
+}
+
+/// Whether accesses are told with what they were.
+bool reports_access(const Watch& watch) {
+  return watch.kind == EventKind::MemoryAccess && watch.after.empty();
+}
+
+bool may_read(Kind kind) {
+  return kind == Kind::Read || kind == Kind::Access;
+}
+
+bool may_write(Kind kind) {
+  return kind == Kind::Write || kind == Kind::Access;
+}
+
+/// Whether the vCPU waits for an interrupt: it stands behind `hlt` or `mwait`.
+bool waits(const VcpuMemory& memory, const Registers& registers) {
+  std::array<std::byte, 3> before{};
+  const uint64_t rip = registers.get("rip").value_or(0);
+  if (memory.read(registers, rip - before.size(), before) != before.size()) return false;
+  constexpr std::array mwait{std::byte{0x0f}, std::byte{0x01}, std::byte{0xc9}};
+  return before.back() == std::byte{0xf4} || before == mwait;
+}
+
+}  // namespace
+
+Status StubEvents::ensure_open() {
+  if (stub_) return {};
+  FURNACE_TRY(const std::string status, qmp_.command("query-status"));
+  const bool stands = status.find(R"("running":false)") != std::string::npos;
+  held_elsewhere_ = stands && !held_;
+  earlier_resumes_ = qmp_.resumes();
+  FURNACE_TRY(auto ends, socket_pair());
+  FURNACE_CHECK(guard_.note_stub(ends.first));
+  auto opened = Stub::open(qmp_, std::move(ends.first), ends.second);
+  if (!opened) {
+    (void)guard_.note_stub_closed();
+    if (!stands) (void)qmp_.command("cont");  // opening it may have stopped the guest
+    return fail(opened.error(), "events");
+  }
+  stub_.emplace(*std::move(opened));
+  return guard_.note_held(held_elsewhere_);
+}
+
+void StubEvents::close() {
+  if (!stub_) return;
+  stub_->close(qmp_, !held_ && !held_elsewhere_);
+  stub_.reset();
+  (void)guard_.note_stub_closed();
+  watches_.clear();
+  points_.clear();
+  events_.clear();
+  standing_.clear();
+  retries_.clear();
+  watched_bytes_.clear();
+}
+
+Status StubEvents::stand() {
+  if (!stub_->running()) return {};
+  FURNACE_TRY(const Stop stop, stub_->interrupt());
+  note(stop, true);
+  return {};
+}
+
+Result<uint64_t> StubEvents::watch(const Watch& watch) {
+  Watched watched{watch, {}};
+  FURNACE_TRY(watched.points, points_of(watch));
+  if (points_.size() + watched.points.size() > kMaxPoints)
+    return fail(Errc::Unavailable, "{} watchpoints are in use and {} more are needed: {} is the limit",
+                points_.size(), watched.points.size(), kMaxPoints);
+  FURNACE_CHECK(ensure_open());
+  FURNACE_CHECK(stand());
+  const uint64_t number = next_watch_++;
+  Status inserted = insert(number, watched);
+  if (inserted) watches_.emplace(number, std::move(watched));
+  if (auto gone = go(); !gone && inserted) inserted = std::move(gone);
+  if (!inserted) {
+    if (watches_.empty()) close();
+    return tl::unexpected<Error>(inserted.error());
+  }
+  return number;
+}
+
+Status StubEvents::insert(uint64_t watch, Watched& watched) {
+  for (const StubPoint& point : watched.points) {
+    auto& users = points_[point];
+    if (users.empty())
+      if (auto inserted = stub_->insert(point); !inserted) {
+        points_.erase(point);
+        for (const StubPoint& undone : watched.points) (void)remove_point(undone, watch);
+        return inserted;
+      }
+    users.insert(watch);
+  }
+  if (!reports_access(watched.watch)) return {};
+  std::optional<guest::PageTable> table = watched.watch.table;
+  if (!table)
+    if (const auto registers = stub_->registers(0)) table = VcpuMemory::table_of(*registers);
+  if (!table) return {};
+  constexpr uint64_t slot = WatchedBytes::kSlot;
+  for (const StubPoint& point : watched.points)
+    if (point.kind != Kind::Breakpoint && point.length <= slot)
+      watched_bytes_.add(*table, point.address / slot * slot);
+  watched_bytes_.refresh(*table, watched.watch.address.value, watched.watch.length);
+  return {};
+}
+
+Status StubEvents::remove_point(const StubPoint& point, uint64_t watch) {
+  const auto found = points_.find(point);
+  if (found == points_.end() || found->second.erase(watch) == 0 || !found->second.empty()) return {};
+  points_.erase(found);
+  if (point.kind != Kind::Breakpoint)
+    watched_bytes_.remove(point.address / WatchedBytes::kSlot * WatchedBytes::kSlot);
+  return stub_->remove(point);
+}
+
+Status StubEvents::unwatch(uint64_t watch) {
+  const auto found = watches_.find(watch);
+  if (found == watches_.end()) return fail(Errc::NotFound, "no watch {}", watch);
+  const Status stood = stand();
+  const Watched watched = std::move(found->second);
+  watches_.erase(found);
+  if (!stood) {  // without this watch
+    lost_connection(stood.error());
+    return {};
+  }
+  std::erase_if(events_, [&](const GuestEvent& event) { return event.watch == watch; });
+  if (watches_.empty()) {
+    close();  // removes the points
+    return {};
+  }
+  Status removed;
+  for (const StubPoint& point : watched.points)
+    if (auto done = remove_point(point, watch); !done) removed = std::move(done);
+  FURNACE_CHECK(go());
+  return removed;
+}
+
+void StubEvents::forget() {
+  close();
+}
+
+std::vector<GuestEvent> StubEvents::take() {
+  if (!stub_) return {};
+  if (stub_->running()) {
+    auto stop = stub_->poll_stop();
+    if (!stop) {
+      lost_connection(stop.error());
+      return {};
+    }
+    if (*stop) note(**stop, false);
+  }
+  return events_;
+}
+
+void StubEvents::proceed() {
+  events_.clear();
+  if (!stub_) return;
+  if (auto gone = go(); !gone) lost_connection(gone.error());
+}
+
+Status StubEvents::hold() {
+  held_ = true;
+  return stub_ ? stand() : Status();
+}
+
+Status StubEvents::release() {
+  held_ = false;
+  return stub_ ? go() : Status();
+}
+
+bool StubEvents::held_elsewhere() {
+  if (stub_ && held_elsewhere_ && qmp_.resumes() - earlier_resumes_ > stub_->runs()) {
+    held_elsewhere_ = false;
+    stub_->note_running();
+    (void)guard_.note_held(false);
+  }
+  return held_elsewhere_;
+}
+
+Status StubEvents::go() {
+  if (held_ || held_elsewhere_ || stub_->running() || !events_.empty()) return {};
+  for (const Standing& standing : std::exchange(standing_, {})) FURNACE_CHECK(pass_breakpoint(standing));
+  if (!events_.empty()) return {};  // a step made one: it is dealt with first
+  return stub_->run();
+}
+
+StubEvents::Retry StubEvents::retry_of(const Registers& registers) {
+  // Without the bits of CR3 that change when the process is scheduled again.
+  return {registers.get("rip").value_or(0), guest::kernel_root(registers.get("cr3").value_or(0)).value,
+          registers.get("rsp").value_or(0)};
+}
+
+Status StubEvents::pass_breakpoint(const Standing& standing) {
+  const uint64_t rip = standing.registers.get("rip").value_or(0);
+  if (!points_.contains({Kind::Breakpoint, rip, 1})) return {};
+  std::array<std::byte, kCode> code{};
+  const size_t size = VcpuMemory(memory_).read(standing.registers, rip, code);
+  const auto instruction = disassembler_.decode(std::span(code).first(size), rip, standing.registers, false);
+  // A kernel function begins with a nop for its tracer. It needs no step, of which each costs the guest all
+  // its translated code (QEMU: gdb_vm_state_change flushes it).
+  if (instruction && instruction->no_effect)
+    return stub_->set_instruction_pointer(standing.vcpu, rip + instruction->length);
+  FURNACE_TRY(const Registers after, step_once(standing, instruction && instruction->repeats));
+  const uint64_t now = after.get("rip").value_or(0);
+  constexpr uint64_t kernel_half = 1ULL << 63;
+  const bool ran = instruction && (instruction->goes_elsewhere || instruction->enters_kernel ||
+                                   instruction->repeats || now == rip + instruction->length);
+  const bool faulted =
+      now >= kernel_half && rip < kernel_half && !(instruction && instruction->enters_kernel);
+  if ((!ran || faulted) && retries_.size() < kMaxRetries) retries_.insert(retry_of(standing.registers));
+  return {};
+}
+
+/// Steps over an instruction. Now and then QEMU ends a step before the instruction has run; then it is done
+/// again.
+Result<Registers> StubEvents::step_once(const Standing& standing, bool may_stay) {
+  constexpr int tries = 4;  // a jump to itself never gets further
+  for (int i = 1;; ++i) {
+    FURNACE_TRY(const Stop stop, stub_->step(standing.vcpu));
+    FURNACE_TRY(const Registers after, stub_->registers(standing.vcpu));
+    if (stop.watch) note_access(standing.vcpu, *stop.watch, after);
+    const bool moved = after.get("rip") != standing.registers.get("rip") ||
+                       after.get("rsp") != standing.registers.get("rsp");
+    if (moved || may_stay || stop.watch || i == tries) return after;
+  }
+}
+
+void StubEvents::note(const Stop& stop, bool asked_for) {
+  if (!stop.by_debug && !asked_for) {
+    log::debug("the guest was paused by somebody else while it is watched");
+    held_elsewhere_ = true;
+    (void)guard_.note_held(true);
+  }
+  if (stop.by_debug) {
+    auto registers = stub_->registers(stop.vcpu);
+    if (!registers) return log::warning("event of vCPU {}: {}", stop.vcpu, registers.error().message());
+    if (stop.watch)
+      note_access(stop.vcpu, *stop.watch, *registers);
+    else
+      note_breakpoint(stop.vcpu, *std::move(registers));
+  }
+  note_hidden(stop);
+}
+
+void StubEvents::note_breakpoint(uint32_t vcpu, Registers registers) {
+  const uint64_t rip = registers.get("rip").value_or(0);
+  const auto point = points_.find({Kind::Breakpoint, rip, 1});
+  if (point == points_.end()) return;  // removed while it fired
+  if (retries_.erase(retry_of(registers)) == 0)
+    for (const uint64_t watch : point->second) {
+      const Watch& watched = watches_.at(watch).watch;
+      GuestEvent event{.watch = watch,
+                       .vcpu = vcpu,
+                       .registers = registers,
+                       .address = {},
+                       .old_value = {},
+                       .new_value = {}};
+      if (watched.kind == EventKind::MemoryAccess) {
+        event.address = guest::Gva{rip};
+        event.access = kAccessExecute;
+      }
+      events_.push_back(std::move(event));
+    }
+  standing_.push_back({vcpu, std::move(registers)});
+}
+
+void StubEvents::note_access(uint32_t vcpu, const StubPoint& hit, const Registers& registers) {
+  const auto point = points_.lower_bound({hit.kind, hit.address, 0});
+  if (point == points_.end() || point->first.kind != hit.kind || point->first.address != hit.address)
+    return;  // removed while it fired
+  note_known_writers(vcpu, hit.address, registers);
+  const bool anyone = std::any_of(watches_.begin(), watches_.end(),
+                                  [&](const auto& each) { return reports_access(each.second.watch); });
+  if (!anyone) return;
+  const auto access = watched_bytes_.identify(registers, hit.address, point->first.length, may_read(hit.kind),
+                                              may_write(hit.kind));
+  // The stub names one watchpoint; others that hold the same bytes were hit as well.
+  for (const auto& [number, watched] : watches_) {
+    const Watch& watch = watched.watch;
+    const uint64_t start = watch.address.value;
+    if (!reports_access(watch) || access.address >= start + watch.length ||
+        access.address + access.bytes <= start)
+      continue;
+    const unsigned seen = kAccessRead * unsigned{access.read} + kAccessWrite * unsigned{access.wrote};
+    if ((seen & watch.access) == 0) continue;
+    events_.push_back({.watch = number,
+                       .vcpu = vcpu,
+                       .registers = registers,
+                       .address = guest::Gva{access.address},
+                       .access = static_cast<uint8_t>(seen & watch.access),
+                       .old_value = access.old_value,
+                       .new_value = access.new_value});
+  }
+}
+
+/// Of memory that is watched for what known instructions write to it.
+void StubEvents::note_known_writers(uint32_t vcpu, uint64_t hit, const Registers& registers) {
+  const guest::Gva rip{registers.get("rip").value_or(0)};
+  for (const auto& [number, watched] : watches_) {
+    const auto& after = watched.watch.after;
+    if (watched.watch.address.value == hit && std::find(after.begin(), after.end(), rip) != after.end())
+      events_.push_back({.watch = number,
+                         .vcpu = vcpu,
+                         .registers = registers,
+                         .address = watched.watch.address,
+                         .old_value = {},
+                         .new_value = {}});
+  }
+}
+
+/// Hits of two vCPUs at a time, or of one that was being stopped: QEMU reports one of them. A breakpoint hits
+/// again, but a watched access is over. The vCPU keeps the hit until a stop of its own reports it, which a
+/// step makes it do.
+void StubEvents::note_hidden(const Stop& reported) {
+  const bool watching = std::any_of(points_.begin(), points_.end(),
+                                    [](const auto& point) { return point.first.kind != Kind::Breakpoint; });
+  if (!watching || (vcpus_ == 1 && reported.by_debug)) return;
+  for (uint32_t vcpu = 0; vcpu < vcpus_; ++vcpu) {
+    if (vcpu == reported.vcpu && reported.by_debug) continue;
+    const auto registers = stub_->registers(vcpu);
+    if (!registers || !may_hide_a_hit(*registers)) continue;
+    const auto stop = stub_->step(vcpu);
+    if (stop && stop->watch) note_access(vcpu, *stop->watch, *registers);
+  }
+}
+
+bool StubEvents::may_hide_a_hit(const Registers& registers) const {
+  const guest::Gva rip{registers.get("rip").value_or(0)};
+  bool anywhere = false;
+  for (const auto& [number, watched] : watches_) {
+    if (watched.watch.kind != EventKind::MemoryAccess) continue;
+    const auto& after = watched.watch.after;
+    if (std::find(after.begin(), after.end(), rip) != after.end()) return true;
+    anywhere = anywhere || after.empty();
+  }
+  return anywhere && !waits(VcpuMemory(memory_), registers);
+}
+
+void StubEvents::lost_connection(const Error& why) {
+  log::warning("{}: opening it again", why.message());
+  auto watches = std::exchange(watches_, {});
+  const bool held_elsewhere = held_elsewhere_;
+  close();
+  Status again = ensure_open();  // also takes the points back that were left
+  // The guest stands as it was at the cut, which says nothing about who stopped it.
+  held_elsewhere_ = held_elsewhere;
+  (void)guard_.note_held(held_elsewhere);
+  for (auto& [number, watched] : watches) {
+    if (again) again = insert(number, watched);
+    if (again) watches_.emplace(number, std::move(watched));
+  }
+  if (again) again = go();
+  if (!again) log::error("events of the guest end: {}", again.error().message());
+  if (!again || watches_.empty()) close();
+  if (stub_ || held_ || held_elsewhere_) return;
+  if (auto running = qmp_.command("cont"); !running) log::error("{}", running.error().message());
+}
+
+}  // namespace furnace::hypervisor

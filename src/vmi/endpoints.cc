@@ -1,0 +1,128 @@
+#include "vmi/endpoints.h"
+
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "protocol/framing.h"
+
+namespace furnace::vmi {
+namespace {
+
+namespace fs = std::filesystem;
+
+// For one app. A message holds up to 250 events of some 200 bytes each, and a partition lives on some 20 MB.
+constexpr int kMessagesQueued = 200;
+constexpr size_t kMostEndpoints = 256;
+
+}  // namespace
+
+std::string Endpoint::refuses(std::string_view identity, int descriptor) const {
+  if (app.empty()) return {};
+  if (identity != protocol::call_identity(app))
+    return fmt::format("calls itself '{}'", printable(identity.substr(0, 80)));
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return "has no credentials";
+  if (peer.uid != owner && peer.uid != own_user) return fmt::format("belongs to user {}", peer.uid);
+  return {};
+}
+
+Result<Endpoints> Endpoints::bind(zmq::context_t& context, const std::string& directory) {
+  Endpoints endpoints(context, directory);
+  // ZeroMQ would take the socket's path over from its owner; the lock tells whether there is one.
+  // Launchers of apps hold it for a moment to see whether anybody does.
+  constexpr int tries = 20;
+  constexpr std::chrono::milliseconds between_tries(10);
+  auto lock = lock_file(directory + "/vmi_rtr.lock");
+  for (int i = 0; i < tries && !lock && lock.error().code() == Errc::Unavailable; ++i) {
+    std::this_thread::sleep_for(between_tries);
+    lock = lock_file(directory + "/vmi_rtr.lock");
+  }
+  if (!lock && lock.error().code() == Errc::Unavailable)
+    return fail(Errc::Unavailable,
+                "{}/vmi_rtr: another VMI partition serves there; stop it or choose another --vmi "
+                "directory",
+                directory);
+  if (!lock) return fail(lock.error(), "socket directory");
+  endpoints.lock_ = *std::move(lock);
+  endpoints.watch_ = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!endpoints.watch_.valid() || ::inotify_add_watch(endpoints.watch_.get(), directory.c_str(),
+                                                       IN_CREATE | IN_MOVED_TO | IN_ONLYDIR) < 0)
+    return fail_errno("{}: watch", directory);
+  FURNACE_CHECK(endpoints.add({}));
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(directory, ignored))
+    if (entry.is_directory(ignored)) (void)endpoints.take(entry.path().filename());
+  return endpoints;
+}
+
+Status Endpoints::add(const std::string& app) {
+  auto made = std::make_unique<Endpoint>();
+  made->app = app;
+  made->directory = app.empty() ? directory_ : fmt::format("{}/{}", directory_, app);
+  struct stat status {};
+  if (::stat(made->directory.c_str(), &status) != 0) return fail_errno("{}", made->directory);
+  made->owner = status.st_uid;
+  made->own_user = user_;
+  FURNACE_TRY(const std::string address, protocol::ipc_address(made->directory, "vmi_rtr"));
+  made->router = zmq::socket_t(*context_, zmq::socket_type::router);
+  protocol::set_common_options(made->router);
+  // Sending to a queue that is full, or to nobody, must not succeed: lost events are counted.
+  made->router.set(zmq::sockopt::router_mandatory, true);
+  made->router.set(zmq::sockopt::sndhwm, kMessagesQueued);
+  const std::string monitor = fmt::format("inproc://monitor-{}", app);
+  if (zmq_socket_monitor(made->router.handle(), monitor.c_str(), ZMQ_EVENT_DISCONNECTED) != 0)
+    return fail_errno("socket monitor");
+  made->monitor = zmq::socket_t(*context_, zmq::socket_type::pair);
+  made->monitor.set(zmq::sockopt::linger, 0);
+  FURNACE_CHECK(protocol::connect(made->monitor, monitor));
+  FURNACE_CHECK(protocol::bind(made->router, address));
+  if (!app.empty() && user_ == 0)  // the app may be another user's
+    (void)::chown((made->directory + "/vmi_rtr").c_str(), status.st_uid, status.st_gid);
+  all_.push_back(std::move(made));
+  return {};
+}
+
+/// A name with a dot in front: its directory is being made.
+bool Endpoints::is_new(const std::string& name) const {
+  return !name.starts_with('.') && protocol::check_app_id(name) &&
+         std::none_of(all_.begin(), all_.end(), [&](const auto& each) { return each->app == name; });
+}
+
+bool Endpoints::take(const std::string& app) {
+  if (!is_new(app)) return false;
+  if (all_.size() >= kMostEndpoints) {
+    log::warning("app {} gets no socket: {} apps have one", app, all_.size());
+    return false;
+  }
+  const auto added = add(app);
+  if (!added) log::warning("app {} gets no socket: {}", app, added.error().message());
+  return added.has_value();
+}
+
+bool Endpoints::take_new() {
+  // What the kernel tells is enough: a partition that serves lists no directories any more.
+  alignas(inotify_event) std::array<char, 4096> told;  // NOLINT: is filled
+  bool any = false;
+  for (ssize_t size = 0; (size = ::read(watch_.get(), told.data(), told.size())) > 0;)
+    for (size_t at = 0; at < static_cast<size_t>(size);) {
+      const auto& event = *reinterpret_cast<const inotify_event*>(told.data() + at);  // NOLINT: the kernel's
+      if ((event.mask & IN_ISDIR) != 0 && event.len > 0) any = take(event.name) || any;
+      at += sizeof event + event.len;
+    }
+  return any;
+}
+
+}  // namespace furnace::vmi

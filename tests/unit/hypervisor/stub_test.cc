@@ -1,0 +1,124 @@
+// The gdb stub's protocol, as far as it needs no QEMU: packets, stops, register layouts; and instructions.
+#include "hypervisor/qemu/stub.h"
+
+#include <gtest/gtest.h>
+
+#include "base/bytes.h"
+#include "hypervisor/qemu/memory_access.h"
+#include "support.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+using furnace::test::message_of;
+using furnace::test::take;
+
+TEST(GdbPackets, ComeOutAsTheyWentInInWhateverPieces) {
+  const std::string stream =
+      "+" + gdb_packet("OK") + "+garbage" + gdb_packet("T05thread:p01.01;") + gdb_packet("");
+  for (size_t piece = 1; piece < stream.size(); ++piece) {
+    GdbPacketReader reader;
+    std::vector<std::string> packets;
+    for (size_t at = 0; at < stream.size(); at += piece) {
+      ASSERT_TRUE(reader.append(std::string_view(stream).substr(at, piece)));
+      while (auto packet = reader.next()) packets.push_back(*packet);
+    }
+    EXPECT_EQ(packets, (std::vector<std::string>{"OK", "T05thread:p01.01;", ""})) << piece;
+  }
+}
+
+TEST(GdbPackets, OfAWrongChecksumArePassedOver) {
+  GdbPacketReader reader;
+  ASSERT_TRUE(reader.append("$OK#00$OK#9a"));
+  EXPECT_EQ(reader.next(), "OK");
+  EXPECT_EQ(reader.next(), std::nullopt);
+}
+
+TEST(GdbPackets, WithoutEndAreRefused) {
+  GdbPacketReader reader;
+  Status appended;
+  for (int i = 0; i < 100 && appended; ++i) appended = reader.append("$" + std::string(4096, 'x'));
+  EXPECT_NE(message_of(appended).find("without the end of a packet"), std::string::npos);
+}
+
+TEST(Stops, TellVcpuAndWatchpoint) {
+  const auto stop = parse_stop("T05thread:p01.0b;rwatch:ffff888003c19aa4;");
+  ASSERT_TRUE(stop);
+  EXPECT_EQ(stop->vcpu, 10U);
+  EXPECT_TRUE(stop->by_debug);
+  EXPECT_EQ(stop->watch, (StubPoint{StubPoint::Kind::Read, 0xffff888003c19aa4, 0}));
+  EXPECT_FALSE(parse_stop("T02thread:p01.01;")->by_debug);
+  for (const char* bad : {"", "T", "OK", "T05", "T05thread:", "T05thread:p01.00;", "T05thread:pxx.yy;"})
+    EXPECT_FALSE(parse_stop(bad)) << bad;
+}
+
+constexpr std::string_view kDescription = R"(<feature name="org.gnu.gdb.i386.core">
+  <reg name="rax" bitsize="64" type="int64" regnum="0"/> <reg name="rip" bitsize="64"/>
+  <reg name="eflags" bitsize="32" type="x64_eflags"/> <!-- <reg name="cs_base" bitsize="64"/> -->
+  <reg name="st0" bitsize="80" type="i387_ext"/> <reg name="gs_base" bitsize="64"/>
+  <reg name="cr3" bitsize="64"/> <reg name="cr4" bitsize="64"/></feature>)";
+
+TEST(RegisterLayout, FindsRegistersWhereTheDescriptionHasThem) {
+  const auto layout = take(RegisterLayout::parse(kDescription));
+  EXPECT_EQ(layout.number("rip"), 1U);
+  EXPECT_EQ(layout.number("cr3"), 5U);
+  const std::string answer =
+      "0100000000000000"
+      "efcdab8967452301"
+      "02000000" +
+      std::string(20, '0') +
+      "0000000000000080"
+      "00a0000000000000"
+      "2000000000000000";
+  const auto registers = take(layout.decode(answer));
+  EXPECT_EQ(registers.get("rax"), 1U);
+  EXPECT_EQ(registers.get("rip"), 0x0123456789abcdefU);
+  EXPECT_EQ(registers.get("rflags"), 2U);
+  EXPECT_EQ(registers.get("gs_base"), 1ULL << 63);
+  EXPECT_EQ(registers.get("cr3"), 0xa000U);
+  EXPECT_FALSE(layout.decode(answer.substr(0, 40)));
+}
+
+TEST(RegisterLayout, RefusesDescriptionsThatLackWhatIsNeeded) {
+  EXPECT_NE(message_of(RegisterLayout::parse("<feature/>")).find("no register rax"), std::string::npos);
+  EXPECT_NE(message_of(RegisterLayout::parse(R"(<reg name="rax" bitsize="7"/>)")).find("of 7 bits"),
+            std::string::npos);
+}
+
+std::optional<Instruction> decode(std::initializer_list<uint8_t> code, const Registers& registers, bool ran) {
+  std::vector<std::byte> bytes;
+  for (const uint8_t byte : code) bytes.push_back(std::byte{byte});
+  return Disassembler().decode(bytes, 0x1000, registers, ran);
+}
+
+TEST(Instructions, TellWhichMemoryTheyTouch) {
+  Registers registers;
+  for (const auto& [name, value] : std::map<std::string, uint64_t>{
+           {"rsp", 0x8000}, {"rbx", 0x100}, {"rcx", 2}, {"rdi", 0x5008}, {"gs_base", 0x10000}})
+    registers.set(name, value);
+  const auto store = decode({0x48, 0x89, 0x44, 0xcb, 0x08}, registers, true);  // mov %rax,8(%rbx,%rcx,8)
+  ASSERT_EQ(store->memory.size(), 1U);
+  EXPECT_EQ(store->memory[0].address, 0x118U);
+  EXPECT_TRUE(store->memory[0].writes && !store->memory[0].reads);
+  const auto gs = decode({0x65, 0x8b, 0x04, 0x25, 0x20, 0, 0, 0}, registers, true);  // mov %gs:0x20,%eax
+  EXPECT_EQ(gs->memory.at(0).address, 0x10020U);
+  EXPECT_TRUE(gs->memory[0].reads && !gs->memory[0].writes);
+  const auto push = decode({0x53}, registers, true);  // push %rbx, which has run
+  EXPECT_EQ(push->memory.at(0).address, 0x8000U);
+  const auto stos = decode({0xf3, 0x48, 0xab}, registers, true);  // rep stos
+  EXPECT_TRUE(stos->repeats);
+  EXPECT_EQ(stos->memory.at(0).address, 0x5000U);
+}
+
+TEST(Instructions, TellWhatNeedsNoStep) {
+  const Registers none;
+  EXPECT_TRUE(decode({0x0f, 0x1f, 0x44, 0x00, 0x00}, none, false)->no_effect);  // the tracer's nop
+  EXPECT_TRUE(decode({0xf3, 0x0f, 0x1e, 0xfa}, none, false)->no_effect);        // endbr64
+  EXPECT_FALSE(decode({0x55}, none, false)->no_effect);                         // push %rbp
+  EXPECT_TRUE(decode({0x0f, 0x05}, none, false)->enters_kernel);                // syscall
+  EXPECT_TRUE(decode({0xc3}, none, false)->goes_elsewhere);                     // ret
+  EXPECT_FALSE(decode({0xff, 0xff}, none, false).has_value());
+}
+
+}  // namespace
+}  // namespace furnace::hypervisor
