@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "base/result.h"
@@ -32,6 +33,15 @@ class Fd {
 
 /// A connected stream socket to a UNIX socket path; the error names the path.
 [[nodiscard]] Result<Fd> connect_unix(const std::filesystem::path& path);
+
+/// A connected pair of stream sockets.
+[[nodiscard]] Result<std::pair<Fd, Fd>> socket_pair();
+
+/// Sends all of `bytes` on a UNIX socket, and a descriptor with them unless it is negative (SCM_RIGHTS).
+[[nodiscard]] Status send_with(const Fd& socket, std::string_view bytes, int descriptor);
+
+/// Receives one byte, and the descriptor that came with it if one did. False at the end of the stream.
+[[nodiscard]] bool receive_with(const Fd& socket, char& byte, Fd& descriptor);
 
 /// A memory mapping that is unmapped with its owner.
 class Mapping {

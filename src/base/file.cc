@@ -10,25 +10,31 @@
 
 namespace furnace {
 
-Result<std::string> read_file(const std::filesystem::path& path, size_t limit) {
-  FURNACE_TRY(const Fd fd, open_file(path, O_RDONLY));
+Result<std::string> read_descriptor(const Fd& file, size_t limit) {
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) return fail_errno("{}", path.string());
+  if (::fstat(file.get(), &status) != 0) return fail_errno("status");
   const auto expected = static_cast<size_t>(status.st_size);  // 0 for files of /proc
-  if (expected > limit) return fail(Errc::Invalid, "{}: larger than {} bytes", path.string(), limit);
-  constexpr size_t chunk = 64 << 10;
+  if (expected > limit) return fail(Errc::Invalid, "larger than {} bytes", limit);
+  constexpr size_t chunk = 4 << 10;
   std::string content(expected + chunk, '\0');
   for (size_t filled = 0;;) {
-    const ssize_t got = ::read(fd.get(), content.data() + filled, content.size() - filled);
-    if (got < 0) return fail_errno("{}: read", path.string());
+    const ssize_t got = ::read(file.get(), content.data() + filled, content.size() - filled);
+    if (got < 0) return fail_errno("read");
     filled += static_cast<size_t>(got);
-    if (filled > limit) return fail(Errc::Invalid, "{}: larger than {} bytes", path.string(), limit);
+    if (filled > limit) return fail(Errc::Invalid, "larger than {} bytes", limit);
     if (got == 0) {
       content.resize(filled);
       return content;
     }
     if (content.size() - filled < chunk) content.resize(2 * content.size());
   }
+}
+
+Result<std::string> read_file(const std::filesystem::path& path, size_t limit) {
+  FURNACE_TRY(const Fd file, open_file(path, O_RDONLY));
+  auto content = read_descriptor(file, limit);
+  if (!content) return fail(content.error(), path.string());
+  return content;
 }
 
 Status write_file(const std::filesystem::path& path, std::string_view content, unsigned mode) {

@@ -24,7 +24,8 @@ std::string wire_fields(const google::protobuf::Descriptor& message) {
     const std::string type = field.message_type() != nullptr ? field.message_type()->name()
                              : field.enum_type() != nullptr  ? field.enum_type()->name()
                                                              : field.type_name();
-    text += fmt::format("{}{} {} {}{}", i == 0 ? "" : "; ", field.number(), field.name(), type, field.is_repeated() ? "*" : "");
+    text += fmt::format("{}{} {} {}{}", i == 0 ? "" : "; ", field.number(), field.name(), type,
+                        field.is_repeated() ? "*" : "");
   }
   return text.empty() ? "-" : text;
 }
@@ -42,16 +43,21 @@ std::string calls_markdown() {
   const auto& message = *wire::VmiMessage::descriptor();
   std::string text =
       "# The calls of the VMI socket\n\n"
-      "Made by `furnace calls --markdown` from the table in src/protocol/calls.cc. Python: `fe.NAME(arguments)`, and "
-      "`fe.checked.NAME`,\nwhich raises. C++: `host.call(\"NAME\", ...)`. Fields are those of the wire, by their numbers; "
-      "`*` is repeated. The test of a row is\n`test_call[NAME]` in tests/e2e/test_calls.py, against a live guest; events "
+      "Made by `furnace calls --markdown` from the table in src/protocol/calls.cc. Python: "
+      "`fe.NAME(arguments)`, and "
+      "`fe.checked.NAME`,\nwhich raises. C++: `host.call(\"NAME\", ...)`. Fields are those of the wire, by "
+      "their numbers; "
+      "`*` is repeated. The test of a row is\n`test_call[NAME]` in tests/e2e/test_calls.py, against a live "
+      "guest; events "
       "are tested on the simulator.\n\n"
-      "| call | arguments | what it does | since | number | request | answer | test |\n|---|---|---|---|---|---|---|---|\n";
+      "| call | arguments | what it does | since | number | request | answer | test "
+      "|\n|---|---|---|---|---|---|---|---|\n";
   for (const protocol::Call& call : protocol::calls())
-    text += fmt::format("| {} | {} | {} | {} | {} | {} | {} | test_call[{}] |\n", call.name, comma_separated(call.arguments),
-                        call.summary, call.since(), call.number,
-                        wire_fields(*message.FindFieldByNumber(call.number)->message_type()),
-                        wire_fields(*message.FindFieldByNumber(call.answer_number())->message_type()), call.name);
+    text +=
+        fmt::format("| {} | {} | {} | {} | {} | {} | {} | test_call[{}] |\n", call.name,
+                    comma_separated(call.arguments), call.summary, call.since(), call.number,
+                    wire_fields(*message.FindFieldByNumber(call.number)->message_type()),
+                    wire_fields(*message.FindFieldByNumber(call.answer_number())->message_type()), call.name);
   return text;
 }
 

@@ -8,8 +8,8 @@
 #include <array>
 #include <filesystem>
 
+#include "base/command.h"
 #include "base/file.h"
-#include "cli/command.h"
 #include "cli/test_vm.h"
 
 namespace furnace::cli {

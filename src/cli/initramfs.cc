@@ -3,8 +3,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "base/command.h"
 #include "base/file.h"
-#include "cli/command.h"
 
 namespace furnace::cli {
 namespace {

@@ -3,8 +3,8 @@
 #include <cstdio>
 #include <regex>
 
-#include "cli/command.h"
-#include "vmi/profile_store.h"
+#include "base/command.h"
+#include "base/directories.h"
 
 namespace furnace::cli {
 namespace {
@@ -59,10 +59,6 @@ Status download(const std::string& package, const fs::path& target) {
 }
 
 }  // namespace
-
-fs::path cache_directory() {
-  return vmi::ProfileStore::default_directory().parent_path();
-}
 
 Result<fs::path> fetch_kernel(std::string package) {
   const fs::path kernels = cache_directory() / "kernels";

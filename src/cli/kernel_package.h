@@ -12,7 +12,4 @@ namespace furnace::cli {
 /// the newest of linux-image-cloud-amd64. Tells on the standard error what it does.
 [[nodiscard]] Result<std::filesystem::path> fetch_kernel(std::string package);
 
-/// Where Furnace caches things: $FURNACE_CACHE, else $XDG_CACHE_HOME/furnace, else ~/.cache/furnace.
-[[nodiscard]] std::filesystem::path cache_directory();
-
 }  // namespace furnace::cli

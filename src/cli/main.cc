@@ -7,8 +7,11 @@
 
 #include "base/log.h"
 #include "cli/calls.h"
+#include "cli/cgroup.h"
 #include "cli/completion.h"
 #include "cli/doctor.h"
+#include "cli/launch.h"
+#include "cli/policy.h"
 #include "cli/profile.h"
 #include "cli/ps.h"
 #include "cli/snapshot.h"
@@ -16,6 +19,7 @@
 #include "cli/top.h"
 #include "program/program.h"
 #include "protocol/certificate.h"
+#include "sandbox/rootfs.h"
 
 namespace {
 
@@ -24,15 +28,17 @@ using namespace furnace;
 struct Partition {
   const char* name;
   const char* description;
+  bool confined = false;  ///< started by the launcher
 };
 
 /// Commands that are executables of their own, so that a partition holds only its own code.
 constexpr std::array kPartitions = {
-    Partition{"vmi", "VMI partition: serve a VM to its apps"},
-    Partition{"app", "APP partition: host a tenant's app"},
-    Partition{"fac", "FAC partition: storage and messages of an app"},
+    Partition{"vmi", "VMI partition: serve a VM to its apps", true},
+    Partition{"app", "APP partition: host a tenant's app", true},
+    Partition{"fac", "FAC partition: storage and messages of an app", true},
     Partition{"proxy", "Message proxy between FAC and the backend"},
     Partition{"backend", "Tenant backend: host a Python backend"},
+    Partition{"inspect", "Run a program under a system call policy"},
 };
 
 /// Becomes furnace-NAME, which lies beside this executable, or on the PATH. Returns only if that fails.
@@ -92,6 +98,9 @@ class Furnace {
     add_ps(app);
     for (const Partition& partition : kPartitions) app.add_subcommand(partition.name, partition.description);
     add_profile(app);
+    add_policy(app);
+    add_cgroup(app);
+    add_rootfs(app);
     add_top(app);
     auto* calls = app.add_subcommand("calls", "List the calls of the VMI socket");
     calls->add_flag("--markdown", markdown_, "As the table of docs/calls.md");
@@ -115,7 +124,8 @@ class Furnace {
   }
 
   int run(int argc, char** argv) {
-    return program_.run(argc, argv, [this] { return action_(); });
+    const int status = program_.run(argc, argv, [this] { return action_(); });
+    return status != 0 ? status : exit_code_;
   }
 
  private:
@@ -155,10 +165,100 @@ class Furnace {
     on(console, [this] { return cli::attach_console(vm_.name); });
   }
 
+  void add_cgroup(CLI::App& app) {
+    auto* cgroup = app.add_subcommand("cgroup", "Limits of partitions: CPU, memory, processes");
+    cgroup->require_subcommand(1);
+    const auto with_name = [this](CLI::App* command) {
+      return command->add_option("NAME", cgroup_.name, "Its name");
+    };
+    auto* make = cgroup->add_subcommand("make", "Make a cgroup, or change its limits");
+    with_name(make)->required();
+    make->add_option("--cpu", cgroup_.limits.cpu_percent, "Percent of one CPU")
+        ->check(CLI::Range(1, 100'000))
+        ->capture_default_str();
+    make->add_option("--processes", cgroup_.limits.processes, "Processes and threads")
+        ->check(CLI::Range(1, 1 << 22))
+        ->capture_default_str();
+    make->add_option("--memory", cgroup_.limits.memory_mb, "MB of memory")
+        ->check(CLI::Range(1, 1 << 24))
+        ->capture_default_str();
+    on(make, [this] { return cli::make_cgroup(cgroup_); });
+    auto* remove = cgroup->add_subcommand("remove", "End what runs in a cgroup, and remove it");
+    with_name(remove)->required();
+    on(remove, [this] { return cli::remove_cgroup(cgroup_); });
+    auto* show = cgroup->add_subcommand("show", "What is used of what is allowed; without a name: all");
+    with_name(show);
+    on(show, [this] { return cli::show_cgroups(cgroup_); });
+    auto* exec = cgroup->add_subcommand("exec", "Run a program in a cgroup");
+    with_name(exec)->required();
+    exec->add_option("PROGRAM", cgroup_.command, "The program and its arguments, behind --")->required();
+    on(exec, [this] { return cli::exec_in_cgroup(cgroup_); });
+  }
+
+  void add_rootfs(CLI::App& app) {
+    auto* rootfs = app.add_subcommand("rootfs", "Read-only roots of partitions, out of the host's packages");
+    rootfs->require_subcommand(1);
+    auto* build = rootfs->add_subcommand("build", "Build one; prints the hash of its manifest");
+    build->add_option("KIND", root_kind_, "app, fac or vmi")
+        ->required()
+        ->check(CLI::IsMember({"app", "fac", "vmi"}));
+    build->add_option("-o,--output", directory_,
+                      "Where to; without: where partitions use it, in $FURNACE_DIR");
+    on(build, [this] {
+      const sandbox::RootKind& kind = sandbox::root_kind(root_kind_);
+      const auto hash = sandbox::build_root(
+          kind, directory_.empty() ? sandbox::operators_root(kind) : std::filesystem::path(directory_));
+      if (hash) fmt::print("{}\n", *hash);
+      return hash ? Status() : Status(tl::unexpected<Error>(hash.error()));
+    });
+    auto* verify =
+        rootfs->add_subcommand("verify", "Compare one with its manifest; ends with 1 if it differs");
+    verify->add_option("DIR", directory_, "The root")->required();
+    on(verify, [this]() -> Status {
+      FURNACE_TRY(const sandbox::Verified verified, sandbox::verify_root(directory_));
+      for (const std::string& difference : verified.differences) fmt::print("{}\n", difference);
+      exit_code_ = verified.differences.empty() ? 0 : 1;
+      fmt::print("{} files, {} differences, manifest {}\n", verified.files, verified.differences.size(),
+                 verified.hash);
+      return {};
+    });
+  }
+
+  void add_policy(CLI::App& app) {
+    auto* policy =
+        app.add_subcommand("policy", "System call policies of partitions: make, check, compare, explain");
+    policy->require_subcommand(1);
+    auto* learn = policy->add_subcommand(
+        "learn", "Run a program with everything allowed, and write the policy it needs");
+    learn->add_option("PROGRAM", policy_.command, "The program and its arguments, behind --")->required();
+    learn->add_option("-o,--output", policy_.output, "File to write; without: printed when the program ends");
+    learn->add_option("--files", policy_.files, "Files used from one directory before all of it is allowed")
+        ->capture_default_str();
+    learn->positionals_at_end();
+    on(learn, [this] { return cli::learn_policy(policy_, exit_code_); });
+    const auto with_file = [this](CLI::App* command) {
+      command->add_option("FILE", policy_.file, "A policy")->required();
+    };
+    auto* check = policy->add_subcommand("check", "Say what is wrong with a policy, and what it comes to");
+    with_file(check);
+    on(check, [this] { return cli::check_policy(policy_); });
+    auto* diff = policy->add_subcommand("diff", "What two policies say differently; ends with 1 if they do");
+    with_file(diff);
+    diff->add_option("OTHER", policy_.other, "Another policy")->required();
+    on(diff, [this] { return cli::compare_policies(policy_, exit_code_); });
+    auto* explain =
+        policy->add_subcommand("explain", "What a policy says to a system call, and by which rules");
+    explain->add_option("CALL", policy_.call, "Name of the system call")->required();
+    with_file(explain);
+    on(explain, [this] { return cli::explain_policy(policy_); });
+  }
+
   void add_top(CLI::App& app) {
     auto* top = app.add_subcommand("top", "What the apps of a VMI partition do, every two seconds");
     top->add_option("SOCKET", top_.socket, "The socket that `furnace vmi --metrics` names")->required();
-    top->add_option("--interval", top_.interval, "Seconds between two looks")->check(CLI::Range(0.1, 3600.0))->capture_default_str();
+    top->add_option("--interval", top_.interval, "Seconds between two looks")
+        ->check(CLI::Range(0.1, 3600.0))
+        ->capture_default_str();
     top->add_flag("--once", top_.once, "Totals since the start, once");
     on(top, [this] { return cli::show_top(top_); });
   }
@@ -230,9 +330,12 @@ class Furnace {
   std::function<Status()> action_;
   cli::VmOptions vm_;
   cli::TopOptions top_;
+  cli::PolicyOptions policy_;
+  cli::CgroupOptions cgroup_;
   cli::SnapshotCommand snapshot_;
   cli::ProfileOptions profile_;
-  std::string directory_, shell_;
+  std::string directory_, shell_, root_kind_;
+  int exit_code_ = 0;  ///< of a command that succeeded
   bool markdown_ = false, json_ = false, tree_ = false, long_ = false, names_only_ = false;
 };
 
@@ -242,6 +345,7 @@ int main(int argc, char** argv) {
   // A partition's options are its own: handed on as they are.
   if (argc > 1)
     for (const Partition& partition : kPartitions)
-      if (std::strcmp(argv[1], partition.name) == 0) return become(partition.name, argv + 1);
+      if (std::strcmp(argv[1], partition.name) == 0)
+        return partition.confined ? cli::launch(argc, argv) : become(partition.name, argv + 1);
   return Furnace().run(argc, argv);
 }

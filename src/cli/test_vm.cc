@@ -14,9 +14,10 @@
 #include <regex>
 #include <thread>
 
+#include "base/command.h"
+#include "base/directories.h"
 #include "base/fd.h"
 #include "base/file.h"
-#include "cli/command.h"
 #include "cli/initramfs.h"
 #include "cli/kernel_package.h"
 #include "hypervisor/qemu/process.h"
@@ -29,17 +30,6 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
 constexpr const char* kQemu = "qemu-system-x86_64";
-
-fs::path run_directory() {
-  const auto variable = [](const char* name) -> fs::path {
-    const char* value = std::getenv(name);
-    return value != nullptr ? value : "";
-  };
-  if (const auto own = variable("FURNACE_RUN"); !own.empty()) return own;
-  if (const auto user = variable("XDG_RUNTIME_DIR"); !user.empty()) return user / "furnace";
-  if (::geteuid() == 0) return "/run/furnace";
-  return fmt::format("/tmp/furnace-{}", ::geteuid());
-}
 
 uint64_t free_bytes(const fs::path& directory) {
   struct statvfs info {};

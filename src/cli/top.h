@@ -15,7 +15,8 @@ struct TopOptions {
 
 [[nodiscard]] Status show_top(const TopOptions& options);
 
-/// The table for one look: rates between `before` and `now` (Prometheus text), `seconds` apart; totals if `before` is empty.
+/// The table for one look: rates between `before` and `now` (Prometheus text), `seconds` apart; totals if
+/// `before` is empty.
 [[nodiscard]] std::string format_top(const std::string& before, const std::string& now, double seconds);
 
 }  // namespace furnace::cli

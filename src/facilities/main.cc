@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "facilities/server.h"
+#include "partitions/fac_options.h"
 #include "program/program.h"
 
 namespace {
@@ -14,12 +15,7 @@ using namespace furnace;
 constexpr uint64_t kDefaultQuota = 10'000'000;
 constexpr std::string_view kQuotaKey = "_furnace_max_disk";
 
-struct Options {
-  facilities::Options server;
-  std::string quotas;
-  std::string keys;
-  std::string storage;
-};
+using partitions::FacOptions;
 
 /// The value of `key` in "k:v,k:v".
 Result<uint64_t> quota_of(std::string_view quotas, std::string_view key, uint64_t otherwise) {
@@ -38,15 +34,21 @@ Result<uint64_t> quota_of(std::string_view quotas, std::string_view key, uint64_
   return otherwise;
 }
 
-Status serve(Options& options) {
+Status serve(const FacOptions& options) {
   FURNACE_TRY(const Fd stop, stop_signals());
   FURNACE_TRY(const uint64_t quota, quota_of(options.quotas, kQuotaKey, kDefaultQuota));
   const std::filesystem::path keys = options.keys;
-  FURNACE_TRY(options.server.own, protocol::load_secret(keys / "app.key"));
+  facilities::Options server_options;
+  server_options.app = options.app;
+  server_options.directory = options.directory;
+  server_options.proxy_ip = options.proxy_ip;
+  server_options.proxy_port = options.proxy_port;
+  FURNACE_TRY(server_options.own, options.confined ? protocol::load_secret_of_partition(keys / "app.key")
+                                                   : protocol::load_secret(keys / "app.key"));
   FURNACE_TRY(const protocol::Certificate backend, protocol::load_public(keys / "be.pub"));
-  options.server.backend_key = backend.public_key;
+  server_options.backend_key = backend.public_key;
 
-  std::filesystem::path directory = std::filesystem::absolute(options.server.directory).lexically_normal();
+  std::filesystem::path directory = std::filesystem::absolute(options.directory).lexically_normal();
   if (!directory.has_filename()) directory = directory.parent_path();
   std::error_code error;
   std::filesystem::create_directories(directory, error);
@@ -56,9 +58,9 @@ Status serve(Options& options) {
   FURNACE_TRY(facilities::Storage storage, facilities::Storage::open(storage_directory, quota));
   zmq::context_t context(1);
   FURNACE_TRY(facilities::Server server,
-              facilities::Server::bind(context, options.server, std::move(storage)));
-  log::info("serving app {} at {}/fac_rtr, quota {} bytes", options.server.app, options.server.directory,
-            quota);
+              facilities::Server::bind(context, server_options, std::move(storage)));
+  log::info("serving app {} at {}/fac_rtr, quota {} bytes", options.app, options.directory, quota);
+  establish();
   server.run(stop.get());
   log::info("stopped; {} messages dropped", server.dropped());
   return {};
@@ -67,18 +69,8 @@ Status serve(Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Options options;
+  FacOptions options;
   Program program("furnace-fac", "FAC partition: storage and messages of one app");
-  auto& flags = program.options();
-  flags.add_option("--u2,--app", options.server.app, "The app's id")->required();
-  flags.add_option("--qt,--quota", options.quotas,
-                   "Quotas, key:value[,key:value...]; _furnace_max_disk: bytes of storage");
-  flags.add_option("--kp,--keys", options.keys, "Directory with be.pub and app.key")->required();
-  flags.add_option("--it,--port", options.server.proxy_port, "The proxy's port")->default_val(5561);
-  flags.add_option("--ip", options.server.proxy_ip, "The proxy's address")->required();
-  flags.add_option("--fac", options.server.directory, "Directory for the sockets fac_rtr and fac_pub")
-      ->required();
-  flags.add_option("--storage", options.storage,
-                   "Directory for stored values; default: storage beside the sockets'");
+  partitions::add_options(program.options(), options);
   return program.run(argc, argv, [&] { return serve(options); });
 }

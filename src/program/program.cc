@@ -1,5 +1,7 @@
 #include "program/program.h"
 
+#include <fcntl.h>
+
 #include "base/log.h"
 
 namespace furnace {
@@ -29,6 +31,10 @@ int Program::run(int argc, char** argv, const std::function<Status()>& body) {
   if (done) return 0;
   log::error("{}", done.error().message());
   return 1;
+}
+
+void establish() {
+  (void)::open("ESTABLISHED", O_RDONLY | O_CLOEXEC);  // NOLINT: variadic
 }
 
 }  // namespace furnace

@@ -31,4 +31,8 @@ class Program {
   std::string log_format_ = "text";
 };
 
+/// A partition's program calls this when it has all it needs: it gives up the rights of its start, and the
+/// launcher knows that it is ready (wire.md section 7: the attempt to open ESTABLISHED).
+void establish();
+
 }  // namespace furnace

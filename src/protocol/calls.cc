@@ -48,7 +48,7 @@ constexpr Target kKsym = Target::Symbol;
 // clang-format off
 constexpr std::array kCalls = {
     plain(T::EVENT_CLEAR, "event_clear", Verb::EventClear, "identifier", Answer::Identifier, "Removes a registered event."),
-    plain(T::EVENT_REGISTER, "event_register", Verb::EventRegister, "event_type sync_state reg_value bp_addr bp_pid bp_name gva length access", Answer::Identifier, "Registers an event; returns its identifier."),
+    plain(T::EVENT_REGISTER, "event_register", Verb::EventRegister, "event_type sync_state reg_value bp_addr bp_pid bp_name gva length access uid number returns notices gathers gpa", Answer::Identifier, "Registers an event; returns its identifier."),
     plain(T::EVENTS_START, "events_start", Verb::EventsStart, "", Answer::Status, "Starts the delivery of this app's events."),
     plain(T::EVENTS_STOP, "events_stop", Verb::EventsStop, "", Answer::Status, "Stops the delivery of this app's events."),
     plain(T::GET_ACCESS_MODE, "get_access_mode", Verb::GetAccessMode, "", Answer::Number, "How guest memory is reached (LibVMI's vmi_mode_t: 1 QEMU/KVM, 2 file)."),
@@ -124,7 +124,8 @@ const Call* find_call(int32_t number) {
   static constexpr std::array<int16_t, numbers> kRows = [] {
     std::array<int16_t, numbers> rows{};
     rows.fill(-1);
-    for (size_t i = 0; i < kCalls.size(); ++i) rows[static_cast<size_t>(kCalls[i].number)] = static_cast<int16_t>(i);
+    for (size_t i = 0; i < kCalls.size(); ++i)
+      rows[static_cast<size_t>(kCalls[i].number)] = static_cast<int16_t>(i);
     return rows;
   }();
   if (number < 0 || static_cast<size_t>(number) >= numbers) return nullptr;

@@ -88,6 +88,7 @@ enum class BatchError : int32_t {
   CallCount = 201,    ///< no call, or more than kMaxCalls
   EventLimit = 202,   ///< more than the registered events one app may have
   Outstanding = 203,  ///< too many messages of this app wait already
+  Identity = 204,     ///< not the app whose socket this is
 };
 
 inline constexpr int kMaxCalls = 1000;

@@ -89,6 +89,10 @@ Result<Certificate> load_secret(const std::filesystem::path& path) {
     return fail(Errc::Denied,
                 "{}: a secret key that others can read (mode {:04o}); mend it with: chmod 600 {}",
                 path.string(), info.st_mode & 07777, path.string());
+  return load_secret_of_partition(path);
+}
+
+Result<Certificate> load_secret_of_partition(const std::filesystem::path& path) {
   FURNACE_TRY(Certificate certificate, load_public(path));
   if (certificate.secret_key.empty())
     return fail(Errc::Invalid, "{}: no 'secret-key'; this is the public certificate", path.string());

@@ -25,6 +25,8 @@ struct Certificate {
 
 /// Reads a secret certificate. Refuses one that others than its owner can read, and says how to mend it.
 [[nodiscard]] Result<Certificate> load_secret(const std::filesystem::path& path);
+/// The same in a partition, where the file is there for its program alone, whatever the file's mode.
+[[nodiscard]] Result<Certificate> load_secret_of_partition(const std::filesystem::path& path);
 
 [[nodiscard]] Result<Certificate> new_certificate();
 

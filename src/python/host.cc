@@ -1,18 +1,10 @@
 #include "python/host.h"
 
+#include "base/directories.h"
 #include "base/log.h"
 
 namespace furnace::python {
 namespace {
-
-/// Where fe.py lies: beside the build's bin/, or in the installation's library directory.
-std::filesystem::path module_directory() {
-  std::error_code ignored;
-  const auto prefix = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path().parent_path();
-  for (const auto* candidate : {"python", "lib/furnace/python"})
-    if (std::filesystem::exists(prefix / candidate / "fe.py")) return prefix / candidate;
-  return prefix / "python";
-}
 
 void log_traceback(std::string_view what, py::error_already_set& error) {
   std::string text;
@@ -34,7 +26,9 @@ Interpreter::Interpreter() : interpreter_(false) {
   const auto signal = py::module_::import("signal");
   signal.attr("signal")(signal.attr("SIGINT"), signal.attr("default_int_handler"));
   const auto sys = py::module_::import("sys");
-  sys.attr("path").attr("insert")(0, module_directory().string());
+  sys.attr("path").attr("insert")(0, installed_directory("python").string());
+  // Where an app lies nothing of ours shall be.
+  sys.attr("dont_write_bytecode") = true;
   // What an app prints shows at once, also when it goes to a file or a pipe, and is UTF-8 whatever the
   // locale.
   for (const char* stream : {"stdout", "stderr"})

@@ -1,14 +1,11 @@
 """The example apps on a live guest, each with a witness in the guest."""
 
-import base64
 import hashlib
 import json
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
-from conftest import KERNELS, ROOT, Cloud, furnace, run_app, run_example, start_guest, wait_for
+from conftest import ROOT, a_module, run_app, run_example, start_guest, wait_for
 
 
 @pytest.fixture(scope='module', params=['6.1', '6.12'])
@@ -18,22 +15,6 @@ def vm(request):
     made.kernel = request.param
     yield made
     made.stop()
-
-
-@pytest.fixture
-def partitions(work, vm):
-    made = Cloud(work, vm.name)
-    yield made
-    made.stop()
-
-
-def push(vm, path, content):
-    """A file of ours in the guest."""
-    vm.run(f'rm -f {path} {path}.b')
-    text = base64.b64encode(content).decode()
-    for i in range(0, len(text), 800):
-        vm.run(f"echo -n {text[i:i + 800]} >> {path}.b")
-    vm.run(f'base64 -d {path}.b > {path}; rm {path}.b')
 
 
 def test_the_process_list_is_the_same_in_three_ways(partitions, vm):
@@ -51,25 +32,8 @@ def test_the_process_list_is_the_same_in_three_ways(partitions, vm):
             assert seen[pid] == name[:15]
 
 
-def a_module(vm, work):
-    """A small module of the guest's kernel that needs no other."""
-    package = subprocess.run(['apt-cache', 'depends', KERNELS[vm.kernel]], capture_output=True, text=True).stdout
-    name = re.search(r'Depends: (linux-image-\S+)', package)[1]
-    subprocess.run(['apt-get', 'download', name], cwd=work, check=True, capture_output=True)
-    deb = next(work.glob('*.deb'))
-    subprocess.run(f'dpkg-deb --fsys-tarfile {deb} | tar -x --wildcards "*/crypto/xor.ko*" "*/lib/crc7.ko*" "*/lib/crc4.ko*" "*/net/dummy.ko*"',
-                   shell=True, cwd=work, capture_output=True)
-    modules = sorted(work.rglob('*.ko*'), key=lambda file: file.stat().st_size)
-    assert modules, 'no module in the kernel package'
-    content = modules[0].read_bytes()
-    if modules[0].suffix == '.xz':
-        import lzma
-        content = lzma.decompress(content)
-    return content
-
-
 def test_modules_are_those_of_lsmod(partitions, vm, work):
-    push(vm, '/tmp/m.ko', a_module(vm, work))
+    vm.push('/tmp/m.ko', a_module(vm.kernel, work))
     vm.run('insmod /tmp/m.ko')
     witness = {name: (int(size), int(base, 16)) for name, size, _, _, _, base in
                (line.split()[:6] for line in vm.run('cat /proc/modules').splitlines())}

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, FURNACE, Cloud, Process, furnace, run_app, start_guest, wait_for
+from conftest import FURNACE, Cloud, Process, furnace, run_app, wait_for
 
 IDLE_APP = 'import fe\nclass App:\n    def __init__(self, ctx): print("up")\n'
 

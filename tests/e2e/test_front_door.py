@@ -8,7 +8,7 @@ import pytest
 
 from conftest import BUILD, FURNACE, ROOT, furnace, resident_mb
 
-DOCS = ['README.md', 'docs/benchmarks.md', 'docs/profiles.md', 'docs/simulator.md', 'docs/apps.md', 'tests/README.md']
+DOCS = ['README.md', 'docs/benchmarks.md', 'docs/profiles.md', 'docs/simulator.md', 'docs/apps.md', 'docs/events.md', 'docs/policies.md', 'docs/limits.md', 'docs/security.md', 'tests/README.md']
 # This is the test run itself, or long and run by hand.
 NOT_RUN = ('bench/run', '/usr/bin/python3 -m pytest')
 
@@ -69,7 +69,7 @@ def test_demo_that_is_interrupted_leaves_nothing():
 
 
 def test_help_fits_and_every_command_has_it():
-    commands = [(), ('vm',), ('vm', 'start'), ('vm', 'stop'), ('vm', 'list'), ('vm', 'console'), ('vm', 'snapshot'), ('ps',), ('profile',), ('profile', 'show'), ('profile', 'find'), ('profile', 'export'), ('calls',), ('top',), ('keys',), ('keys', 'new'), ('doctor',),
+    commands = [(), ('vm',), ('vm', 'start'), ('vm', 'stop'), ('vm', 'list'), ('vm', 'console'), ('vm', 'snapshot'), ('ps',), ('profile',), ('profile', 'show'), ('profile', 'find'), ('profile', 'export'), ('rootfs',), ('rootfs', 'build'), ('rootfs', 'verify'), ('calls',), ('top',), ('keys',), ('keys', 'new'), ('doctor',),
                 ('completion',), ('vmi',), ('app',), ('fac',), ('proxy',), ('backend',)]
     for command in commands:
         text = furnace(*command, '--help').stdout

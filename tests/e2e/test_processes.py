@@ -111,7 +111,7 @@ def test_qemu_with_private_ram_is_read_through_the_process(work):
     """A QEMU started by hand, without a shared memory backend and with one QMP socket."""
     import subprocess
     import uuid
-    from conftest import FURNACE, BUILD, start_guest, wait_for
+    from conftest import BUILD, start_guest, wait_for
     donor = start_guest()
     kernel = next(p for p in (donor.directory.parent.parent / 'vm' / donor.name).iterdir() if p.name == 'initramfs')
     initrd = work / 'initramfs'

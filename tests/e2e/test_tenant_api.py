@@ -1,8 +1,7 @@
 """The Python tenant API, from a real app in its own process, against a live guest (and the simulator)."""
 
-import json
 
-from conftest import APP, run_app
+from conftest import APP, Cloud, furnace, run_app
 
 
 def test_reads_agree_in_every_form(cloud):
@@ -166,7 +165,9 @@ show([n for n in dir(fe) if callable(getattr(fe, n)) and not n.startswith('_') a
     assert missing == [], 'every function of the API has a docstring'
 
 
-def test_events_of_the_vm_are_a_clear_refusal_where_the_driver_has_none(cloud):
+def test_events_of_the_vm_are_a_clear_refusal_where_the_driver_has_none(work, guest):
+    furnace('vm', 'snapshot', guest.name, work / 'memory.elf')
+    cloud = Cloud(work, work / 'memory.elf', driver='snapshot')
     cloud.start_vmi()
     error, = run_app(cloud, '''
 try:
@@ -174,6 +175,7 @@ try:
 except fe.VmiError as e:
     show(str(e))
 ''')
+    cloud.stop()
     assert 'has no source of events' in error
 
 

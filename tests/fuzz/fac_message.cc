@@ -1,16 +1,30 @@
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "facilities/server.h"
 #include "fuzz.h"
 
 // A message as an app may send it to FAC, executed on storage with a small quota.
+namespace {
+
+/// Is gone when the run ends.
+struct TemporaryDirectory {
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("furnace-fuzz-" + std::to_string(::getpid()));
+  TemporaryDirectory() { std::filesystem::create_directories(path); }
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+};
+
+}  // namespace
+
 void fuzz(std::span<const std::byte> input) {
   using namespace furnace::facilities;
-  static Storage storage = [] {
-    const auto directory = std::filesystem::temp_directory_path() / "furnace-fuzz-storage";
-    std::filesystem::create_directories(directory);
-    return *Storage::open(directory, 256);
-  }();
+  static const TemporaryDirectory directory;
+  static Storage storage = *Storage::open(directory.path, 256);
   FacMessage message;
   if (message.ParseFromArray(input.data(), static_cast<int>(input.size())))
     (void)execute(storage, message).SerializeAsString();

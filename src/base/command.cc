@@ -1,4 +1,4 @@
-#include "cli/command.h"
+#include "base/command.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -10,7 +10,7 @@
 
 #include "base/fd.h"
 
-namespace furnace::cli {
+namespace furnace {
 namespace {
 
 struct Pipe {
@@ -90,4 +90,4 @@ Result<std::string> run(const std::vector<std::string>& command, const std::file
   return fail(Errc::Failed, "{} failed: {}", command.front(), errors.empty() ? "no message" : errors);
 }
 
-}  // namespace furnace::cli
+}  // namespace furnace

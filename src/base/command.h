@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 
-namespace furnace::cli {
+namespace furnace {
 
 /// Where `program` lies on the PATH; empty if nowhere.
 [[nodiscard]] std::filesystem::path find_program(std::string_view program);
@@ -18,4 +18,4 @@ namespace furnace::cli {
 [[nodiscard]] Result<std::string> run(const std::vector<std::string>& command,
                                       const std::filesystem::path& directory = {});
 
-}  // namespace furnace::cli
+}  // namespace furnace

@@ -1,0 +1,2 @@
+# The functions of furnace.bash, which are the same for zsh.
+source "${0:A:h}/furnace.bash"

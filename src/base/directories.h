@@ -1,0 +1,22 @@
+// Where files of ours lie that nobody named.
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+namespace furnace {
+
+/// What can be made again: $FURNACE_CACHE, else furnace in the user's cache, else /var/cache/furnace.
+[[nodiscard]] std::filesystem::path cache_directory();
+
+/// What ends with the host: $FURNACE_RUN, else furnace in the user's run directory, /run/furnace for root.
+[[nodiscard]] std::filesystem::path run_directory();
+
+/// Tenants' data and the partitions' roots: $FURNACE_DIR, else /opt/furnace (wire.md section 6).
+[[nodiscard]] std::filesystem::path furnace_directory();
+
+/// Files that belong to our programs ("python", "policies"): beside the build's bin/, or in lib/furnace of an
+/// installation.
+[[nodiscard]] std::filesystem::path installed_directory(std::string_view name);
+
+}  // namespace furnace

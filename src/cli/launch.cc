@@ -1,0 +1,254 @@
+#include "cli/launch.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/directories.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "inspector/learn.h"
+#include "inspector/policy_parser.h"
+#include "inspector/policy_text.h"
+#include "program/program.h"
+#include "sandbox/rootfs.h"
+
+namespace furnace::cli {
+namespace {
+
+using sandbox::Partition;
+
+constexpr size_t kMostOfName = 40;
+constexpr const char* kConfinement = "Confinement";
+
+/// The program itself, without a partition. Returns only if that fails.
+Status become(const std::string& program, const std::vector<std::string>& arguments) {
+  std::error_code ignored;
+  const auto beside = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / program;
+  std::vector<char*> all;
+  const std::string shown = program;
+  all.push_back(const_cast<char*>(shown.c_str()));                                    // NOLINT: execv's
+  for (const auto& each : arguments) all.push_back(const_cast<char*>(each.c_str()));  // NOLINT: execv's
+  all.push_back(nullptr);
+  ::execv(beside.c_str(), all.data());
+  ::execvp(program.c_str(), all.data());
+  return fail_errno("{}", program);
+}
+
+/// A cgroup of the partition's own, where this host lets us make one.
+void choose_group(Partition& partition, const LaunchOptions& options, std::string_view kind,
+                  std::string_view id) {
+  if (!options.group.empty()) {
+    partition.group = options.group;
+    return;
+  }
+  const auto host = sandbox::Hierarchies::of_host();
+  if (!host || ::geteuid() != 0) {
+    log::warning("{}: NO LIMITS of CPU, memory and processes: {}", partition.name,
+                 host ? "cgroups are root's to make" : host.error().message());
+    return;
+  }
+  std::string name(id.substr(0, kMostOfName));
+  for (char& c : name)
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '_') c = '_';
+  partition.group = fmt::format("{}.{}.{}", kind, name, ::getpid());
+  partition.limits = options.limits;
+}
+
+Status choose_policy(Partition& partition, const LaunchOptions& options, std::string_view kind,
+                     inspector::Lesson& lesson) {
+  if (!options.learn.empty()) {
+    log::warning("{}: LEARNING: its system calls are not restricted", partition.name);
+    partition.policy.emplace();
+    partition.audit = true;
+    partition.observer = [&lesson](const inspector::Decided& decided) { lesson.add(decided); };
+    return {};
+  }
+  if (!options.inspect) {
+    partition.policy.reset();
+    log::warning("{}: NOT INSPECTED: its system calls are not restricted", partition.name);
+    return {};
+  }
+  const std::string file = !options.policy.empty()
+                               ? options.policy
+                               : (installed_directory("policies") / fmt::format("{}.policy", kind)).string();
+  FURNACE_TRY(auto parsed, inspector::load_policy(file));
+  for (const auto& warning : parsed.warnings) log::warning("{}: {}", warning.place.text(), warning.text);
+  // What the launcher itself knows, such as the address of a proxy, is in it already.
+  if (partition.policy) parsed.policy.add(*partition.policy);
+  partition.policy = std::move(parsed.policy);
+  partition.audit = options.audit;
+  return {};
+}
+
+/// What systemd waits for with Type=notify (sd_notify(3)).
+void tell_ready() {
+  const char* const path = std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): nobody changes it
+  if (path == nullptr) return;
+  sockaddr_un address{AF_UNIX, {}};
+  std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  const size_t length = offsetof(sockaddr_un, sun_path) + std::strlen(address.sun_path);
+  if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
+  const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  constexpr std::string_view ready = "READY=1";
+  ::sendto(socket.get(), ready.data(), ready.size(), MSG_NOSIGNAL,
+           reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(length));  // NOLINT: sockets
+}
+
+/// bash in the place of the program: for looking around.
+void make_shell(Partition& partition) {
+  std::error_code ignored;
+  log::warning("{}: A SHELL with the host's programs, not inspected: for debugging alone", partition.name);
+  partition.view.debug = true;
+  partition.view.binds.push_back(
+      {std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / "furnace-enter",
+       "/opt/furnace/enter", false});
+  partition.command = {"/usr/bin/bash", "--norc"};
+}
+
+/// MB. A partition on a VM lives on 20, but to find a 6.12 kernel in RAM takes 90 for a moment; a profile
+/// that is given is read as a whole.
+uint64_t vmi_memory(const CLI::App& flags) {
+  constexpr uint64_t usual = 128, with_profile = 600;
+  return flags.count("--profile") != 0 ? with_profile : usual;
+}
+
+/// Whether any of the options of confinement was given.
+bool confined(const CLI::App& flags) {
+  const auto all = flags.get_options();
+  return std::any_of(all.begin(), all.end(), [](const CLI::Option* option) {
+    return option->get_group() == kConfinement && option->count() > 0;
+  });
+}
+
+struct Kind {
+  const char* name;
+  const char* title;
+};
+
+/// One kind's whole way from the command line to the end of the partition.
+template <typename Options, typename MakePartition>
+int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& make_partition,
+                std::string Options::*id) {
+  Options options;
+  LaunchOptions launching;
+  Program program(fmt::format("furnace {}", kind.name), kind.title);
+  partitions::add_options(program.options(), options);
+  CLI::App& flags = program.options();
+  add_options(flags, launching);
+  int exit_code = 0;
+  const int status = program.run(argc, argv, [&]() -> Status {
+    const std::string binary = fmt::format("furnace-{}", kind.name);
+    if (!confined(flags)) return become(binary, command_line(flags, {}));
+    inspector::Lesson lesson;
+    FURNACE_TRY(Partition partition, make_partition(flags, options, launching));
+    partition.name = fmt::format("{} {}", kind.name, options.*id);
+    partition.account = sandbox::partition_account();
+    FURNACE_TRY(const sandbox::Root root, sandbox::find_root(sandbox::root_kind(kind.name)));
+    partition.view.root = root.directory;
+    if (launching.shell) {
+      make_shell(partition);
+    } else {
+      partition.command.insert(partition.command.begin(), fmt::format("/usr/bin/{}", binary));
+      FURNACE_CHECK(choose_policy(partition, launching, kind.name, lesson));
+    }
+    if (flags.count("--memory") == 0 && std::string_view(kind.name) == "vmi")
+      launching.limits.memory_mb = vmi_memory(flags);
+    choose_group(partition, launching, kind.name, options.*id);
+    partition.on_ready = tell_ready;
+    FURNACE_TRY(const sandbox::PartitionEnd end, sandbox::run_partition(std::move(partition)));
+    exit_code = end.exit_code;
+    if (launching.learn.empty()) return {};
+    constexpr size_t files_from_a_directory = 3;
+    return write_file(launching.learn, inspector::to_text(lesson.policy(files_from_a_directory)));
+  });
+  return status != 0 ? status : exit_code;
+}
+
+}  // namespace
+
+void add_options(CLI::App& flags, LaunchOptions& options) {
+  const char* const group = kConfinement;
+  flags.add_flag("--confined", options.confine, "In a partition; so with each of the following")
+      ->group(group);
+  flags.add_flag("!--no-inspect", options.inspect, "Without a system call policy")->group(group);
+  flags
+      .add_flag("--shell", options.shell,
+                "bash inside the partition instead of its program, without a policy")
+      ->group(group);
+  flags.add_flag("--audit", options.audit, "Log what the policy doesn't allow, and allow it")->group(group);
+  flags
+      .add_option("--learn", options.learn,
+                  "Allow everything, and write the policy that the run needs to a file")
+      ->group(group);
+  flags.add_option("--policy", options.policy, "Another policy than the one that belongs to it")
+      ->group(group);
+  flags.add_option("--cgroup", options.group, "Join this cgroup (furnace cgroup make) instead of a new one")
+      ->group(group);
+  flags.add_option("--cpu", options.limits.cpu_percent, "Limit: percent of one CPU")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str()
+      ->group(group);
+  flags.add_option("--processes", options.limits.processes, "Limit: processes and threads")
+      ->check(CLI::Range(1, 1 << 22))
+      ->capture_default_str()
+      ->group(group);
+  flags
+      .add_option("--memory", options.limits.memory_mb,
+                  "Limit: MB of memory (VMI partitions: 128, with a profile 600)")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str()
+      ->group(group);
+  flags.add_option("--add", options.files, "A file that lies beside the app's; may be repeated")
+      ->group(group);
+}
+
+std::vector<std::string> command_line(const CLI::App& flags,
+                                      const std::map<std::string, std::optional<std::string>>& instead) {
+  std::vector<std::string> line, positional;
+  for (const CLI::Option* option : flags.get_options()) {
+    if (option->get_group() == kConfinement) continue;
+    const std::string name = option->get_name(false, false);
+    const auto other = instead.find(name);
+    if (other != instead.end()) {
+      if (!other->second) continue;
+      if (option->get_positional()) {
+        positional.push_back(*other->second);
+      } else {
+        line.insert(line.end(), {name, *other->second});
+      }
+      continue;
+    }
+    if (option->count() == 0) continue;
+    if (option->get_positional()) {
+      for (const std::string& value : option->results()) positional.push_back(value);
+    } else if (option->get_expected_min() == 0) {
+      line.push_back(name);
+    } else {
+      for (const std::string& value : option->results()) line.insert(line.end(), {name, value});
+    }
+  }
+  if (!positional.empty()) line.emplace_back("--");
+  line.insert(line.end(), positional.begin(), positional.end());
+  return line;
+}
+
+int launch(int argc, char** argv) {
+  const std::string_view kind = argv[1];
+  if (kind == "app")
+    return launch_kind<partitions::AppOptions>({"app", "APP partition: hosts a tenant's app"}, argc - 1,
+                                               argv + 1, app_partition, &partitions::AppOptions::app);
+  if (kind == "fac")
+    return launch_kind<partitions::FacOptions>({"fac", "FAC partition: storage and messages of one app"},
+                                               argc - 1, argv + 1, fac_partition,
+                                               &partitions::FacOptions::app);
+  return launch_kind<partitions::VmiOptions>(
+      {"vmi", "VMI partition: owns the hypervisor handle of one VM and serves its apps"}, argc - 1, argv + 1,
+      vmi_partition, &partitions::VmiOptions::vm);
+}
+
+}  // namespace furnace::cli

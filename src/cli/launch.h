@@ -1,0 +1,49 @@
+// Starts partitions: confined where the operator asks for it, and loudly where walls are left out.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "partitions/app_options.h"
+#include "partitions/fac_options.h"
+#include "partitions/vmi_options.h"
+#include "sandbox/partition.h"
+
+namespace furnace::cli {
+
+/// What the launcher takes besides the options of the partition's own program.
+struct LaunchOptions {
+  bool inspect = true;   ///< under its policy
+  bool confine = false;  ///< in a partition at all
+  bool shell = false;    ///< bash instead of its program
+  bool audit = false;
+  std::string learn;   ///< file to write the policy to that the run needs
+  std::string policy;  ///< another policy file than ours
+  std::string group;   ///< a cgroup that exists, instead of one made for the partition
+  sandbox::Limits limits;
+  std::vector<std::string> files;  ///< more files beside an app's
+};
+void add_options(CLI::App& flags, LaunchOptions& options);
+
+/// The options given on a command line, again as text; some with another value, or none (not handed on).
+[[nodiscard]] std::vector<std::string> command_line(
+    const CLI::App& flags, const std::map<std::string, std::optional<std::string>>& instead);
+
+/// Each fills in what is peculiar to its kind.
+[[nodiscard]] Result<sandbox::Partition> app_partition(const CLI::App& flags,
+                                                       const partitions::AppOptions& app,
+                                                       const LaunchOptions& options);
+[[nodiscard]] Result<sandbox::Partition> fac_partition(const CLI::App& flags,
+                                                       const partitions::FacOptions& fac,
+                                                       const LaunchOptions& options);
+[[nodiscard]] Result<sandbox::Partition> vmi_partition(const CLI::App& flags,
+                                                       const partitions::VmiOptions& vmi,
+                                                       const LaunchOptions& options);
+
+/// `furnace app|fac|vmi ...`: `argv[1]` names the kind. The exit code.
+int launch(int argc, char** argv);
+
+}  // namespace furnace::cli

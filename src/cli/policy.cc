@@ -1,0 +1,123 @@
+#include "cli/policy.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/file.h"
+#include "guest/linux/syscalls.h"
+#include "inspector/constants.h"
+#include "inspector/filter.h"
+#include "inspector/learn.h"
+#include "inspector/path_calls.h"
+#include "inspector/policy_parser.h"
+#include "inspector/policy_text.h"
+
+namespace furnace::cli {
+namespace {
+
+using inspector::Level;
+using inspector::ParsedPolicy;
+using inspector::PathCall;
+using inspector::Statement;
+using inspector::Verdict;
+
+Result<ParsedPolicy> load(const std::string& file) {
+  FURNACE_TRY(ParsedPolicy parsed, inspector::load_policy(file));
+  for (const auto& warning : parsed.warnings)
+    fmt::print(stderr, "{}: warning: {}\n", warning.place.text(), warning.text);
+  return parsed;
+}
+
+/// Both reach the same objects.
+bool same_family(const std::string& a, const std::string& b) {
+  const auto first = guest::syscall_number(a), second = guest::syscall_number(b);
+  if (!first || !second) return false;
+  const PathCall *one = inspector::path_call(*first), *other = inspector::path_call(*second);
+  return one != nullptr && other != nullptr && one->family == other->family;
+}
+
+void print_verdict(Level level, const Verdict& verdict, const std::string& call) {
+  std::string text;
+  if (verdict.always) {
+    text = "allowed";
+  } else if (verdict.is_denied()) {
+    text = "denied";
+  } else {
+    text = "allowed if";
+    for (const auto& test : verdict.integers) {
+      std::vector<std::string> conditions;
+      conditions.reserve(test.size());
+      for (const auto& each : test) conditions.push_back(inspector::to_text(each, call));
+      text += fmt::format("\n             {}", fmt::join(conditions, " and "));
+    }
+    for (const auto& test : verdict.paths)
+      text += fmt::format("\n             {}", inspector::to_text(test).substr(8));
+  }
+  if (!verdict.always)
+    text += verdict.error_number
+                ? fmt::format("{}gets {}", verdict.is_denied() ? ": " : "\n  otherwise  ",
+                              inspector::error_name(*verdict.error_number))
+                : fmt::format("{}the partition ends", verdict.is_denied() ? ": " : "\n  otherwise  ");
+  fmt::print("  level {}:   {}\n", static_cast<int>(level), text);
+}
+
+}  // namespace
+
+Status learn_policy(const PolicyOptions& options, int& exit_code) {
+  FURNACE_TRY(const inspector::Lesson lesson, inspector::learn(options.command, exit_code));
+  const std::string text = fmt::format("# What this run did: {}\n{}", fmt::join(options.command, " "),
+                                       inspector::to_text(lesson.policy(options.files)));
+  if (!options.output.empty()) return write_file(options.output, text);
+  std::fputs(text.c_str(), stdout);
+  return {};
+}
+
+Status check_policy(const PolicyOptions& options) {
+  FURNACE_TRY(const ParsedPolicy parsed, load(options.file));
+  FURNACE_TRY(const auto filter, inspector::compile(parsed.policy));
+  for (const Level level : inspector::kLevels) {
+    size_t always = 0, tested = 0;
+    for (const auto& [number, verdict] : parsed.policy.verdicts(level)) {
+      always += verdict.always ? 1 : 0;
+      tested += verdict.always || verdict.is_denied() ? 0 : 1;
+    }
+    fmt::print("level {}: {} system calls allowed, {} by their arguments\n", static_cast<int>(level), always,
+               tested);
+  }
+  fmt::print("{} rules, {} warnings; a filter of {} instructions\n", parsed.rules.size(),
+             parsed.warnings.size(), filter.size());
+  return {};
+}
+
+Status compare_policies(const PolicyOptions& options, int& exit_code) {
+  FURNACE_TRY(const ParsedPolicy before, load(options.file));
+  FURNACE_TRY(const ParsedPolicy after, load(options.other));
+  const auto old_ones = inspector::statements(before.policy), new_ones = inspector::statements(after.policy);
+  std::vector<std::pair<Statement, char>> all;
+  for (const Statement& each : old_ones)
+    if (!std::binary_search(new_ones.begin(), new_ones.end(), each)) all.emplace_back(each, '-');
+  for (const Statement& each : new_ones)
+    if (!std::binary_search(old_ones.begin(), old_ones.end(), each)) all.emplace_back(each, '+');
+  std::sort(all.begin(), all.end());
+  for (const auto& [statement, sign] : all)
+    fmt::print("{} {}{}{}\n", sign, statement.rule, statement.test.empty() ? "" : "  ", statement.test);
+  exit_code = all.empty() ? 0 : 1;
+  return {};
+}
+
+Status explain_policy(const PolicyOptions& options) {
+  const auto number = guest::syscall_number(options.call);
+  if (!number) return fail(Errc::NotFound, "'{}' is no system call of x86-64", options.call);
+  FURNACE_TRY(const ParsedPolicy parsed, load(options.file));
+  fmt::print("{} ({})\n", options.call, *number);
+  for (const Level level : inspector::kLevels)
+    print_verdict(level, parsed.policy.verdict(level, *number), options.call);
+  for (const auto& rule : parsed.rules)
+    if (rule.call == options.call || rule.call.starts_with('@') || same_family(rule.call, options.call))
+      fmt::print("  {}: {}\n", rule.place.text(), rule.text);
+  return {};
+}
+
+}  // namespace furnace::cli

@@ -1,0 +1,56 @@
+// What furnace-enter does inside a partition before the partition's own program; in memory that it shares
+// with the launcher outside.
+#pragma once
+
+#include <linux/filter.h>
+#include <sys/types.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+namespace furnace::enter {
+
+struct Plan {
+  enum Phase : int { Starting, AwaitsUserMap, UserMapped };
+  static constexpr int kNotYet = -1;
+
+  // Talk between the two. Behind the filter no call can be made that nobody answers yet: hence memory.
+  std::atomic<int> phase{Starting};
+  std::atomic<int> listener{kNotYet};  ///< the filter's descriptor inside
+  std::atomic<bool> listener_taken{false};
+  std::atomic<int> error{0};        ///< errno of what failed
+  std::atomic<int> failed_step{0};  ///< index into kSteps
+
+  // Set by the launcher before.
+  bool change_user = false;  ///< root's launcher: a user namespace of its own, whose map the launcher writes
+  uint32_t user = 1000, group = 1000;
+  uint64_t open_files = 256;
+  bool confine_files = true;  ///< Landlock, as far as the kernel has it
+  bool confine_network = true;
+  uint32_t writable_count = 0;
+  std::array<std::array<char, 64>, 4> writable{};  ///< directories; all else is read-only
+  uint32_t port_count = 0;
+  std::array<uint16_t, 4> ports{};  ///< TCP ports that may be connected to
+  uint32_t filter_length = 0;       ///< 0: none
+  std::array<sock_filter, BPF_MAXINSNS> filter{};
+};
+
+/// What can fail, for the launcher's message.
+inline constexpr std::array kSteps = {
+    "limits",       "session keyring", "user namespace", "user",    "Landlock",
+    "capabilities", "no_new_privs",    "seccomp filter", "execute",
+};
+enum class Step : int {
+  Limits,
+  Keyring,
+  UserNamespace,
+  User,
+  Landlock,
+  Capabilities,
+  NoNewPrivileges,
+  Filter,
+  Execute,
+};
+
+}  // namespace furnace::enter

@@ -1,0 +1,33 @@
+// Makes a policy of what a program does.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "inspector/inspect.h"
+
+namespace furnace::inspector {
+
+/// What a program was seen to do.
+class Lesson {
+ public:
+  void add(const Decided& call);
+  /// The smallest policy that allows it. `files`: a directory from which more files than that were used is
+  /// allowed as a whole.
+  [[nodiscard]] Policy policy(size_t files) const;
+
+ private:
+  struct Seen {
+    std::set<std::string> paths;
+    std::set<uint64_t> values;  ///< of the argument that decides
+    bool any = false;           ///< other ways to reach it
+  };
+  std::array<std::map<uint32_t, Seen>, 2> seen_;  ///< by level
+};
+
+/// Runs a program with everything allowed. `exit_code` is the program's.
+[[nodiscard]] Result<Lesson> learn(const std::vector<std::string>& command, int& exit_code);
+
+}  // namespace furnace::inspector

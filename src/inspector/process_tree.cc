@@ -1,0 +1,67 @@
+#include "inspector/process_tree.h"
+
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <csignal>
+#include <ctime>
+#include <filesystem>
+
+#include "base/file.h"
+
+namespace furnace::inspector {
+namespace {
+
+/// The children that the threads of a process made.
+std::vector<pid_t> children(pid_t of) {
+  std::vector<pid_t> found;
+  std::error_code error;
+  for (const auto& thread : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", of), error)) {
+    const auto list = read_file(thread.path() / "children");
+    if (!list) continue;
+    const char* at = list->data();
+    const char* const last = at + list->size();
+    while (at != last) {
+      pid_t child = 0;
+      const auto [end, bad] = std::from_chars(at, last, child);
+      if (bad == std::errc()) found.push_back(child);
+      at = end == last ? last : end + 1;
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+void adopt_orphans() {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // NOLINT: variadic
+}
+
+std::vector<pid_t> descendants(pid_t of) {
+  std::vector<pid_t> all = children(of);
+  for (size_t i = 0; i < all.size(); ++i)
+    for (const pid_t child : children(all[i])) all.push_back(child);
+  return all;
+}
+
+void kill_descendants(pid_t keep) {
+  constexpr timespec moment{0, 1'000'000};
+  constexpr int tries = 10'000;
+  for (int i = 0; i < tries; ++i) {
+    const auto left = descendants(::getpid());
+    bool others = false;
+    for (const pid_t process : left) {
+      ::kill(process, SIGKILL);
+      others = others || process != keep;
+    }
+    if (!others) return;
+    for (const pid_t process : left)
+      if (process != keep) ::waitpid(process, nullptr, WNOHANG);
+    ::nanosleep(&moment, nullptr);
+  }
+}
+
+}  // namespace furnace::inspector

@@ -1,0 +1,17 @@
+#include "partitions/app_options.h"
+
+namespace furnace::partitions {
+
+void add_options(CLI::App& flags, AppOptions& options) {
+  flags
+      .add_option("-c,--code", options.file,
+                  "The app's file without its suffix: FILE.py, or FILE.so for one in C++")
+      ->required();
+  flags.add_option("-m,--class", options.class_name, "Its class")->capture_default_str();
+  flags.add_option("--u2,--app", options.app, "The app's id")->required();
+  flags.add_option("--md,--metadata", options.metadata, "Text that the app gets as ctx['metadata']");
+  flags.add_option("--fac", options.facilities, "Directory of FAC's sockets")->capture_default_str();
+  flags.add_option("--vmi", options.vmi, "Directory of the VMI partition's socket")->capture_default_str();
+}
+
+}  // namespace furnace::partitions

@@ -1,0 +1,21 @@
+// The command line of an APP partition: its own program's, and the launcher's (wire.md section 4).
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace furnace::partitions {
+
+struct AppOptions {
+  std::string file;  ///< without its suffix
+  std::string class_name = "App";
+  std::string app;  ///< its id
+  std::string metadata;
+  // Inside a partition the sockets lie here (wire.md section 6).
+  std::string facilities = "/opt/furnace/fac_socket";  ///< directory of fac_rtr and fac_pub
+  std::string vmi = "/opt/furnace/vmi_socket";         ///< directory of vmi_rtr
+};
+
+void add_options(CLI::App& flags, AppOptions& options);
+
+}  // namespace furnace::partitions

@@ -1,0 +1,22 @@
+// The command line of a FAC partition (wire.md section 4).
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace furnace::partitions {
+
+struct FacOptions {
+  std::string app;  ///< the app's id
+  std::string quotas;
+  std::string keys;
+  std::string proxy_ip;
+  uint16_t proxy_port = 5561;
+  std::string directory;
+  std::string storage;
+  bool confined = false;  ///< the launcher's, for the program inside
+};
+
+void add_options(CLI::App& flags, FacOptions& options);
+
+}  // namespace furnace::partitions

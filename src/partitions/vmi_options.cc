@@ -1,0 +1,49 @@
+#include "partitions/vmi_options.h"
+
+#include "hypervisor/attach.h"
+
+namespace furnace::partitions {
+
+void add_options(CLI::App& flags, VmiOptions& options) {
+  flags.add_option("VM", options.vm, "Name of the VM (QEMU's -name), or a snapshot file")->required();
+  flags
+      .add_option(
+          "--driver", options.driver,
+          "auto (a file is a snapshot, or a simulated guest if it ends in .toml), qemu, snapshot, simulator")
+      ->check(
+          CLI::IsMember(std::vector<std::string>(hypervisor::kDrivers.begin(), hypervisor::kDrivers.end())))
+      ->capture_default_str();
+  flags.add_option("--vmi", options.directory, "Directory for the socket vmi_rtr")->capture_default_str();
+  flags.add_option("--profile", options.profile,
+                   "Kernel profile: Rekall or Volatility JSON, System.map, vmlinux, or Furnace's own; "
+                   "without it, or empty: found in the guest's RAM");
+  flags
+      .add_option("--calls-per-second", options.server.limits.calls_per_second, "Limit for each app; 0: none")
+      ->capture_default_str();
+  flags
+      .add_option("--outstanding", options.server.limits.outstanding_bytes,
+                  "Bytes of answers that an app may leave unread before it is served no more")
+      ->capture_default_str();
+  flags
+      .add_option("--watchdog", options.watchdog_ms,
+                  "Milliseconds that a SYNC event may keep the guest standing; 0: for ever")
+      ->capture_default_str();
+  flags.add_option("--watchdog-for", options.watchdogs,
+                   "The same for one app: APP=MILLISECONDS; may be repeated");
+  flags
+      .add_option(
+          "--events-by", options.events_by,
+          "How events of the guest's kernel are seen: breakpoints, writes to watched variables, or what "
+          "is faster on this VM (auto)")
+      ->check(CLI::IsMember({"auto", "breakpoints", "writes"}))
+      ->capture_default_str();
+  flags.add_option("--metrics", options.server.metrics,
+                   "Path of a socket that shows counters by app (Prometheus text)");
+  flags.add_option("--btf", options.types, "Types for a System.map profile: a BTF file or a vmlinux");
+  const char* const hidden = "";
+  flags.add_flag("--in-partition", options.confined)->group(hidden);
+  flags.add_option("--handles", options.handles)->group(hidden);
+  flags.add_option("--metrics-descriptor", options.server.metrics_descriptor)->group(hidden);
+}
+
+}  // namespace furnace::partitions

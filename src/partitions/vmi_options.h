@@ -1,0 +1,29 @@
+// The command line of a VMI partition (wire.md section 4).
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "vmi/server.h"
+
+namespace furnace::partitions {
+
+struct VmiOptions {
+  std::string vm;
+  std::string driver = "auto";
+  std::string directory = "/opt/furnace/vmi_socket";
+  std::string profile;
+  std::string types;
+  vmi::ServerOptions server;
+  unsigned watchdog_ms = 1000;
+  std::vector<std::string> watchdogs;  ///< APP=MS
+  std::string events_by = "auto";
+  // The launcher's, for the program inside:
+  bool confined = false;
+  int handles = -1;  ///< a descriptor: what hypervisor::QemuHandles::lend told
+};
+
+void add_options(CLI::App& flags, VmiOptions& options);
+
+}  // namespace furnace::partitions

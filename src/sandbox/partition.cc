@@ -1,0 +1,170 @@
+#include "sandbox/partition.h"
+
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+
+#include "base/log.h"
+#include "base/signals.h"
+#include "inspector/violation_log.h"
+#include "sandbox/entry.h"
+#include "sandbox/reaper.h"
+
+namespace furnace::sandbox {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr int kBySignal = 128;
+constexpr std::chrono::seconds kGrace(10);
+
+int exit_code_of(int status) {
+  return WIFSIGNALED(status) ? kBySignal + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+class Run {
+ public:
+  Run(const Partition& partition, Entered entered, Fd stop)
+      : partition_(partition),
+        entered_(std::move(entered)),
+        stop_(std::move(stop)),
+        ended_(static_cast<int>(::syscall(SYS_pidfd_open, entered_.bubblewrap, 0))),
+        program_(static_cast<int>(::syscall(SYS_pidfd_open, entered_.program, 0))) {
+    if (entered_.listener.valid())
+      supervisor_.emplace(std::move(entered_.listener), *partition.policy, entered_.program,
+                          inspector::Supervisor::Options{
+                              partition.audit, partition.observer ? partition.observer
+                                                                  : inspector::log_violations(
+                                                                        partition.name, partition.audit)});
+    if (entered_.output.valid()) {
+      output_.emplace(std::move(entered_.output), STDOUT_FILENO, partition.output);
+      errors_.emplace(std::move(entered_.errors), STDERR_FILENO, partition.output);
+    }
+  }
+
+  Result<PartitionEnd> to_its_end() {
+    enum : size_t { kCalls, kStop, kEnded, kOutput, kErrors };
+    std::array<pollfd, 5> items{pollfd{supervisor_ ? supervisor_->descriptor() : -1, POLLIN, 0},
+                                pollfd{stop_.get(), POLLIN, 0}, pollfd{ended_.get(), POLLIN, 0},
+                                pollfd{output_ ? output_->descriptor() : -1, POLLIN, 0},
+                                pollfd{errors_ ? errors_->descriptor() : -1, POLLIN, 0}};
+    constexpr int between_looks = 1000;
+    while (items[kEnded].fd >= 0 || items[kOutput].fd >= 0 || items[kErrors].fd >= 0) {
+      if (::poll(items.data(), items.size(), between_looks) < 0 && errno != EINTR) return fail_errno("poll");
+      const auto ready = [&](size_t item) { return items.at(item).fd >= 0 && items.at(item).revents != 0; };
+      if (ready(kCalls)) {
+        FURNACE_CHECK(answer_call(items[kCalls]));
+      }
+      if (ready(kStop)) {
+        items[kStop].fd = -1;  // a second signal ends us, and what we have started with us
+        kill_at_ = steady_clock::now() + kGrace;
+        signal(SIGTERM);
+      }
+      if (ready(kOutput) && !output_->forward()) items[kOutput].fd = -1;
+      if (ready(kErrors) && !errors_->forward()) items[kErrors].fd = -1;
+      tell_of_dropped();
+      if (ready(kEnded)) items[kEnded].fd = -1;
+      if (kill_at_ && steady_clock::now() > *kill_at_) kill();
+    }
+    int status = 0;
+    ::waitpid(entered_.bubblewrap, &status, 0);
+    FURNACE_CHECK(entry_error(partition_, *entered_.plan));
+    if (!end_.violation) end_.exit_code = exit_code_of(status);
+    return end_;
+  }
+
+ private:
+  Status answer_call(pollfd& item) {
+    if ((item.revents & POLLIN) == 0) {
+      item.fd = -1;  // nobody is left under the filter
+      return {};
+    }
+    FURNACE_TRY(const bool goes_on, supervisor_->handle());
+    if (!ready_ && supervisor_->level() == inspector::Level::Established) {
+      ready_ = true;
+      if (partition_.on_ready) partition_.on_ready();
+    }
+    if (goes_on) return {};
+    end_ = {kBySignal + SIGSYS, true};
+    item.fd = -1;
+    kill();
+    return {};
+  }
+
+  /// The first process of a PID namespace takes all others with it.
+  void kill() const { signal(SIGKILL); }
+
+  /// By descriptor: once it has ended its number may be another's.
+  void signal(int number) const { ::syscall(SYS_pidfd_send_signal, program_.get(), number, nullptr, 0); }
+
+  void tell_of_dropped() {
+    for (auto* stream : {&output_, &errors_}) {
+      if (!*stream) continue;
+      dropped_ += (*stream)->take_dropped();
+    }
+    constexpr std::chrono::seconds at_most_each(5);
+    if (dropped_ == 0 || steady_clock::now() - told_ < at_most_each) return;
+    log::warning("{}: prints too much: {} bytes were left out", partition_.name, std::exchange(dropped_, 0));
+    told_ = steady_clock::now();
+  }
+
+  const Partition& partition_;
+  Entered entered_;
+  Fd stop_, ended_, program_;
+  std::optional<inspector::Supervisor> supervisor_;
+  std::optional<Output> output_, errors_;
+  std::optional<steady_clock::time_point> kill_at_;
+  PartitionEnd end_;
+  bool ready_ = false;
+  uint64_t dropped_ = 0;
+  steady_clock::time_point told_{};
+};
+
+Result<std::optional<Cgroup>> join_group(const Partition& partition) {
+  if (partition.group.empty()) return std::nullopt;
+  FURNACE_TRY(const Hierarchies host, Hierarchies::of_host());
+  if (!partition.limits) {
+    FURNACE_TRY(Cgroup given, Cgroup::open(host, partition.group));
+    return given;
+  }
+  FURNACE_TRY(Cgroup made, Cgroup::make(host, partition.group, *partition.limits));
+  return made;
+}
+
+}  // namespace
+
+Result<PartitionEnd> run_partition(Partition partition) {
+  FURNACE_TRY(Fd stop, stop_signals());
+  FURNACE_TRY(const auto group, join_group(partition));
+  const bool own_group = group && partition.limits;
+  std::optional<Reaper> reaper;
+  const auto remove_leftovers = [&] {
+    std::error_code ignored;
+    for (const std::string& file : partition.leftovers) std::filesystem::remove(file, ignored);
+  };
+  const auto clean_up = [&] {
+    if (own_group) (void)group->remove();
+    remove_leftovers();
+  };
+  if (own_group || !partition.leftovers.empty()) {
+    FURNACE_TRY(auto started, Reaper::start(clean_up));
+    reaper.emplace(std::move(started));
+  }
+  auto entered = enter_partition(partition, group);
+  auto end = entered ? Run(partition, *std::move(entered), std::move(stop)).to_its_end()
+                     : Result<PartitionEnd>(tl::unexpected<Error>(entered.error()));
+  if (own_group) {
+    if (const Usage usage = group->usage(); usage.oom_kills > 0 || usage.fork_failures > 0)
+      log::warning("{}: over its limits: {} of its processes ended for want of memory, {} forks were refused",
+                   partition.name, usage.oom_kills, usage.fork_failures);
+    if (const auto removed = group->remove(); !removed) log::warning("{}", removed.error().message());
+  }
+  remove_leftovers();
+  return end;
+}
+
+}  // namespace furnace::sandbox

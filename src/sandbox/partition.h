@@ -1,0 +1,49 @@
+// Runs a program in a partition: its own view and namespaces, limits, no privileges, and under a policy.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "inspector/policy.h"
+#include "inspector/supervisor.h"
+#include "sandbox/account.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/output.h"
+#include "sandbox/view.h"
+
+namespace furnace::sandbox {
+
+struct Partition {
+  std::string name;  ///< for messages: "app 1111-app"
+  View view;
+  std::vector<std::string> command;          ///< the program inside and its arguments
+  std::vector<Fd> handles;                   ///< open inside as well, under the same numbers
+  std::optional<inspector::Policy> policy;   ///< otherwise its calls are not inspected
+  bool audit = false;                        ///< what the policy does not allow is told and let through
+  inspector::Supervisor::Observer observer;  ///< is told what was decided, instead of the log
+  std::optional<Account> account;            ///< of root's partitions
+  std::vector<std::string> writable;         ///< places inside; for Landlock
+  std::vector<uint16_t> ports;               ///< TCP ports it may connect to; for Landlock
+  std::string group;                         ///< name of its cgroup; empty: none
+  std::optional<Limits> limits;              ///< the group is made with them, and removed afterwards
+  std::vector<std::string> leftovers;        ///< files of the host to remove at the end
+  OutputLimit output;
+  uint64_t open_files = 256;
+  std::function<void()> on_ready;  ///< it has established itself
+};
+
+struct PartitionEnd {
+  int exit_code = 0;  ///< 128 and the signal's number if a signal ended it; 159 (SIGSYS) after a violation
+  bool violation = false;
+};
+
+/// Runs it to its end, in the calling process, which must have no other threads. SIGTERM and SIGINT end it in
+/// order; a second one ends the caller, and ten seconds later it is ended. Whatever happens to the caller,
+/// nothing of the partition stays behind.
+[[nodiscard]] Result<PartitionEnd> run_partition(Partition partition);
+
+}  // namespace furnace::sandbox

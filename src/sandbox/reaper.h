@@ -1,0 +1,26 @@
+// Cleans up behind a launcher that was killed: ends what is left of its partition and removes its cgroup.
+#pragma once
+
+#include <functional>
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace furnace::sandbox {
+
+class Reaper {
+ public:
+  /// A small process of its own that runs `clean_up` if this one ends without `dismiss`.
+  [[nodiscard]] static Result<Reaper> start(const std::function<void()>& clean_up);
+  Reaper(Reaper&&) = default;
+  Reaper& operator=(Reaper&&) = delete;
+  /// Nothing is left to do.
+  ~Reaper();
+
+ private:
+  Reaper(Fd pipe, pid_t pid) : pipe_(std::move(pipe)), pid_(pid) {}
+  Fd pipe_;
+  pid_t pid_;
+};
+
+}  // namespace furnace::sandbox

@@ -1,0 +1,197 @@
+#include "sandbox/rootfs.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/command.h"
+#include "base/directories.h"
+#include "base/file.h"
+#include "sandbox/python_library.h"
+#include "sandbox/root_builder.h"
+
+namespace furnace::sandbox {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array kDirectories = {"opt/furnace/app",
+                                     "opt/furnace/fac_socket",
+                                     "opt/furnace/vmi_socket",
+                                     "opt/furnace/shared",
+                                     "opt/furnace/storage",
+                                     "opt/furnace/keys",
+                                     "opt/kernels/rekall",
+                                     "etc",
+                                     "usr/lib64",
+                                     "dev"};
+
+/// Where our programs lie: beside this one.
+fs::path own_directory() {
+  std::error_code ignored;
+  return fs::read_symlink("/proc/self/exe", ignored).parent_path();
+}
+
+Status add_python(RootBuilder& builder, const fs::path& root) {
+  FURNACE_TRY(
+      const PythonLibrary library,
+      collect_python_library(root / "usr/lib/python.zip", fs::canonical(installed_directory("python"))));
+  const std::string zip = "usr/lib/" + library.zip_name;
+  std::error_code error;
+  fs::rename(root / "usr/lib/python.zip", root / zip, error);
+  if (error) return fail(Errc::Failed, "{}: {}", zip, error.message());
+  FURNACE_CHECK(builder.account(zip, {}));
+  for (const fs::path& source : library.sources)
+    FURNACE_CHECK(builder.account_part(fmt::format("{}!{}", zip, source.string()), source));
+  // Python takes the directory for the sign of its prefix.
+  FURNACE_CHECK(builder.make_directory(fmt::format("usr/lib/{}/lib-dynload", library.directory)));
+  return builder.copy_with_libraries(library.extensions);
+}
+
+Result<std::string> fill(const RootKind& kind, const fs::path& root) {
+  RootBuilder builder(root);
+  for (const char* directory : kDirectories) FURNACE_CHECK(builder.make_directory(directory));
+  for (const char* link : {"lib", "lib64"})
+    FURNACE_CHECK(builder.make_link(link, fmt::format("usr/{}", link)));
+  const fs::path program = own_directory() / kind.program;
+  FURNACE_CHECK(builder.copy(program, fmt::format("usr/bin/{}", kind.program), 0755));
+  FURNACE_CHECK(builder.copy(own_directory() / "furnace-enter", kEnter + 1, 0755));
+  FURNACE_CHECK(builder.copy_libraries_of({program}));
+  if (kind.python) FURNACE_CHECK(add_python(builder, root));
+  // Without its cache the loader would look for each library in many places.
+  FURNACE_TRY(const std::string ignored, run({"/sbin/ldconfig", "-X", "-r", root.string()}));
+  std::error_code error;
+  fs::remove_all(root / "var", error);
+  FURNACE_CHECK(builder.account("etc/ld.so.cache", {}));
+  FURNACE_TRY(const std::string manifest, builder.manifest());
+  FURNACE_CHECK(write_file(root / kManifest, manifest));
+  return sha256(manifest);
+}
+
+/// What a root in the cache depends on, as far as it can be told quickly.
+std::string state_of_inputs(const RootKind& kind) {
+  std::vector<fs::path> inputs{own_directory() / kind.program, own_directory() / "furnace-enter",
+                               "/var/lib/dpkg/status"};
+  std::error_code ignored;
+  if (kind.python)
+    for (const auto& entry : fs::directory_iterator(installed_directory("python"), ignored))
+      inputs.push_back(entry.path());
+  std::sort(inputs.begin(), inputs.end());
+  std::string text;
+  for (const fs::path& input : inputs) {
+    struct stat status {};
+    if (::stat(input.c_str(), &status) != 0) continue;
+    text += fmt::format("{} {} {}.{}\n", input.string(), status.st_size, status.st_mtim.tv_sec,
+                        status.st_mtim.tv_nsec);
+  }
+  constexpr size_t enough = 16;
+  return sha256(text).substr(0, enough);
+}
+
+/// Roots of another state, unless a partition runs in them.
+void remove_old(const RootKind& kind, const fs::path& roots, const std::string& current) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(roots, ignored)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(fmt::format("{}-", kind.name)) || !name.ends_with(".lock") ||
+        name == current + ".lock")
+      continue;
+    const auto lock = lock_file(entry.path());
+    if (!lock) continue;
+    fs::remove_all(roots / entry.path().stem(), ignored);
+    fs::remove(entry.path(), ignored);
+  }
+}
+
+}  // namespace
+
+const RootKind& root_kind(std::string_view name) {
+  return *std::find_if(kRootKinds.begin(), kRootKinds.end() - 1,
+                       [&](const RootKind& kind) { return kind.name == name; });
+}
+
+Result<std::string> build_root(const RootKind& kind, const fs::path& directory) {
+  std::error_code error;
+  if (fs::exists(directory, error) && !fs::is_empty(directory, error) && !fs::exists(directory / kManifest))
+    return fail(Errc::Denied, "{}: something else than a partition's root lies there", directory.string());
+  const fs::path made = directory.string() + fmt::format(".{}.new", ::getpid());
+  fs::create_directories(made.parent_path(), error);
+  const mode_t mask = ::umask(022);  // what runs inside is another user
+  auto hash = fill(kind, made);
+  ::umask(mask);
+  if (!hash) {
+    fs::remove_all(made, error);
+    return fail(hash.error(), fmt::format("root of {} partitions", kind.name));
+  }
+  const fs::path old = directory.string() + fmt::format(".{}.old", ::getpid());
+  if (fs::exists(directory)) fs::rename(directory, old, error);
+  fs::rename(made, directory, error);
+  if (error) return fail(Errc::Failed, "{}: {}", directory.string(), error.message());
+  fs::remove_all(old, error);
+  return hash;
+}
+
+Result<Verified> verify_root(const fs::path& directory) {
+  FURNACE_TRY(const std::string manifest, read_file(directory / kManifest));
+  Verified verified{sha256(manifest), {}, 0};
+  std::set<std::string> listed{std::string(kManifest)};
+  std::string_view rest = manifest;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const size_t space = line.find(' '), next = line.find(' ', space + 1);
+    if (next == std::string_view::npos)
+      return fail(Errc::Invalid, "{}/manifest: not one of ours", directory.string());
+    const std::string path(line.substr(space + 1, next - space - 1));
+    if (path.find('!') != std::string::npos) continue;  // part of a file that is listed
+    listed.insert(path);
+    ++verified.files;
+    const auto content = read_file(directory / path, size_t{1} << 30);
+    if (!content) {
+      verified.differences.push_back(fmt::format("{} is missing", path));
+    } else if (sha256(*content) != line.substr(0, space)) {
+      verified.differences.push_back(fmt::format("{} is changed", path));
+    }
+  }
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    const std::string path = entry.path().lexically_relative(directory);
+    const auto mode = entry.symlink_status().permissions();
+    if (entry.is_regular_file() && !entry.is_symlink() && !listed.contains(path))
+      verified.differences.push_back(fmt::format("{} is not in the manifest", path));
+    if (!entry.is_symlink() && (mode & (fs::perms::set_uid | fs::perms::set_gid)) != fs::perms::none)
+      verified.differences.push_back(fmt::format("{} is setuid or setgid", path));
+    if (!entry.is_symlink() && (mode & fs::perms::others_write) != fs::perms::none)
+      verified.differences.push_back(fmt::format("{} can be written by everybody", path));
+  }
+  return verified;
+}
+
+fs::path operators_root(const RootKind& kind) {
+  return furnace_directory() / fmt::format("{}_filesystem", kind.name);
+}
+
+Result<Root> find_root(const RootKind& kind) {
+  if (const fs::path given = operators_root(kind); fs::exists(given / kManifest)) return Root{given, {}};
+  const std::string name = fmt::format("{}-{}", kind.name, state_of_inputs(kind));
+  const fs::path roots = cache_directory() / "roots";
+  std::error_code error;
+  fs::create_directories(roots, error);
+  if (error) return fail(Errc::Denied, "{}: {}", roots.string(), error.message());
+  FURNACE_TRY(Fd lock, open_file(roots / (name + ".lock"), O_RDWR | O_CREAT, 0644));
+  if (!fs::exists(roots / name / kManifest)) {
+    if (::flock(lock.get(), LOCK_EX) != 0) return fail_errno("{}", roots.string());
+    if (!fs::exists(roots / name / kManifest)) {
+      FURNACE_TRY(const std::string hash, build_root(kind, roots / name));
+      remove_old(kind, roots, name);
+    }
+  }
+  if (::flock(lock.get(), LOCK_SH) != 0) return fail_errno("{}", roots.string());
+  return Root{roots / name, std::move(lock)};
+}
+
+}  // namespace furnace::sandbox

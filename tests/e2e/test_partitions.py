@@ -1,0 +1,243 @@
+"""Partitions: real bubblewrap, seccomp, Landlock and control groups; what is inside can't get out, and the rest works."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import APP, FURNACE, ROOT, furnace, partition_of, run_app, wait_for
+
+CONFINED = '--confined'
+
+
+class Confined:
+    """Starts the three partitions of an app on the simulator, each behind its walls."""
+
+    def __init__(self, cloud):
+        self.cloud = cloud
+
+    def vmi(self, *flags):
+        return self.cloud.start_vmi(CONFINED, *flags)
+
+    def app(self, code, *flags, app=APP):
+        return self.cloud.start('app', '-c', self.cloud.source('app', code), '--u2', app, '--fac', self.cloud.fac_dir,
+                                '--vmi', self.cloud.vmi_dir, CONFINED, *flags)
+
+    def fac(self, *flags):
+        fac = self.cloud.start('fac', '--u2', APP, '--kp', self.cloud.keys, '--ip', '127.0.0.1', '--it', self.cloud.inside,
+                               '--fac', self.cloud.fac_dir, CONFINED, *flags)
+        fac.wait_log('serving app')
+        return fac
+
+
+@pytest.fixture
+def confined(sim):
+    return Confined(sim)
+
+
+def app_code(body):
+    lines = '\n'.join('        ' + line for line in body.strip().splitlines())
+    return f'import fe\nclass App:\n    def __init__(self, ctx):\n{lines}\n        fe.exit()\n'
+
+
+BACKEND = '''
+import be
+class AppBE:
+    def __init__(self, ctx):
+        be.event_register({'event_type': be.FE, 'callback': lambda ctx: 'heard ' + ctx.message})
+'''
+
+
+def test_an_app_reads_its_vm_stores_values_and_speaks_to_its_backend(confined):
+    cloud = confined.cloud
+    cloud.start_backend(BACKEND)
+    cloud.start_proxy()
+    confined.fac()
+    confined.vmi()
+    app = confined.app(app_code('''
+import decimal, hashlib, json
+print(len(fe.process_list()), fe.io_set('key', 'value'), fe.io_get('key'), fe.request('hello'))
+print(hashlib.sha256(b'').hexdigest()[:8], decimal.Decimal('0.1') * 3, json.dumps([1]))
+'''))
+    assert app.wait_end(20) == 0, app.log
+    assert app.out == '8 key value heard hello\ne3b0c442 0.3 [1]\n'
+    assert 'violation' not in app.log
+
+
+def test_what_an_app_sees(confined):
+    """Nothing of the host: no other file of the directory its own came from, no shell, no /proc, no /dev."""
+    confined.vmi()
+    app = confined.app(app_code('''
+import os
+for directory in ('/opt/furnace/app', '/opt/furnace/vmi_socket'):
+    print(len(os.listdir(directory)))
+print(os.getuid(), os.getpid(), os.uname().nodename, sorted(os.environ))
+'''), '--audit')
+    assert app.wait_end(20) == 0, app.log
+    assert app.out.splitlines()[:2] == ['1', '1']
+    assert app.out.splitlines()[2] == "1000 1 furnace.sandbox ['HOME', 'HOSTNAME', 'LANG', 'PATH']"
+    shown = confined.app(app_code('''
+import os
+print([path for path in ('/bin/sh', '/usr/bin/sh', '/usr/bin/env', '/proc/self', '/dev/null', '/etc/passwd', '/root', '/tmp', '/home') if os.path.exists(path)])
+'''), '--no-inspect')
+    assert shown.wait_end(20) == 0, shown.log
+    assert shown.out == '[]\n'
+
+
+def test_a_vmi_partition_gets_its_vm_as_descriptors(cloud):
+    """Inside there is no way to QEMU; what it serves is the guest, which goes on when the partition is killed."""
+    vmi = cloud.start_vmi(CONFINED)
+    inside = partition_of(vmi.pid)
+    assert not Path(f'/proc/{inside}/root/run').exists() and not Path(f'/proc/{inside}/root/proc').exists()
+    assert os.readlink(f'/proc/{inside}/ns/net') != os.readlink('/proc/self/ns/net')
+    status = Path(f'/proc/{inside}/status').read_text()
+    assert 'CapEff:\t0000000000000000' in status and 'NoNewPrivs:\t1' in status and 'Seccomp:\t2' in status
+    names, = run_app(cloud, "show([task['name'] for task in fe.process_list().values()])")
+    assert 'init' in names and 'kthreadd' in names
+    run_app(cloud, 'show(fe.pause_vm())')
+    vmi.stop(signal.SIGKILL)
+    wait_for(lambda: furnace('ps', cloud.vm).stdout, 5, 'the guest')
+
+
+# What an app tries, and the system call that ends it.
+ATTACKS = {
+    'execve': "os.execv('/usr/bin/furnace-app', ['x'])",
+    'fork': 'os.fork()',
+    'tcp': 'socket.socket(socket.AF_INET, socket.SOCK_STREAM)',
+    'udp': 'socket.socket(socket.AF_INET, socket.SOCK_DGRAM)',
+    'netlink': 'socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)',
+    'kill': 'os.kill(2, 9)',
+    'mount': "libc.mount(b'none', b'/', b'tmpfs', 0, None)",
+    'unshare': 'libc.unshare(0x10000000)',
+    'setns': 'libc.setns(0, 0)',
+    'ptrace': 'libc.ptrace(16, 2, 0, 0)',
+    'process_vm_readv': 'libc.syscall(310, 1, 0, 0, 0, 0, 0)',
+    'keyctl': 'libc.syscall(250, 0, -3, 0, 0, 0)',
+    'add_key': 'libc.syscall(248, 0, 0, 0, 0, 0)',
+    'bpf': 'libc.syscall(321, 0, 0, 0)',
+    'userfaultfd': 'libc.syscall(323, 0)',
+    'io_uring_setup': 'libc.syscall(425, 1, 0)',
+    'perf_event_open': 'libc.syscall(298, 0, 0, 0, 0, 0)',
+    'memfd_create': "libc.memfd_create(b'x', 0)",
+    'inotify_init': 'libc.inotify_init()',
+    'chroot': "libc.chroot(b'/')",
+    'pivot_root': 'libc.syscall(155, 0, 0)',
+    'open_by_handle_at': 'libc.syscall(304, 0, 0, 0)',
+    'name_to_handle_at': 'libc.syscall(303, 0, 0, 0, 0, 0)',
+    'pidfd_open': 'libc.syscall(434, 1, 0)',
+    'pidfd_getfd': 'libc.syscall(438, 0, 0, 0)',
+    'seccomp': 'libc.syscall(317, 0, 0, 0)',
+    'clone_namespaces': 'libc.syscall(56, 0x10000000, 0, 0, 0, 0)',
+    'tiocsti': 'libc.ioctl(0, 0x5412, 0)',
+    'sethostname': "libc.sethostname(b'x', 1)",
+    'reboot': 'libc.syscall(169, 0, 0, 0, 0)',
+    'swapon': 'libc.syscall(167, 0, 0)',
+    'init_module': 'libc.syscall(175, 0, 0, 0)',
+    'kexec_load': 'libc.syscall(246, 0, 0, 0, 0)',
+    'symlink': "os.symlink('/etc', '/opt/furnace/app/x')",
+    'mkdir': "os.mkdir('/opt/furnace/app/x')",
+    'unlink': "os.unlink('/usr/lib/python311.zip')",
+    'chmod': "os.chmod('/usr/lib/python311.zip', 0o777)",
+    'setuid': 'os.setuid(0)',
+    'prlimit': 'libc.syscall(302, 0, 7, 0, 0)',
+    'mq_open': "libc.syscall(240, b'/x', 0, 0, 0)",
+    'shmget': 'libc.shmget(1, 4096, 0o1777)',
+    'open_host_file': "open('/etc/shadow')",
+    'open_by_dots': "open('/usr/lib/../../etc/shadow')",
+    'open_proc': "open('/proc/1/environ')",
+    'open_root': "os.open('/', os.O_RDONLY)",
+    'openat2': "libc.syscall(437, -100, b'/etc/shadow', (ctypes.c_uint64 * 3)(), 24)",
+    'x32': 'libc.syscall(0x40000000 + 39)',
+}
+
+
+@pytest.mark.parametrize('attack', ATTACKS)
+def test_an_attack_ends_the_partition_and_is_told(confined, attack):
+    confined.vmi()
+    app = confined.app(app_code(f'''
+import ctypes, os, socket
+libc = ctypes.CDLL(None)
+print('before')
+try:
+    {ATTACKS[attack]}
+except OSError:
+    pass
+print('after')
+'''))
+    assert app.wait_end(20) == 159, app.log
+    assert app.out == 'before\n', 'nothing runs behind it'
+    assert 'violation: /usr/bin/furnace-app' in app.log
+
+
+def test_fac_connects_to_its_proxy_and_nowhere_else(confined):
+    """The rule for the proxy's address is there; with that of another the first attempt ends the partition."""
+    cloud = confined.cloud
+    cloud.start_backend(BACKEND)
+    cloud.start_proxy()
+    fac = confined.fac()
+    fac.wait_log('connected to the proxy')
+    fac.stop()
+    empty = cloud.work / 'elsewhere.policy'
+    empty.write_text(f'INCLUDE {ROOT}/policies/fac.policy\n')
+    unlearned = cloud.start('inspect', '--policy', empty, '--', FURNACE.parent / 'furnace-fac', '--u2', APP, '--kp', cloud.keys,
+                            '--ip', '127.0.0.1', '--it', cloud.inside, '--fac', cloud.fac_dir)
+    assert unlearned.wait_end(10) == 159, unlearned.log
+
+
+def test_an_app_is_served_under_its_own_identity_alone(confined):
+    """A stranger at the app's own socket gets an error, whatever app it says it is."""
+    import zmq
+    vmi = confined.vmi()
+    app = confined.app(app_code('print(fe.get_name())'), app='mine')
+    assert app.wait_end(20) == 0 and app.out == 'sim\n', app.log
+    with zmq.Context() as context, context.socket(zmq.REQ) as stranger:
+        stranger.setsockopt(zmq.IDENTITY, b'other-r')
+        stranger.setsockopt(zmq.LINGER, 0)
+        stranger.connect(f'ipc://{confined.cloud.vmi_dir}/mine/vmi_rtr')
+        stranger.send(b'')
+        assert stranger.poll(5000), 'a REQ is never left without an answer'
+    vmi.wait_log("refused: who calls at the socket of app mine calls itself 'other-r'")
+
+
+@pytest.mark.parametrize('app', ['..', '.', '.hidden', 'a/b', ''])
+def test_an_app_id_is_no_way_to_another_directory(confined, app):
+    refused = confined.app(app_code('pass'), app=app)
+    assert refused.wait_end(10) == 1 and 'app id' in refused.log, refused.log
+
+
+def test_a_launcher_that_is_killed_leaves_nothing(confined):
+    confined.vmi()
+    app = confined.app(app_code('import time\nwhile True: time.sleep(1)'))
+    inside = partition_of(app.pid)
+    app.stop(signal.SIGKILL)
+    wait_for(lambda: not Path(f'/proc/{inside}').exists(), 10, 'end of the partition')
+    wait_for(lambda: f'.{app.pid} ' not in furnace('cgroup', 'show').stdout + ' ', 10, 'end of its cgroup')
+
+
+def test_roots_are_the_same_when_built_twice_and_changes_are_seen(work):
+    first, second = (furnace('rootfs', 'build', 'fac', '-o', work / name).stdout for name in ('a', 'b'))
+    assert first == second
+    assert furnace('rootfs', 'verify', work / 'a').stdout.endswith(first)
+    assert not [path for path in (work / 'a').rglob('*') if path.is_file() and path.stat().st_mode & 0o6000]
+    (work / 'a' / 'usr' / 'bin' / 'furnace-fac').write_bytes(b'else')
+    (work / 'a' / 'usr' / 'bin' / 'more').write_bytes(b'')
+    changed = furnace('rootfs', 'verify', work / 'a', check=False)
+    assert changed.returncode == 1
+    assert 'usr/bin/furnace-fac is changed' in changed.stdout and 'usr/bin/more is not in the manifest' in changed.stdout
+
+
+def test_too_much_output_is_left_out_and_counted(confined):
+    confined.vmi()
+    app = confined.app(app_code("for _ in range(40): print('x' * 1_000_000)"))
+    assert app.wait_end(40) == 0, app.log
+    assert 16_000_000 <= len(app.out) < 20_000_000
+    assert 'prints too much' in app.log
+
+
+def test_walls_that_are_left_out_are_told(confined):
+    confined.vmi('--no-inspect').wait_log('NOT INSPECTED')
+    shell = subprocess.run([FURNACE, 'app', '-c', confined.cloud.source('app', app_code('pass')), '--u2', APP, '--vmi',
+                            confined.cloud.vmi_dir, '--shell'], input='id -u; ls /opt/furnace/app | wc -l\n', capture_output=True,
+                           text=True, timeout=60)
+    assert 'A SHELL' in shell.stderr and shell.stdout.split() == ['1000', '1'], shell.stdout + shell.stderr
