@@ -10,6 +10,7 @@
 
 #include "base/command.h"
 #include "base/file.h"
+#include "cli/kvm_probe.h"
 #include "cli/test_vm.h"
 
 namespace furnace::cli {

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <termios.h>
@@ -18,8 +17,10 @@
 #include "base/directories.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "cli/initramfs.h"
 #include "cli/kernel_package.h"
+#include "cli/kvm_probe.h"
 #include "hypervisor/qemu/process.h"
 #include "hypervisor/qemu/qmp.h"
 
@@ -138,14 +139,6 @@ Result<VmPlace> place_of(const std::string& name) {
   return VmPlace{name, run_directory() / "vm" / name};
 }
 
-Status kvm_usable() {
-  FURNACE_TRY(const Fd kvm, open_file("/dev/kvm", O_RDWR));
-  constexpr unsigned long kvm_get_api_version = 0xAE00;  // linux/kvm.h
-  if (::ioctl(kvm.get(), kvm_get_api_version, 0) != 12)
-    return fail(Errc::Unavailable, "/dev/kvm does not speak API 12");
-  return {};
-}
-
 Status start_vm(const VmOptions& options) {
   FURNACE_TRY(const VmPlace place, place_of(options.name));
   if (find_program(kQemu).empty())
@@ -153,7 +146,7 @@ Status start_vm(const VmOptions& options) {
   for (const auto& process : hypervisor::list_qemu_processes())
     if (process.name == options.name)
       return fail(Errc::Unavailable, "a QEMU with -name {} runs already (pid {})", options.name, process.pid);
-  FURNACE_TRY(const std::string accel, choose_accel(options.accel));
+  FURNACE_TRY(std::string accel, choose_accel(options.accel));
   fs::path kernel = options.kernel;
   if (kernel.empty()) {
     FURNACE_TRY(kernel, fetch_kernel(options.kernel_package));
@@ -182,6 +175,11 @@ Status start_vm(const VmOptions& options) {
     }
     FURNACE_TRY(const fs::path ram, ram_path(place, uint64_t{options.memory_mb} << 20));
     auto ran = run(qemu_command(options, place, fs::absolute(kernel), initrd, ram, accel));
+    if (!ran && accel == "kvm" && options.accel != "kvm") {
+      log::warning("{}; with TCG instead", ran.error().message());
+      accel = "tcg";
+      ran = run(qemu_command(options, place, fs::absolute(kernel), initrd, ram, accel));
+    }
     if (!ran) return tl::unexpected<Error>(ran.error());
     return {};
   }();

@@ -50,7 +50,4 @@ struct VmLine {
 };
 [[nodiscard]] std::vector<VmLine> list_vms();
 
-/// Whether /dev/kvm can be used; if not, why.
-[[nodiscard]] Status kvm_usable();
-
 }  // namespace furnace::cli
