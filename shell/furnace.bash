@@ -7,11 +7,11 @@ _furnace_usage() { printf 'usage: %s\n' "$1" >&2; return 2; }
 
 # vmi, app, fac: bare; pvmi, papp, pfac: in a partition, under the inspector; bvmi, bapp, bfac: bash inside
 # the partition. mvmi and its kin: on a simulated guest, a description's path is its name.
-vmi() { _furnace_vmi vmi auto '' "$@"; }
-pvmi() { _furnace_vmi pvmi auto --confined "$@"; }
+vmi() { _furnace_vmi vmi auto --unconfined "$@"; }
+pvmi() { _furnace_vmi pvmi auto '' "$@"; }
 bvmi() { _furnace_vmi bvmi auto --shell "$@"; }
-mvmi() { _furnace_vmi mvmi simulator '' "$@"; }
-pmvmi() { _furnace_vmi pmvmi simulator --confined "$@"; }
+mvmi() { _furnace_vmi mvmi simulator --unconfined "$@"; }
+pmvmi() { _furnace_vmi pmvmi simulator '' "$@"; }
 bmvmi() { _furnace_vmi bmvmi simulator --shell "$@"; }
 _furnace_vmi() {  # function, driver, how, then its arguments
   [ $# -eq 5 ] || { _furnace_usage "$1 VM-NAME UUID-vmi"; return; }
@@ -24,8 +24,8 @@ _furnace_vmi() {  # function, driver, how, then its arguments
 }
 
 # APP partition. A file given is copied in as the app.
-app() { _furnace_app app '' "$@"; }
-papp() { _furnace_app papp --confined "$@"; }
+app() { _furnace_app app --unconfined "$@"; }
+papp() { _furnace_app papp '' "$@"; }
 bapp() { _furnace_app bapp --shell "$@"; }
 _furnace_app() {
   [ $# -eq 5 ] || [ $# -eq 6 ] || { _furnace_usage "$1 UUID-app UUID-vmi METADATA [FILE]"; return; }
@@ -38,8 +38,8 @@ _furnace_app() {
 }
 
 # FAC partition.
-fac() { _furnace_fac fac '' "$@"; }
-pfac() { _furnace_fac pfac --confined "$@"; }
+fac() { _furnace_fac fac --unconfined "$@"; }
+pfac() { _furnace_fac pfac '' "$@"; }
 bfac() { _furnace_fac bfac --shell "$@"; }
 _furnace_fac() {
   [ $# -eq 5 ] || { _furnace_usage "$1 UUID-app PROXY-IP PROXY-PORT"; return; }

@@ -14,7 +14,7 @@ using namespace furnace;
 using partitions::AppOptions;
 
 app::Options runtime_options(const AppOptions& options) {
-  return {options.app, options.vmi, options.facilities};
+  return {options.app, options.vmi, options.facilities, options.counter};
 }
 
 Status host_native(const AppOptions& options, const std::filesystem::path& file) {

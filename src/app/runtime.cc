@@ -8,7 +8,8 @@ Result<std::unique_ptr<Runtime>> Runtime::start(zmq::context_t& context, const O
   FURNACE_TRY(VmiClient vmi, VmiClient::connect(context, options.vmi, options.app));
   FURNACE_TRY(FacilitiesClient facilities,
               FacilitiesClient::connect(context, options.facilities, options.app));
-  std::unique_ptr<Runtime> runtime(new Runtime(std::move(vmi), std::move(facilities)));
+  FURNACE_TRY(MessageCounter counter, MessageCounter::open(options.counter));
+  std::unique_ptr<Runtime> runtime(new Runtime(std::move(counter), std::move(vmi), std::move(facilities)));
   runtime->watch_sockets();
   return runtime;
 }
@@ -42,6 +43,7 @@ void Runtime::deliver_events() {
   for (int i = 0; i < per_turn && !loop_.stopped(); ++i) {
     const auto frames = protocol::receive(vmi_.events());
     if (!frames) return;
+    counter_.add();
     const auto& body = frames->back();
     if (!events_.ParseFromArray(body.data(), static_cast<int>(body.size())) || !events_.has_event()) continue;
     if (!event_callback_) continue;

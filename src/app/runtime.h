@@ -18,6 +18,7 @@ struct Options {
   // Inside a partition the sockets lie here (wire.md section 6).
   std::string vmi = "/opt/furnace/vmi_socket";         ///< directory of vmi_rtr
   std::string facilities = "/opt/furnace/fac_socket";  ///< directory of fac_rtr and fac_pub
+  int counter = -1;                                    ///< descriptor of a MessageCounter
 };
 
 class Runtime {
@@ -40,12 +41,16 @@ class Runtime {
   void on_event(EventCallback callback) { event_callback_ = std::move(callback); }
 
  private:
-  Runtime(VmiClient vmi, FacilitiesClient facilities)
-      : vmi_(std::move(vmi)), facilities_(std::move(facilities)) {}
+  Runtime(MessageCounter counter, VmiClient vmi, FacilitiesClient facilities)
+      : counter_(std::move(counter)), vmi_(std::move(vmi)), facilities_(std::move(facilities)) {
+    vmi_.calls().set_counter(&counter_);
+    facilities_.calls().set_counter(&counter_);
+  }
   void watch_sockets();
   void deliver(From from);
   void deliver_events();
 
+  MessageCounter counter_;
   VmiClient vmi_;
   FacilitiesClient facilities_;
   protocol::EventLoop loop_;

@@ -170,12 +170,14 @@ Status CallSocket::receive(zmq::message_t& reply) {
 }
 
 Status CallSocket::ask(std::span<const std::byte> request, zmq::message_t& reply) {
+  if (counter_ != nullptr) counter_->add();
   if (!socket_.send(zmq::buffer(request.data(), request.size()), zmq::send_flags::dontwait))
     return give_up({Errc::Unavailable, fmt::format("{}: nobody serves there", address_)});
   return receive(reply);
 }
 
 Result<zmq::message_t> CallSocket::ask(zmq::message_t request) {
+  if (counter_ != nullptr) counter_->add();
   zmq::message_t reply;
   if (!socket_.send(request, zmq::send_flags::dontwait)) {
     FURNACE_CHECK(give_up({Errc::Unavailable, fmt::format("{}: nobody serves there", address_)}));

@@ -8,6 +8,7 @@
 #include <variant>
 #include <zmq.hpp>
 
+#include "base/message_counter.h"
 #include "base/result.h"
 #include "guest/address.h"
 #include "protocol/calls.h"
@@ -34,6 +35,8 @@ class CallSocket {
 
   /// Called when waiting is interrupted by a signal; an error ends the wait.
   void set_interrupt(std::function<Status()> check) { interrupt_ = std::move(check); }
+  /// Counts what is asked from now on.
+  void set_counter(MessageCounter* counter) { counter_ = counter; }
   void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
 
   [[nodiscard]] Result<zmq::message_t> ask(zmq::message_t request);
@@ -52,6 +55,7 @@ class CallSocket {
   std::string identity_;
   zmq::socket_t socket_;
   std::function<Status()> interrupt_;
+  MessageCounter* counter_ = nullptr;
   std::chrono::milliseconds timeout_{30'000};
 };
 

@@ -53,6 +53,11 @@ Status write_file(const std::filesystem::path& path, std::string_view content, u
   return written;
 }
 
+Result<Fd> temporary_file() {
+  std::error_code ignored;
+  return open_file(std::filesystem::temp_directory_path(ignored), O_TMPFILE | O_RDWR, 0600);
+}
+
 Result<Fd> lock_file(const std::filesystem::path& path) {
   FURNACE_TRY(Fd fd, open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {

@@ -20,6 +20,9 @@ namespace furnace {
 [[nodiscard]] Status write_file(const std::filesystem::path& path, std::string_view content,
                                 unsigned mode = 0644);
 
+/// An unnamed file in the directory for temporary ones; it goes with its descriptor.
+[[nodiscard]] Result<Fd> temporary_file();
+
 /// An exclusive lock on a file that is made if missing; freed by the kernel when the holder ends.
 /// Errc::Unavailable when another process holds it.
 [[nodiscard]] Result<Fd> lock_file(const std::filesystem::path& path);

@@ -117,14 +117,6 @@ uint64_t vmi_memory(const CLI::App& flags) {
   return flags.count("--profile") != 0 ? with_profile : usual;
 }
 
-/// Whether any of the options of confinement was given.
-bool confined(const CLI::App& flags) {
-  const auto all = flags.get_options();
-  return std::any_of(all.begin(), all.end(), [](const CLI::Option* option) {
-    return option->get_group() == kConfinement && option->count() > 0;
-  });
-}
-
 struct Kind {
   const char* name;
   const char* title;
@@ -143,7 +135,11 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
   int exit_code = 0;
   const int status = program.run(argc, argv, [&]() -> Status {
     const std::string binary = fmt::format("furnace-{}", kind.name);
-    if (!confined(flags)) return become(binary, command_line(flags, {}));
+    if (launching.unconfined) {
+      log::warning("{} {}: NOT CONFINED: whoever takes it over has all rights of user {} on this host",
+                   kind.name, options.*id, ::geteuid());
+      return become(binary, command_line(flags, {}));
+    }
     inspector::Lesson lesson;
     FURNACE_TRY(Partition partition, make_partition(flags, options, launching));
     partition.name = fmt::format("{} {}", kind.name, options.*id);
@@ -153,6 +149,10 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
     if (launching.shell) {
       make_shell(partition);
     } else {
+      FURNACE_TRY(partition.messages, MessageCounter::make());
+      FURNACE_TRY(Fd counter, partition.messages.duplicate());
+      partition.command.insert(partition.command.begin(), {"--counter", std::to_string(counter.get())});
+      partition.handles.push_back(std::move(counter));
       partition.command.insert(partition.command.begin(), fmt::format("/usr/bin/{}", binary));
       FURNACE_CHECK(choose_policy(partition, launching, kind.name, lesson));
     }
@@ -173,8 +173,10 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
 
 void add_options(CLI::App& flags, LaunchOptions& options) {
   const char* const group = kConfinement;
-  flags.add_flag("--confined", options.confine, "In a partition; so with each of the following")
-      ->group(group);
+  CLI::Option* const unconfined = flags
+                                      .add_flag("--unconfined", options.unconfined,
+                                                "Without any wall: the program alone, with your rights")
+                                      ->group(group);
   flags.add_flag("!--no-inspect", options.inspect, "Without a system call policy")->group(group);
   flags
       .add_flag("--shell", options.shell,
@@ -205,6 +207,8 @@ void add_options(CLI::App& flags, LaunchOptions& options) {
       ->group(group);
   flags.add_option("--add", options.files, "A file that lies beside the app's; may be repeated")
       ->group(group);
+  for (CLI::Option* const other : flags.get_options())
+    if (other->get_group() == group && other != unconfined) unconfined->excludes(other);
 }
 
 std::vector<std::string> command_line(const CLI::App& flags,

@@ -1,4 +1,4 @@
-// Starts partitions: confined where the operator asks for it, and loudly where walls are left out.
+// Starts partitions: confined, and loudly where the operator has a wall left out.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -16,9 +16,9 @@ namespace furnace::cli {
 
 /// What the launcher takes besides the options of the partition's own program.
 struct LaunchOptions {
-  bool inspect = true;   ///< under its policy
-  bool confine = false;  ///< in a partition at all
-  bool shell = false;    ///< bash instead of its program
+  bool unconfined = false;  ///< not in a partition at all
+  bool inspect = true;      ///< under its policy
+  bool shell = false;       ///< bash instead of its program
   bool audit = false;
   std::string learn;   ///< file to write the policy to that the run needs
   std::string policy;  ///< another policy file than ours

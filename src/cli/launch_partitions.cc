@@ -178,6 +178,11 @@ Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOpti
     const std::string place = fs::path("/opt/furnace/shared") / fs::path(vmi.vm).filename();
     FURNACE_CHECK(add_large_file(partition, vmi.vm, place));
     instead["VM"] = place;
+    if (driver == "snapshot") {
+      FURNACE_TRY(Fd scratch, temporary_file());
+      more.insert(more.end(), {"--scratch", std::to_string(scratch.get())});
+      partition.handles.push_back(std::move(scratch));
+    }
   }
   FURNACE_CHECK(add_writable(partition, vmi.directory, kVmiPlace));
   for (const auto& [option, file] : {std::pair("--profile", vmi.profile), std::pair("--btf", vmi.types)}) {

@@ -14,12 +14,14 @@
 #include "cli/policy.h"
 #include "cli/profile.h"
 #include "cli/ps.h"
+#include "cli/setup.h"
 #include "cli/snapshot.h"
 #include "cli/test_vm.h"
 #include "cli/top.h"
 #include "program/program.h"
 #include "protocol/certificate.h"
 #include "sandbox/rootfs.h"
+#include "supervision/supervisor.h"
 
 namespace {
 
@@ -89,7 +91,6 @@ Status list(bool names_only) {
 class Furnace {
  public:
   Furnace() : program_("furnace", "Virtual machine introspection for tenants: run apps underneath a VM") {
-    program_.be_quiet();
     CLI::App& app = program_.options();
     app.set_version_flag("--version", FURNACE_VERSION);
     app.require_subcommand(1);
@@ -102,6 +103,8 @@ class Furnace {
     add_cgroup(app);
     add_rootfs(app);
     add_top(app);
+    add_setup(app);
+    add_run(app);
     auto* calls = app.add_subcommand("calls", "List the calls of the VMI socket");
     calls->add_flag("--markdown", markdown_, "As the table of docs/calls.md");
     on(calls, [this] {
@@ -129,8 +132,12 @@ class Furnace {
   }
 
  private:
-  void on(CLI::App* command, std::function<Status()> action) {
-    command->callback([this, action = std::move(action)] { action_ = action; });
+  /// Most commands' output is their answer, which a log would disturb.
+  void on(CLI::App* command, std::function<Status()> action, bool quiet = true) {
+    command->callback([this, action = std::move(action), quiet] {
+      action_ = action;
+      program_.be_quiet(quiet);
+    });
   }
 
   void add_vm(CLI::App& app) {
@@ -253,9 +260,43 @@ class Furnace {
     on(explain, [this] { return cli::explain_policy(policy_); });
   }
 
+  void add_setup(CLI::App& app) {
+    auto* setup =
+        app.add_subcommand("setup", "Make the account, the directories and the roots of partitions");
+    setup->add_flag("--check", setup_.check,
+                    "Change nothing; say what is missing, and end with 1 if something is");
+    on(setup, [this] { return cli::set_up(setup_); });
+  }
+
+  void add_run(CLI::App& app) {
+    auto* command = app.add_subcommand("run", "Run all partitions of an app, and start again what ends");
+    command->add_option("APP", run_.app, "The app's id")->required();
+    command->add_option("--manifest", run_.manifest,
+                        "Its manifest; without: furnace.toml in the directory of its data");
+    command->add_flag("--check", run_.check, "Read the manifest, and print the commands that it comes to");
+    on(
+        command,
+        [this]() -> Status {
+          const auto file = run_.manifest.empty() ? supervision::manifest_of(run_.app)
+                                                  : std::filesystem::path(run_.manifest);
+          FURNACE_TRY(const supervision::Manifest manifest, supervision::load_manifest(file, run_.app));
+          if (run_.check) {
+            for (const auto& part : supervision::parts_of(manifest))
+              fmt::print("{}\n", supervision::to_text(part));
+            return {};
+          }
+          FURNACE_TRY(exit_code_, supervision::run_app(manifest));
+          return {};
+        },
+        false);
+  }
+
   void add_top(CLI::App& app) {
-    auto* top = app.add_subcommand("top", "What the apps of a VMI partition do, every two seconds");
-    top->add_option("SOCKET", top_.socket, "The socket that `furnace vmi --metrics` names")->required();
+    auto* top =
+        app.add_subcommand("top", "What partitions use and do, or the apps of one VM, every two seconds");
+    top->add_option(
+        "SOCKET", top_.socket,
+        "The socket that `furnace vmi --metrics` names: that VM's apps; without: all partitions here");
     top->add_option("--interval", top_.interval, "Seconds between two looks")
         ->check(CLI::Range(0.1, 3600.0))
         ->capture_default_str();
@@ -330,6 +371,11 @@ class Furnace {
   std::function<Status()> action_;
   cli::VmOptions vm_;
   cli::TopOptions top_;
+  cli::SetupOptions setup_;
+  struct {
+    std::string app, manifest;
+    bool check = false;
+  } run_;
   cli::PolicyOptions policy_;
   cli::CgroupOptions cgroup_;
   cli::SnapshotCommand snapshot_;

@@ -88,23 +88,77 @@ std::string format_top(const std::string& before, const std::string& now, double
   return text;
 }
 
-Status show_top(const TopOptions& options) {
+std::string format_partitions(const std::vector<sandbox::PartitionState>* before,
+                              const std::vector<sandbox::PartitionState>& now, double seconds) {
+  constexpr double us_per_percent = 1e4, us = 1e6, mb = 1 << 20;
+  constexpr size_t width = 32;
+  std::string text = fmt::format("{:<{}} {:>8} {:>7} {:>13} {:>5} {:>7} {:>6}\n", "PARTITION", width, "PID",
+                                 before != nullptr ? "CPU %" : "CPU s", "MEMORY/MB", "PIDS",
+                                 before != nullptr ? "MSGS/S" : "MSGS", "DENIED");
+  for (const sandbox::PartitionState& state : now) {
+    const sandbox::PartitionState* then = nullptr;
+    if (before != nullptr)
+      for (const auto& each : *before)
+        if (each.launcher == state.launcher && each.program == state.program) then = &each;
+    const double time = before != nullptr ? seconds : 1;
+    const auto rate = [&](uint64_t value, uint64_t earlier) {
+      return static_cast<double>(value - (then != nullptr ? std::min(earlier, value) : 0)) / time;
+    };
+    const auto& usage = state.usage;
+    const bool limited = usage.memory_limit != 0;
+    const double cpu = rate(usage.cpu_us, then != nullptr ? then->usage.cpu_us : 0) /
+                       (before != nullptr ? us_per_percent : us);
+    text += fmt::format("{:<{}} {:>8} {:>7} {:>13} {:>5} {:>7.0f} {:>6}\n",
+                        printable(state.name).substr(0, width), width, state.program,
+                        limited ? fmt::format("{:.1f}", cpu) : "-",
+                        limited ? fmt::format("{:.1f} of {:.0f}", static_cast<double>(usage.memory) / mb,
+                                              static_cast<double>(usage.memory_limit) / mb)
+                                : "-",
+                        limited ? std::to_string(usage.processes) : "-",
+                        rate(state.messages, then != nullptr ? then->messages : 0), state.denied);
+  }
+  return text;
+}
+
+namespace {
+
+/// Takes looks with `fetch` and shows what `format` makes of two of them.
+template <typename Fetch, typename Format>
+Status watch(const TopOptions& options, const Fetch& fetch, const Format& format) {
   FURNACE_TRY(const Fd stop, stop_signals());
-  FURNACE_TRY(std::string before, fetch(options.socket));
+  FURNACE_TRY(auto before, fetch());
   if (options.once) {
-    fmt::print("{}", format_top("", before, 1));
+    fmt::print("{}", format(nullptr, before));
     return {};
   }
   while (true) {
     pollfd item{stop.get(), POLLIN, 0};
-    if (::poll(&item, 1, static_cast<int>(options.interval * 1000)) > 0) return {};
-    FURNACE_TRY(const std::string now, fetch(options.socket));
+    constexpr int ms = 1000;
+    if (::poll(&item, 1, static_cast<int>(options.interval * ms)) > 0) return {};
+    FURNACE_TRY(auto now, fetch());
     // Cursor home and clear to the end, on a terminal.
-    fmt::print("{}{}", ::isatty(STDOUT_FILENO) != 0 ? "\x1b[H\x1b[J" : "",
-               format_top(before, now, options.interval));
+    fmt::print("{}{}", ::isatty(STDOUT_FILENO) != 0 ? "\x1b[H\x1b[J" : "", format(&before, now));
     std::fflush(stdout);
-    before = now;
+    before = std::move(now);
   }
+}
+
+}  // namespace
+
+Status show_top(const TopOptions& options) {
+  using States = std::vector<sandbox::PartitionState>;
+  if (options.socket.empty())
+    return watch(
+        options, []() -> Result<States> { return sandbox::running_partitions(); },
+        [&](const States* before, const States& now) {
+          return now.empty() ? std::string("no partition runs here\n")
+                             : format_partitions(before, now, options.interval);
+        });
+  return watch(
+      options, [&] { return fetch(options.socket); },
+      [&](const std::string* before, const std::string& now) {
+        return format_top(before != nullptr ? *before : "", now, options.interval);
+      });
 }
 
 }  // namespace furnace::cli

@@ -43,6 +43,7 @@ Status serve(const FacOptions& options) {
   server_options.directory = options.directory;
   server_options.proxy_ip = options.proxy_ip;
   server_options.proxy_port = options.proxy_port;
+  server_options.counter = options.counter;
   FURNACE_TRY(server_options.own, options.confined ? protocol::load_secret_of_partition(keys / "app.key")
                                                    : protocol::load_secret(keys / "app.key"));
   FURNACE_TRY(const protocol::Certificate backend, protocol::load_public(keys / "be.pub"));

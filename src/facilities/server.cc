@@ -76,6 +76,7 @@ Result<Server> Server::bind(zmq::context_t& context, const Options& options, Sto
     return fail(Errc::Unavailable, "{}/fac_rtr: another FAC partition serves there", options.directory);
   if (!lock) return fail(lock.error(), "socket directory");
   Server server(context, options, std::move(storage));
+  FURNACE_TRY(server.counter_, MessageCounter::open(options.counter));
   FURNACE_CHECK(server.open(*std::move(lock)));
   return server;
 }
@@ -148,10 +149,16 @@ void Server::run(int stop) {
   }
 }
 
+std::optional<Frames> Server::take(zmq::socket_t& socket) {
+  auto frames = protocol::receive(socket);
+  if (frames) counter_.add();
+  return frames;
+}
+
 void Server::serve_app() {
   constexpr int per_turn = 64;
   for (int i = 0; i < per_turn; ++i) {
-    auto frames = protocol::receive(router_);
+    auto frames = take(router_);
     if (!frames) return;
     if (const auto request = protocol::as_request(*frames)) {
       serve_request(*frames, request->body);
@@ -198,7 +205,7 @@ void Server::answer_request(const FacMessage& answer) {
 }
 
 void Server::take_backend_answer() {
-  while (const auto frames = protocol::receive(requests_)) {
+  while (const auto frames = take(requests_)) {
     FacMessage message;
     if (frames->size() != 2 || !parse((*frames)[1], message) || message.be_msg_ret_size() != 1) {
       ++dropped_;
@@ -230,7 +237,7 @@ void Server::serve_one_way(const Frames& frames) {
 }
 
 void Server::relay_notifications() {
-  while (const auto frames = protocol::receive(messages_)) {
+  while (const auto frames = take(messages_)) {
     FacMessage message;
     const bool good = frames->size() == 1 && parse((*frames)[0], message) && message.be_msg_size() > 0;
     if (!good || !protocol::send(router_, {protocol::message_identity(options_.app), text((*frames)[0])}))
@@ -239,7 +246,7 @@ void Server::relay_notifications() {
 }
 
 void Server::relay_broadcasts() {
-  while (const auto frames = protocol::receive(broadcasts_)) {
+  while (const auto frames = take(broadcasts_)) {
     FacMessage message;
     const bool good = frames->size() == 1 && parse((*frames)[0], message) && message.be_msg_size() > 0;
     if (!good || !protocol::send(publisher_, {text((*frames)[0])})) ++dropped_;

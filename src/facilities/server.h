@@ -7,6 +7,7 @@
 #include <zmq.hpp>
 
 #include "base/fd.h"
+#include "base/message_counter.h"
 #include "facilities.pb.h"
 #include "facilities/storage.h"
 #include "protocol/certificate.h"
@@ -23,6 +24,7 @@ struct Options {
   protocol::Certificate own;  ///< the app's key pair
   std::string backend_key;    ///< the backend's public key
   std::chrono::milliseconds request_timeout{30'000};
+  int counter = -1;  ///< descriptor of a MessageCounter
 };
 
 /// Answers the gets and sets of a message, in order.
@@ -45,6 +47,7 @@ class Server {
   [[nodiscard]] Result<zmq::socket_t> connect_out(zmq::socket_type type, const std::string& identity,
                                                   uint16_t port);
 
+  [[nodiscard]] std::optional<protocol::Frames> take(zmq::socket_t& socket);
   void serve_app();
   void serve_request(protocol::Frames& frames, const zmq::message_t* body);
   void serve_one_way(const protocol::Frames& frames);
@@ -65,6 +68,7 @@ class Server {
   zmq::context_t* context_;
   Options options_;
   Storage storage_;
+  MessageCounter counter_;
   Fd lock_;
   zmq::socket_t router_;      // app: calls and one-way messages
   zmq::socket_t publisher_;   // app: broadcasts

@@ -16,10 +16,10 @@ std::string driver_for(const std::string& name, const std::string& driver) {
   return name.ends_with(".toml") ? "simulator" : "snapshot";
 }
 
-Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::string& driver) {
+Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::string& driver, Fd scratch) {
   const std::string chosen = driver_for(name, driver);
   if (chosen == "qemu") return Qemu::attach(name);
-  if (chosen == "snapshot") return Snapshot::open(name);
+  if (chosen == "snapshot") return Snapshot::open(name, std::move(scratch));
   if (chosen == "simulator") {
     SimulatedGuest guest = default_guest();
     guest.name = name;

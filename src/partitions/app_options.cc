@@ -12,6 +12,7 @@ void add_options(CLI::App& flags, AppOptions& options) {
   flags.add_option("--md,--metadata", options.metadata, "Text that the app gets as ctx['metadata']");
   flags.add_option("--fac", options.facilities, "Directory of FAC's sockets")->capture_default_str();
   flags.add_option("--vmi", options.vmi, "Directory of the VMI partition's socket")->capture_default_str();
+  flags.add_option("--counter", options.counter)->group("");
 }
 
 }  // namespace furnace::partitions

@@ -13,6 +13,7 @@ void add_options(CLI::App& flags, FacOptions& options) {
   flags.add_option("--storage", options.storage,
                    "Directory for stored values; default: storage beside the sockets'");
   flags.add_flag("--in-partition", options.confined)->group("");
+  flags.add_option("--counter", options.counter)->group("");
 }
 
 }  // namespace furnace::partitions

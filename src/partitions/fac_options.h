@@ -15,6 +15,7 @@ struct FacOptions {
   std::string directory;
   std::string storage;
   bool confined = false;  ///< the launcher's, for the program inside
+  int counter = -1;       ///< the launcher's: a descriptor, counts messages
 };
 
 void add_options(CLI::App& flags, FacOptions& options);

@@ -30,6 +30,10 @@ void add_options(CLI::App& flags, VmiOptions& options) {
       ->capture_default_str();
   flags.add_option("--watchdog-for", options.watchdogs,
                    "The same for one app: APP=MILLISECONDS; may be repeated");
+  flags.add_option(
+      "--forbid", options.forbidden,
+      "What apps may not do: write, pause, events, or a list of them; APP=LIST for one app; may be "
+      "repeated");
   flags
       .add_option(
           "--events-by", options.events_by,
@@ -44,6 +48,8 @@ void add_options(CLI::App& flags, VmiOptions& options) {
   flags.add_flag("--in-partition", options.confined)->group(hidden);
   flags.add_option("--handles", options.handles)->group(hidden);
   flags.add_option("--metrics-descriptor", options.server.metrics_descriptor)->group(hidden);
+  flags.add_option("--scratch", options.scratch)->group(hidden);
+  flags.add_option("--counter", options.counter)->group(hidden);
 }
 
 }  // namespace furnace::partitions

@@ -18,10 +18,13 @@ struct VmiOptions {
   vmi::ServerOptions server;
   unsigned watchdog_ms = 1000;
   std::vector<std::string> watchdogs;  ///< APP=MS
+  std::vector<std::string> forbidden;  ///< [APP=]write,pause,events
   std::string events_by = "auto";
   // The launcher's, for the program inside:
   bool confined = false;
   int handles = -1;  ///< a descriptor: what hypervisor::QemuHandles::lend told
+  int scratch = -1;  ///< a descriptor: an empty file for attach()
+  int counter = -1;  ///< the launcher's: a descriptor, counts messages
 };
 
 void add_options(CLI::App& flags, VmiOptions& options);

@@ -21,7 +21,7 @@ class Program {
   int run(int argc, char** argv, const std::function<Status()>& body);
 
   /// Logs warnings and errors only, unless -d is given: for commands whose output is their answer.
-  void be_quiet() { quiet_ = true; }
+  void be_quiet(bool quiet = true) { quiet_ = quiet; }
 
  private:
   std::string name_;

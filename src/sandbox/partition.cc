@@ -13,6 +13,7 @@
 #include "inspector/violation_log.h"
 #include "sandbox/entry.h"
 #include "sandbox/reaper.h"
+#include "sandbox/state.h"
 
 namespace furnace::sandbox {
 namespace {
@@ -28,18 +29,18 @@ int exit_code_of(int status) {
 
 class Run {
  public:
-  Run(const Partition& partition, Entered entered, Fd stop)
+  Run(const Partition& partition, Entered entered, const std::optional<Cgroup>& group,
+      const std::optional<StateSocket>& state, Fd stop)
       : partition_(partition),
         entered_(std::move(entered)),
+        group_(group),
+        state_(state),
         stop_(std::move(stop)),
         ended_(static_cast<int>(::syscall(SYS_pidfd_open, entered_.bubblewrap, 0))),
         program_(static_cast<int>(::syscall(SYS_pidfd_open, entered_.program, 0))) {
     if (entered_.listener.valid())
       supervisor_.emplace(std::move(entered_.listener), *partition.policy, entered_.program,
-                          inspector::Supervisor::Options{
-                              partition.audit, partition.observer ? partition.observer
-                                                                  : inspector::log_violations(
-                                                                        partition.name, partition.audit)});
+                          inspector::Supervisor::Options{partition.audit, counting_observer(partition)});
     if (entered_.output.valid()) {
       output_.emplace(std::move(entered_.output), STDOUT_FILENO, partition.output);
       errors_.emplace(std::move(entered_.errors), STDERR_FILENO, partition.output);
@@ -47,11 +48,13 @@ class Run {
   }
 
   Result<PartitionEnd> to_its_end() {
-    enum : size_t { kCalls, kStop, kEnded, kOutput, kErrors };
-    std::array<pollfd, 5> items{pollfd{supervisor_ ? supervisor_->descriptor() : -1, POLLIN, 0},
-                                pollfd{stop_.get(), POLLIN, 0}, pollfd{ended_.get(), POLLIN, 0},
+    enum : size_t { kCalls, kStop, kEnded, kOutput, kErrors, kState };
+    std::array<pollfd, 6> items{pollfd{supervisor_ ? supervisor_->descriptor() : -1, POLLIN, 0},
+                                pollfd{stop_.get(), POLLIN, 0},
+                                pollfd{ended_.get(), POLLIN, 0},
                                 pollfd{output_ ? output_->descriptor() : -1, POLLIN, 0},
-                                pollfd{errors_ ? errors_->descriptor() : -1, POLLIN, 0}};
+                                pollfd{errors_ ? errors_->descriptor() : -1, POLLIN, 0},
+                                pollfd{state_ ? state_->descriptor() : -1, POLLIN, 0}};
     constexpr int between_looks = 1000;
     while (items[kEnded].fd >= 0 || items[kOutput].fd >= 0 || items[kErrors].fd >= 0) {
       if (::poll(items.data(), items.size(), between_looks) < 0 && errno != EINTR) return fail_errno("poll");
@@ -67,6 +70,7 @@ class Run {
       if (ready(kOutput) && !output_->forward()) items[kOutput].fd = -1;
       if (ready(kErrors) && !errors_->forward()) items[kErrors].fd = -1;
       tell_of_dropped();
+      if (ready(kState)) state_->answer(state());
       if (ready(kEnded)) items[kEnded].fd = -1;
       if (kill_at_ && steady_clock::now() > *kill_at_) kill();
     }
@@ -78,6 +82,29 @@ class Run {
   }
 
  private:
+  inspector::Supervisor::Observer counting_observer(const Partition& partition) {
+    auto observer =
+        partition.observer ? partition.observer : inspector::log_violations(partition.name, partition.audit);
+    return [this, observer = std::move(observer)](const inspector::Decided& decided) {
+      if (decided.how != inspector::Decided::How::Allowed) ++denied_;
+      observer(decided);
+    };
+  }
+
+  [[nodiscard]] PartitionState state() const {
+    PartitionState state;
+    state.name = partition_.name;
+    state.launcher = ::getpid();
+    state.program = entered_.program;
+    state.established = supervisor_ && supervisor_->level() == inspector::Level::Established;
+    state.seconds = std::chrono::duration<double>(steady_clock::now() - started_).count();
+    state.messages = partition_.messages.value();
+    state.denied = denied_;
+    state.left_out = left_out_;
+    if (group_) state.usage = group_->usage();
+    return state;
+  }
+
   Status answer_call(pollfd& item) {
     if ((item.revents & POLLIN) == 0) {
       item.fd = -1;  // nobody is left under the filter
@@ -104,7 +131,9 @@ class Run {
   void tell_of_dropped() {
     for (auto* stream : {&output_, &errors_}) {
       if (!*stream) continue;
-      dropped_ += (*stream)->take_dropped();
+      const uint64_t dropped = (*stream)->take_dropped();
+      dropped_ += dropped;
+      left_out_ += dropped;
     }
     constexpr std::chrono::seconds at_most_each(5);
     if (dropped_ == 0 || steady_clock::now() - told_ < at_most_each) return;
@@ -114,13 +143,16 @@ class Run {
 
   const Partition& partition_;
   Entered entered_;
+  const std::optional<Cgroup>& group_;
+  const std::optional<StateSocket>& state_;
   Fd stop_, ended_, program_;
   std::optional<inspector::Supervisor> supervisor_;
   std::optional<Output> output_, errors_;
   std::optional<steady_clock::time_point> kill_at_;
   PartitionEnd end_;
   bool ready_ = false;
-  uint64_t dropped_ = 0;
+  uint64_t dropped_ = 0, left_out_ = 0, denied_ = 0;
+  steady_clock::time_point started_ = steady_clock::now();
   steady_clock::time_point told_{};
 };
 
@@ -141,6 +173,13 @@ Result<PartitionEnd> run_partition(Partition partition) {
   FURNACE_TRY(Fd stop, stop_signals());
   FURNACE_TRY(const auto group, join_group(partition));
   const bool own_group = group && partition.limits;
+  std::optional<StateSocket> state;
+  if (auto bound = StateSocket::bind(partition.name)) {
+    state.emplace(*std::move(bound));
+    partition.leftovers.push_back(state->path());
+  } else {
+    log::warning("{}: `furnace top` won't show it: {}", partition.name, bound.error().message());
+  }
   std::optional<Reaper> reaper;
   const auto remove_leftovers = [&] {
     std::error_code ignored;
@@ -155,7 +194,7 @@ Result<PartitionEnd> run_partition(Partition partition) {
     reaper.emplace(std::move(started));
   }
   auto entered = enter_partition(partition, group);
-  auto end = entered ? Run(partition, *std::move(entered), std::move(stop)).to_its_end()
+  auto end = entered ? Run(partition, *std::move(entered), group, state, std::move(stop)).to_its_end()
                      : Result<PartitionEnd>(tl::unexpected<Error>(entered.error()));
   if (own_group) {
     if (const Usage usage = group->usage(); usage.oom_kills > 0 || usage.fork_failures > 0)

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "base/message_counter.h"
 #include "base/result.h"
 #include "inspector/policy.h"
 #include "inspector/supervisor.h"
@@ -32,6 +33,7 @@ struct Partition {
   std::optional<Limits> limits;              ///< the group is made with them, and removed afterwards
   std::vector<std::string> leftovers;        ///< files of the host to remove at the end
   OutputLimit output;
+  MessageCounter messages;  ///< that the program counts
   uint64_t open_files = 256;
   std::function<void()> on_ready;  ///< it has established itself
 };

@@ -355,6 +355,7 @@ Reply register_event(CallContext& context, const EventRequest& request) {
     refused.refusal = protocol::BatchError::EventLimit;
     return refused;
   }
+  if (request.sync) FURNACE_CHECK(check_sync_permitted(context.session.forbidden));
   FURNACE_TRY(const uint64_t identifier, context.events.add(context.session, request));
   return identifier;
 }
@@ -443,7 +444,9 @@ constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
 
 Reply execute(CallContext& context, const Call& call, const Arguments& arguments) {
   ++context.session.counters.calls;
-  Reply reply = kHandlers.at(static_cast<size_t>(call.verb))(context, call, arguments);
+  const Status permitted = check_permitted(context.session.forbidden, call.verb);
+  Reply reply = permitted ? kHandlers.at(static_cast<size_t>(call.verb))(context, call, arguments)
+                          : Reply(tl::unexpected<Error>(permitted.error()));
   if (reply.error) ++context.session.counters.failed_calls;
   if (reply.error) log::debug("{}: {}: {}", context.session.identity, call.name, reply.error->message());
   return reply;

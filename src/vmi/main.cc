@@ -32,7 +32,7 @@ Result<std::shared_ptr<const guest::Profile>> given_profile(const VmiOptions& op
 }
 
 Result<std::unique_ptr<hypervisor::Hypervisor>> attach(const VmiOptions& options) {
-  if (options.handles < 0) return hypervisor::attach(options.vm, options.driver);
+  if (options.handles < 0) return hypervisor::attach(options.vm, options.driver, Fd(options.scratch));
   FURNACE_TRY(const std::string text, read_descriptor(Fd(options.handles)));
   FURNACE_TRY(auto handles, hypervisor::QemuHandles::borrow(text));
   return hypervisor::Qemu::attach(std::move(handles));
@@ -82,7 +82,9 @@ int main(int argc, char** argv) {
   partitions::add_options(program.options(), options);
   return program.run(argc, argv, [&]() -> Status {
     FURNACE_CHECK(read_watchdogs(options));
+    FURNACE_TRY(options.server.forbidden, vmi::Forbidden::parse(options.forbidden));
     if (options.events_by != "auto") options.server.watched_writes = options.events_by == "writes";
+    options.server.counter = options.counter;
     return serve(options);
   });
 }

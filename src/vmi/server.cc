@@ -41,7 +41,8 @@ Server::Server(Endpoints endpoints, Machine& machine, const ServerOptions& optio
     : endpoints_(std::move(endpoints)),
       machine_(machine),
       events_(machine, pauses_),
-      scheduler_(options.limits) {
+      scheduler_(options.limits),
+      forbidden_(options.forbidden) {
   events_.set_watchdog(options.watchdog, options.watchdogs);
   events_.set_watched_writes(options.watched_writes);
   events_.set_send([](const Session& owner, const std::string& identity, const wire::VmiMessage& message) {
@@ -54,6 +55,7 @@ Result<std::unique_ptr<Server>> Server::bind(zmq::context_t& context, const std:
                                              Machine& machine, const ServerOptions& options) {
   FURNACE_TRY(Endpoints endpoints, Endpoints::bind(context, directory));
   std::unique_ptr<Server> server(new Server(std::move(endpoints), machine, options));
+  FURNACE_TRY(server->counter_, MessageCounter::open(options.counter));
   if (!options.metrics.empty()) {
     FURNACE_TRY(auto metrics, MetricsSocket::bind(options.metrics));
     server->metrics_.emplace(std::move(metrics));
@@ -188,6 +190,7 @@ void Server::enqueue(Endpoint& endpoint, protocol::Frames& frames) {
   Client& sender = client(endpoint, request->identity, connection);
   Counters& counters = sender.session.counters;
   ++counters.messages;
+  counter_.add();
   if (request->body != nullptr) counters.bytes_in += request->body->size();
   if (sender.waiting.size() < scheduler_.limits().waiting_messages) {
     sender.waiting.push_back(
@@ -233,6 +236,7 @@ Client& Server::client(Endpoint& endpoint, std::string_view identity, int connec
     found->second.session.endpoint = &endpoint;
     found->second.session.identity = printable(identity);
     found->second.session.routing = identity;
+    found->second.session.forbidden = forbidden_.to(found->second.session.app());
     found->second.tokens = scheduler_.limits().calls_per_second;
     found->second.refilled = std::chrono::steady_clock::now();
   }

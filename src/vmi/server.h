@@ -5,6 +5,7 @@
 #include <string>
 #include <zmq.hpp>
 
+#include "base/message_counter.h"
 #include "protocol/framing.h"
 #include "vmi/batch.h"
 #include "vmi/endpoints.h"
@@ -18,10 +19,12 @@ struct ServerOptions {
   Limits limits;
   std::chrono::milliseconds watchdog{1000};                                 ///< of SYNC events
   std::map<std::string, std::chrono::milliseconds, std::less<>> watchdogs;  ///< of apps that have another
+  Forbidden forbidden;
   std::optional<bool>
       watched_writes;   ///< events of the kernel by writes, or by breakpoints; otherwise the driver chooses
   std::string metrics;  ///< path of a socket that shows counters; empty: none
   int metrics_descriptor = -1;  ///< such a socket, bound by another process
+  int counter = -1;             ///< descriptor of a MessageCounter
 };
 
 class Server {
@@ -62,9 +65,11 @@ class Server {
   PauseCount pauses_;
   Events events_;
   Scheduler scheduler_;
+  Forbidden forbidden_;
   std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>();
   std::map<std::string, Client, std::less<>> clients_;
   std::optional<MetricsSocket> metrics_;
+  MessageCounter counter_;
   uint64_t dropped_ = 0;
   std::chrono::steady_clock::time_point told_of_refusal_{};
 };

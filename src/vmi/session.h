@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "vmi/permissions.h"
+
 namespace furnace::vmi {
 
 /// What an app did and got, for the operator.
@@ -30,6 +32,7 @@ struct Session {
   uint32_t pauses = 0;           ///< PAUSE_VM and SYNC events without their RESUME_VM
   uint32_t event_pauses = 0;     ///< those of them that SYNC events made
   std::optional<std::chrono::steady_clock::time_point> event_deadline;  ///< when the watchdog takes them back
+  Permissions forbidden;
   bool events_started = false;
   uint64_t events_lost = 0;   ///< since the last one that was delivered
   uint32_t timed_out = 0;     ///< SYNC events whose time was over, since the last one that was delivered

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Cloud, a_module, run_app, start_guest, wait_for
+from conftest import APP, Cloud, a_module, run_app, start_guest, wait_for
 
 WITNESS = Path(__file__).with_name('witness.c')
 
@@ -50,15 +50,16 @@ class App:
         {extra}
         print(json.dumps(dict(event._asdict(), tid=event.tid, lost=event.lost, old_cr3=event.old_cr3)))
     def look(self, _):
-        if os.path.exists(self.done):
+        if os.path.exists('/opt/furnace/vmi_socket/' + self.done):
             fe.exit()
 '''
 
 
 class Recorder:
     def __init__(self, serving, *registrations, extra='pass'):
-        self.done = serving.work / f'done-{time.monotonic_ns()}'
-        self.app = serving.start_app(RECORDER.format(extra=extra), json.dumps([str(self.done), registrations]))
+        # In the directory of its socket, which it sees.
+        self.done = serving.vmi_dir / APP / f'done-{time.monotonic_ns()}'
+        self.app = serving.start_app(RECORDER.format(extra=extra), json.dumps([self.done.name, registrations]))
         self.app.wait_out('"ready"', 20)
 
     def events(self):

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from conftest import APP, FURNACE, ROOT, furnace, partition_of, run_app, wait_for
 
-CONFINED = '--confined'
-
 
 class Confined:
     """Starts the three partitions of an app on the simulator, each behind its walls."""
@@ -18,15 +16,15 @@ class Confined:
         self.cloud = cloud
 
     def vmi(self, *flags):
-        return self.cloud.start_vmi(CONFINED, *flags)
+        return self.cloud.start_vmi(*flags)
 
     def app(self, code, *flags, app=APP):
         return self.cloud.start('app', '-c', self.cloud.source('app', code), '--u2', app, '--fac', self.cloud.fac_dir,
-                                '--vmi', self.cloud.vmi_dir, CONFINED, *flags)
+                                '--vmi', self.cloud.vmi_dir, *flags)
 
     def fac(self, *flags):
         fac = self.cloud.start('fac', '--u2', APP, '--kp', self.cloud.keys, '--ip', '127.0.0.1', '--it', self.cloud.inside,
-                               '--fac', self.cloud.fac_dir, CONFINED, *flags)
+                               '--fac', self.cloud.fac_dir, *flags)
         fac.wait_log('serving app')
         return fac
 
@@ -87,7 +85,7 @@ print([path for path in ('/bin/sh', '/usr/bin/sh', '/usr/bin/env', '/proc/self',
 
 def test_a_vmi_partition_gets_its_vm_as_descriptors(cloud):
     """Inside there is no way to QEMU; what it serves is the guest, which goes on when the partition is killed."""
-    vmi = cloud.start_vmi(CONFINED)
+    vmi = cloud.start_vmi()
     inside = partition_of(vmi.pid)
     assert not Path(f'/proc/{inside}/root/run').exists() and not Path(f'/proc/{inside}/root/proc').exists()
     assert os.readlink(f'/proc/{inside}/ns/net') != os.readlink('/proc/self/ns/net')

@@ -60,7 +60,9 @@ Status remove_chardev(Qmp& qmp) {
 
 }  // namespace
 
-const std::string Stub::kForget = "+\x03#00" + gdb_packet("?");
+// An owner that was killed may have let go already: QEMU 7.2 dereferences a null pointer when it is asked `?`
+// with no process attached (gdbstub.c, handle_target_halt). Attaching one that is attached does nothing.
+const std::string Stub::kForget = "+\x03#00" + gdb_packet("vAttach;1") + gdb_packet("?");
 const std::string Stub::kLetGo = kForget + gdb_packet("D;1");
 
 std::optional<Stop> parse_stop(std::string_view packet) {

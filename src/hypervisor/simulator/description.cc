@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/file.h"
+#include "base/toml_table.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -19,130 +20,7 @@ constexpr std::array<std::pair<std::string_view, Hostility>, 5> kHostilities{{
     {"invalid_utf8", Hostility::InvalidUtf8},
 }};
 
-/// A table of the document: takes values out by name, and knows which names nobody took.
-class Table {
- public:
-  Table(const toml::table& table, std::string_view file) : table_(table), file_(file) {}
-
-  template <typename T>
-  Status take(std::string_view name, T& value) {
-    const toml::node* node = find(name);
-    return node == nullptr ? Status() : read(*node, name, value);
-  }
-
-  template <typename T>
-  Status take_list(std::string_view name, std::vector<T>& values) {
-    const toml::node* node = find(name);
-    if (node == nullptr) return {};
-    const toml::array* array = node->as_array();
-    if (array == nullptr) return wrong(*node, name, "a list");
-    for (const toml::node& element : *array) {
-      T value{};
-      FURNACE_CHECK(read(element, name, value));
-      values.push_back(std::move(value));
-    }
-    return {};
-  }
-
-  /// A table, or a list of tables, each given to `each(Table&)`.
-  template <typename Each>
-  Status take_tables(std::string_view name, const Each& each) {
-    const toml::node* node = find(name);
-    if (node == nullptr) return {};
-    if (const toml::table* one = node->as_table()) return whole(*one, each);
-    const toml::array* array = node->as_array();
-    if (array == nullptr) return wrong(*node, name, "a table, or a list of tables");
-    for (const toml::node& element : *array) {
-      const toml::table* table = element.as_table();
-      if (table == nullptr) return wrong(element, name, "a table");
-      FURNACE_CHECK(whole(*table, each));
-    }
-    return {};
-  }
-
-  [[nodiscard]] bool has(std::string_view name) const { return table_.contains(name); }
-  [[nodiscard]] tl::unexpected<Error> invalid(std::string_view text) const {
-    return at(table_.source(), text);
-  }
-
-  /// Fails for a name that was not taken: most likely it is misspelt.
-  Status finish() const {
-    for (const auto& [key, value] : table_)
-      if (!taken_.contains(key.str()))
-        return at(value.source(),
-                  fmt::format("unknown key '{}'; known here are {}", key.str(), fmt::join(taken_, ", ")));
-    return {};
-  }
-
- private:
-  const toml::node* find(std::string_view name) {
-    taken_.emplace(name);
-    return table_.get(name);
-  }
-
-  template <typename Each>
-  Status whole(const toml::table& table, const Each& each) {
-    Table inner(table, file_);
-    FURNACE_CHECK(each(inner));
-    return inner.finish();
-  }
-
-  [[nodiscard]] tl::unexpected<Error> at(const toml::source_region& where, std::string_view text) const {
-    return fail(Errc::Invalid, "{}:{}: {}", file_, where.begin.line, text);
-  }
-  [[nodiscard]] tl::unexpected<Error> wrong(const toml::node& node, std::string_view name,
-                                            std::string_view expected) const {
-    return at(node.source(), fmt::format("'{}': expected {}", name, expected));
-  }
-
-  Status read(const toml::node& node, std::string_view name, std::string& value) const {
-    const auto text = node.value<std::string>();
-    if (!text) return wrong(node, name, "text");
-    value = *text;
-    return {};
-  }
-  Status read(const toml::node& node, std::string_view name, bool& value) const {
-    const auto flag = node.value_exact<bool>();
-    if (!flag) return wrong(node, name, "true or false");
-    value = *flag;
-    return {};
-  }
-  Status read(const toml::node& node, std::string_view name, double& value) const {
-    const auto number = node.value<double>();
-    if (!number || !(*number >= 0)) return wrong(node, name, "seconds, 0 or more");
-    value = *number;
-    return {};
-  }
-  // TOML's integers have a sign and 64 bits; kernel addresses are written as text: "0xffffffff81000000".
-  Status read(const toml::node& node, std::string_view name, uint64_t& value) const {
-    if (const auto number = node.value_exact<int64_t>()) {
-      value = static_cast<uint64_t>(*number);
-      return {};
-    }
-    const auto text = node.value_exact<std::string>();
-    char* end = nullptr;
-    if (text) value = std::strtoull(text->c_str(), &end, 0);
-    if (end == nullptr || *end != '\0' || text->empty()) return wrong(node, name, "a whole number");
-    return {};
-  }
-  template <typename Number>
-  Status read(const toml::node& node, std::string_view name, Number& value) const {
-    const auto number = node.value_exact<int64_t>();
-    if (!number || *number < std::numeric_limits<Number>::min() ||
-        *number > std::numeric_limits<Number>::max())
-      return wrong(node, name,
-                   fmt::format("a whole number from {} to {}", std::numeric_limits<Number>::min(),
-                               std::numeric_limits<Number>::max()));
-    value = static_cast<Number>(*number);
-    return {};
-  }
-
-  const toml::table& table_;
-  std::string_view file_;
-  std::set<std::string, std::less<>> taken_;
-};
-
-Status read_socket(Table& table, SimulatedSocket& socket) {
+Status read_socket(TomlTable& table, SimulatedSocket& socket) {
   FURNACE_CHECK(table.take("protocol", socket.protocol));
   FURNACE_CHECK(table.take("local", socket.local));
   FURNACE_CHECK(table.take("remote", socket.remote));
@@ -152,7 +30,7 @@ Status read_socket(Table& table, SimulatedSocket& socket) {
   return {};
 }
 
-Status read_task(Table& table, SimulatedTask& task) {
+Status read_task(TomlTable& table, SimulatedTask& task) {
   std::vector<std::string> arguments;
   FURNACE_CHECK(table.take("pid", task.pid));
   FURNACE_CHECK(table.take("parent", task.ppid));
@@ -164,18 +42,18 @@ Status read_task(Table& table, SimulatedTask& task) {
   FURNACE_CHECK(table.take_list("files", task.files));
   FURNACE_CHECK(table.take("hidden", task.hidden));
   FURNACE_CHECK(table.take_tables(
-      "sockets", [&](Table& inner) { return read_socket(inner, task.sockets.emplace_back()); }));
+      "sockets", [&](TomlTable& inner) { return read_socket(inner, task.sockets.emplace_back()); }));
   if (task.pid <= 0) return table.invalid("a task needs a 'pid' above 0");
   task.command_line = fmt::format("{}", fmt::join(arguments, std::string(1, '\0')));
   return {};
 }
 
-Status read_module(Table& table, SimulatedModule& module) {
+Status read_module(TomlTable& table, SimulatedModule& module) {
   FURNACE_CHECK(table.take("name", module.name));
   return table.take("size", module.size);
 }
 
-Status read_symbol(Table& table, SimulatedSymbol& symbol) {
+Status read_symbol(TomlTable& table, SimulatedSymbol& symbol) {
   FURNACE_CHECK(table.take("name", symbol.name));
   if (symbol.name.empty()) return table.invalid("a symbol needs a 'name'");
   if (table.has("text")) {
@@ -190,7 +68,7 @@ Status read_symbol(Table& table, SimulatedSymbol& symbol) {
   return {};
 }
 
-Status read_times(Table& table, TimelineEntry& entry) {
+Status read_times(TomlTable& table, TimelineEntry& entry) {
   FURNACE_CHECK(table.take("at", entry.at));
   FURNACE_CHECK(table.take("every", entry.every));
   FURNACE_CHECK(table.take("count", entry.count));
@@ -200,33 +78,33 @@ Status read_times(Table& table, TimelineEntry& entry) {
   return {};
 }
 
-Status read_change(Table& table, TimelineEntry& entry) {
+Status read_change(TomlTable& table, TimelineEntry& entry) {
   FURNACE_CHECK(read_times(table, entry));
   int found = 0;
   const auto put = [&](Change change) {
     entry.what = std::move(change);
     ++found;
   };
-  FURNACE_CHECK(table.take_tables("start", [&](Table& inner) {
+  FURNACE_CHECK(table.take_tables("start", [&](TomlTable& inner) {
     StartTask start;
     const Status read = read_task(inner, start.task);
     put(start);
     return read;
   }));
-  FURNACE_CHECK(table.take_tables("load", [&](Table& inner) {
+  FURNACE_CHECK(table.take_tables("load", [&](TomlTable& inner) {
     LoadModule load;
     const Status read = read_module(inner, load.module);
     put(load);
     return read;
   }));
-  FURNACE_CHECK(table.take_tables("write", [&](Table& inner) -> Status {
+  FURNACE_CHECK(table.take_tables("write", [&](TomlTable& inner) -> Status {
     WriteSymbol write{};
     FURNACE_CHECK(inner.take("symbol", write.symbol));
     FURNACE_CHECK(inner.take("value", write.value));
     put(write);
     return {};
   }));
-  FURNACE_CHECK(table.take_tables("hook", [&](Table& inner) -> Status {
+  FURNACE_CHECK(table.take_tables("hook", [&](TomlTable& inner) -> Status {
     HookSyscall hook{};
     FURNACE_CHECK(inner.take("syscall", hook.number));
     FURNACE_CHECK(inner.take("symbol", hook.symbol));
@@ -256,7 +134,7 @@ Status read_change(Table& table, TimelineEntry& entry) {
   return {};
 }
 
-Status read_event(Table& table, TimelineEntry& entry) {
+Status read_event(TomlTable& table, TimelineEntry& entry) {
   FURNACE_CHECK(read_times(table, entry));
   ScriptedEvent event;
   FURNACE_CHECK(table.take("kind", event.kind));
@@ -276,7 +154,7 @@ Status read_event(Table& table, TimelineEntry& entry) {
   return {};
 }
 
-Status read_guest(Table& table, SimulatedGuest& guest) {
+Status read_guest(TomlTable& table, SimulatedGuest& guest) {
   std::vector<std::string> hostile;
   FURNACE_CHECK(table.take("name", guest.name));
   FURNACE_CHECK(table.take("seed", guest.seed));
@@ -286,16 +164,16 @@ Status read_guest(Table& table, SimulatedGuest& guest) {
   FURNACE_CHECK(table.take("kaslr", guest.kaslr));
   FURNACE_CHECK(table.take("banner", guest.banner));
   FURNACE_CHECK(table.take_list("hostile", hostile));
-  FURNACE_CHECK(
-      table.take_tables("task", [&](Table& inner) { return read_task(inner, guest.tasks.emplace_back()); }));
   FURNACE_CHECK(table.take_tables(
-      "module", [&](Table& inner) { return read_module(inner, guest.modules.emplace_back()); }));
+      "task", [&](TomlTable& inner) { return read_task(inner, guest.tasks.emplace_back()); }));
   FURNACE_CHECK(table.take_tables(
-      "symbol", [&](Table& inner) { return read_symbol(inner, guest.symbols.emplace_back()); }));
+      "module", [&](TomlTable& inner) { return read_module(inner, guest.modules.emplace_back()); }));
   FURNACE_CHECK(table.take_tables(
-      "change", [&](Table& inner) { return read_change(inner, guest.timeline.emplace_back()); }));
+      "symbol", [&](TomlTable& inner) { return read_symbol(inner, guest.symbols.emplace_back()); }));
   FURNACE_CHECK(table.take_tables(
-      "event", [&](Table& inner) { return read_event(inner, guest.timeline.emplace_back()); }));
+      "change", [&](TomlTable& inner) { return read_change(inner, guest.timeline.emplace_back()); }));
+  FURNACE_CHECK(table.take_tables(
+      "event", [&](TomlTable& inner) { return read_event(inner, guest.timeline.emplace_back()); }));
   constexpr uint64_t least_mb = 32, most_mb = 1024;
   if (guest.memory_mb < least_mb || guest.memory_mb > most_mb)
     return table.invalid("'memory_mb': expected 32 to 1024");
@@ -313,14 +191,6 @@ Status read_guest(Table& table, SimulatedGuest& guest) {
   return {};
 }
 
-Result<toml::table> parse_toml(std::string_view text, std::string_view file_name) {
-  try {
-    return toml::parse(text, file_name);
-  } catch (const toml::parse_error& error) {  // Debian builds the library with exceptions
-    return fail(Errc::Invalid, "{}:{}: {}", file_name, error.source().begin.line, error.description());
-  }
-}
-
 }  // namespace
 
 std::string_view hostility_name(Hostility hostility) {
@@ -332,7 +202,7 @@ std::string_view hostility_name(Hostility hostility) {
 Result<SimulatedGuest> parse_guest(std::string_view text, std::string_view file_name) {
   FURNACE_TRY(const toml::table document, parse_toml(text, file_name));
   SimulatedGuest guest;
-  Table table(document, file_name);
+  TomlTable table(document, file_name);
   FURNACE_CHECK(read_guest(table, guest));
   FURNACE_CHECK(table.finish());
   if (guest.tasks.empty()) guest.tasks = default_guest().tasks;

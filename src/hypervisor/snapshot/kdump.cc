@@ -12,6 +12,7 @@
 #include <csignal>
 
 #include "base/bytes.h"
+#include "base/file.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -62,12 +63,6 @@ uint64_t big_endian(std::span<const std::byte> bytes, size_t offset) {
   return __builtin_bswap64(load<uint64_t>(bytes, offset).value_or(0));
 }
 
-/// An unnamed file that goes with its descriptor.
-Result<Fd> temporary_file() {
-  std::error_code ignored;
-  return open_file(std::filesystem::temp_directory_path(ignored), O_TMPFILE | O_RDWR, 0600);
-}
-
 Status put(const Fd& to, std::span<const std::byte> bytes, uint64_t offset) {
   while (!bytes.empty()) {
     const ssize_t written = ::pwrite(to.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
@@ -80,10 +75,12 @@ Status put(const Fd& to, std::span<const std::byte> bytes, uint64_t offset) {
 
 /// QEMU writes dumps so that they can go through a pipe: pieces with the place where they belong
 /// (makedumpfile(8), -F). The library reads them rearranged, as `makedumpfile -R` does it.
-Result<Fd> rearrange(const ImageFile& file) {
+Result<Fd> rearrange(const ImageFile& file, Fd out) {
   constexpr uint64_t header = 4096, max_offset = 1ULL << 44;
   constexpr size_t record = 16;
-  FURNACE_TRY(Fd out, temporary_file());
+  if (!out.valid()) {
+    FURNACE_TRY(out, temporary_file());
+  }
   std::vector<std::byte> buffer(1 << 20);
   for (uint64_t at = header;;) {
     std::array<std::byte, record> head;
@@ -109,7 +106,8 @@ Result<Fd> rearrange(const ImageFile& file) {
 /// What runs in the child: the library over one file.
 class Child {
  public:
-  Child(const ImageFile& file, int socket) : file_(file), socket_(socket) {}
+  Child(const ImageFile& file, int socket, Fd scratch)
+      : file_(file), socket_(socket), rearranged_(std::move(scratch)) {}
 
   void run() {
     std::vector<GpaRange> ranges;
@@ -134,7 +132,7 @@ class Child {
     std::array<std::byte, kFlattened.size()> start;
     const bool flattened = file_.read(0, start) == start.size() && as_text(start) == kFlattened;
     if (flattened) {
-      FURNACE_TRY(rearranged_, rearrange(file_));
+      FURNACE_TRY(rearranged_, rearrange(file_, std::move(rearranged_)));
     }
     context_ = kdump_new();
     if (context_ == nullptr) return fail(Errc::Failed, "libkdumpfile: no memory");
@@ -167,7 +165,7 @@ class Child {
 
 }  // namespace
 
-Result<std::unique_ptr<KdumpMemory>> KdumpMemory::open(std::unique_ptr<ImageFile> file) {
+Result<std::unique_ptr<KdumpMemory>> KdumpMemory::open(std::unique_ptr<ImageFile> file, Fd scratch) {
   if (file->descriptor() < 0)
     return fail(Errc::Invalid, "a kdump file inside zstd: unpack it first (zstd -d)");
   int ends[2];
@@ -179,7 +177,7 @@ Result<std::unique_ptr<KdumpMemory>> KdumpMemory::open(std::unique_ptr<ImageFile
   if (child == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ours.close();
-    Child(*file, theirs.get()).run();
+    Child(*file, theirs.get(), std::move(scratch)).run();
     ::_exit(0);
   }
   theirs.close();

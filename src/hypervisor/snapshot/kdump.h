@@ -16,7 +16,7 @@ namespace furnace::hypervisor {
 class KdumpMemory : public guest::GuestMemory {
  public:
   /// Forks the child: to be called before other threads run.
-  [[nodiscard]] static Result<std::unique_ptr<KdumpMemory>> open(std::unique_ptr<ImageFile> file);
+  [[nodiscard]] static Result<std::unique_ptr<KdumpMemory>> open(std::unique_ptr<ImageFile> file, Fd scratch);
   ~KdumpMemory() override;
   KdumpMemory(const KdumpMemory&) = delete;
   KdumpMemory& operator=(const KdumpMemory&) = delete;

@@ -78,11 +78,11 @@ std::vector<GpaRange> SnapshotMemory::used_ranges() const {
   return used;
 }
 
-Result<std::unique_ptr<Hypervisor>> Snapshot::open(const std::filesystem::path& path) {
+Result<std::unique_ptr<Hypervisor>> Snapshot::open(const std::filesystem::path& path, Fd scratch) {
   FURNACE_TRY(auto file, ImageFile::open(path));
   const std::string name = path.filename();
   if (is_kdump(*file)) {
-    auto memory = KdumpMemory::open(std::move(file));
+    auto memory = KdumpMemory::open(std::move(file), std::move(scratch));
     if (!memory) return fail(memory.error(), path.string());
     return std::unique_ptr<Hypervisor>(new Snapshot(name, *std::move(memory), {}));
   }

@@ -34,8 +34,9 @@ class SnapshotMemory : public guest::GuestMemory {
 class Snapshot : public Hypervisor {
  public:
   /// Opens raw, LiME, ELF core and kdump-compressed files, each plain or (but kdump) as seekable zstd. The
-  /// error names the file and what is wrong with it.
-  [[nodiscard]] static Result<std::unique_ptr<Hypervisor>> open(const std::filesystem::path& file);
+  /// error names the file and what is wrong with it. `scratch`: see attach().
+  [[nodiscard]] static Result<std::unique_ptr<Hypervisor>> open(const std::filesystem::path& file,
+                                                                Fd scratch = {});
 
   [[nodiscard]] std::string name() const override { return name_; }
   [[nodiscard]] uint32_t id() const override { return 0; }

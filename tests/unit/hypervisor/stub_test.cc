@@ -1,7 +1,12 @@
-// The gdb stub's protocol, as far as it needs no QEMU: packets, stops, register layouts; and instructions.
+// The gdb stub's protocol: packets, stops, register layouts, and what QEMU's own stub takes; and
+// instructions.
 #include "hypervisor/qemu/stub.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
 
 #include "base/bytes.h"
 #include "hypervisor/qemu/memory_access.h"
@@ -118,6 +123,55 @@ TEST(Instructions, TellWhatNeedsNoStep) {
   EXPECT_TRUE(decode({0x0f, 0x05}, none, false)->enters_kernel);                // syscall
   EXPECT_TRUE(decode({0xc3}, none, false)->goes_elsewhere);                     // ret
   EXPECT_FALSE(decode({0xff, 0xff}, none, false).has_value());
+}
+
+/// A QEMU whose guest does nothing.
+class IdleQemu {
+ public:
+  IdleQemu() {
+    const std::string monitor = fmt::format("unix:{},server=on,wait=off", socket_.string());
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::execlp("qemu-system-x86_64", "qemu-system-x86_64", "-accel", "tcg", "-m", "64", "-display", "none",
+               "-nodefaults", "-qmp", monitor.c_str(), nullptr);
+      ::_exit(127);
+    }
+  }
+  ~IdleQemu() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  IdleQemu(const IdleQemu&) = delete;
+  IdleQemu& operator=(const IdleQemu&) = delete;
+
+  Result<Qmp> connect() {
+    constexpr int tries = 500;
+    for (int i = 0; i < tries && !std::filesystem::exists(socket_); ++i) ::usleep(10'000);
+    return Qmp::connect(socket_);
+  }
+
+ private:
+  furnace::test::TemporaryDirectory directory_;
+  std::filesystem::path socket_ = directory_.path() / "qmp";
+  pid_t pid_ = -1;
+};
+
+TEST(Stub, IsLetGoByItsOwnerAndByTheGuardAfterItWithoutHarm) {
+  IdleQemu qemu;
+  Qmp qmp = take(qemu.connect());
+  auto ends = take(socket_pair());
+  Fd guards(::dup(ends.first.get()));
+  {
+    Stub stub = take(Stub::open(qmp, std::move(ends.first), ends.second));
+    ASSERT_TRUE(stub.insert({StubPoint::Kind::Breakpoint, 0x1000, 1}));
+  }
+  GdbRemote remote(std::move(guards));
+  for (int owner = 0; owner < 2; ++owner) {
+    ASSERT_TRUE(remote.send_raw(Stub::kLetGo));
+    std::string answer;
+    while (answer != "OK") answer = take(remote.receive());
+    EXPECT_NE(take(qmp.command("query-status")).find("\"running\":true"), std::string::npos);
+  }
 }
 
 }  // namespace

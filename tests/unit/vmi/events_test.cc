@@ -69,6 +69,7 @@ class EventServer : public ::testing::Test {
   ServerOptions options_{.limits = {},
                          .watchdog = std::chrono::milliseconds(300),
                          .watchdogs = {},
+                         .forbidden = {},
                          .watched_writes = {},
                          .metrics = {}};
   std::unique_ptr<Server> server_ = take(Server::bind(context_, directory_.path(), machine_, options_));

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 BUILD = Path(os.environ.get('FURNACE_BUILD', ROOT / 'build'))
 FURNACE = BUILD / 'bin' / 'furnace'
 APP = '11111111-1111-1111-1111-111111111111-app'

@@ -1,0 +1,111 @@
+#include "cli/setup.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <functional>
+
+#include "base/command.h"
+#include "base/directories.h"
+#include "sandbox/account.h"
+#include "sandbox/rootfs.h"
+
+namespace furnace::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kAccount = "furnace";
+
+bool has_account() {
+  return ::getpwnam(kAccount) != nullptr;  // NOLINT(concurrency-mt-unsafe): one thread
+}
+
+Status make_account() {
+  const auto made =
+      run({"useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell",
+           "/usr/sbin/nologin", "--comment", "Furnace partitions", kAccount});
+  return made ? Status() : Status(tl::unexpected<Error>(made.error()));
+}
+
+/// A directory of root's, or of the account's: tenants' data is its own (wire.md section 6).
+struct Place {
+  const char* name;
+  mode_t mode;
+  bool of_account;
+};
+constexpr std::array kPlaces{Place{"", 0755, false}, Place{"app_storage", 0755, false},
+                             Place{"app_storage/tenant_data", 0750, true}};
+
+bool is_right(const Place& place) {
+  struct stat status {};
+  const auto path = furnace_directory() / place.name;
+  if (::stat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) return false;
+  if (!place.of_account) return true;
+  const auto account = sandbox::partition_account();
+  return account && status.st_uid == account->user;
+}
+
+Status make_place(const Place& place) {
+  const auto path = furnace_directory() / place.name;
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (!error) fs::permissions(path, static_cast<fs::perms>(place.mode), error);
+  if (error) return fail(Errc::Failed, "{}: {}", path.string(), error.message());
+  const auto account = sandbox::partition_account();
+  if (place.of_account && account && ::chown(path.c_str(), account->user, account->group) != 0)
+    return fail_errno("{}: change of owner", path.string());
+  return {};
+}
+
+/// Does `make` unless `is_there` says that it is done.
+Status step(const SetupOptions& options, const std::string& what, const std::function<bool()>& is_there,
+            const std::function<Status()>& make, bool& complete) {
+  if (is_there()) {
+    fmt::print("   {}: is there\n", what);
+    return {};
+  }
+  if (options.check) {
+    complete = false;
+    fmt::print("!! {}: missing\n", what);
+    return {};
+  }
+  if (const auto made = make(); !made) return fail(made.error(), what);
+  fmt::print("ok {}: made\n", what);
+  return {};
+}
+
+}  // namespace
+
+Status set_up(const SetupOptions& options) {
+  if (::geteuid() != 0 && !options.check)
+    return fail(Errc::Denied, "accounts and {} are root's to make: sudo furnace setup",
+                furnace_directory().string());
+  bool complete = true;
+  FURNACE_CHECK(step(options, fmt::format("account '{}'", kAccount), has_account, make_account, complete));
+  for (const Place& place : kPlaces)
+    FURNACE_CHECK(step(
+        options, fmt::format("directory {}", (furnace_directory() / place.name).lexically_normal().string()),
+        [&] { return is_right(place); }, [&] { return make_place(place); }, complete));
+  for (const char* name : {"app", "fac", "vmi"}) {
+    const sandbox::RootKind& kind = sandbox::root_kind(name);
+    const fs::path root = sandbox::operators_root(kind);
+    FURNACE_CHECK(step(
+        options, fmt::format("root of {} partitions {}", name, root.string()),
+        [&] {
+          const auto verified = sandbox::verify_root(root);
+          return verified && verified->differences.empty();
+        },
+        [&]() -> Status {
+          const auto built = sandbox::build_root(kind, root);
+          return built ? Status() : Status(tl::unexpected<Error>(built.error()));
+        },
+        complete));
+  }
+  return complete ? Status() : Status(fail(Errc::NotFound, "not set up: sudo furnace setup"));
+}
+
+}  // namespace furnace::cli

@@ -1,0 +1,16 @@
+// `furnace run`: starts the partitions of an app in order, and again when they end.
+#pragma once
+
+#include "base/result.h"
+#include "supervision/manifest.h"
+
+namespace furnace::supervision {
+
+/// Runs until the app has ended for good, or SIGTERM or SIGINT comes; then ends all in the opposite order.
+/// The app's exit code; 0 after a signal. What ends otherwise is started again, after a time that doubles up
+/// to half a minute, and its end is written to crashes/ beside the manifest. An app whose VMI partition was
+/// started anew is as well: its events went with it. A VMI partition that somebody else runs in the directory
+/// is used.
+[[nodiscard]] Result<int> run_app(const Manifest& manifest);
+
+}  // namespace furnace::supervision

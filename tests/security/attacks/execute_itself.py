@@ -1,0 +1,7 @@
+"""Executes its own program again."""
+# stopped by: execve
+
+
+def attack(target):
+    import os, sys
+    os.execv('/bin/echo', ['echo', 'BROKE OUT'])

@@ -1,0 +1,7 @@
+"""Lists the root directory."""
+# stopped by: openat
+
+
+def attack(target):
+    import os
+    return os.listdir('/')

@@ -1,0 +1,7 @@
+// Takes another root, from native code.
+// stopped by: chroot
+#include "attack.h"
+
+ATTACK {
+  leave(call(161, (long)"/", 0, 0, 0, 0, 0) == 0);
+}

@@ -1,0 +1,7 @@
+"""Reads the host's password hashes."""
+# stopped by: openat
+
+
+def attack(target):
+    with open('/etc/shadow') as file:
+        return file.readline()

@@ -1,0 +1,7 @@
+"""Becomes another user."""
+# stopped by: setresuid
+
+
+def attack(target):
+    import ctypes
+    return ctypes.CDLL(None).setresuid(65530, 65530, 0) == 0
