@@ -6,6 +6,7 @@
 #include <linux/limits.h>
 #include <linux/openat2.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -197,6 +198,7 @@ AsTarget::AsTarget(const Target& target, const Target::Identity& identity) {
   const uint64_t lent = held != 0 && same_user_namespace(target) ? held : 0;
   if (identity.filesystem_user == 0 && lent == kOfFiles) return;
   changed_ = true;
+  ::prctl(PR_GET_PDEATHSIG, &signal_at_parents_end_);
   // For this thread alone: glibc's functions change all of them.
   ::syscall(SYS_setgroups, identity.groups.size(), identity.groups.data());
   ::setfsgid(identity.filesystem_group);
@@ -210,6 +212,8 @@ AsTarget::~AsTarget() {
   ::setfsgid(0);
   Capabilities().set_effective(UINT64_MAX);
   ::syscall(SYS_setgroups, 0, nullptr);
+  // The kernel forgets it with every change of rights (kernel/cred.c, commit_creds).
+  ::prctl(PR_SET_PDEATHSIG, signal_at_parents_end_);
 }
 
 }  // namespace furnace::inspector

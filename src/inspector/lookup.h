@@ -51,6 +51,7 @@ class AsTarget {
 
  private:
   bool changed_ = false;
+  int signal_at_parents_end_ = 0;
 };
 
 }  // namespace furnace::inspector

@@ -4,4 +4,4 @@
 
 def attack(target):
     import ctypes
-    return ctypes.CDLL(None).setresuid(65530, 65530, 0) == 0
+    return ctypes.CDLL(None).syscall(117, 65530, 65530, 0) == 0

