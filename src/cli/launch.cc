@@ -73,9 +73,10 @@ Status choose_policy(Partition& partition, const LaunchOptions& options, std::st
     log::warning("{}: NOT INSPECTED: its system calls are not restricted", partition.name);
     return {};
   }
-  const std::string file = !options.policy.empty()
-                               ? options.policy
-                               : (installed_directory("policies") / fmt::format("{}.policy", kind)).string();
+  // Every driver so far is content with what QEMU's needs.
+  const std::string own = fmt::format("{}.policy", kind == "vmi" ? "vmi-qemu" : kind);
+  const std::string file =
+      !options.policy.empty() ? options.policy : (installed_directory("policies") / own).string();
   FURNACE_TRY(auto parsed, inspector::load_policy(file));
   for (const auto& warning : parsed.warnings) log::warning("{}: {}", warning.place.text(), warning.text);
   // What the launcher itself knows, such as the address of a proxy, is in it already.

@@ -168,7 +168,9 @@ Part fac_part(const Manifest& manifest) {
 Part app_part(const Manifest& manifest) {
   Part part{"app",
             {"--code", manifest.code, "-m", manifest.class_name, "--u2", manifest.app, "--md",
-             manifest.metadata, "--fac", manifest.directory / "fac_socket", "--vmi", manifest.vm.directory}};
+             manifest.metadata, "--vmi", manifest.vm.directory}};
+  if (manifest.home)
+    part.arguments.insert(part.arguments.end(), {"--fac", manifest.directory / "fac_socket"});
   for (const std::string& file : manifest.files) part.arguments.insert(part.arguments.end(), {"--add", file});
   add_limits(part, manifest.app_limits);
   return part;

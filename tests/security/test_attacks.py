@@ -44,7 +44,7 @@ NEIGHBOUR_CODE = '''
 import fe, time
 class App:
     def __init__(self, ctx):
-        self.address = fe.lookup_symbol('jiffies')
+        self.address = fe.lookup_symbol('init_task')
         fe.event_register({'event_type': fe.TIMER, 'time_value': 0.1, 'callback': self.look})
     def look(self, _):
         times = []

@@ -250,7 +250,9 @@ SimulatedGuest default_guest() {
   guest.tasks[5].sockets = {{"tcp", "10.0.0.5:443", "10.0.0.9:40122", "established"}};
   guest.tasks[7].files.emplace_back("/home/user/notes.txt");
   guest.modules = {{"ext4", 811008}, {"virtio_net", 61440}};
-  guest.symbols = {{"furnace_variable", uint64_t{0x1122334455667788}}};
+  constexpr uint64_t five_minutes_before_the_lower_half_wraps = 0xfffb6c20;  // INITIAL_JIFFIES of 250 Hz
+  guest.symbols = {{"furnace_variable", uint64_t{0x1122334455667788}},
+                   {"jiffies", five_minutes_before_the_lower_half_wraps}};
   return guest;
 }
 

@@ -181,15 +181,9 @@ Result<std::unique_ptr<KdumpMemory>> KdumpMemory::open(std::unique_ptr<ImageFile
     ::_exit(0);
   }
   theirs.close();
-  std::unique_ptr<KdumpMemory> made(new KdumpMemory(std::move(ours), child));
+  std::unique_ptr<KdumpMemory> made(new KdumpMemory(std::move(ours)));
   FURNACE_CHECK(made->receive_ranges());
   return made;
-}
-
-KdumpMemory::~KdumpMemory() {
-  ::kill(child_, SIGKILL);
-  while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
-  }
 }
 
 Status KdumpMemory::receive_ranges() {

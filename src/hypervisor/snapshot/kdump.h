@@ -17,7 +17,6 @@ class KdumpMemory : public guest::GuestMemory {
  public:
   /// Forks the child: to be called before other threads run.
   [[nodiscard]] static Result<std::unique_ptr<KdumpMemory>> open(std::unique_ptr<ImageFile> file, Fd scratch);
-  ~KdumpMemory() override;
   KdumpMemory(const KdumpMemory&) = delete;
   KdumpMemory& operator=(const KdumpMemory&) = delete;
 
@@ -28,11 +27,10 @@ class KdumpMemory : public guest::GuestMemory {
   [[nodiscard]] const std::vector<guest::GpaRange>& ranges() const override { return ranges_; }
 
  private:
-  KdumpMemory(Fd socket, pid_t child) : socket_(std::move(socket)), child_(child) {}
+  explicit KdumpMemory(Fd socket) : socket_(std::move(socket)) {}
   [[nodiscard]] Status receive_ranges();
 
-  Fd socket_;
-  pid_t child_;
+  Fd socket_;  ///< to the child, which ends when it is closed, and with us
   std::vector<guest::GpaRange> ranges_;
 };
 
