@@ -44,7 +44,7 @@ import fe
 print('isatty', __import__('sys').stdout.isatty())
 class App:
     def __init__(self, ctx):
-        import os, random, threading, time
+        import os, random, socket, threading, time
         import beside
         print(time.localtime().tm_year > 2000, os.getcwd(), os.listdir('/opt/furnace/app'), os.path.exists('/nothing'))
         print(len(fe.process_list()), fe.io_set('key', 'value'), fe.io_get('key'), fe.request('hello'))
