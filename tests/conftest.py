@@ -1,6 +1,7 @@
 """Real binaries, a real guest under QEMU: what the end-to-end tests share."""
 
 import base64
+import fcntl
 import json
 import lzma
 import os
@@ -32,6 +33,9 @@ KERNELS = {'6.1': 'linux-image-cloud-amd64', '6.12': 'linux-image-6.12-cloud-amd
 
 def pytest_sessionfinish():
     shutil.rmtree(RUN, ignore_errors=True)
+    if 'PYTEST_XDIST_WORKER' not in os.environ:
+        for lock in Path('/tmp').glob('furnace-tests-*.lock'):
+            lock.unlink()
 
 
 def furnace(*arguments, check=True, timeout=120, **options):
@@ -234,6 +238,20 @@ def a_module(kernel, work):
     if modules[0].suffix == '.xz':
         content = lzma.decompress(content)
     return content
+
+
+@pytest.fixture(autouse=True)
+def share_of_the_machine(request):
+    """Where files run at the same time (pytest -n), a test on a guest of several vCPUs runs alone: under TCG one that has to share
+    the CPUs may leave a vCPU behind until nothing moves."""
+    run = os.environ.get('PYTEST_XDIST_TESTRUNUID')
+    if run is None:
+        yield
+        return
+    with open(f'/tmp/furnace-tests-{run}.lock', 'w') as lock:
+        alone = re.search(r'-[2-9]cpu', request.node.name)
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 @pytest.fixture(scope='session')

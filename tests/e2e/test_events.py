@@ -360,23 +360,23 @@ show(True)
 
 def test_a_slow_app_loses_events_and_slows_no_other(vm, serving):
     count = 12000
-    awake = serving.work / 'awake'
+    slow_app = '22222222-2222-2222-2222-222222222222-app'
+    awake = serving.vmi_dir / slow_app / 'awake'  # in the directory of its socket, which it sees
     slow = serving.start_app('''import fe, json, os, time
 class App:
     def __init__(self, ctx):
         fe.event_register({'event_type': fe.SYSCALL, 'number': 'getppid', 'callback': self.tell})
         fe.events_start()
         self.told = self.lost = 0
-        self.awake = ctx['metadata']
         print('ready', flush=True)
     def tell(self, event):
-        while not os.path.exists(self.awake):
+        while not os.path.exists('/opt/furnace/vmi_socket/awake'):
             time.sleep(0.1)
         self.told += 1
         self.lost += event.lost
         if event.lost:
             print(json.dumps([self.told, self.lost]), flush=True)
-''', str(awake), app='22222222-2222-2222-2222-222222222222-app')
+''', app=slow_app)
     slow.wait_out('ready')
     recorder = Recorder(serving, {'event_type': 'fe.SYSCALL', 'number': 'getppid'})
     said = witness(vm, f'g {count}')
