@@ -13,16 +13,6 @@
 namespace furnace {
 namespace {
 
-struct Pipe {
-  Fd reading, writing;
-};
-
-Result<Pipe> make_pipe() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe");
-  return Pipe{Fd(ends[0]), Fd(ends[1])};
-}
-
 [[noreturn]] void become(const std::vector<std::string>& command, const std::filesystem::path& directory,
                          int out, int err) {
   std::vector<char*> arguments;
@@ -88,6 +78,11 @@ Result<std::string> run(const std::vector<std::string>& command, const std::file
   constexpr size_t kept = 500;
   if (errors.size() > kept) errors = "..." + errors.substr(errors.size() - kept);
   return fail(Errc::Failed, "{} failed: {}", command.front(), errors.empty() ? "no message" : errors);
+}
+
+int exit_code_of(int wait_status) {
+  constexpr int by_signal = 128;
+  return WIFSIGNALED(wait_status) ? by_signal + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
 }  // namespace furnace

@@ -18,4 +18,7 @@ namespace furnace {
 [[nodiscard]] Result<std::string> run(const std::vector<std::string>& command,
                                       const std::filesystem::path& directory = {});
 
+/// Of what waitpid(2) says: as shells do, 128 and the signal's number if a signal ended it.
+[[nodiscard]] int exit_code_of(int wait_status);
+
 }  // namespace furnace

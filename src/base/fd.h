@@ -37,6 +37,11 @@ class Fd {
 /// A connected pair of stream sockets.
 [[nodiscard]] Result<std::pair<Fd, Fd>> socket_pair();
 
+struct Pipe {
+  Fd reading, writing;
+};
+[[nodiscard]] Result<Pipe> make_pipe();
+
 /// Sends all of `bytes` on a UNIX socket, and a descriptor with them unless it is negative (SCM_RIGHTS).
 [[nodiscard]] Status send_with(const Fd& socket, std::string_view bytes, int descriptor);
 

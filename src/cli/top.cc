@@ -91,7 +91,7 @@ std::string format_top(const std::string& before, const std::string& now, double
 std::string format_partitions(const std::vector<sandbox::PartitionState>* before,
                               const std::vector<sandbox::PartitionState>& now, double seconds) {
   constexpr double us_per_percent = 1e4, us = 1e6, mb = 1 << 20;
-  constexpr size_t width = 32;
+  constexpr size_t width = 28;  // a terminal has 80 columns
   std::string text = fmt::format("{:<{}} {:>8} {:>7} {:>13} {:>5} {:>7} {:>6}\n", "PARTITION", width, "PID",
                                  before != nullptr ? "CPU %" : "CPU s", "MEMORY/MB", "PIDS",
                                  before != nullptr ? "MSGS/S" : "MSGS", "DENIED");

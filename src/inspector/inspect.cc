@@ -8,6 +8,7 @@
 #include <array>
 #include <csignal>
 
+#include "base/command.h"
 #include "base/signals.h"
 #include "inspector/filter.h"
 #include "inspector/launch.h"
@@ -15,11 +16,6 @@
 
 namespace furnace::inspector {
 namespace {
-
-int exit_code_of(int status) {
-  constexpr int by_signal = 128;
-  return WIFSIGNALED(status) ? by_signal + WTERMSIG(status) : WEXITSTATUS(status);
-}
 
 /// Takes the exit states of what has ended; true once the program itself has.
 bool reap(pid_t program, Ended& ended) {

@@ -63,12 +63,6 @@ Result<SharedPlan> make_plan(const Partition& partition) {
   return shared;
 }
 
-Result<std::pair<Fd, Fd>> make_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
-  return std::pair(Fd(ends[0]), Fd(ends[1]));
-}
-
 void keep_open(int descriptor) {
   ::fcntl(descriptor, F_SETFD, 0);  // NOLINT: variadic
 }
@@ -220,27 +214,27 @@ Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup
     FURNACE_TRY(auto output, make_pipe());
     FURNACE_TRY(auto errors, make_pipe());
     FURNACE_TRY(inside.input, open_file("/dev/null", O_RDONLY));
-    entered.output = std::move(output.first);
-    entered.errors = std::move(errors.first);
-    inside.output = std::move(output.second);
-    inside.errors = std::move(errors.second);
+    entered.output = std::move(output.reading);
+    entered.errors = std::move(errors.reading);
+    inside.output = std::move(output.writing);
+    inside.errors = std::move(errors.writing);
   }
-  auto command = bubblewrap(partition.view, partition.account.has_value(), info.second.get());
+  auto command = bubblewrap(partition.view, partition.account.has_value(), info.writing.get());
   command.insert(command.end(),
                  {partition.view.debug ? "/opt/furnace/enter" : kEnter, std::to_string(shared.file.get())});
   command.insert(command.end(), partition.command.begin(), partition.command.end());
   entered.bubblewrap = ::fork();
   if (entered.bubblewrap < 0) return fail_errno("fork");
   if (entered.bubblewrap == 0) {
-    keep_open(info.second.get());
+    keep_open(info.writing.get());
     keep_open(shared.file.get());
     become_bubblewrap(partition, group, command, inside);
   }
-  info.second.close();
+  info.writing.close();
   inside = {};
   partition.handles.clear();
   Start start(partition, entered, *shared.plan);
-  auto started = start.read_program(info.first);
+  auto started = start.read_program(info.reading);
   if (started) started = start.map_user();
   if (started) started = start.take_listener();
   if (!started) {

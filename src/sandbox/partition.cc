@@ -8,6 +8,7 @@
 #include <array>
 #include <csignal>
 
+#include "base/command.h"
 #include "base/log.h"
 #include "base/signals.h"
 #include "inspector/violation_log.h"
@@ -22,10 +23,6 @@ using std::chrono::steady_clock;
 
 constexpr int kBySignal = 128;
 constexpr std::chrono::seconds kGrace(10);
-
-int exit_code_of(int status) {
-  return WIFSIGNALED(status) ? kBySignal + WTERMSIG(status) : WEXITSTATUS(status);
-}
 
 class Run {
  public:

@@ -33,13 +33,11 @@ constexpr char kDismissed = 'd';
 }  // namespace
 
 Result<Reaper> Reaper::start(const std::function<void()>& clean_up) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
-  Fd reading(ends[0]), writing(ends[1]);
+  FURNACE_TRY(Pipe pipe, make_pipe());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
-  if (pid == 0) wait_for_end(reading.get(), clean_up);
-  return Reaper(std::move(writing), pid);
+  if (pid == 0) wait_for_end(pipe.reading.get(), clean_up);
+  return Reaper(std::move(pipe.writing), pid);
 }
 
 Reaper::~Reaper() {

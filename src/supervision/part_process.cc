@@ -15,6 +15,7 @@
 #include <ctime>
 
 #include "base/bytes.h"
+#include "base/command.h"
 #include "base/file.h"
 
 namespace furnace::supervision {
@@ -55,17 +56,15 @@ void PartProcess::become(int log, const std::string& ready_address) const {
 }
 
 Status PartProcess::start(const std::string& ready_address) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("pipe");
-  log_ = Fd(ends[0]);
-  const Fd theirs(ends[1]);
+  FURNACE_TRY(Pipe log, make_pipe());
+  log_ = std::move(log.reading);
   ready = false;
   partial_.clear();
   lines_.clear();
   started_ = Clock::now();
   pid_ = ::fork();
   if (pid_ < 0) return fail_errno("fork");
-  if (pid_ == 0) become(theirs.get(), ready_address);
+  if (pid_ == 0) become(log.writing.get(), ready_address);
   ended_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
   if (!ended_.valid()) return fail_errno("pidfd_open");
   return {};
@@ -101,8 +100,7 @@ End PartProcess::take_end() {
   End end;
   end.seconds = std::chrono::duration<double>(Clock::now() - started_).count();
   constexpr int by_signal = 128;
-  const bool signalled = WIFSIGNALED(status);
-  end.exit_code = signalled ? by_signal + WTERMSIG(status) : WEXITSTATUS(status);
+  end.exit_code = exit_code_of(status);
   // The launcher hands on what ended its program: 128 and the signal's number.
   const int number = end.exit_code > by_signal ? end.exit_code - by_signal : 0;
   const char* const meaning = number != 0 ? ::sigdescr_np(number) : nullptr;

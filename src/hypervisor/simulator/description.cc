@@ -251,8 +251,8 @@ SimulatedGuest default_guest() {
   guest.tasks[7].files.emplace_back("/home/user/notes.txt");
   guest.modules = {{"ext4", 811008}, {"virtio_net", 61440}};
   constexpr uint64_t five_minutes_before_the_lower_half_wraps = 0xfffb6c20;  // INITIAL_JIFFIES of 250 Hz
-  guest.symbols = {{"furnace_variable", uint64_t{0x1122334455667788}},
-                   {"jiffies", five_minutes_before_the_lower_half_wraps}};
+  guest.symbols = {{"jiffies", five_minutes_before_the_lower_half_wraps},
+                   {"furnace_variable", uint64_t{0x1122334455667788}}};
   return guest;
 }
 
