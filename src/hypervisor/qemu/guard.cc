@@ -50,10 +50,10 @@ void let_go(Charge& charge, const std::filesystem::path& qmp_socket) {
   const bool stub_open = charge.stub.valid();
   if (stub_open) {
     GdbRemote remote(std::move(charge.stub));
-    constexpr int packets = 8;  // those that were on their way, then the answers
+    constexpr int packets = 64;  // those that were on their way, then the answers
     if (remote.send_raw(charge.held ? Stub::kForget : Stub::kLetGo))
       for (int i = 0; i < packets; ++i)
-        if (const auto answer = remote.receive(); !answer || *answer == "OK") break;
+        if (const auto answer = remote.receive(); !answer || *answer == (charge.held ? "1" : "OK")) break;
   }
   if (!charge.paused && !stub_open) return;
   constexpr int tries = 20;  // the dead process's own connection may still be closing

@@ -62,7 +62,8 @@ Status remove_chardev(Qmp& qmp) {
 
 // An owner that was killed may have let go already: QEMU 7.2 dereferences a null pointer when it is asked `?`
 // with no process attached (gdbstub.c, handle_target_halt). Attaching one that is attached does nothing.
-const std::string Stub::kForget = "+\x03#00" + gdb_packet("vAttach;1") + gdb_packet("?");
+const std::string Stub::kForget =
+    "+\x03#00" + gdb_packet("vAttach;1") + gdb_packet("?") + gdb_packet("qAttached");
 const std::string Stub::kLetGo = kForget + gdb_packet("D;1");
 
 std::optional<Stop> parse_stop(std::string_view packet) {
@@ -244,10 +245,13 @@ Status Stub::set_instruction_pointer(uint32_t vcpu, uint64_t address) {
 void Stub::close(Qmp& qmp, bool run_on) {
   constexpr auto time = 500ms;
   if (remote_.send_raw(run_on ? kLetGo : kForget)) {
-    // QEMU has dealt with it when the last answer comes: OK to the detaching, or the stop to `?`.
-    for (int packets = 0; packets < 4; ++packets) {
+    // QEMU has dealt with it when the last answer comes: OK to the detaching, or 1 to qAttached. Until then
+    // the stub must stay: closed before it has read the rest it would leave the guest standing, with its
+    // breakpoints.
+    constexpr int most = 64;  // stops of each vCPU that were on their way, and the answers
+    for (int packets = 0; packets < most; ++packets) {
       const auto answer = remote_.receive(time);
-      if (!answer || (run_on ? *answer == "OK" : answer->starts_with("T05"))) break;
+      if (!answer || *answer == (run_on ? "OK" : "1")) break;
     }
   }
   (void)qmp.human("gdbserver " + own_device_);

@@ -166,6 +166,10 @@ TEST(Stub, IsLetGoByItsOwnerAndByTheGuardAfterItWithoutHarm) {
     ASSERT_TRUE(stub.insert({StubPoint::Kind::Breakpoint, 0x1000, 1}));
   }
   GdbRemote remote(std::move(guards));
+  ASSERT_TRUE(remote.send_raw(Stub::kForget));
+  std::string last;
+  while (last != "1") last = take(remote.receive());
+  EXPECT_NE(take(qmp.command("query-status")).find("\"running\":false"), std::string::npos);
   for (int owner = 0; owner < 2; ++owner) {
     ASSERT_TRUE(remote.send_raw(Stub::kLetGo));
     std::string answer;
