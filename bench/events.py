@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / 'tests' / 'e2e'))
+sys.path.insert(0, str(ROOT / 'tests'))
 from conftest import RUN, Cloud, pytest_sessionfinish, start_guest  # noqa: E402
 
 COUNTER = '''

@@ -89,12 +89,14 @@ Result<StateSocket> StateSocket::bind(std::string_view name) {
   if (error) return fail(Errc::Failed, "{}: {}", directory.string(), error.message());
   sockaddr_un address{AF_UNIX, {}};
   const std::string own = fmt::format(".{}", ::getpid());
+  const std::string place = directory.string() + '/';
   const size_t room = sizeof address.sun_path - 1;
-  std::string path = (directory / name).string();
-  std::replace(path.begin() + static_cast<ptrdiff_t>(directory.string().size()) + 1, path.end(), '/', '_');
-  std::replace(path.begin() + static_cast<ptrdiff_t>(directory.string().size()) + 1, path.end(), ' ', '.');
-  path.resize(std::min(path.size(), room - own.size()));
-  path += own;
+  if (place.size() + own.size() >= room)
+    return fail(Errc::Invalid, "{}: too long for a socket; set FURNACE_RUN", directory.string());
+  std::string file(name.substr(0, room - place.size() - own.size()));
+  for (char& c : file)
+    if (c == '/' || c == ' ') c = c == '/' ? '_' : '.';
+  const std::string path = place + file + own;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   ::unlink(path.c_str());  // of another process that had our number

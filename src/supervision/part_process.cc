@@ -58,6 +58,7 @@ void PartProcess::become(int log, const std::string& ready_address) const {
 Status PartProcess::start(const std::string& ready_address) {
   FURNACE_TRY(Pipe log, make_pipe());
   log_ = std::move(log.reading);
+  ::fcntl(log_.get(), F_SETFL, O_NONBLOCK);  // NOLINT: variadic
   ready = false;
   partial_.clear();
   lines_.clear();
@@ -74,12 +75,15 @@ void PartProcess::signal(int number) const {
   if (running()) ::syscall(SYS_pidfd_send_signal, ended_.get(), number, nullptr, 0);
 }
 
-void PartProcess::take_log() {
+bool PartProcess::take_log() {
   constexpr size_t piece = 64 << 10;
   std::string data(piece, '\0');
   const ssize_t got = ::read(log_.get(), data.data(), data.size());
-  if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
-  if (got <= 0) return log_.close();
+  if (got < 0 && (errno == EINTR || errno == EAGAIN)) return false;
+  if (got <= 0) {
+    log_.close();
+    return false;
+  }
   data.resize(static_cast<size_t>(got));
   write_all(data);
   partial_ += data;
@@ -89,6 +93,7 @@ void PartProcess::take_log() {
     if (lines_.size() > kLinesKept) lines_.pop_front();
   }
   if (partial_.size() > kLongestLine) partial_.resize(kLongestLine);
+  return true;
 }
 
 End PartProcess::take_end() {
@@ -96,7 +101,9 @@ End PartProcess::take_end() {
   ::waitpid(pid_, &status, 0);
   pid_ = -1;
   ended_.close();
-  while (log_.valid()) take_log();  // the partition's processes have ended with it
+  while (take_log()) {
+  }
+  log_.close();  // not at its end if a process that cleans up after the launcher still has it
   End end;
   end.seconds = std::chrono::duration<double>(Clock::now() - started_).count();
   constexpr int by_signal = 128;

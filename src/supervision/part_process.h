@@ -40,8 +40,8 @@ class PartProcess {
   [[nodiscard]] int end_descriptor() const { return ended_.get(); }
   [[nodiscard]] int log_descriptor() const { return log_.get(); }
 
-  /// Hands on what it has logged, and keeps the last lines.
-  void take_log();
+  /// Hands on what it has logged, and keeps the last lines. False: there was nothing.
+  bool take_log();
   /// Call when end_descriptor() is readable.
   [[nodiscard]] End take_end();
   [[nodiscard]] const std::deque<std::string>& last_lines() const { return lines_; }

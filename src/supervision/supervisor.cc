@@ -171,7 +171,7 @@ class Supervisor {
     if (items[1].revents != 0) note_ready();
     constexpr size_t first = 2;
     for (size_t i = 0; i < parts_.size(); ++i) {
-      if (items[first + 2 * i].revents != 0) parts_[i].process.take_log();
+      if (items[first + 2 * i].revents != 0) (void)parts_[i].process.take_log();
       if (items[first + 2 * i + 1].revents != 0) note_end(parts_[i]);
     }
   }

@@ -48,6 +48,23 @@ TEST(PartitionState, ThatIsNoneIsRefused) {
   EXPECT_NE(message_of(parse_state(wrong)).find("not of this version"), std::string::npos);
 }
 
+TEST(StateSocket, HasAPathThatFits) {
+  const furnace::test::TemporaryDirectory directory;
+  const std::string long_path = directory.path() / std::string(90, 'x');
+  for (const auto& [run, fits] : {std::pair(directory.path().string(), true), std::pair(long_path, false)}) {
+    ::setenv("FURNACE_RUN", run.c_str(), 1);  // NOLINT: one thread
+    const auto bound = StateSocket::bind("vmi /a file/of a guest" + std::string(200, 'y'));
+    EXPECT_EQ(bound.has_value(), fits);
+    if (!fits) {
+      EXPECT_NE(message_of(bound).find("too long for a socket"), std::string::npos);
+      continue;
+    }
+    EXPECT_EQ(bound->path().parent_path(), directory.path() / "partitions");
+    EXPECT_TRUE(bound->path().filename().string().starts_with("vmi._a.file_of.a.guest"));
+  }
+  ::unsetenv("FURNACE_RUN");  // NOLINT: one thread
+}
+
 TEST(Top, ShowsRatesBetweenTwoLooks) {
   PartitionState now = some_state();
   const std::vector<PartitionState> before{now};
