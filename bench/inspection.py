@@ -1,11 +1,10 @@
-"""What inspection costs a program: system calls in steady state, and the start of Python. Usage: inspection.py (after a build)"""
+"""What inspection costs a program in steady state; its start: partitions.py. Usage: inspection.py (after a build)"""
 
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,28 +35,10 @@ int main(void) {
   }
 }
 '''
-# An app that ends as soon as it has begun.
-APP = '''import json, re, collections, fe
-class App:
-    def __init__(self, ctx):
-        fe.exit()
-'''
 
 
 def median_ratio(pairs):
     return statistics.median(inside / outside for inside, outside in pairs)
-
-
-def learned(work, command):
-    policy = work / 'policy'
-    subprocess.run([BIN / 'furnace', 'policy', 'learn', '-o', policy, '--', *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return [BIN / 'furnace-inspect', '--policy', policy, '--', *command]
-
-
-def timed(command):
-    start = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.monotonic() - start
 
 
 def main():
@@ -79,12 +60,6 @@ def main():
         for i, name in enumerate(('getpid', 'read', 'futex')):
             plain = statistics.median(run[i][1] for run in pairs) / 1e6
             print(f'1,000,000 {name} calls: {plain:.0f} ns each outside, {median_ratio([run[i] for run in pairs]):.3f}x inside')
-        (work / 'app.py').write_text(APP)
-        app = [BIN / 'furnace-app', '-c', work / 'app', '-m', 'App', '--u2', 'bench', '--vmi', work, '--fac', work]
-        command = learned(work, app)
-        pairs = [(timed(command), timed(app)) for _ in range(15)]
-        plain = statistics.median(outside for _, outside in pairs) * 1000
-        print(f'start of a Python app: {plain:.0f} ms plain, {median_ratio(pairs):.2f}x inspected, every file it opens tested')
 
 
 sys.exit(main())

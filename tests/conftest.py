@@ -242,8 +242,7 @@ def a_module(kernel, work):
 
 @pytest.fixture(autouse=True)
 def share_of_the_machine(request):
-    """Where files run at the same time (pytest -n), a test on a guest of several vCPUs runs alone: under TCG one that has to share
-    the CPUs may leave a vCPU behind until nothing moves."""
+    """Where files run at the same time (pytest -n), a test on a guest of several vCPUs runs alone, for want of CPUs."""
     run = os.environ.get('PYTEST_XDIST_TESTRUNUID')
     if run is None:
         yield

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -211,19 +210,20 @@ def test_check_prints_the_commands(tenant):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='accounts are made by root')
 def test_setup_makes_account_directories_and_roots_once(work):
-    had_account = subprocess.run(['getent', 'passwd', 'furnace'], capture_output=True).returncode == 0
+    """In a mount namespace with an /etc of its own: the host keeps its accounts as they are."""
+    subprocess.run(['cp', '-a', '/etc', work / 'etc'], check=True)
     environment = dict(os.environ, FURNACE_DIR=str(work / 'opt'))
-    try:
-        missing = furnace('setup', '--check', check=False, env=environment)
-        assert missing.returncode == 1 and f'directory {work}/opt/app_storage/tenant_data: missing' in missing.stdout
-        made = furnace('setup', env=environment, timeout=300).stdout
-        assert made.count('ok ') == (6 if had_account else 7), made
-        entry = subprocess.run(['getent', 'passwd', 'furnace'], capture_output=True, text=True).stdout.strip().split(':')
-        assert entry[6] == '/usr/sbin/nologin' and not Path(entry[5]).exists()
-        assert (work / 'opt/app_storage/tenant_data').stat().st_uid == int(entry[2])
-        again = furnace('setup', env=environment, timeout=300).stdout
-        assert 'made' not in again and furnace('setup', '--check', env=environment).returncode == 0
-    finally:
-        shutil.rmtree(work / 'opt', ignore_errors=True)
-        if not had_account:
-            subprocess.run(['userdel', 'furnace'], capture_output=True)
+
+    def inside(*command):
+        script = f'mount --bind {work}/etc /etc && exec "$@"'
+        return subprocess.run(['unshare', '--mount', 'sh', '-c', script, 'sh', *map(str, command)], capture_output=True, text=True,
+                              timeout=300, env=environment)
+    had_account = inside('getent', 'passwd', 'furnace').returncode == 0
+    missing = inside(FURNACE, 'setup', '--check')
+    assert missing.returncode == 1 and f'directory {work}/opt/app_storage/tenant_data: missing' in missing.stdout, missing
+    made = inside(FURNACE, 'setup')
+    assert made.returncode == 0 and made.stdout.count('ok ') == (6 if had_account else 7), made
+    entry = inside('getent', 'passwd', 'furnace').stdout.strip().split(':')
+    assert entry[6] == '/usr/sbin/nologin' and not Path(entry[5]).exists()
+    assert (work / 'opt/app_storage/tenant_data').stat().st_uid == int(entry[2])
+    assert 'made' not in inside(FURNACE, 'setup').stdout and inside(FURNACE, 'setup', '--check').returncode == 0

@@ -118,6 +118,10 @@ class Bench:
         self.sim.start_proxy()
         self.sim.start_vmi()
         self.sim.start_fac()
+        # For the FAC partitions that are tried: a proxy has one FAC partition at a time.
+        self.home = Cloud(work / 'home', 'none', driver='simulator')
+        self.home.start_backend(BACKEND)
+        self.home.start_proxy()
         self.policy = work / 'changed.policy'
         (work / 'beside.py').write_text('x = 1\n')
         self.native = work / 'native'
@@ -161,7 +165,7 @@ class Bench:
 
     def fac(self):
         cloud = Cloud(self.work / f'fac-{os.urandom(3).hex()}', 'sim', driver='simulator')
-        cloud.keys, cloud.inside = self.sim.keys, self.sim.inside
+        cloud.keys, cloud.inside = self.home.keys, self.home.inside
         try:
             fac = cloud.start('fac', '--u2', APP, '--kp', cloud.keys, '--ip', '127.0.0.1', '--it', cloud.inside, '--fac', cloud.fac_dir,
                               '--policy', self.policy)
@@ -227,12 +231,14 @@ def bench(tmp_path_factory):
     work = Path(f'/tmp/furnace-policies-{os.getpid()}')
     work.mkdir()
     (work / 'sim').mkdir()
+    (work / 'home').mkdir()
     vm = start_guest()
     snapshot = work / 'snapshot'
     vm.qmp('dump-guest-memory', paging=False, protocol=f'file:{snapshot}', format='kdump-zlib')
     made = Bench(work, vm, snapshot)
     yield made
     made.sim.stop()
+    made.home.stop()
     vm.stop()
     subprocess.run(['rm', '-rf', work], check=True)
 
@@ -256,6 +262,8 @@ def test_without_a_rule_something_breaks(bench, kind, rule):
         rules = all_rules(tried)
         rules.remove(rule)
         write(bench.policy, rules)
-        if getattr(bench, tried)():
+        broke = getattr(bench, tried)()
+        if broke and 'violation' in broke:
             return
+        assert not broke, f'for another reason: {broke}'
     pytest.fail(f'nothing needs this rule: {identify(rule)}')
