@@ -13,6 +13,7 @@ A backend is a class whose constructor takes {} and registers exactly one callba
             return 'answer'  # what fe.request returns; not used for fe.notify
 """
 
+import threading
 from collections import namedtuple
 
 import _furnace_backend
@@ -21,8 +22,15 @@ import furnace_checks as _checks
 from furnace_constants import *  # noqa: F401,F403
 from furnace_constants import ASYNC, FE, SYNC, TIMER
 
-Message = namedtuple('Message', 'ident sync message')
-Message.__doc__ = 'A message of an app: ident: its id; sync: be.SYNC if it waits for an answer, else be.ASYNC; message: its text.'
+
+class Message(namedtuple('Message', 'ident sync message')):
+    """A message of an app: ident: its id; sync: be.SYNC if it waits for an answer, else be.ASYNC; message: its text (str),
+    or bytes. Besides: id: of a durable message, the same if it comes again (a backend that is killed while it works on
+    one gets it once more), else ''; traceparent: the W3C trace it is a part of, or ''.
+    """
+
+    id = ''
+    traceparent = ''
 
 _message_event = None
 _MESSAGE_ID = 999_999_999
@@ -45,23 +53,27 @@ class _Interface:
 bei = _Interface()
 
 
-def broadcast(text: str) -> None:
-    """Sends a text to all apps that listen. RuntimeError if it can't be sent."""
+def broadcast(text) -> None:
+    """Sends a text (str) or bytes to all apps that listen. RuntimeError if it can't be sent."""
     _furnace_backend.broadcast(text)
 
 
-def notify(app_identity: str, text: str) -> None:
-    """Sends a text to one app, by its id. RuntimeError if no proxy is connected or its queue is full."""
+def notify(app_identity: str, text) -> None:
+    """Sends a text (str) or bytes to one app, by its id. RuntimeError if nobody is connected that would take it there, or
+    if so much waits already that it was not taken."""
     _furnace_backend.notify(app_identity, text)
 
 
 def event_register(event: dict) -> int:
     """Registers a callback; returns the event's id for event_clear.
 
-    {'event_type': be.FE, 'callback': f}: f(Message) for each message of an app; with sync == be.SYNC the str that it
-    returns is the answer. {'event_type': be.TIMER, 'time_value': seconds, 'callback': f}: f('timer triggered').
+    {'event_type': be.FE, 'callback': f}: f(Message) for each message of an app; with sync == be.SYNC the str or bytes
+    that it returns is the answer. With --workers it is called in other threads: for one app one call at a time.
+    {'event_type': be.TIMER, 'time_value': seconds, 'callback': f}: f('timer triggered').
     """
     global _message_event
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError('event_register: only in the thread that made the backend')
     kind = event.get('event_type')
     callback = _checks.callback_of(event)
     if kind == TIMER:
@@ -70,8 +82,12 @@ def event_register(event: dict) -> int:
         if _message_event is not None:
             raise ValueError('event_register: a callback for messages is registered already (exactly one)')
         _message_event = _MESSAGE_ID
-        _furnace_backend.set_message_callback(
-            lambda ident, waits, text: callback(Message(ident, SYNC if waits else ASYNC, text)))
+
+        def deliver(ident, waits, content, id, traceparent):
+            message = Message(ident, SYNC if waits else ASYNC, content)
+            message.id, message.traceparent = id, traceparent
+            return callback(message)
+        _furnace_backend.set_message_callback(deliver)
         return _message_event
     raise ValueError(f'event_register: a backend has events be.FE and be.TIMER, not {kind!r}')
 
@@ -79,6 +95,8 @@ def event_register(event: dict) -> int:
 def event_clear(identifier: int) -> bool:
     """Removes a registered callback. True; ValueError if there is none with this id."""
     global _message_event
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError('event_clear: only in the thread that made the backend')
     if identifier == _message_event and identifier is not None:
         _message_event = None
         _furnace_backend.set_message_callback(None)

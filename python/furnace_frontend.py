@@ -19,7 +19,8 @@ from collections import namedtuple
 
 import _furnace
 from _furnace import *  # noqa: F401,F403  the calls, made from the table of calls
-from _furnace import VmiError, checked, io_get, io_set, log, notify, request  # noqa: F401
+from _furnace import (VmiError, checked, io_delete, io_get, io_list, io_set, io_usage, log, notify,  # noqa: F401
+                      notify_bytes, request, request_bytes, traceparent)
 import furnace_checks as _checks
 import furnace_events as _events
 from furnace_batch import Batch, batch, batch_new, batch_send  # noqa: F401
@@ -30,7 +31,7 @@ from furnace_events import (CredentialsEvent, MemoryEvent, ModuleEvent, ProcessE
                             VmEvent)
 
 BackendMessage = namedtuple('BackendMessage', 'type message')
-BackendMessage.__doc__ = "A message of the backend: type 'notify' (to this app) or 'broadcast' (to all), message: its text."
+BackendMessage.__doc__ = "A message of the backend: type 'notify' (to this app) or 'broadcast' (to all), message: its text (str), or bytes."
 
 # The loop's own functions are wrapped below, the event calls are made with their meaning.
 del add_timer, remove_timer, set_backend_callback, set_log_name, stop_loop, set_event_callback  # noqa: F821

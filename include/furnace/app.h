@@ -124,6 +124,10 @@ struct Event {
 
 /// What an app runs on: the VM, storage, the backend, timers. Lives as long as the app; to be used from its
 /// own thread.
+
+/// Whether a message to the backend may be lost with a process on its way.
+enum class Delivery : uint8_t { AtMostOnce, Durable };
+
 class Host {
  public:
   virtual ~Host() = default;
@@ -191,17 +195,25 @@ class Host {
   /// Calls back every so many seconds; 0: at every turn of the loop. Returns the timer's id.
   virtual uint64_t add_timer(double seconds, std::function<void()> callback) = 0;
   virtual bool remove_timer(uint64_t timer) = 0;
-  /// Messages of the backend: to this app, or (`broadcast`) to all.
+  /// Texts of the backend: to this app, or (`broadcast`) to all.
   virtual void on_backend_message(std::function<void(std::string_view text, bool broadcast)> callback) = 0;
-  /// One way to the backend.
-  [[nodiscard]] virtual Status notify(std::string_view text) = 0;
-  /// Asks the backend and waits for its answer.
-  [[nodiscard]] virtual Result<std::string> request(std::string_view text) = 0;
+  /// The same for messages of bytes.
+  virtual void on_backend_bytes(std::function<void(std::span<const std::byte> data, bool broadcast)> callback) = 0;
+  /// One way to the backend. An error: so much waits for it already that this message was not taken. Delivery::Durable:
+  /// it is on disk when this returns, and is delivered whatever ends and starts again meanwhile, in order, once.
+  [[nodiscard]] virtual Status notify(std::string_view text, Delivery delivery = Delivery::AtMostOnce) = 0;
+  [[nodiscard]] virtual Status notify(std::span<const std::byte> data, Delivery delivery = Delivery::AtMostOnce) = 0;
+  /// Asks the backend and waits for its answer, so many seconds at most.
+  [[nodiscard]] virtual Result<std::string> request(std::string_view text, double timeout = 30) = 0;
+  [[nodiscard]] virtual Result<std::vector<std::byte>> request(std::span<const std::byte> data, double timeout = 30) = 0;
 
   // ---- storage
   /// Keeps a text under a key of 1 to 16 characters of \w and '-'; on disk when it returns.
   [[nodiscard]] virtual Status store(std::string_view key, std::string_view text) = 0;
   [[nodiscard]] virtual Result<std::string> load(std::string_view key) = 0;
+  [[nodiscard]] virtual Status remove(std::string_view key) = 0;
+  /// The stored keys, with the bytes of each value.
+  [[nodiscard]] virtual Result<std::vector<std::pair<std::string, uint64_t>>> stored() = 0;
 
   // ---- the app itself
   [[nodiscard]] virtual std::string_view app_id() const = 0;

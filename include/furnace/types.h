@@ -10,7 +10,7 @@
 namespace furnace::tenant {
 
 /// Changes when a compiled app or backend must be built again.
-inline constexpr uint32_t kAbiVersion = 2;
+inline constexpr uint32_t kAbiVersion = 3;
 
 /// What failed, where and why, for people: "read_va(vaddr=0x10, pid=1, count=8): virtual address 0x10 is not
 /// mapped".

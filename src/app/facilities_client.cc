@@ -4,7 +4,24 @@
 
 namespace furnace::app {
 
+using facilities::BeMsg;
 using facilities::FacMessage;
+
+namespace {
+
+/// FAC answers within its own time; its answer, which says why, should come first.
+constexpr std::chrono::seconds kGrace(10);
+constexpr std::chrono::seconds kCallTimeout(30);
+
+/// Why a call failed, as its answer tells it; FAC partitions of 1.0 tell nothing.
+template <typename Answer>
+std::string reason_of(const Answer& answer, const char* otherwise) {
+  return answer.has_reason() ? answer.reason() : otherwise;
+}
+
+constexpr const char* kNotStored = "refused: a bad key (1 to 16 of A-Z a-z 0-9 _ -), or over the quota";
+
+}  // namespace
 
 Result<FacilitiesClient> FacilitiesClient::connect(zmq::context_t& context, const std::string& directory,
                                                    const std::string& app) {
@@ -12,8 +29,7 @@ Result<FacilitiesClient> FacilitiesClient::connect(zmq::context_t& context, cons
   FURNACE_TRY(const std::string router, protocol::ipc_address(directory, "fac_rtr"));
   FURNACE_TRY(const std::string publisher, protocol::ipc_address(directory, "fac_pub"));
   FURNACE_TRY(CallSocket calls, CallSocket::connect(context, router, protocol::call_identity(app)));
-  // FAC itself answers a request after 30 s at the latest: its answer, which says why, should come first.
-  calls.set_timeout(std::chrono::seconds(40));
+  FURNACE_CHECK(calls.notice_disconnection());
   zmq::socket_t messages(context, zmq::socket_type::dealer);
   protocol::set_common_options(messages);
   messages.set(zmq::sockopt::routing_id, protocol::message_identity(app));
@@ -25,8 +41,18 @@ Result<FacilitiesClient> FacilitiesClient::connect(zmq::context_t& context, cons
   return FacilitiesClient(std::move(calls), std::move(messages), std::move(broadcasts));
 }
 
-Result<FacMessage> FacilitiesClient::exchange(const FacMessage& request) {
-  FURNACE_TRY(const zmq::message_t reply, calls_.ask(zmq::message_t(request.SerializeAsString())));
+Result<FacMessage> FacilitiesClient::exchange(const FacMessage& request, Repeat repeat) {
+  const std::string body = request.SerializeAsString();
+  const auto end = std::chrono::steady_clock::now() + kCallTimeout;
+  zmq::message_t reply;
+  while (true) {
+    const Status done = calls_.ask(std::as_bytes(std::span(body)), reply);
+    if (done) break;
+    // What FAC does twice as well as once is asked of the next one, when this one ended.
+    const bool again = repeat == Repeat::Yes && done.error().code() == Errc::Unavailable &&
+                       std::chrono::steady_clock::now() < end;
+    if (!again) return fail(done.error(), "the FAC partition");
+  }
   FacMessage answer;
   if (!answer.ParseFromArray(reply.data(), static_cast<int>(reply.size())))
     return fail(Errc::Invalid, "the FAC partition's answer is not a FAC message");
@@ -39,55 +65,140 @@ Status FacilitiesClient::set(std::string_view key, std::string_view value) {
   auto& body = *request.add_set();
   body.set_key(std::string(key));
   body.set_value(std::string(value));
-  FURNACE_TRY(const FacMessage answer, exchange(request));
-  if (answer.set_ret_size() != 1 || answer.set_ret(0).result() != 0)
-    return fail(Errc::Failed,
-                "io_set('{}'): refused: a bad key (1 to 16 of A-Z a-z 0-9 _ -), or over the quota", key);
-  return {};
+  calls_.set_timeout(kCallTimeout);
+  FURNACE_TRY(const FacMessage answer, exchange(request, Repeat::Yes));
+  if (answer.set_ret_size() == 1 && answer.set_ret(0).result() == 0) return {};
+  return fail(Errc::Failed, "io_set('{}'): {}", key,
+              answer.set_ret_size() == 1 ? reason_of(answer.set_ret(0), kNotStored) : kNotStored);
 }
 
 Result<std::string> FacilitiesClient::get(std::string_view key) {
   FacMessage request;
   request.add_type(FacMessage::GET);
   request.add_get()->set_key(std::string(key));
-  FURNACE_TRY(const FacMessage answer, exchange(request));
+  calls_.set_timeout(kCallTimeout);
+  FURNACE_TRY(const FacMessage answer, exchange(request, Repeat::Yes));
   if (answer.get_ret_size() != 1 || answer.get_ret(0).result() != 0)
-    return fail(Errc::NotFound, "io_get('{}'): no such key", key);
+    return fail(Errc::NotFound, "io_get('{}'): {}", key,
+                answer.get_ret_size() == 1 ? reason_of(answer.get_ret(0), "no such key") : "no such key");
   return answer.get_ret(0).value();
 }
 
-Status FacilitiesClient::notify(std::string_view text) {
-  FacMessage message;
-  message.add_type(FacMessage::BE_MSG);
-  auto& body = *message.add_be_msg();
-  body.set_status(0);
-  body.set_value(std::string(text));
-  if (!protocol::send(messages_, {message.SerializeAsString()}))
-    return fail(Errc::Unavailable, "notify: the FAC partition's queue is full");
-  return {};
+Status FacilitiesClient::remove(std::string_view key) {
+  FacMessage request;
+  request.add_type(FacMessage::REMOVE);
+  request.add_remove()->set_key(std::string(key));
+  calls_.set_timeout(kCallTimeout);
+  FURNACE_TRY(const FacMessage answer, exchange(request, Repeat::Yes));
+  if (answer.remove_ret_size() == 1 && answer.remove_ret(0).result() == 0) return {};
+  return fail(Errc::NotFound, "io_delete('{}'): {}", key,
+              answer.remove_ret_size() == 1 ? reason_of(answer.remove_ret(0), "refused") : "not known to this FAC partition");
 }
 
-Result<std::string> FacilitiesClient::request(std::string_view text) {
+Result<FacilitiesClient::Stored> FacilitiesClient::list() {
+  FacMessage request;
+  request.add_type(FacMessage::LIST);
+  request.add_list();
+  calls_.set_timeout(kCallTimeout);
+  FURNACE_TRY(const FacMessage answer, exchange(request, Repeat::Yes));
+  if (answer.list_ret_size() != 1 || answer.list_ret(0).result() != 0)
+    return fail(Errc::Failed, "io_list: {}",
+                answer.list_ret_size() == 1 ? reason_of(answer.list_ret(0), "refused") : "not known to this FAC partition");
+  const auto& list = answer.list_ret(0);
+  Stored stored{{}, list.used(), list.quota()};
+  for (const auto& entry : list.stored()) stored.sizes.emplace_back(entry.key(), entry.size());
+  return stored;
+}
+
+BeMsg FacilitiesClient::be_message(Content message) const {
+  BeMsg body;
+  body.set_status(0);
+  if (message.is_bytes) {
+    body.set_data(std::string(message.content));
+  } else {
+    body.set_value(std::string(message.content));
+  }
+  if (trace_) body.set_traceparent(protocol::traceparent(trace_));
+  return body;
+}
+
+Status FacilitiesClient::notify(Content content) {
+  read_messages();
+  if (!is_open_) return fail(Errc::Unavailable, "notify: so many messages wait for the backend that no more are taken");
   FacMessage message;
   message.add_type(FacMessage::BE_MSG);
-  auto& body = *message.add_be_msg();
-  body.set_status(0);
-  body.set_value(std::string(text));
-  FURNACE_TRY(const FacMessage answer, exchange(message));
-  if (answer.be_msg_ret_size() != 1 || answer.be_msg_ret(0).status() != 0)
+  auto& body = *message.add_be_msg() = be_message(content);
+  messages_sent_.stamp(body);
+  if (protocol::send(messages_, {message.SerializeAsString()})) return {};
+  messages_sent_.undo();
+  return fail(Errc::Unavailable, "notify: the queue to the FAC partition is full");
+}
+
+Status FacilitiesClient::notify_durably(Content content) {
+  FacMessage message;
+  message.add_type(FacMessage::KEEP);
+  auto& body = *message.add_keep() = be_message(content);
+  kept_.stamp(body);  // FAC knows by it what it has already, if this must be said again
+  calls_.set_timeout(kCallTimeout);
+  FURNACE_TRY(const FacMessage answer, exchange(message, Repeat::Yes));
+  if (answer.keep_ret_size() == 1 && answer.keep_ret(0).status() == 0) return {};
+  kept_.undo();
+  return fail(Errc::Unavailable, "notify: {}",
+              answer.keep_ret_size() == 1 ? answer.keep_ret(0).reason() : "this FAC partition keeps no messages");
+}
+
+Result<Received> FacilitiesClient::request(Content content, std::chrono::milliseconds timeout) {
+  FacMessage message;
+  message.add_type(FacMessage::BE_MSG);
+  auto& body = *message.add_be_msg() = be_message(content);
+  body.set_timeout_ms(static_cast<uint32_t>(std::max<int64_t>(1, timeout.count())));
+  calls_.set_timeout(timeout + kGrace);
+  auto answer = exchange(message, Repeat::No);
+  if (!answer) return fail(answer.error(), "request");
+  if (answer->be_msg_ret_size() != 1 || answer->be_msg_ret(0).status() != 0)
     return fail(Errc::Failed, "request: the backend failed{}",
-                answer.be_msg_ret_size() == 1 && !answer.be_msg_ret(0).value().empty()
-                    ? ": " + answer.be_msg_ret(0).value()
+                answer->be_msg_ret_size() == 1 && !answer->be_msg_ret(0).value().empty()
+                    ? ": " + answer->be_msg_ret(0).value()
                     : std::string());
-  return answer.be_msg_ret(0).value();
+  auto& reply = *answer->mutable_be_msg_ret(0);
+  if (reply.has_data()) return Received{std::move(*reply.mutable_data()), true};
+  return Received{std::move(*reply.mutable_value()), false};
 }
 
-std::optional<std::string> FacilitiesClient::take(zmq::socket_t& socket) {
-  while (const auto frames = protocol::receive(socket)) {
+void FacilitiesClient::read_messages() {
+  // What the loop has not taken yet stays bounded: the rest waits in the socket, and FAC counts what doesn't fit there.
+  constexpr size_t most = 1000;
+  while (notifications_.size() < most) {
+    const auto frames = protocol::receive(messages_);
+    if (!frames) return;
+    FacMessage message;
+    const auto& body = frames->back();
+    if (!message.ParseFromArray(body.data(), static_cast<int>(body.size()))) continue;
+    if (message.flow_size() > 0) is_open_ = message.flow(message.flow_size() - 1).open();
+    if (message.be_msg_size() > 0) notifications_.push_back(std::move(*message.mutable_be_msg(0)));
+  }
+}
+
+std::optional<Received> FacilitiesClient::received(const BeMsg& message, protocol::Received& last) {
+  lost_ += last.take(message);
+  if (message.has_data()) return Received{message.data(), true};
+  return Received{message.value(), false};
+}
+
+std::optional<Received> FacilitiesClient::take_notification() {
+  if (notifications_.empty()) read_messages();
+  if (notifications_.empty()) return std::nullopt;
+  const BeMsg message = std::move(notifications_.front());
+  notifications_.pop_front();
+  return received(message, last_notification_);
+}
+
+std::optional<Received> FacilitiesClient::take_broadcast() {
+  while (const auto frames = protocol::receive(broadcasts_)) {
     FacMessage message;
     const auto& body = frames->back();
     if (message.ParseFromArray(body.data(), static_cast<int>(body.size())) && message.be_msg_size() > 0)
-      return message.be_msg(0).value();
+      return received(message.be_msg(0), last_broadcast_);
   }
   return std::nullopt;
 }

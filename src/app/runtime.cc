@@ -17,6 +17,7 @@ Result<std::unique_ptr<Runtime>> Runtime::start(zmq::context_t& context, const O
 void Runtime::watch_sockets() {
   loop_.watch(vmi_.events(), [this] { deliver_events(); });
   loop_.watch(facilities_.messages(), [this] { deliver(From::Notify); });
+  loop_.watch([this] { return facilities_.has_notification(); }, [this] { deliver(From::Notify); });
   loop_.watch(facilities_.broadcasts(), [this] { deliver(From::Broadcast); });
 }
 
@@ -47,10 +48,16 @@ void Runtime::deliver_events() {
     const auto& body = frames->back();
     if (!events_.ParseFromArray(body.data(), static_cast<int>(body.size())) || !events_.has_event()) continue;
     if (!event_callback_) continue;
-    event_callback_(events_.event());
+    deliver_event(events_.event());
     for (const wire::Event& event : events_.more_events())
-      if (!loop_.stopped()) event_callback_(event);
+      if (!loop_.stopped()) deliver_event(event);
   }
+}
+
+void Runtime::deliver_event(const wire::Event& event) {
+  facilities_.set_trace({event.trace_high(), event.trace_low()});
+  event_callback_(event);
+  facilities_.set_trace({});
 }
 
 }  // namespace furnace::app

@@ -24,7 +24,7 @@ struct Options {
 class Runtime {
  public:
   enum class From { Notify, Broadcast };
-  using BackendCallback = std::function<void(From, const std::string&)>;
+  using BackendCallback = std::function<void(From, const Received&)>;
   using EventCallback = std::function<void(const wire::Event&)>;
 
   [[nodiscard]] static Result<std::unique_ptr<Runtime>> start(zmq::context_t& context,
@@ -49,6 +49,7 @@ class Runtime {
   void watch_sockets();
   void deliver(From from);
   void deliver_events();
+  void deliver_event(const wire::Event& event);
 
   MessageCounter counter_;
   VmiClient vmi_;

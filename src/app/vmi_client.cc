@@ -138,7 +138,35 @@ Status CallSocket::open() {
   socket_ = zmq::socket_t(*context_, zmq::socket_type::req);
   protocol::set_common_options(socket_);
   socket_.set(zmq::sockopt::routing_id, identity_);
+  if (notices_) FURNACE_CHECK(watch());
   return protocol::connect(socket_, address_);
+}
+
+Status CallSocket::notice_disconnection() {
+  notices_ = true;
+  return open();
+}
+
+Status CallSocket::watch() {
+  const std::string name = fmt::format("inproc://calls-{}", socket_.handle());
+  if (zmq_socket_monitor(socket_.handle(), name.c_str(), ZMQ_EVENT_DISCONNECTED) != 0)
+    return fail_errno("socket monitor");
+  monitor_ = zmq::socket_t(*context_, zmq::socket_type::pair);
+  monitor_.set(zmq::sockopt::linger, 0);
+  return protocol::connect(monitor_, name);
+}
+
+Result<bool> CallSocket::wait(std::chrono::milliseconds time) {
+  if (!notices_) {
+    socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(time.count()));
+    return true;
+  }
+  std::array<zmq::pollitem_t, 2> items{
+      {{socket_.handle(), 0, ZMQ_POLLIN, 0}, {monitor_.handle(), 0, ZMQ_POLLIN, 0}}};
+  zmq::poll(items.data(), items.size(), time);
+  if (items[0].revents != 0) return true;
+  if (items[1].revents == 0) return false;
+  return fail(Errc::Unavailable, "{}: the connection was lost", address_);
 }
 
 Status CallSocket::give_up(Error error) {
@@ -157,8 +185,9 @@ Status CallSocket::receive(zmq::message_t& reply) {
     };
     if (left.count() <= 0) return late();
     try {
-      socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(left.count()));
-      if (!socket_.recv(reply)) return late();
+      const auto ready = wait(left);
+      if (!ready) return give_up(ready.error());
+      if (!*ready || !socket_.recv(reply)) return late();
       while (reply.more()) (void)socket_.recv(reply);
       return {};
     } catch (const zmq::error_t& error) {

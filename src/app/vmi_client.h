@@ -38,6 +38,8 @@ class CallSocket {
   /// Counts what is asked from now on.
   void set_counter(MessageCounter* counter) { counter_ = counter; }
   void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
+  /// Ends a wait at once when the connection is lost (Errc::Unavailable): no answer can come then.
+  [[nodiscard]] Status notice_disconnection();
 
   [[nodiscard]] Result<zmq::message_t> ask(zmq::message_t request);
   /// The same into a message that is used again and again: makes no allocation of its own.
@@ -49,11 +51,16 @@ class CallSocket {
   [[nodiscard]] Status open();
   [[nodiscard]] Status receive(zmq::message_t& reply);
   [[nodiscard]] Status give_up(Error error);
+  [[nodiscard]] Status watch();
+  /// Waits until there is an answer; false: the time is over, or (Errc::Unavailable) the connection is lost.
+  [[nodiscard]] Result<bool> wait(std::chrono::milliseconds time);
 
   zmq::context_t* context_;
   std::string address_;
   std::string identity_;
   zmq::socket_t socket_;
+  zmq::socket_t monitor_;  // of socket_, if its disconnection is to be noticed
+  bool notices_ = false;
   std::function<Status()> interrupt_;
   MessageCounter* counter_ = nullptr;
   std::chrono::milliseconds timeout_{30'000};

@@ -1,98 +1,325 @@
 #include "backend/backend.h"
 
+#include <chrono>
+
 #include "base/bytes.h"
 #include "base/log.h"
 
 namespace furnace::backend {
 namespace {
 
+using facilities::BeMsg;
+using facilities::BeMsgRet;
 using facilities::FacMessage;
+using protocol::text;
 
-/// The app's id in an identity: without its "-r" or "-d".
-std::string_view app_of(std::string_view identity) {
-  return identity.ends_with("-r") || identity.ends_with("-d") ? identity.substr(0, identity.size() - 2)
-                                                              : identity;
-}
+/// Messages that may wait for workers before no more are read from the socket.
+constexpr size_t kMaxUnfinished = 1000;
+/// Messages of workers that may wait for the loop.
+constexpr size_t kMaxPosted = 10'000;
 
-std::string be_message(std::string_view text) {
+std::string be_message(Answer content, protocol::Numbering& numbering) {
   FacMessage message;
   message.add_type(FacMessage::BE_MSG);
   auto& body = *message.add_be_msg();
   body.set_status(0);
-  body.set_value(std::string(text));
+  if (content.is_bytes) {
+    body.set_data(std::move(content.content));
+  } else {
+    body.set_value(std::move(content.content));
+  }
+  numbering.stamp(body);
   return message.SerializeAsString();
+}
+
+BeMsgRet answer_to(const BeMsg& request, Result<Answer> result) {
+  BeMsgRet body;
+  body.set_status(result ? 0 : 1);
+  if (!result) {
+    body.set_value(valid_utf8(result.error().message()));
+  } else if (result->is_bytes) {
+    body.set_data(std::move(result->content));
+  } else {
+    body.set_value(std::move(result->content));
+  }
+  if (request.has_request_id()) body.set_request_id(request.request_id());
+  return body;
+}
+
+Message message_of(const Incoming& incoming, const BeMsg& body) {
+  Message message;
+  message.app = incoming.app;
+  message.is_bytes = body.has_data();
+  message.content = body.has_data() ? body.data() : body.value();
+  if (body.has_outbox()) message.id = fmt::format("{:016x}-{}", body.outbox(), body.number());
+  message.traceparent = body.traceparent();
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  message.received_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+  return message;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> Backend::open(zmq::context_t& context, const Options& options) {
+Result<std::unique_ptr<Backend>> Backend::open(zmq::context_t& context, Options options) {
   FURNACE_TRY(protocol::Authenticator authenticator, protocol::Authenticator::make(context));
-  authenticator.allow(options.app_key);
-  std::unique_ptr<Backend> backend(new Backend(std::move(authenticator)));
-  backend->dealer_ = zmq::socket_t(context, zmq::socket_type::dealer);
-  backend->publisher_ = zmq::socket_t(context, zmq::socket_type::pub);
-  int port = options.port;
-  for (zmq::socket_t* socket : {&backend->dealer_, &backend->publisher_}) {
-    protocol::set_common_options(*socket);
-    protocol::serve_curve(*socket, options.own);
-    FURNACE_CHECK(protocol::bind(*socket, fmt::format("tcp://{}:{}", options.ip, port++)));
-  }
-  Backend* self = backend.get();
-  backend->loop_.watch(self->authenticator_.socket(), [self] { self->authenticator_.handle(); });
-  backend->loop_.watch(self->dealer_, [self] { self->serve(); });
+  std::unique_ptr<Backend> backend(new Backend(std::move(authenticator), std::move(options)));
+  FURNACE_CHECK(backend->bind(context));
   return backend;
+}
+
+Status Backend::bind(zmq::context_t& context) {
+  constexpr const char* domain = "backend";
+  authenticator_.guard(domain, options_.allowed);
+  const bool routes = options_.mode == Mode::Router;
+  socket_ = zmq::socket_t(context, routes ? zmq::socket_type::router : zmq::socket_type::dealer);
+  publisher_ = zmq::socket_t(context, zmq::socket_type::pub);
+  if (routes) socket_.set(zmq::sockopt::router_mandatory, true);  // who is gone is an error, not silence
+  int port = options_.port;
+  for (zmq::socket_t* socket : {&socket_, &publisher_}) {
+    protocol::set_common_options(*socket);
+    protocol::serve_curve(*socket, options_.own, domain);
+    protocol::keep_connected(*socket);
+    FURNACE_CHECK(protocol::bind(*socket, protocol::tcp_address(options_.ip, port++)));
+  }
+  FURNACE_CHECK(loop_.take_posts());
+  if (options_.workers != 0) workers_ = std::make_unique<Workers>(options_.workers);
+  loop_.watch(authenticator_.socket(), [this] { authenticator_.handle(); });
+  watched_socket_ = loop_.watch(socket_, [this] { serve(); });
+  if (options_.metrics)
+    loop_.watch(options_.metrics->descriptor(), [this] { options_.metrics->answer(metrics_text()); });
+  loop_.add_timer(std::chrono::seconds(1), [this] { refresh_keys(); });
+  return {};
+}
+
+void Backend::run(int stop) {
+  loop_thread_ = std::this_thread::get_id();
+  loop_.watch(stop, [this] { loop_.stop(); });
+  loop_.run();
+}
+
+void Backend::refresh_keys() {
+  if (options_.allowed.refresh())
+    std::erase_if(peers_, [this](const auto& peer) { return !options_.allowed.allows(peer.second.key, peer.first); });
 }
 
 void Backend::serve() {
   constexpr int per_turn = 64;
   for (int i = 0; i < per_turn && !loop_.stopped(); ++i) {
-    const auto frames = protocol::receive(dealer_);
+    const auto frames = protocol::receive(socket_);
     if (!frames) return;
-    answer(*frames);
+    take(*frames);
+    slow_down();
   }
 }
 
-void Backend::answer(const protocol::Frames& frames) {
-  // [<app>-r][empty][BE_MSG] awaits an answer, [<app>-d][BE_MSG] does not.
-  const bool wants_answer = frames.size() == 3 && frames[1].empty();
+/// While the workers are behind, what comes waits at its sender.
+void Backend::slow_down() {
+  if (!workers_ || workers_->unfinished() < kMaxUnfinished) return;
+  loop_.pause(watched_socket_, true);
+}
+
+std::string Backend::refuses(const Incoming& incoming, std::string_view key) const {
+  if (!options_.allowed.allows(key, incoming.app))
+    return fmt::format("the key {} is not, or no longer, one of app '{}'", key, printable(incoming.app));
+  // A connection's name can be chosen by everybody who may connect: where only one app may, it is that app's.
+  if (options_.mode == Mode::Router && incoming.is_direct && options_.allowed.apps() > 1)
+    return fmt::format("app '{}' connects under its own name, which other apps of this backend could take: start its FAC "
+                       "partition with --blind",
+                       printable(incoming.app));
+  return {};
+}
+
+void Backend::take(const protocol::Frames& frames) {
+  const auto incoming = understand(frames, options_.mode);
+  if (!incoming) {
+    ++counters_.malformed;
+    return log::warning("dropped a malformed message of {} frames", frames.size());
+  }
+  const auto& bytes = frames.back();
+  counters_.bytes += bytes.size();
+  const std::string key(protocol::key_of(bytes));
   FacMessage message;
-  const auto& body = frames.back();
-  const bool good = (wants_answer || frames.size() == 2) &&
-                    message.ParseFromArray(body.data(), static_cast<int>(body.size())) &&
-                    message.be_msg_size() > 0;
-  if (!good && !wants_answer) {
-    log::warning("dropped a malformed message of {} frames", frames.size());
+  const bool good = message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  if (const std::string why = refuses(*incoming, key); !why.empty()) {
+    ++counters_.refused;
+    log::warning("refused a message: {}", why);
+    const BeMsg none;
+    if (incoming->wants_answer)
+      answer(*incoming, answer_to(good && message.be_msg_size() != 0 ? message.be_msg(0) : none, fail(Errc::Denied, "{}", why)));
     return;
   }
-  const std::string identity(protocol::text(frames[0]));
-  Result<std::string> result = fail(Errc::Invalid, "malformed message");
-  if (good) {
-    const Message received{printable(app_of(identity)), wants_answer, message.be_msg(0).value()};
-    result = callback_ ? callback_(received)
-                       : Result<std::string>(fail(Errc::Unavailable, "the backend takes no messages"));
+  // Heard: from now on the way to this app is known.
+  if (options_.mode == Mode::Router) {
+    Peer& peer = peers_[incoming->app];
+    peer.heard = *incoming;
+    peer.key = key;
   }
-  if (!wants_answer) return;
+  if (good && message.be_msg_size() > 0) return take_message(*incoming, message.be_msg(0));
+  if (good && message.flow_size() > 0) return;  // it only says that it is there
+  ++counters_.malformed;
+  if (incoming->wants_answer) return answer(*incoming, answer_to({}, fail(Errc::Invalid, "malformed message")));
+  log::warning("dropped a malformed message of app {}", printable(incoming->app));
+}
+
+void Backend::take_message(const Incoming& incoming, const BeMsg& body) {
+  if (body.has_outbox()) return take_durable(incoming, body);
+  Message message = message_of(incoming, body);
+  message.wants_answer = incoming.wants_answer;
+  if (!incoming.wants_answer) {
+    ++counters_.messages;
+    if (AppProgress* progress = body.run() != 0 ? options_.progress.of(incoming.app) : nullptr) {
+      const uint64_t lost = progress->received.take(body);
+      counters_.lost += lost;
+      if (lost != 0) log::warning("{} messages of app {} were lost on the way", lost, incoming.app);
+      options_.progress.save(incoming.app);
+    }
+    return dispatch(std::move(message), [](const Result<Answer>&) {});
+  }
+  ++counters_.requests;
+  BeMsg header;  // what the answer repeats; the content is in the message
+  if (body.has_request_id()) header.set_request_id(body.request_id());
+  dispatch(std::move(message), [this, incoming, header](Result<Answer> result) {
+    answer(incoming, answer_to(header, std::move(result)));
+  });
+}
+
+void Backend::take_durable(const Incoming& incoming, const BeMsg& body) {
+  AppProgress* progress = options_.progress.of(incoming.app);
+  if (progress == nullptr) return answer(incoming, answer_to(body, fail(Errc::Unavailable, "too many apps")));
+  switch (judge(*progress, body)) {
+    case Verdict::InWork:
+      ++counters_.known;
+      return;
+    case Verdict::Known:
+      ++counters_.known;
+      return acknowledge(incoming, body, *progress, false);
+    case Verdict::TooEarly:
+      ++counters_.early;
+      return acknowledge(incoming, body, *progress, true);
+    case Verdict::Deliver:
+      break;
+  }
+  if (progress->outbox != body.outbox()) *progress = {body.outbox(), body.number() - 1, progress->received, 0};
+  progress->taken = body.number();
+  BeMsg header = body;
+  header.clear_value();
+  header.clear_data();
+  dispatch(message_of(incoming, body), [this, incoming, header, progress](const Result<Answer>&) {
+    ++counters_.durable;
+    if (progress->outbox == header.outbox()) {
+      progress->number = header.number();
+      options_.progress.save(incoming.app);
+    }
+    acknowledge(incoming, header, *progress, false);
+  });
+}
+
+void Backend::acknowledge(const Incoming& incoming, const BeMsg& body, const AppProgress& progress, bool is_gap) {
+  if (!incoming.wants_answer) return;
+  BeMsgRet reply;
+  reply.set_status(is_gap ? 1 : 0);
+  reply.set_outbox(body.outbox());
+  const uint64_t had = progress.outbox == body.outbox() ? std::max(progress.number, is_gap ? progress.taken : 0) : 0;
+  // Where a gap is told, what is expected next follows `number`.
+  reply.set_number(is_gap ? std::max(had, body.first() - 1) : had);
+  if (is_gap) reply.set_value("others before this one are missing");
+  answer(incoming, reply);
+}
+
+void Backend::dispatch(Message message, std::function<void(Result<Answer>)> done) {
+  if (recorder_) recorder_(message);
+  const auto run = [callback = callback_](const Message& received) -> Result<Answer> {
+    if (!callback || !*callback) return fail(Errc::Unavailable, "the backend takes no messages");
+    return (*callback)(received);
+  };
+  const auto finish = [this, done = std::move(done)](Result<Answer> result) {
+    if (!result) ++counters_.failed;
+    done(std::move(result));
+  };
+  if (!workers_) return finish(run(message));
+  const std::string app = message.app;
+  workers_->add(app, [this, run, finish, message = std::move(message)] {
+    auto result = std::make_shared<Result<Answer>>(run(message));
+    loop_.post([this, finish, result] {
+      finish(std::move(*result));
+      if (workers_ && workers_->unfinished() < kMaxUnfinished / 2) loop_.pause(watched_socket_, false);
+    });
+  });
+}
+
+void Backend::answer(const Incoming& incoming, const BeMsgRet& body) {
   FacMessage reply;
   reply.add_type(FacMessage::BE_MSG_RET);
-  auto& answer = *reply.add_be_msg_ret();
-  answer.set_status(result ? 0 : 1);
-  answer.set_value(result ? *result : valid_utf8(result.error().message()));
-  if (good && message.be_msg(0).has_request_id()) answer.set_request_id(message.be_msg(0).request_id());
-  if (!protocol::send(dealer_, {identity, "", reply.SerializeAsString()}))
-    log::warning("an answer to {} was dropped: the proxy is gone", printable(identity));
+  *reply.add_be_msg_ret() = body;
+  if (out_.send(socket_, way_back(incoming, options_.mode), reply.SerializeAsString())) return;
+  ++counters_.unsent;
+  log::warning("an answer to {} was dropped: its connection is gone, or too much waits for it", printable(incoming.app));
 }
 
-Status Backend::notify(std::string_view app, std::string_view text) {
-  FURNACE_CHECK(protocol::check_app_id(app));
-  if (!protocol::send(dealer_, {protocol::message_identity(app_of(app)), be_message(text)}))
-    return fail(Errc::Unavailable, "notify('{}'): no proxy is connected, or its queue is full", app);
+Status Backend::in_loop(std::function<Status()> send) {
+  if (std::this_thread::get_id() == loop_thread_) {
+    Status sent = send();
+    if (!sent) ++counters_.unsent;
+    return sent;
+  }
+  if (posted_.load() >= kMaxPosted) return fail(Errc::Unavailable, "{} messages wait to be sent already", kMaxPosted);
+  ++posted_;
+  loop_.post([this, send = std::move(send)] {
+    --posted_;
+    if (const Status sent = send(); !sent) {
+      ++counters_.unsent;
+      log::warning("{}", sent.error().message());
+    }
+  });
   return {};
 }
 
-Status Backend::broadcast(std::string_view text) {
-  if (!protocol::send(publisher_, {be_message(text)}))
-    return fail(Errc::Unavailable, "broadcast: the queue is full");
+Status Backend::notify(std::string_view app, Answer content) {
+  const std::string id(app_of(app));
+  FURNACE_CHECK(protocol::check_app_id(id));
+  return in_loop([this, id, content = std::move(content)] { return send_to_app(id, content); });
+}
+
+Status Backend::broadcast(Answer content) {
+  return in_loop([this, content = std::move(content)] { return send_to_all(content); });
+}
+
+Status Backend::send_to_app(const std::string& app, Answer content) {
+  auto found = peers_.find(app);
+  if (found == peers_.end()) {
+    if (options_.mode == Mode::Router)
+      return fail(Errc::Unavailable, "notify('{}'): this app is not connected, or has not been heard yet", app);
+    found = peers_.emplace(app, Peer{{{}, app, false, false}, {}, {}}).first;
+  }
+  Peer& peer = found->second;
+  if (!out_.send(socket_, way_to(peer.heard, options_.mode), be_message(std::move(content), peer.numbering))) {
+    peer.numbering.undo();
+    return fail(Errc::Unavailable, "notify('{}'): nobody is connected that would take it there, or too much waits already", app);
+  }
+  ++counters_.notified;
   return {};
+}
+
+Status Backend::send_to_all(Answer content) {
+  if (!out_.send(publisher_, {}, be_message(std::move(content), broadcasts_))) {
+    broadcasts_.undo();
+    return fail(Errc::Unavailable, "broadcast: too much waits already");
+  }
+  ++counters_.broadcast;
+  return {};
+}
+
+std::string Backend::metrics_text() const {
+  MetricsText metrics;
+  for (const CounterName& of : kCounterNames)
+    metrics.single(fmt::format("furnace_backend_{}_total", of.name), of.help, {}, counters_.*of.counter);
+  metrics.single("furnace_backend_refused_connections_total", "Connections with a key that is not allowed", {},
+                 authenticator_.refused());
+  metrics.single("furnace_backend_apps", "Apps that were heard", {}, peers_.size(), "gauge");
+  metrics.single("furnace_backend_unfinished", "Messages that wait for workers, or are in work", {},
+                 workers_ ? workers_->unfinished() : 0, "gauge");
+  metrics.single("furnace_backend_waiting_bytes", "Bytes that wait to be sent", {}, out_.waiting(), "gauge");
+  return metrics.text();
 }
 
 }  // namespace furnace::backend

@@ -1,7 +1,11 @@
-// furnace-backend: hosts a tenant's Python backend.
+// furnace-backend: hosts a tenant's backend, in Python or C++.
+#include <sstream>
+
 #include "backend/backend.h"
 #include "backend/native/host.h"
+#include "backend/sinks/feeder.h"
 #include "base/bytes.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/shared_object.h"
 #include "base/signals.h"
@@ -17,11 +21,46 @@ struct Options {
   backend::Options backend;
   std::string file;
   std::string class_name = "AppBE";
-  std::string app_key, backend_key;
+  std::vector<std::string> app_keys;
+  std::string apps, backend_key, state, metrics, header_file;
+  std::vector<std::string> sinks;
+  bool router = false;
 };
 
 void raise_if_failed(const Status& status) {
   if (!status) python::raise(py::reinterpret_borrow<py::object>(PyExc_RuntimeError), status.error());
+}
+
+/// What a tenant's code gives: str or bytes.
+backend::Answer content_of(const py::object& object, const char* call) {
+  if (py::isinstance<py::str>(object)) return {object.cast<std::string>(), false};
+  if (py::isinstance<py::bytes>(object)) return {std::string(std::string_view(object.cast<py::bytes>())), true};
+  throw py::type_error(fmt::format("{}: expected str or bytes, not {}", call,
+                                   object.get_type().attr("__name__").cast<std::string>()));
+}
+
+py::object object_of(const backend::Message& message) {
+  if (message.is_bytes) return py::bytes(message.content);
+  return py::str(valid_utf8(message.content));
+}
+
+backend::Backend::Callback python_callback(const py::function& function, const std::function<void()>& stop) {
+  // Released with the interpreter's lock held, wherever the last copy goes.
+  const std::shared_ptr<py::function> shared(new py::function(function), [](py::function* held) {
+    const py::gil_scoped_acquire acquire;
+    delete held;
+  });
+  return [shared, stop](const backend::Message& message) -> Result<backend::Answer> {
+    const py::gil_scoped_acquire acquire;
+    const py::object answer = python::guarded_call(
+        "message callback", *shared,
+        py::make_tuple(message.app, message.wants_answer, object_of(message), message.id, message.traceparent), stop);
+    if (!answer) return fail(Errc::Failed, "the backend's callback raised");
+    if (!message.wants_answer) return backend::Answer{};
+    if (!py::isinstance<py::str>(answer) && !py::isinstance<py::bytes>(answer))
+      return fail(Errc::Failed, "the backend's callback did not return text or bytes");
+    return content_of(answer, "message callback");
+  };
 }
 
 /// The native half of `be`: module _furnace_backend.
@@ -30,10 +69,11 @@ void add_backend_module(backend::Backend& backend, zmq::context_t& context, cons
   backend::Backend* self = &backend;
   const auto stop = [self] { self->loop().stop(); };
   const auto log_name = std::make_shared<std::string>(name);
-  module.attr("notify") = py::cpp_function(
-      [self](const std::string& app, const std::string& text) { raise_if_failed(self->notify(app, text)); });
-  module.attr("broadcast") =
-      py::cpp_function([self](const std::string& text) { raise_if_failed(self->broadcast(text)); });
+  module.attr("notify") = py::cpp_function([self](const std::string& app, const py::object& content) {
+    raise_if_failed(self->notify(app, content_of(content, "notify")));
+  });
+  module.attr("broadcast") = py::cpp_function(
+      [self](const py::object& content) { raise_if_failed(self->broadcast(content_of(content, "broadcast"))); });
   module.attr("add_timer") = py::cpp_function([self, stop](double seconds, const py::function& callback) {
     return self->loop().add_timer(std::chrono::duration<double>(seconds), [callback, stop] {
       python::guarded_call("timer callback", callback, py::make_tuple("timer triggered"), stop);
@@ -43,17 +83,7 @@ void add_backend_module(backend::Backend& backend, zmq::context_t& context, cons
       py::cpp_function([self](uint64_t timer) { return self->loop().remove_timer(timer); });
   module.attr("set_message_callback") = py::cpp_function([self, stop](const py::object& callback) {
     if (callback.is_none()) return self->on_message({});
-    const auto function = callback.cast<py::function>();
-    self->on_message([function, stop](const backend::Message& message) -> Result<std::string> {
-      const py::object answer = python::guarded_call(
-          "message callback", function,
-          py::make_tuple(message.app, message.wants_answer, valid_utf8(message.text)), stop);
-      if (!answer) return fail(Errc::Failed, "the backend's callback raised");
-      if (!message.wants_answer) return std::string();
-      if (!py::isinstance<py::str>(answer))
-        return fail(Errc::Failed, "the backend's callback did not return text");
-      return answer.cast<std::string>();
-    });
+    self->on_message(python_callback(callback.cast<py::function>(), stop));
   });
   module.attr("stop_loop") = py::cpp_function(stop);
   module.attr("log") =
@@ -64,19 +94,76 @@ void add_backend_module(backend::Backend& backend, zmq::context_t& context, cons
 
 Status load_keys(Options& options) {
   FURNACE_TRY(options.backend.own, protocol::load_secret(options.backend_key));
-  FURNACE_TRY(const protocol::Certificate app, protocol::load_public(options.app_key));
-  options.backend.app_key = app.public_key;
+  if (options.app_keys.empty() && options.apps.empty())
+    return fail(Errc::Invalid, "whose messages are taken? Give --ak app.pub, or --apps DIRECTORY");
+  for (const std::string& file : options.app_keys) {
+    FURNACE_CHECK(options.backend.allowed.add_file(file));
+    FURNACE_TRY(const protocol::Certificate app, protocol::load_public(file));
+    FURNACE_CHECK(protocol::check_distinct(app, options.backend.own, file, options.backend_key));
+  }
+  if (!options.apps.empty()) {
+    // One bad file must not keep all other apps out.
+    if (auto read = options.backend.allowed.add_directory(options.apps); !read) {
+      if (options.backend.allowed.keys() == 0) return read;
+      log::warning("{}", read.error().message());
+    }
+  }
   return {};
+}
+
+/// Where it is kept what durable messages were delivered: beside the backend's key, unless that can't be written to.
+void open_progress(Options& options) {
+  const bool chosen = !options.state.empty();
+  const std::filesystem::path directory =
+      chosen ? std::filesystem::path(options.state) : std::filesystem::absolute(options.backend_key).parent_path() / "delivered";
+  auto progress = backend::Progress::open(directory);
+  if (progress) {
+    options.backend.progress = *std::move(progress);
+  } else {
+    log::warning("{}: durable messages may come twice after a restart{}", progress.error().message(),
+                 chosen ? "" : " (--state names another directory)");
+  }
+}
+
+using Feeders = std::vector<std::unique_ptr<backend::Feeder>>;
+
+Result<Feeders> open_sinks(const Options& options) {
+  std::vector<std::string> headers;
+  if (!options.header_file.empty()) {
+    FURNACE_TRY(const std::string text, read_file(options.header_file, 64 << 10));
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+      if (!line.empty()) headers.push_back(line);
+  }
+  Feeders feeders;
+  for (const std::string& description : options.sinks) {
+    FURNACE_TRY(auto sink, backend::make_sink(description, headers));
+    feeders.push_back(std::make_unique<backend::Feeder>(description, std::move(sink)));
+  }
+  return feeders;
+}
+
+Result<std::unique_ptr<backend::Backend>> open_backend(zmq::context_t& context, Options& options, const Feeders& feeders) {
+  FURNACE_TRY(options.backend.metrics, MetricsSocket::make(options.metrics, -1));
+  options.backend.mode = options.router ? backend::Mode::Router : backend::Mode::Dealer;
+  open_progress(options);
+  FURNACE_TRY(auto backend, backend::Backend::open(context, std::move(options.backend)));
+  if (!feeders.empty())
+    backend->on_record([&feeders](const backend::Message& message) {
+      for (const auto& feeder : feeders) feeder->add(message);
+    });
+  return backend;
 }
 
 Status host_native(Options& options, const std::filesystem::path& file) {
   FURNACE_TRY(const Fd stop, stop_signals());
   FURNACE_CHECK(load_keys(options));
+  FURNACE_TRY(const Feeders feeders, open_sinks(options));
+  const std::string where = fmt::format("{}:{}", options.backend.ip, options.backend.port);
   zmq::context_t context(1);
-  FURNACE_TRY(const auto backend, backend::Backend::open(context, options.backend));
-  backend->loop().watch(stop.get(), [&] { backend->loop().stop(); });
-  log::info("listening on {}:{}", options.backend.ip, options.backend.port);
-  FURNACE_CHECK(backend::host_native_backend(*backend, file));
+  FURNACE_TRY(const auto backend, open_backend(context, options, feeders));
+  log::info("listening on {}", where);
+  FURNACE_CHECK(backend::host_native_backend(*backend, file, stop.get()));
   log::info("stopped");
   return {};
 }
@@ -85,9 +172,15 @@ Status host_python(Options& options) {
   const python::Interpreter interpreter;
   FURNACE_TRY(const Fd stop, stop_signals([] { PyErr_SetInterrupt(); }));
   FURNACE_CHECK(load_keys(options));
+  FURNACE_TRY(const Feeders feeders, open_sinks(options));
+  const std::string where = fmt::format("{}:{}", options.backend.ip, options.backend.port);
   zmq::context_t context(1);
-  FURNACE_TRY(const auto backend, backend::Backend::open(context, options.backend));
-  backend->loop().watch(stop.get(), [&] { backend->loop().stop(); });
+  FURNACE_TRY(const auto backend, open_backend(context, options, feeders));
+  // Workers, and threads of the tenant's own, run while the loop sleeps.
+  backend->loop().set_sleep([](const std::function<void()>& wait) {
+    const py::gil_scoped_release release;
+    wait();
+  });
 
   add_backend_module(*backend, context, options.class_name);
   FURNACE_TRY(const py::object instance, python::make_object(options.file, options.class_name, py::dict()));
@@ -96,8 +189,13 @@ Status host_python(Options& options) {
                 "{}.py: {} registers no callback for messages: call "
                 "be.event_register({{'event_type': be.FE, 'callback': f}}) in its constructor",
                 options.file, options.class_name);
-  log::info("listening on {}:{}", options.backend.ip, options.backend.port);
-  backend->loop().run();
+  log::info("listening on {}", where);
+  backend->run(stop.get());
+  {
+    const py::gil_scoped_release release;  // a callback that still runs needs it to end
+    backend->join_workers();
+  }
+  backend->on_message({});
   python::call_shutdown(instance);
   log::info("stopped");
   return {};
@@ -116,9 +214,27 @@ int main(int argc, char** argv) {
   flags.add_option("-m,--class", options.class_name, "Its class")->capture_default_str();
   flags.add_option("--ep", options.backend.ip, "Address to listen on")->required();
   flags.add_option("--et", options.backend.port, "Port to listen on, and the next")->capture_default_str();
-  flags.add_option("--ak,--app-key", options.app_key, "The app's key; only its public half is needed")
-      ->required();
+  flags.add_option("--ak,--app-key", options.app_keys,
+                   "The key of an app that may connect; only its public half is needed; may be repeated");
+  flags.add_option("--apps", options.apps,
+                   "Directory of the keys of many apps: APP.pub, or APP/app.pub; read again when it changes");
   flags.add_option("--bk,--backend-key", options.backend_key, "The backend's secret key, be.key")->required();
+  flags.add_flag("--router", options.router,
+                 "Apps come through blind proxies (or none), many to this one port; without it: through message proxies, "
+                 "each of one app");
+  flags.add_option("--workers", options.backend.workers,
+                   "Threads that call the callback: for one app one call at a time, for different apps side by side; 0: it is "
+                   "called in the loop")
+      ->check(CLI::Range(0, 256))
+      ->capture_default_str();
+  flags.add_option("--state", options.state,
+                   "Directory to keep what durable messages were delivered; default: 'delivered' beside be.key");
+  flags.add_option("--metrics", options.metrics, "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");
+  flags.add_option("--sink", options.sinks,
+                   "Where messages go besides the callback, may be repeated: file:PATH[,rotate=BYTES][,keep=N] (JSON lines), "
+                   "syslog[:SOCKET], journald[:SOCKET], webhook:URL, otlp:URL (OpenTelemetry logs, OTLP/HTTP JSON)");
+  flags.add_option("--sink-headers", options.header_file,
+                   "File of 'Name: value' lines that webhook and otlp send, as an Authorization");
   return program.run(argc, argv, [&] {
     const auto native = shared_object_for(options.file);
     return native ? host_native(options, *native) : host_python(options);

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/shared_object.h"
 #include "cli/launch.h"
 #include "hypervisor/attach.h"
@@ -16,7 +17,6 @@
 #include "inspector/policy.h"
 #include "protocol/certificate.h"
 #include "protocol/framing.h"
-#include "vmi/metrics.h"
 
 namespace furnace::cli {
 namespace {
@@ -59,6 +59,17 @@ Status add_large_file(Partition& partition, const fs::path& source, const fs::pa
     FURNACE_CHECK(sandbox::let_read(source, *account));
   FURNACE_TRY(const Fd readable, open_file(source, O_RDONLY));
   partition.view.files.push_back({fs::absolute(source), place, false});
+  return {};
+}
+
+/// The socket that shows counters: bound here, where its place is.
+Status lend_metrics(Partition& partition, const std::string& where, std::vector<std::string>& command) {
+  if (where.empty()) return {};
+  FURNACE_TRY(auto metrics, MetricsSocket::bind(where));
+  Fd bound = std::move(metrics).take_apart();
+  command.insert(command.end(), {"--metrics-descriptor", std::to_string(bound.get())});
+  partition.handles.push_back(std::move(bound));
+  if (const auto path = metrics_path(where); !path.empty()) partition.leftovers.emplace_back(path);
   return {};
 }
 
@@ -152,8 +163,11 @@ Result<Partition> fac_partition(const CLI::App& flags, const partitions::FacOpti
     partition.ports.push_back(port);
   }
   partition.policy = std::move(own);
-  partition.command =
-      command_line(flags, {{"--kp", kKeysPlace}, {"--fac", kFacilitiesPlace}, {"--storage", kStoragePlace}});
+  partition.command = command_line(flags, {{"--kp", kKeysPlace},
+                                           {"--fac", kFacilitiesPlace},
+                                           {"--storage", kStoragePlace},
+                                           {"--metrics", std::nullopt}});
+  FURNACE_CHECK(lend_metrics(partition, fac.metrics, partition.command));
   partition.command.emplace_back("--in-partition");
   return partition;
 }
@@ -191,14 +205,8 @@ Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOpti
     FURNACE_CHECK(add_large_file(partition, file, place));
     instead[option] = place;
   }
-  if (!vmi.server.metrics.empty()) {
-    FURNACE_TRY(auto metrics, vmi::MetricsSocket::bind(vmi.server.metrics));
-    Fd bound = std::move(metrics).take_apart();
-    more.insert(more.end(), {"--metrics-descriptor", std::to_string(bound.get())});
-    partition.handles.push_back(std::move(bound));
-    partition.leftovers.push_back(vmi.server.metrics);
-    instead["--metrics"] = std::nullopt;
-  }
+  FURNACE_CHECK(lend_metrics(partition, vmi.server.metrics, more));
+  instead["--metrics"] = std::nullopt;
   partition.command = command_line(flags, instead);
   partition.command.insert(partition.command.begin(), more.begin(), more.end());
   return partition;

@@ -13,7 +13,8 @@ namespace {
 using namespace furnace;
 
 constexpr uint64_t kDefaultQuota = 10'000'000;
-constexpr std::string_view kQuotaKey = "_furnace_max_disk";
+constexpr std::string_view kStorageQuota = "_furnace_max_disk";
+constexpr std::string_view kOutboxQuota = "_furnace_max_outbox";
 
 using partitions::FacOptions;
 
@@ -36,18 +37,22 @@ Result<uint64_t> quota_of(std::string_view quotas, std::string_view key, uint64_
 
 Status serve(const FacOptions& options) {
   FURNACE_TRY(const Fd stop, stop_signals());
-  FURNACE_TRY(const uint64_t quota, quota_of(options.quotas, kQuotaKey, kDefaultQuota));
+  FURNACE_TRY(const uint64_t quota, quota_of(options.quotas, kStorageQuota, kDefaultQuota));
+  FURNACE_TRY(const uint64_t outbox_quota, quota_of(options.quotas, kOutboxQuota, kDefaultQuota));
   const std::filesystem::path keys = options.keys;
   facilities::Options server_options;
-  server_options.app = options.app;
   server_options.directory = options.directory;
-  server_options.proxy_ip = options.proxy_ip;
-  server_options.proxy_port = options.proxy_port;
   server_options.counter = options.counter;
-  FURNACE_TRY(server_options.own, options.confined ? protocol::load_secret_of_partition(keys / "app.key")
-                                                   : protocol::load_secret(keys / "app.key"));
+  auto& line = server_options.line;
+  line.app = options.app;
+  line.proxy_ip = options.proxy_ip;
+  line.proxy_port = options.proxy_port;
+  line.blind = options.blind;
+  FURNACE_TRY(line.own, options.confined ? protocol::load_secret_of_partition(keys / "app.key")
+                                         : protocol::load_secret(keys / "app.key"));
   FURNACE_TRY(const protocol::Certificate backend, protocol::load_public(keys / "be.pub"));
-  server_options.backend_key = backend.public_key;
+  line.backend_key = backend.public_key;
+  FURNACE_TRY(server_options.metrics, MetricsSocket::make(options.metrics, options.metrics_descriptor));
 
   std::filesystem::path directory = std::filesystem::absolute(options.directory).lexically_normal();
   if (!directory.has_filename()) directory = directory.parent_path();
@@ -57,13 +62,15 @@ Status serve(const FacOptions& options) {
   const std::filesystem::path storage_directory =
       options.storage.empty() ? directory.parent_path() / "storage" : std::filesystem::path(options.storage);
   FURNACE_TRY(facilities::Storage storage, facilities::Storage::open(storage_directory, quota));
+  FURNACE_TRY(facilities::Outbox outbox, facilities::Outbox::open(storage_directory, outbox_quota));
+  if (storage.read_only()) log::warning("{}: read-only: what is stored can be read, nothing can be stored", storage_directory.string());
+  if (outbox.waiting() != 0) log::info("{} durable messages wait for the backend", outbox.waiting());
   zmq::context_t context(1);
-  FURNACE_TRY(facilities::Server server,
-              facilities::Server::bind(context, server_options, std::move(storage)));
+  FURNACE_TRY(const auto server, facilities::Server::bind(context, std::move(server_options), std::move(storage), std::move(outbox)));
   log::info("serving app {} at {}/fac_rtr, quota {} bytes", options.app, options.directory, quota);
   establish();
-  server.run(stop.get());
-  log::info("stopped; {} messages dropped", server.dropped());
+  server->run(stop.get());
+  log::info("stopped; {} messages dropped", server->counters().dropped);
   return {};
 }
 

@@ -1,256 +1,286 @@
 #include "facilities/server.h"
 
-#include <random>
-
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "facilities/calls.h"
+#include "protocol/sequence.h"
 
 namespace furnace::facilities {
-namespace {
 
 using protocol::Frames;
 using protocol::text;
 
-bool parse(const zmq::message_t& body, FacMessage& message) {
-  return !body.empty() && message.ParseFromArray(body.data(), static_cast<int>(body.size()));
-}
+Server::Server(Options options, Storage storage, Outbox outbox, MessageCounter counter, Tap tap)
+    : options_(std::move(options)),
+      storage_(std::move(storage)),
+      counter_(std::move(counter)),
+      tap_(std::move(tap)),
+      courier_(std::move(outbox), counters_, [this](const FacMessage& message) { return line_->ask(message); }),
+      // Anywhere, so that an answer to a request of an earlier run is not taken for one of this.
+      last_request_(protocol::random_number()) {}
 
-FacMessage be_answer(uint32_t status, std::string_view value) {
-  FacMessage message;
-  message.add_type(FacMessage::BE_MSG_RET);
-  auto& body = *message.add_be_msg_ret();
-  body.set_status(status);
-  body.set_value(std::string(value));
-  return message;
-}
-
-/// Starts anywhere, so that an answer to a request of an earlier run is not taken for one of this.
-uint64_t random_start() {
-  std::random_device device;
-  return uint64_t{device()} << 32 | device();
-}
-
-}  // namespace
-
-FacMessage execute(Storage& storage, const FacMessage& request) {
-  FacMessage answer;
-  int gets = 0;
-  int sets = 0;
-  for (const int type : request.type()) {
-    if (type == FacMessage::GET) {
-      const std::string key = gets < request.get_size() ? request.get(gets).key() : "";
-      ++gets;
-      answer.add_type(FacMessage::GET_RET);
-      auto& result = *answer.add_get_ret();
-      result.set_key(key);
-      const auto value = storage.get(key);
-      result.set_result(value ? 0 : 1);
-      result.set_value(value.value_or(""));
-      if (!value) log::debug("get: {}", value.error().message());
-    } else if (type == FacMessage::SET) {
-      const bool present = sets < request.set_size();
-      const std::string key = present ? request.set(sets).key() : "";
-      const auto stored = storage.set(key, present ? request.set(sets).value() : "");
-      ++sets;
-      answer.add_type(FacMessage::SET_RET);
-      auto& result = *answer.add_set_ret();
-      result.set_key(key);
-      result.set_result(stored ? 0 : 1);
-      if (!stored) log::warning("set: {}", stored.error().message());
-    } else {
-      // A request to the backend stands alone in its message; nothing else can be asked for.
-      answer.add_type(FacMessage::BE_MSG_RET);
-      auto& result = *answer.add_be_msg_ret();
-      result.set_status(1);
-      result.set_value("a request to the backend must be the only one in its message");
-    }
-  }
-  return answer.type_size() != 0 ? answer : be_answer(1, "no request in the message");
-}
-
-Result<Server> Server::bind(zmq::context_t& context, const Options& options, Storage storage) {
-  FURNACE_CHECK(protocol::check_app_id(options.app));
+Result<std::unique_ptr<Server>> Server::bind(zmq::context_t& context, Options options, Storage storage,
+                                             Outbox outbox) {
+  FURNACE_CHECK(protocol::check_app_id(options.line.app));
   auto lock = lock_file(options.directory + "/fac_rtr.lock");
   if (!lock && lock.error().code() == Errc::Unavailable)
     return fail(Errc::Unavailable, "{}/fac_rtr: another FAC partition serves there", options.directory);
   if (!lock) return fail(lock.error(), "socket directory");
-  Server server(context, options, std::move(storage));
-  FURNACE_TRY(server.counter_, MessageCounter::open(options.counter));
-  FURNACE_CHECK(server.open(*std::move(lock)));
+  FURNACE_TRY(MessageCounter counter, MessageCounter::open(options.counter));
+  FURNACE_TRY(Tap tap, Tap::bind(context, options.directory));
+  std::unique_ptr<Server> server(new Server(std::move(options), std::move(storage), std::move(outbox),
+                                            std::move(counter), std::move(tap)));
+  FURNACE_CHECK(server->open(context, *std::move(lock)));
   return server;
 }
 
-Status Server::open(Fd lock) {
+Status Server::open(zmq::context_t& context, Fd lock) {
   lock_ = std::move(lock);
-  last_request_ = random_start();
   FURNACE_TRY(const std::string router, protocol::ipc_address(options_.directory, "fac_rtr"));
   FURNACE_TRY(const std::string publisher, protocol::ipc_address(options_.directory, "fac_pub"));
-  router_ = zmq::socket_t(*context_, zmq::socket_type::router);
-  publisher_ = zmq::socket_t(*context_, zmq::socket_type::pub);
+  router_ = zmq::socket_t(context, zmq::socket_type::router);
+  publisher_ = zmq::socket_t(context, zmq::socket_type::pub);
   protocol::set_common_options(router_);
   protocol::set_common_options(publisher_);
+  router_.set(zmq::sockopt::router_mandatory, true);  // what can't be delivered is counted
+  // Messages of up to 11 MB that wait here: few, for the partition's memory. The app's own queue holds the others.
+  constexpr int waiting_messages = 16;
+  router_.set(zmq::sockopt::rcvhwm, waiting_messages);
   FURNACE_CHECK(protocol::bind(router_, router));
   FURNACE_CHECK(protocol::bind(publisher_, publisher));
+  loop_.watch(router_, [this] { serve_app(); });
+  loop_.watch(tap_.socket(), [this] { tap_.handle(); });
+  if (options_.metrics)
+    loop_.watch(options_.metrics->descriptor(), [this] { options_.metrics->answer(metrics_text()); });
 
-  // A DEALER that sends [empty][body] looks like a REQ to the proxy, and doesn't have to wait.
-  const uint16_t port = options_.proxy_port;
-  FURNACE_TRY(requests_, connect_out(zmq::socket_type::dealer, protocol::call_identity(options_.app), port));
-  FURNACE_TRY(messages_,
-              connect_out(zmq::socket_type::dealer, protocol::message_identity(options_.app), port));
-  FURNACE_TRY(broadcasts_, connect_out(zmq::socket_type::sub, "", static_cast<uint16_t>(port + 1)));
+  LineEvents events;
+  events.answer = [this](const FacMessage& message) { take_backend_answer(message); };
+  events.answers_taken = [this] { turn(); };
+  events.message = [this](std::string_view bytes) { relay_notification(bytes); };
+  events.broadcast = [this](std::string_view bytes) { relay_broadcast(bytes); };
+  events.malformed = [this] { ++counters_.dropped; };
+  events.connected = [this] {
+    ++counters_.connections;
+    courier_.rewind();
+    turn();
+  };
+  FURNACE_TRY(line_, Line::connect(context, options_.line, loop_, std::move(events)));
+  turn();
   return {};
 }
 
-Result<zmq::socket_t> Server::connect_out(zmq::socket_type type, const std::string& identity, uint16_t port) {
-  zmq::socket_t socket(*context_, type);
-  protocol::set_common_options(socket);
-  protocol::use_curve(socket, options_.own, options_.backend_key);
-  socket.set(zmq::sockopt::reconnect_ivl, 100);
-  socket.set(zmq::sockopt::reconnect_ivl_max, 1000);
-  if (type == zmq::socket_type::sub) {
-    socket.set(zmq::sockopt::subscribe, "");
-  } else {
-    socket.set(zmq::sockopt::routing_id, identity);
-  }
-  const std::string address = fmt::format("tcp://{}:{}", options_.proxy_ip, port);
-  if (!connection_) {
-    FURNACE_TRY(connection_, protocol::ConnectionLog::watch(*context_, socket, "proxy at " + address));
-  }
-  FURNACE_CHECK(protocol::connect(socket, address));
-  return socket;
-}
-
 void Server::run(int stop) {
-  while (true) {
-    std::vector<zmq::pollitem_t> items{
-        {nullptr, stop, ZMQ_POLLIN, 0},           {router_.handle(), 0, ZMQ_POLLIN, 0},
-        {requests_.handle(), 0, ZMQ_POLLIN, 0},   {messages_.handle(), 0, ZMQ_POLLIN, 0},
-        {broadcasts_.handle(), 0, ZMQ_POLLIN, 0}, {connection_->socket().handle(), 0, ZMQ_POLLIN, 0},
-    };
-    auto timeout = std::chrono::milliseconds(-1);
-    if (pending_)
-      timeout =
-          std::max(std::chrono::milliseconds(1), std::chrono::duration_cast<std::chrono::milliseconds>(
-                                                     pending_->deadline - std::chrono::steady_clock::now()));
-    try {
-      zmq::poll(items, timeout);
-    } catch (const zmq::error_t& error) {
-      if (error.num() != EINTR) log::error("poll: {}", error.what());
-      continue;
-    }
-    if (items[0].revents != 0) return;
-    if (items[1].revents != 0) serve_app();
-    if (items[2].revents != 0) take_backend_answer();
-    if (items[3].revents != 0) relay_notifications();
-    if (items[4].revents != 0) relay_broadcasts();
-    if (items[5].revents != 0) connection_->handle();
-    expire_request();
-  }
+  loop_.watch(stop, [this] { loop_.stop(); });
+  loop_.run();
 }
 
-std::optional<Frames> Server::take(zmq::socket_t& socket) {
-  auto frames = protocol::receive(socket);
-  if (frames) counter_.add();
-  return frames;
+void Server::turn() {
+  const auto now = Clock::now();
+  expire_request(now);
+  courier_.rewind_if_late(now);
+  // Answers of backends of 1.0 don't say what they are to: one thing at a time then.
+  const bool request_under_way = pending_ && pending_->is_sent;
+  if (line_->connected() && (peer_numbers_ || !request_under_way)) courier_.pump(!peer_numbers_, now);
+  if (pending_ && !pending_->is_sent && (peer_numbers_ || !courier_.is_one_under_way())) send_request();
+  if (is_open_ == line_->is_filling()) tell_flow(!is_open_);
+  deliver_held(now);
+
+  const bool waits = pending_ || !is_open_ || !held_.empty() || courier_.outbox().waiting() != 0;
+  constexpr std::chrono::milliseconds tick(20);
+  if (waits && !ticks_) ticks_ = loop_.add_timer(tick, [this] { turn(); });
+  if (!waits && ticks_) {
+    loop_.remove_timer(*ticks_);
+    ticks_.reset();
+  }
 }
 
 void Server::serve_app() {
   constexpr int per_turn = 64;
   for (int i = 0; i < per_turn; ++i) {
-    auto frames = take(router_);
-    if (!frames) return;
+    auto frames = protocol::receive(router_);
+    if (!frames) break;
+    counter_.add();
     if (const auto request = protocol::as_request(*frames)) {
       serve_request(*frames, request->body);
     } else {
       serve_one_way(*frames);
     }
   }
+  turn();
 }
 
 void Server::serve_request(Frames& frames, const zmq::message_t* body) {
+  const std::string identity(text(frames[0]));
   FacMessage request;
-  FacMessage answer;
-  if (body == nullptr || !parse(*body, request)) {
-    answer = be_answer(1, "malformed message");
-  } else if (text(frames[0]) != protocol::call_identity(options_.app)) {
-    log::warning("refused a request of '{}': this FAC partition serves {}", printable(text(frames[0])),
-                 options_.app);
-    answer = be_answer(1, "not the app of this FAC partition");
-  } else if (request.type_size() == 1 && request.type(0) == FacMessage::BE_MSG &&
-             request.be_msg_size() == 1) {
-    return forward_request(request.be_msg(0));
-  } else {
-    answer = execute(storage_, request);
+  if (identity != protocol::call_identity(app())) {
+    log::warning("refused a request of '{}': this FAC partition serves {}", printable(identity), app());
+    ++counters_.refused;
+    return answer(identity, failed_request("not the app of this FAC partition"));
   }
-  if (!protocol::send(router_, {text(frames[0]), "", answer.SerializeAsString()})) ++dropped_;
+  if (body == nullptr || body->empty() || !request.ParseFromArray(body->data(), static_cast<int>(body->size()))) {
+    ++counters_.dropped;
+    return answer(identity, failed_request("malformed message"));
+  }
+  if (request.type_size() == 1 && request.type(0) == FacMessage::BE_MSG) {
+    if (request.be_msg_size() == 1) return forward_request(request.be_msg(0), identity);
+    return answer(identity, failed_request("a request to the backend without content"));
+  }
+  if (request.type_size() == 1 && request.type(0) == FacMessage::KEEP) return keep(request, identity);
+  answer(identity, execute(storage_, request, counters_));
 }
 
-void Server::forward_request(const BeMsg& message) {
-  const std::string identity = protocol::call_identity(options_.app);
-  pending_ = Pending{++last_request_, identity, std::chrono::steady_clock::now() + options_.request_timeout};
+void Server::answer(std::string_view identity, const FacMessage& answer) {
+  if (!to_app_.send(router_, {std::string(identity), ""}, answer.SerializeAsString())) ++counters_.dropped;
+}
+
+void Server::keep(const FacMessage& request, const std::string& identity) {
+  FacMessage out;
+  out.add_type(FacMessage::KEEP_RET);
+  auto& result = *out.add_keep_ret();
+  const Status kept = request.keep_size() == 1 ? courier_.keep(request.keep(0))
+                                               : Status(fail(Errc::Invalid, "one message at a time can be kept"));
+  result.set_status(kept ? 0 : 1);
+  if (!kept) result.set_reason(valid_utf8(kept.error().message()));
+  if (kept) tap_.show("app>backend", "durable", request.keep(0));
+  answer(identity, out);
+}
+
+void Server::forward_request(const BeMsg& message, const std::string& identity) {
+  // An app that asks again has given the request before up.
+  const auto timeout = message.timeout_ms() != 0 ? std::chrono::milliseconds(message.timeout_ms()) : options_.request_timeout;
+  pending_ = Pending{identity, message, Clock::now() + timeout};
+  pending_->message.set_request_id(++last_request_);
+  ++counters_.requests;
+  tap_.show("app>backend", "request", message);
+}
+
+void Server::send_request() {
   FacMessage out;
   out.add_type(FacMessage::BE_MSG);
-  auto& body = *out.add_be_msg();
-  body = message;
-  body.set_request_id(pending_->id);
-  if (!protocol::send(requests_, {"", out.SerializeAsString()}))
-    answer_request(be_answer(1, "the proxy does not take it: it refuses our key, or its queue is full"));
+  *out.add_be_msg() = pending_->message;
+  pending_->is_sent = true;
+  if (!line_->ask(out)) answer_request(failed_request("so much waits for the proxy already that this request was not taken"));
 }
 
-void Server::answer_request(const FacMessage& answer) {
+void Server::answer_request(const FacMessage& message) {
   if (!pending_) return;
-  if (!protocol::send(router_, {pending_->identity, "", answer.SerializeAsString()})) ++dropped_;
+  answer(pending_->identity, message);
   pending_.reset();
 }
 
-void Server::take_backend_answer() {
-  while (const auto frames = take(requests_)) {
-    FacMessage message;
-    if (frames->size() != 2 || !parse((*frames)[1], message) || message.be_msg_ret_size() != 1) {
-      ++dropped_;
-      continue;
-    }
-    const BeMsgRet& body = message.be_msg_ret(0);
-    // A backend of 1.0 sends no id; its answer is then taken for the one that is awaited.
-    if (!pending_ || (body.has_request_id() && body.request_id() != pending_->id)) {
-      log::debug("dropped an answer that came after its request's time");
-      ++dropped_;
-      continue;
-    }
-    answer_request(message);
+void Server::take_backend_answer(const FacMessage& message) {
+  counter_.add();
+  const BeMsgRet& body = message.be_msg_ret(0);
+  if (body.has_request_id() || body.has_outbox()) peer_numbers_ = true;
+  const bool request_awaits = pending_ && pending_->is_sent;
+  // A backend of 1.0 sends no id; its answer is then taken for the one that is awaited.
+  if (body.has_outbox() || (!body.has_request_id() && !request_awaits && courier_.is_one_under_way()))
+    return courier_.take(body);
+  if (!request_awaits || (body.has_request_id() && body.request_id() != pending_->message.request_id())) {
+    log::debug("dropped an answer that came after its request's time");
+    ++counters_.dropped;
+    return;
   }
+  ++counters_.answers;
+  tap_.show("backend>app", "answer", body);
+  answer_request(message);
 }
 
-void Server::expire_request() {
-  if (!pending_ || std::chrono::steady_clock::now() < pending_->deadline) return;
-  log::warning("no answer from the backend within {} s",
-               std::chrono::duration<double>(options_.request_timeout).count());
-  answer_request(be_answer(1, "no answer from the backend in time"));
+void Server::expire_request(Clock::time_point now) {
+  if (!pending_ || now < pending_->deadline) return;
+  ++counters_.timeouts;
+  log::warning("no answer from the backend in time; the proxy is {}connected", line_->connected() ? "" : "not ");
+  // Where a request found no answer, something may be wrong with the connection itself.
+  if (line_->connected()) line_->renew_requests();
+  answer_request(failed_request(line_->connected() ? "no answer from the backend in time"
+                                                   : "no answer from the backend in time: no connection to the proxy"));
 }
 
 void Server::serve_one_way(const Frames& frames) {
   FacMessage message;
-  const bool good = frames.size() == 2 && text(frames[0]) == protocol::message_identity(options_.app) &&
-                    parse(frames[1], message) && message.be_msg_size() > 0;
-  if (!good || !protocol::send(messages_, {text(frames[1])})) ++dropped_;
+  if (frames.size() != 2 || text(frames[0]) != protocol::message_identity(app())) {
+    ++counters_.refused;
+    return;
+  }
+  if (!parse_be_message(text(frames[1]), message) || !line_->tell(text(frames[1]))) {
+    ++counters_.dropped;
+    return;
+  }
+  ++counters_.sent;
+  if (message.be_msg(0).run() != 0) app_numbers_ = true;
+  tap_.show("app>backend", "notify", message.be_msg(0));
 }
 
-void Server::relay_notifications() {
-  while (const auto frames = take(messages_)) {
-    FacMessage message;
-    const bool good = frames->size() == 1 && parse((*frames)[0], message) && message.be_msg_size() > 0;
-    if (!good || !protocol::send(router_, {protocol::message_identity(options_.app), text((*frames)[0])}))
-      ++dropped_;
+void Server::tell_flow(bool open) {
+  is_open_ = open;
+  if (!app_numbers_) return;
+  FacMessage message;
+  message.add_type(FacMessage::FLOW);
+  message.add_flow()->set_open(open);
+  protocol::send(router_, {protocol::message_identity(app()), message.SerializeAsString()});
+}
+
+void Server::relay_notification(std::string_view bytes) {
+  counter_.add();
+  FacMessage message;
+  if (!parse_be_message(bytes, message)) {
+    ++counters_.dropped;
+    return;
+  }
+  ++counters_.received;
+  tap_.show("backend>app", "notify", message.be_msg(0));
+  if (held_.empty() && send_to_app(bytes)) return;
+  // An app that was just started, or is slow for a moment, should not miss it.
+  constexpr size_t most = 1000, most_bytes = 16 << 20;
+  constexpr std::chrono::seconds time(10);
+  if (held_.size() >= most || held_bytes_ + bytes.size() > most_bytes) {
+    ++counters_.dropped;
+    return;
+  }
+  held_bytes_ += bytes.size();
+  held_.push_back({std::string(bytes), Clock::now() + time});
+  turn();
+}
+
+bool Server::send_to_app(std::string_view bytes) {
+  return to_app_.send(router_, {protocol::message_identity(app())}, std::string(bytes));
+}
+
+void Server::deliver_held(Clock::time_point now) {
+  while (!held_.empty()) {
+    if (!send_to_app(held_.front().bytes)) {
+      if (now < held_.front().until) return;
+      ++counters_.dropped;
+    }
+    held_bytes_ -= held_.front().bytes.size();
+    held_.pop_front();
   }
 }
 
-void Server::relay_broadcasts() {
-  while (const auto frames = take(broadcasts_)) {
-    FacMessage message;
-    const bool good = frames->size() == 1 && parse((*frames)[0], message) && message.be_msg_size() > 0;
-    if (!good || !protocol::send(publisher_, {text((*frames)[0])})) ++dropped_;
+void Server::relay_broadcast(std::string_view bytes) {
+  counter_.add();
+  FacMessage message;
+  if (!parse_be_message(bytes, message) || !protocol::send(publisher_, {bytes})) {
+    ++counters_.dropped;
+    return;
   }
+  ++counters_.broadcasts;
+  tap_.show("backend>app", "broadcast", message.be_msg(0));
+}
+
+std::string Server::metrics_text() const {
+  MetricsText metrics;
+  for (const CounterName& of : kCounterNames)
+    metrics.single(fmt::format("furnace_fac_{}_total", of.name), of.help, {{"app", app()}}, counters_.*of.counter);
+  metrics.single("furnace_fac_stored_bytes", "Bytes of all stored values", {{"app", app()}}, storage_.used(), "gauge");
+  metrics.single("furnace_fac_quota_bytes", "Bytes that may be stored", {{"app", app()}}, storage_.quota(), "gauge");
+  metrics.single("furnace_fac_outbox_messages", "Durable messages that wait for the backend", {{"app", app()}},
+                 courier_.outbox().waiting(), "gauge");
+  metrics.single("furnace_fac_outbox_bytes", "What they take", {{"app", app()}}, courier_.outbox().used(), "gauge");
+  metrics.single("furnace_fac_waiting_bytes", "Bytes that wait for the proxy", {{"app", app()}}, line_->waiting(), "gauge");
+  metrics.single("furnace_fac_connected", "Whether the proxy is connected", {{"app", app()}}, line_->connected() ? 1 : 0, "gauge");
+  return metrics.text();
 }
 
 }  // namespace furnace::facilities

@@ -2,83 +2,105 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <optional>
 #include <string>
 #include <zmq.hpp>
 
 #include "base/fd.h"
 #include "base/message_counter.h"
+#include "base/metrics.h"
 #include "facilities.pb.h"
+#include "facilities/counters.h"
+#include "facilities/courier.h"
+#include "facilities/line.h"
 #include "facilities/storage.h"
-#include "protocol/certificate.h"
+#include "facilities/tap.h"
+#include "protocol/event_loop.h"
 #include "protocol/framing.h"
-#include "protocol/monitor.h"
 
 namespace furnace::facilities {
 
 struct Options {
-  std::string app;        ///< the app's id
-  std::string directory;  ///< for fac_rtr and fac_pub
-  std::string proxy_ip;
-  uint16_t proxy_port = 0;    ///< ROUTER there, PUB at the next
-  protocol::Certificate own;  ///< the app's key pair
-  std::string backend_key;    ///< the backend's public key
-  std::chrono::milliseconds request_timeout{30'000};
-  int counter = -1;  ///< descriptor of a MessageCounter
+  LineOptions line;       ///< with the app's id
+  std::string directory;  ///< for fac_rtr, fac_pub and fac_tap
+  std::chrono::milliseconds request_timeout{30'000};  ///< of requests that name none
+  int counter = -1;                                   ///< descriptor of a MessageCounter
+  std::optional<MetricsSocket> metrics;
 };
-
-/// Answers the gets and sets of a message, in order.
-[[nodiscard]] FacMessage execute(Storage& storage, const FacMessage& request);
 
 class Server {
  public:
-  [[nodiscard]] static Result<Server> bind(zmq::context_t& context, const Options& options, Storage storage);
+  [[nodiscard]] static Result<std::unique_ptr<Server>> bind(zmq::context_t& context, Options options, Storage storage,
+                                                            Outbox outbox);
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
 
   /// Serves until `stop` becomes readable.
   void run(int stop);
 
-  [[nodiscard]] uint64_t dropped() const { return dropped_; }
+  [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
-  Server(zmq::context_t& context, Options options, Storage storage)
-      : context_(&context), options_(std::move(options)), storage_(std::move(storage)) {}
+  using Clock = std::chrono::steady_clock;
 
-  [[nodiscard]] Status open(Fd lock);
-  [[nodiscard]] Result<zmq::socket_t> connect_out(zmq::socket_type type, const std::string& identity,
-                                                  uint16_t port);
+  Server(Options options, Storage storage, Outbox outbox, MessageCounter counter, Tap tap);
 
-  [[nodiscard]] std::optional<protocol::Frames> take(zmq::socket_t& socket);
+  [[nodiscard]] Status open(zmq::context_t& context, Fd lock);
+  [[nodiscard]] const std::string& app() const { return options_.line.app; }
+
   void serve_app();
   void serve_request(protocol::Frames& frames, const zmq::message_t* body);
   void serve_one_way(const protocol::Frames& frames);
-  void forward_request(const BeMsg& message);
+  void keep(const FacMessage& request, const std::string& identity);
+  void forward_request(const BeMsg& message, const std::string& identity);
+  void send_request();
+  void answer(std::string_view identity, const FacMessage& answer);
   void answer_request(const FacMessage& answer);
-  void take_backend_answer();
-  void relay_notifications();
-  void relay_broadcasts();
-  void expire_request();
+  void take_backend_answer(const FacMessage& message);
+  void relay_notification(std::string_view bytes);
+  [[nodiscard]] bool send_to_app(std::string_view bytes);
+  void deliver_held(Clock::time_point now);
+  void relay_broadcast(std::string_view bytes);
+  void tell_flow(bool open);
+  /// What depends on time or on what happened in this turn.
+  void turn();
+  void expire_request(Clock::time_point now);
+  [[nodiscard]] std::string metrics_text() const;
 
   /// The request that waits for the backend's answer. An app has one at most: its socket is a REQ.
   struct Pending {
-    uint64_t id;
     std::string identity;
-    std::chrono::steady_clock::time_point deadline;
+    BeMsg message;  // with its request_id
+    Clock::time_point deadline;
+    bool is_sent = false;
   };
 
-  zmq::context_t* context_;
   Options options_;
   Storage storage_;
+  Counters counters_;
   MessageCounter counter_;
+  Tap tap_;
   Fd lock_;
-  zmq::socket_t router_;      // app: calls and one-way messages
-  zmq::socket_t publisher_;   // app: broadcasts
-  zmq::socket_t requests_;    // proxy: <app>-r
-  zmq::socket_t messages_;    // proxy: <app>-d
-  zmq::socket_t broadcasts_;  // proxy: subscription
-  std::optional<protocol::ConnectionLog> connection_;
+  zmq::socket_t router_;     // app: calls and one-way messages
+  zmq::socket_t publisher_;  // app: broadcasts
+  protocol::EventLoop loop_;
+  std::unique_ptr<Line> line_;
+  Courier courier_;
+  protocol::BoundedSender to_app_{32 << 20};
+  /// A message of the backend that came while the app was not there, or read too little.
+  struct Held {
+    std::string bytes;
+    Clock::time_point until;
+  };
+  std::deque<Held> held_;
+  size_t held_bytes_ = 0;
   std::optional<Pending> pending_;
-  uint64_t last_request_ = 0;
-  uint64_t dropped_ = 0;
+  uint64_t last_request_;
+  std::optional<uint64_t> ticks_;  // the timer that runs while something waits
+  bool peer_numbers_ = false;      // the backend says what its answers are to: it is none of 1.0
+  bool app_numbers_ = false;       // the app numbers its messages: it understands FLOW
+  bool is_open_ = true;            // for one-way messages of the app
 };
 
 }  // namespace furnace::facilities

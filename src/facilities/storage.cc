@@ -4,18 +4,13 @@
 #include <cctype>
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "protocol/calls.h"
 
 namespace furnace::facilities {
 namespace {
 
 constexpr size_t kMaxKey = 16;
-
-// A blob, not text: SQLite would end text at an embedded NUL.
-void bind(sqlite3_stmt* statement, int index, std::string_view value) {
-  sqlite3_bind_blob64(statement, index, value.data() != nullptr ? value.data() : "", value.size(),
-                      SQLITE_STATIC);
-}
 
 }  // namespace
 
@@ -30,46 +25,25 @@ Status check_key(std::string_view key) {
   return {};
 }
 
-Error Storage::error(std::string_view what) const {
-  return {Errc::Failed, fmt::format("storage: {}: {}", what, sqlite3_errmsg(database_.get()))};
-}
-
 Result<Storage> Storage::open(const std::filesystem::path& directory, uint64_t quota) {
   std::error_code code;
   std::filesystem::create_directories(directory, code);
-  const auto file = directory / "storage.db";
-  sqlite3* raw = nullptr;
-  const int opened = sqlite3_open_v2(
-      file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
-  Storage storage(std::unique_ptr<sqlite3, Close>(raw), quota);
-  if (opened != SQLITE_OK) return fail(storage.error("open"), file.string());
-  // WAL with full synchronisation: a commit is on disk. A small cache: values are read once and sent.
-  for (const char* sql :
-       {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA cache_size=-512",
-        "CREATE TABLE IF NOT EXISTS storage(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"})
-    if (auto done = storage.execute(sql); !done) return fail(done.error(), file.string());
+  FURNACE_TRY(Database database,
+              Database::open(directory / "storage.db",
+                             "CREATE TABLE IF NOT EXISTS storage(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"));
+  Storage storage(std::move(database), quota);
+  FURNACE_TRY(Query counts, storage.database_.query("SELECT COALESCE(SUM(LENGTH(value)), 0), COUNT(*) FROM storage"));
+  FURNACE_TRY([[maybe_unused]] const bool row, counts.step());
+  storage.used_ = counts.number(0);
+  storage.keys_ = counts.number(1);
   return storage;
 }
 
-Status Storage::execute(const char* sql) {
-  if (sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK)
-    return tl::unexpected<Error>(error(sql));
-  return {};
-}
-
-Result<Storage::Statement> Storage::prepare(const char* sql) {
-  sqlite3_stmt* raw = nullptr;
-  if (sqlite3_prepare_v2(database_.get(), sql, -1, &raw, nullptr) != SQLITE_OK)
-    return tl::unexpected<Error>(error(sql));
-  return Statement(raw);
-}
-
-Result<uint64_t> Storage::used_without(std::string_view key) {
-  FURNACE_TRY(const Statement statement,
-              prepare("SELECT COALESCE(SUM(LENGTH(value)), 0) FROM storage WHERE key <> ?"));
-  bind(statement.get(), 1, key);
-  if (sqlite3_step(statement.get()) != SQLITE_ROW) return tl::unexpected<Error>(error("used bytes"));
-  return static_cast<uint64_t>(sqlite3_column_int64(statement.get(), 0));
+Result<std::optional<uint64_t>> Storage::size_of(std::string_view key) {
+  FURNACE_TRY(Query query, database_.query("SELECT LENGTH(value) FROM storage WHERE key = ?"));
+  FURNACE_TRY(const bool found, query.bind(1, key).step());
+  if (!found) return std::nullopt;
+  return query.number(0);
 }
 
 Status Storage::set(std::string_view key, std::string_view value) {
@@ -77,28 +51,48 @@ Status Storage::set(std::string_view key, std::string_view value) {
   if (value.size() > protocol::kMaxFieldSize)
     return fail(Errc::Invalid, "value of {} bytes: at most {}", value.size(), protocol::kMaxFieldSize);
   if (valid_utf8(value) != value) return fail(Errc::Invalid, "value of key '{}' is not UTF-8", key);
-  FURNACE_TRY(const uint64_t used, used_without(key));
-  if (used > quota_ || value.size() > quota_ - used)
+  FURNACE_TRY(const std::optional<uint64_t> old, size_of(key));
+  const uint64_t others = used_ - old.value_or(0);
+  if (others > quota_ || value.size() > quota_ - others)
     return fail(Errc::Invalid, "value of {} bytes for key '{}' is over the quota: {} of {} bytes are in use",
-                value.size(), key, used, quota_);
-  FURNACE_TRY(const Statement statement, prepare("INSERT OR REPLACE INTO storage(key, value) VALUES(?, ?)"));
-  bind(statement.get(), 1, key);
-  bind(statement.get(), 2, value);
-  if (sqlite3_step(statement.get()) != SQLITE_DONE)
-    return tl::unexpected<Error>(error(fmt::format("set '{}'", key)));
+                value.size(), key, others, quota_);
+  if (!old && keys_ >= kMaxKeys) return fail(Errc::Invalid, "key '{}': there are {} keys already", key, keys_);
+  FURNACE_TRY(Query query, database_.query("INSERT OR REPLACE INTO storage(key, value) VALUES(?, ?)"));
+  if (auto stored = query.bind(1, key).bind(2, value).run(); !stored)
+    return fail(stored.error(), fmt::format("key '{}'", key));
+  used_ = others + value.size();
+  if (!old) ++keys_;
   return {};
 }
 
 Result<std::string> Storage::get(std::string_view key) {
   FURNACE_CHECK(check_key(key));
-  FURNACE_TRY(const Statement statement, prepare("SELECT value FROM storage WHERE key = ?"));
-  bind(statement.get(), 1, key);
-  const int step = sqlite3_step(statement.get());
-  if (step == SQLITE_DONE) return fail(Errc::NotFound, "no key '{}'", key);
-  if (step != SQLITE_ROW) return tl::unexpected<Error>(error(fmt::format("get '{}'", key)));
-  const auto* data = static_cast<const char*>(sqlite3_column_blob(statement.get(), 0));
-  const auto size = static_cast<size_t>(sqlite3_column_bytes(statement.get(), 0));
-  return data != nullptr ? std::string(data, size) : std::string();
+  FURNACE_TRY(Query query, database_.query("SELECT value FROM storage WHERE key = ?"));
+  FURNACE_TRY(const bool found, query.bind(1, key).step());
+  if (!found) return fail(Errc::NotFound, "no key '{}'", key);
+  return std::string(query.blob(0));
+}
+
+Status Storage::remove(std::string_view key) {
+  FURNACE_CHECK(check_key(key));
+  FURNACE_TRY(const std::optional<uint64_t> old, size_of(key));
+  if (!old) return fail(Errc::NotFound, "no key '{}'", key);
+  FURNACE_TRY(Query query, database_.query("DELETE FROM storage WHERE key = ?"));
+  if (auto removed = query.bind(1, key).run(); !removed)
+    return fail(removed.error(), fmt::format("key '{}'", key));
+  used_ -= *old;
+  --keys_;
+  return {};
+}
+
+Result<std::vector<Storage::Entry>> Storage::list() {
+  FURNACE_TRY(Query query, database_.query("SELECT key, LENGTH(value) FROM storage ORDER BY key"));
+  std::vector<Entry> entries;
+  while (true) {
+    FURNACE_TRY(const bool row, query.step());
+    if (!row) return entries;
+    entries.push_back({std::string(query.blob(0)), query.number(1)});
+  }
 }
 
 }  // namespace furnace::facilities

@@ -1,47 +1,55 @@
 // An app's small persistent storage: text by key, within a quota, on disk when acknowledged.
 #pragma once
 
-#include <sqlite3.h>
-
 #include <cstdint>
 #include <filesystem>
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "base/result.h"
+#include "facilities/database.h"
 
 namespace furnace::facilities {
 
 class Storage {
  public:
+  /// Most keys an app may have: an empty value takes nothing of the quota, but room on the disk.
+  static constexpr uint64_t kMaxKeys = 100'000;
+
   /// Opens or makes the database in `directory`. `quota`: bytes of all values together.
   [[nodiscard]] static Result<Storage> open(const std::filesystem::path& directory, uint64_t quota);
 
-  /// Stores `value`, replacing the old one. A bad key, text that is not UTF-8, or a value past the quota:
-  /// nothing is changed. Returns when the value would survive a power loss.
+  /// Stores `value`, replacing the old one, whose bytes are free before the new ones are counted. A bad key, text that
+  /// is not UTF-8, or a value past the quota: nothing is changed. Returns when the value would survive a power loss.
   [[nodiscard]] Status set(std::string_view key, std::string_view value);
 
-  /// Errc::NotFound for a key that was never set.
+  /// Errc::NotFound for a key that was never set, or was removed.
   [[nodiscard]] Result<std::string> get(std::string_view key);
 
- private:
-  struct Close {
-    void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
-    void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+  /// Errc::NotFound if there is no such key.
+  [[nodiscard]] Status remove(std::string_view key);
+
+  struct Entry {
+    std::string key;
+    uint64_t size;  ///< bytes of its value
   };
-  using Statement = std::unique_ptr<sqlite3_stmt, Close>;
+  /// All keys in their order.
+  [[nodiscard]] Result<std::vector<Entry>> list();
 
-  Storage(std::unique_ptr<sqlite3, Close> database, uint64_t quota)
-      : database_(std::move(database)), quota_(quota) {}
-  [[nodiscard]] Result<Statement> prepare(const char* sql);
-  [[nodiscard]] Status execute(const char* sql);
-  [[nodiscard]] Error error(std::string_view what) const;
-  /// Bytes of all values but that of `key`.
-  [[nodiscard]] Result<uint64_t> used_without(std::string_view key);
+  /// Bytes of all values, and how many there may be.
+  [[nodiscard]] uint64_t used() const { return used_; }
+  [[nodiscard]] uint64_t quota() const { return quota_; }
+  [[nodiscard]] bool read_only() const { return database_.read_only(); }
 
-  std::unique_ptr<sqlite3, Close> database_;
+ private:
+  Storage(Database database, uint64_t quota) : database_(std::move(database)), quota_(quota) {}
+  /// Bytes of the value of `key`; 0 if there is none.
+  [[nodiscard]] Result<std::optional<uint64_t>> size_of(std::string_view key);
+
+  Database database_;
   uint64_t quota_;
+  uint64_t used_ = 0, keys_ = 0;
 };
 
 /// Keys are 1 to 16 characters of A-Z a-z 0-9 _ - (wire.md section 2).

@@ -14,6 +14,9 @@ struct FacOptions {
   uint16_t proxy_port = 5561;
   std::string directory;
   std::string storage;
+  bool blind = false;  ///< the proxy passes connections on
+  std::string metrics;
+  int metrics_descriptor = -1;  ///< the launcher's: bound for it
   bool confined = false;  ///< the launcher's, for the program inside
   int counter = -1;       ///< the launcher's: a descriptor, counts messages
 };

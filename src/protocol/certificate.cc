@@ -1,12 +1,17 @@
 #include "protocol/certificate.h"
 
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <zmq.h>
 
 #include <array>
+#include <ctime>
 #include <optional>
 
+#include "base/bytes.h"
 #include "base/file.h"
+#include "protocol/framing.h"
 
 namespace furnace::protocol {
 namespace {
@@ -37,22 +42,69 @@ Status check_key(std::string_view key, std::string_view what, std::string_view n
   return {};
 }
 
-std::string zpl(const Certificate& certificate, bool secret) {
-  std::string text = fmt::format(
-      "#   ZeroMQ CURVE {} Certificate\n{}\nmetadata\n    generator = \"furnace\"\ncurve\n    public-key = "
-      "\"{}\"\n",
-      secret ? "**Secret**" : "Public",
-      secret ? "#   DO NOT PROVIDE THIS FILE TO OTHER USERS nor change its permissions.\n" : "",
-      certificate.public_key);
-  if (secret) text += fmt::format("    secret-key = \"{}\"\n", certificate.secret_key);
-  return text;
+Result<int64_t> parse_time(std::string_view text, std::string_view name, int line) {
+  std::tm time{};
+  const std::string whole(text);
+  const char* end = ::strptime(whole.c_str(), "%Y-%m-%dT%H:%M:%SZ", &time);
+  if (end == nullptr || *end != '\0')
+    return fail(Errc::Invalid, "{}:{}: valid-until '{}': expected a time as 2026-11-25T14:00:00Z", name, line,
+                printable(text.substr(0, 40)));
+  return ::timegm(&time);
 }
+
+/// One line of a section.
+Status read_line(std::string_view section, std::string_view body, std::string_view name, int number, Certificate& into) {
+  if (section == "curve") {
+    if (const auto key = value_of(body, "public-key")) {
+      FURNACE_CHECK(check_key(*key, "public-key", name, number));
+      into.public_key = *key;
+    } else if (const auto secret = value_of(body, "secret-key")) {
+      FURNACE_CHECK(check_key(*secret, "secret-key", name, number));
+      into.secret_key = *secret;
+    }
+  } else if (section == "metadata") {
+    if (const auto app = value_of(body, "app")) {
+      if (auto good = check_app_id(*app); !good) return fail(good.error(), fmt::format("{}:{}", name, number));
+      into.app = *app;
+    } else if (const auto until = value_of(body, "valid-until")) {
+      FURNACE_TRY(into.valid_until, parse_time(*until, name, number));
+    }
+  }
+  return {};
+}
+
+/// A secret lies in this process's memory from now on: it must not get into a core file.
+void hide_memory() { ::prctl(PR_SET_DUMPABLE, 0); }
 
 }  // namespace
 
+std::string utc_time(int64_t seconds) {
+  const std::time_t time = seconds;
+  std::tm parts{};
+  ::gmtime_r(&time, &parts);
+  std::array<char, 32> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
+std::string to_zpl(const Certificate& certificate, bool with_secret) {
+  std::string text = fmt::format("#   ZeroMQ CURVE {} Certificate\n{}\nmetadata\n    generator = \"furnace\"\n",
+                                 with_secret ? "**Secret**" : "Public",
+                                 with_secret ? "#   DO NOT PROVIDE THIS FILE TO OTHER USERS nor change its permissions.\n" : "");
+  if (!certificate.app.empty()) text += fmt::format("    app = \"{}\"\n", certificate.app);
+  if (certificate.valid_until) text += fmt::format("    valid-until = \"{}\"\n", utc_time(*certificate.valid_until));
+  text += fmt::format("curve\n    public-key = \"{}\"\n", certificate.public_key);
+  if (with_secret) text += fmt::format("    secret-key = \"{}\"\n", certificate.secret_key);
+  return text;
+}
+
+Status check_distinct(const Certificate& one, const Certificate& other, std::string_view first, std::string_view second) {
+  if (one.public_key != other.public_key) return {};
+  return fail(Errc::Invalid, "{} and {} hold the same key pair: were files swapped?", first, second);
+}
+
 Result<Certificate> parse_certificate(std::string_view text, std::string_view name) {
   Certificate certificate;
-  bool in_curve = false;
+  std::string_view section;
   for (int number = 1; !text.empty(); ++number) {
     const size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, end);
@@ -60,17 +112,10 @@ Result<Certificate> parse_certificate(std::string_view text, std::string_view na
     const std::string_view body = trim(line);
     if (body.empty() || body.starts_with('#')) continue;
     if (line.front() != ' ' && line.front() != '\t') {
-      in_curve = body == "curve";
+      section = body;
       continue;
     }
-    if (!in_curve) continue;
-    if (const auto key = value_of(body, "public-key")) {
-      FURNACE_CHECK(check_key(*key, "public-key", name, number));
-      certificate.public_key = *key;
-    } else if (const auto secret = value_of(body, "secret-key")) {
-      FURNACE_CHECK(check_key(*secret, "secret-key", name, number));
-      certificate.secret_key = *secret;
-    }
+    FURNACE_CHECK(read_line(section, body, name, number, certificate));
   }
   if (certificate.public_key.empty())
     return fail(Errc::Invalid, "{}: no 'public-key' in a 'curve' section; is it a CURVE certificate?", name);
@@ -96,6 +141,10 @@ Result<Certificate> load_secret_of_partition(const std::filesystem::path& path) 
   FURNACE_TRY(Certificate certificate, load_public(path));
   if (certificate.secret_key.empty())
     return fail(Errc::Invalid, "{}: no 'secret-key'; this is the public certificate", path.string());
+  std::array<char, kKeySize + 1> derived{};
+  if (zmq_curve_public(derived.data(), certificate.secret_key.c_str()) != 0 || certificate.public_key != derived.data())
+    return fail(Errc::Invalid, "{}: its public and its secret key don't belong together", path.string());
+  hide_memory();
   return certificate;
 }
 
@@ -104,7 +153,7 @@ Result<Certificate> new_certificate() {
   std::array<char, kKeySize + 1> secret_key{};
   if (zmq_curve_keypair(public_key.data(), secret_key.data()) != 0)
     return fail(Errc::Unavailable, "this libzmq was built without CURVE");
-  return Certificate{public_key.data(), secret_key.data()};
+  return Certificate{public_key.data(), secret_key.data(), {}, {}};
 }
 
 Status save_certificate(const Certificate& certificate, const std::filesystem::path& directory,
@@ -114,15 +163,15 @@ Status save_certificate(const Certificate& certificate, const std::filesystem::p
     if (std::filesystem::exists(path))
       return fail(Errc::Invalid, "{}: exists already; move it away to make new keys", path.string());
   }
-  FURNACE_CHECK(write_file(directory / fmt::format("{}.key", name), zpl(certificate, true), 0600));
-  return write_file(directory / fmt::format("{}.pub", name), zpl(certificate, false), 0644);
+  FURNACE_CHECK(write_file(directory / fmt::format("{}.key", name), to_zpl(certificate, true), 0600));
+  return write_file(directory / fmt::format("{}.pub", name), to_zpl(certificate, false), 0644);
 }
 
-void serve_curve(zmq::socket_t& socket, const Certificate& own) {
+void serve_curve(zmq::socket_t& socket, const Certificate& own, const std::string& domain) {
   socket.set(zmq::sockopt::curve_server, true);
   socket.set(zmq::sockopt::curve_publickey, own.public_key);
   socket.set(zmq::sockopt::curve_secretkey, own.secret_key);
-  socket.set(zmq::sockopt::zap_domain, "furnace");
+  socket.set(zmq::sockopt::zap_domain, domain);
 }
 
 void use_curve(zmq::socket_t& socket, const Certificate& own, const std::string& server_public_key) {

@@ -1,5 +1,8 @@
 #include "protocol/event_loop.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -7,14 +10,53 @@
 
 namespace furnace::protocol {
 
-void EventLoop::watch(zmq::socket_t& socket, Callback ready) {
+size_t EventLoop::watch(zmq::socket_t& socket, Callback ready) {
   items_.push_back({socket.handle(), 0, ZMQ_POLLIN, 0});
   callbacks_.push_back(std::move(ready));
+  return items_.size() - 1;
 }
 
-void EventLoop::watch(int descriptor, Callback ready) {
+size_t EventLoop::watch(int descriptor, Callback ready) {
   items_.push_back({nullptr, descriptor, ZMQ_POLLIN, 0});
   callbacks_.push_back(std::move(ready));
+  return items_.size() - 1;
+}
+
+Status EventLoop::take_posts() {
+  posts_ = std::make_unique<Posts>();
+  posts_->wake = Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!posts_->wake.valid()) return fail_errno("eventfd");
+  watch(posts_->wake.get(), [this] { run_posts(); });
+  return {};
+}
+
+void EventLoop::post(Callback work) {
+  {
+    const std::lock_guard lock(posts_->mutex);
+    posts_->work.push_back(std::move(work));
+  }
+  wake();
+}
+
+void EventLoop::wake() {
+  const uint64_t one = 1;
+  (void)!::write(posts_->wake.get(), &one, sizeof one);
+}
+
+void EventLoop::stop() {
+  stopped_ = true;
+  if (posts_) wake();
+}
+
+void EventLoop::run_posts() {
+  uint64_t count = 0;
+  (void)!::read(posts_->wake.get(), &count, sizeof count);
+  std::vector<Callback> work;
+  {
+    const std::lock_guard lock(posts_->mutex);
+    work.swap(posts_->work);
+  }
+  for (const Callback& each : work) each();
 }
 
 uint64_t EventLoop::add_timer(std::chrono::duration<double> interval, Callback due) {
@@ -30,6 +72,11 @@ std::chrono::milliseconds EventLoop::time_to_next_timer() const {
   });
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(next->second.due - Clock::now());
   return std::max(left, std::chrono::milliseconds(0));
+}
+
+std::chrono::milliseconds EventLoop::time_to_sleep() const {
+  const bool waits = std::any_of(waiting_.begin(), waiting_.end(), [](const auto& each) { return each.first(); });
+  return waits ? std::chrono::milliseconds(0) : time_to_next_timer();
 }
 
 void EventLoop::run_timers() {
@@ -51,13 +98,15 @@ void EventLoop::run_timers() {
 void EventLoop::run() {
   while (!stopped_) {
     try {
-      zmq::poll(items_, time_to_next_timer());
+      sleep_([this] { zmq::poll(items_, time_to_sleep()); });
     } catch (const zmq::error_t& error) {
       if (error.num() != EINTR) log::error("poll: {}", error.what());
       continue;
     }
     for (size_t i = 0; i < items_.size() && !stopped_; ++i)
       if (items_[i].revents != 0) callbacks_[i]();
+    for (const auto& [waiting, ready] : waiting_)
+      if (!stopped_ && waiting()) ready();
     if (!stopped_) run_timers();
   }
 }

@@ -53,6 +53,22 @@ void set_common_options(zmq::socket_t& socket) {
   socket.set(zmq::sockopt::maxmsgsize, kMaxMessageSize);
 }
 
+std::string tcp_address(std::string_view host, int port) {
+  const bool is_ipv6 = host.find(':') != std::string_view::npos && !host.starts_with('[');
+  return is_ipv6 ? fmt::format("tcp://[{}]:{}", host, port) : fmt::format("tcp://{}:{}", host, port);
+}
+
+void keep_connected(zmq::socket_t& socket) {
+  socket.set(zmq::sockopt::ipv6, true);  // besides IPv4
+  // Milliseconds. Heartbeats are part of ZMTP 3.1: every libzmq since 4.2 answers them.
+  socket.set(zmq::sockopt::heartbeat_ivl, 2000);
+  socket.set(zmq::sockopt::heartbeat_timeout, 6000);
+  socket.set(zmq::sockopt::handshake_ivl, 6000);
+  socket.set(zmq::sockopt::connect_timeout, 3000);
+  socket.set(zmq::sockopt::reconnect_ivl, 100);
+  socket.set(zmq::sockopt::reconnect_ivl_max, 1000);
+}
+
 Status bind(zmq::socket_t& socket, const std::string& address) {
   try {
     socket.bind(address);

@@ -8,7 +8,8 @@
 
 namespace furnace::protocol {
 
-Result<ConnectionLog> ConnectionLog::watch(zmq::context_t& context, zmq::socket_t& socket, std::string peer) {
+Result<ConnectionLog> ConnectionLog::watch(zmq::context_t& context, zmq::socket_t& socket, std::string peer,
+                                           std::function<void()> connected) {
   const std::string address = fmt::format("inproc://monitor-{}", socket.handle());
   constexpr int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                          ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
@@ -17,12 +18,15 @@ Result<ConnectionLog> ConnectionLog::watch(zmq::context_t& context, zmq::socket_
   zmq::socket_t monitor(context, zmq::socket_type::pair);
   monitor.set(zmq::sockopt::linger, 0);
   FURNACE_CHECK(connect(monitor, address));
-  return ConnectionLog(std::move(monitor), std::move(peer));
+  return ConnectionLog(std::move(monitor), std::move(peer), std::move(connected));
 }
 
 void ConnectionLog::handle() {
   while (const auto frames = receive(socket_)) {
     const int event = load<uint16_t>(as_bytes(text(frames->front())), 0).value_or(0);
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED || event == ZMQ_EVENT_DISCONNECTED)
+      is_connected_ = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED && on_connected_) on_connected_();
     if (event == last_) continue;
     const bool was_connected = last_ == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     switch (event) {

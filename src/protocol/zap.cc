@@ -27,7 +27,8 @@ void Authenticator::handle() {
       zmq_z85_encode(z85.data(), (*request)[6].data<uint8_t>(), 32);
       key = z85.data();
     }
-    const bool allowed = curve && allowed_.contains(key);
+    const auto list = request->size() > 2 ? lists_.find(text((*request)[2])) : lists_.end();
+    const bool allowed = curve && list != lists_.end() && list->second->find(key) != nullptr;
     if (!allowed) {
       ++refused_;
       log::warning("refused a peer at {}: its key {} is not on the allow-list",
@@ -37,6 +38,11 @@ void Authenticator::handle() {
     send(socket_,
          {"1.0", id, allowed ? "200" : "400", allowed ? "OK" : "key not allowed", allowed ? key : "", ""});
   }
+}
+
+std::string_view key_of(const zmq::message_t& frame) {
+  const char* key = zmq_msg_gets(frame.handle(), "User-Id");
+  return key != nullptr ? key : "";
 }
 
 }  // namespace furnace::protocol

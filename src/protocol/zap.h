@@ -1,24 +1,28 @@
-// Who may connect: answers libzmq's authentication requests (ZeroMQ RFC 27, ZAP) from a list of public keys.
+// Who may connect: answers libzmq's authentication requests (ZeroMQ RFC 27, ZAP) from lists of public keys.
 #pragma once
 
 #include <cstdint>
-#include <set>
+#include <functional>
+#include <map>
 #include <string>
 #include <zmq.hpp>
 
 #include "base/result.h"
+#include "protocol/allow_list.h"
 
 namespace furnace::protocol {
 
-/// Lets in peers whose CURVE public key is on the list, nobody else. Make it before the sockets it guards are
-/// bound, poll `socket()` and call `handle()` when it is readable: handshakes wait for it.
+/// Lets in peers whose CURVE public key is on the list of the socket's domain, nobody else. Make it before the sockets it
+/// guards are bound, poll `socket()` and call `handle()` when it is readable: handshakes wait for it. The messages of who
+/// was let in carry the key (`key_of`).
 class Authenticator {
  public:
   /// Errc::Unavailable if the context has a handler already.
   [[nodiscard]] static Result<Authenticator> make(zmq::context_t& context);
 
-  /// Allows a public key (Z85).
-  void allow(const std::string& public_key) { allowed_.insert(public_key); }
+  /// Who may connect to sockets of this domain (`serve_curve`). The list must outlive this, or be taken back.
+  void guard(const std::string& domain, const AllowList& list) { lists_[domain] = &list; }
+  void forget(const std::string& domain) { lists_.erase(domain); }
 
   [[nodiscard]] zmq::socket_t& socket() { return socket_; }
   void handle();
@@ -29,8 +33,11 @@ class Authenticator {
   explicit Authenticator(zmq::socket_t socket) : socket_(std::move(socket)) {}
 
   zmq::socket_t socket_;
-  std::set<std::string, std::less<>> allowed_;
+  std::map<std::string, const AllowList*, std::less<>> lists_;
   uint64_t refused_ = 0;
 };
+
+/// The public key of who sent this message; empty if it did not come over a connection that an Authenticator let in.
+[[nodiscard]] std::string_view key_of(const zmq::message_t& frame);
 
 }  // namespace furnace::protocol

@@ -1,4 +1,6 @@
-// furnace-proxy: the message proxy of one app.
+// furnace-proxy: passes messages or connections on between FAC partitions and backends.
+#include <sys/resource.h>
+
 #include "base/log.h"
 #include "base/signals.h"
 #include "program/program.h"
@@ -9,19 +11,56 @@ namespace {
 using namespace furnace;
 
 struct Options {
-  proxy::Options proxy;
-  std::string app_key, backend_key;
+  proxy::Route route;
+  std::string routes, metrics;
 };
+
+/// A route has up to six sockets and four descriptors for each connection.
+void take_all_descriptors() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Status check(const Options& options) {
+  const proxy::Route& route = options.route;
+  const bool has_keys = !route.app_key.empty() || !route.backend_key.empty();
+  if (!options.routes.empty()) {
+    if (route.blind || has_keys || !route.inside.host.empty() || !route.outside.host.empty())
+      return fail(Errc::Invalid, "--routes: the file says what is passed on; leave the options of a single route out");
+    return {};
+  }
+  if (route.inside.host.empty() || route.outside.host.empty())
+    return fail(Errc::Invalid, "needed: --ip and --ep (where to listen, and where the backend is), or --routes");
+  if (route.blind && has_keys) return fail(Errc::Invalid, "--blind: a blind proxy holds no keys; leave --ak and --bk out");
+  if (!route.blind && (route.app_key.empty() || route.backend_key.empty()))
+    return fail(Errc::Invalid, "needed: --ak app.key and --bk be.key, or --blind");
+  for (const auto& endpoint : {route.inside, route.outside})
+    if (endpoint.port == 0 || endpoint.port == UINT16_MAX)
+      return fail(Errc::Invalid, "port {}: expected 1 to 65534 (the next one is used too)", endpoint.port);
+  return {};
+}
 
 Status serve(Options& options) {
   FURNACE_TRY(const Fd stop, stop_signals());
-  FURNACE_TRY(options.proxy.app, protocol::load_secret(options.app_key));
-  FURNACE_TRY(options.proxy.backend, protocol::load_secret(options.backend_key));
+  FURNACE_CHECK(check(options));
+  take_all_descriptors();
   zmq::context_t context(1);
-  FURNACE_TRY(proxy::Proxy relay, proxy::Proxy::open(context, options.proxy));
-  log::info("relaying between {}:{} and the backend at {}:{}", options.proxy.inside_ip,
-            options.proxy.inside_port, options.proxy.outside_ip, options.proxy.outside_port);
-  relay.run(stop.get());
+  constexpr int most_sockets = 65'535;
+  context.set(zmq::ctxopt::max_sockets, most_sockets);
+  FURNACE_TRY(const auto proxy, proxy::Proxy::make(context));
+  if (options.routes.empty()) {
+    FURNACE_CHECK(proxy->set_routes({options.route}));
+    log::info("relaying {} between {} and the backend at {}", options.route.blind ? "connections" : "messages",
+              to_text(options.route.inside), to_text(options.route.outside));
+  } else {
+    FURNACE_CHECK(proxy->follow(options.routes));
+    log::info("relaying {} routes of {}", proxy->routes(), options.routes);
+  }
+  FURNACE_TRY(auto metrics, MetricsSocket::make(options.metrics, -1));
+  if (metrics) FURNACE_CHECK(proxy->show_metrics(*std::move(metrics)));
+  proxy->run(stop.get());
   log::info("stopped");
   return {};
 }
@@ -30,15 +69,33 @@ Status serve(Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  Program program("furnace-proxy", "Message proxy between an app's FAC partition and its backend");
+  proxy::Route& route = options.route;
+  route.inside.port = 5561;
+  route.outside.port = 5563;
+  uint64_t idle = 0;
+  Program program("furnace-proxy", "Proxy between apps' FAC partitions and their backends");
   auto& flags = program.options();
-  flags.add_option("--ak,--app-key", options.app_key, "The app's secret key, app.key")->required();
-  flags.add_option("--bk,--backend-key", options.backend_key, "The backend's secret key, be.key")->required();
-  flags.add_option("--ip", options.proxy.inside_ip, "Address to listen on for FAC")->required();
-  flags.add_option("--it", options.proxy.inside_port, "Port to listen on, and the next")
+  flags.add_option("--ak,--app-key", route.app_key, "The app's secret key, app.key");
+  flags.add_option("--bk,--backend-key", route.backend_key, "The backend's secret key, be.key");
+  flags.add_option("--ip", route.inside.host, "Address to listen on for FAC");
+  flags.add_option("--it", route.inside.port, "Port to listen on, and the next")->capture_default_str();
+  flags.add_option("--ep", route.outside.host, "The backend's address");
+  flags.add_option("--et", route.outside.port, "The backend's port, and the next")->capture_default_str();
+  flags.add_flag("--blind", route.blind,
+                 "Pass connections on, not messages: no key is held here, and nothing can be read; FAC and backend then "
+                 "speak to each other (furnace fac --blind, furnace backend --router)");
+  flags.add_option("--routes", options.routes,
+                   "A file of many routes instead of one on the command line; read again when it changes");
+  flags.add_option("--connections", route.limits.connections, "Most connections at once, of a blind route; 0: no limit")
       ->capture_default_str();
-  flags.add_option("--ep", options.proxy.outside_ip, "The backend's address")->required();
-  flags.add_option("--et", options.proxy.outside_port, "The backend's port, and the next")
+  flags.add_option("--bytes-per-second", route.limits.bytes_per_second, "Most bytes a second, both ways together; 0: no limit")
       ->capture_default_str();
-  return program.run(argc, argv, [&] { return serve(options); });
+  flags.add_option("--idle", idle, "Seconds after which a connection is closed that nothing passes on, of a blind route; 0: never")
+      ->check(CLI::Range(uint64_t{0}, uint64_t{UINT32_MAX}))
+      ->capture_default_str();
+  flags.add_option("--metrics", options.metrics, "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");
+  return program.run(argc, argv, [&] {
+    route.limits.idle = std::chrono::seconds(idle);
+    return serve(options);
+  });
 }

@@ -1,90 +1,123 @@
 #include "proxy/proxy.h"
 
+#include <algorithm>
+
 #include "base/log.h"
-#include "protocol/framing.h"
+#include "proxy/message_path.h"
 
 namespace furnace::proxy {
 namespace {
 
-/// Passes on what waits, frames unchanged: an identity in front is the address on both sides.
-void relay(zmq::socket_t& from, zmq::socket_t& to) {
-  constexpr int per_turn = 64;
-  for (int i = 0; i < per_turn; ++i) {
-    auto frames = protocol::receive(from);
-    if (!frames) return;
-    if (!protocol::send(to, *frames)) log::debug("a message was dropped: no peer, or its queue is full");
-  }
-}
+using Clock = std::chrono::steady_clock;
 
-std::string address(const std::string& ip, int port) {
-  return fmt::format("tcp://{}:{}", ip, port);
-}
+struct Metric {
+  const char* name;
+  const char* help;
+  uint64_t Counters::*counter;
+};
+constexpr std::array kMetrics = {
+    Metric{"connections", "Connections", &Counters::connections},
+    Metric{"refused_connections", "Connections over the route's limit", &Counters::refused},
+    Metric{"failed_connections", "Connections for which the backend could not be reached", &Counters::failed},
+    Metric{"idle_connections", "Connections closed because nothing passed", &Counters::idle},
+    Metric{"sent_bytes", "Bytes to the backend", &Counters::bytes_out},
+    Metric{"received_bytes", "Bytes from the backend", &Counters::bytes_in},
+    Metric{"messages", "Messages passed on (not by blind routes)", &Counters::messages},
+    Metric{"dropped_messages", "Messages without a peer, or that found its queue full", &Counters::dropped},
+};
 
 }  // namespace
 
-Result<Proxy> Proxy::open(zmq::context_t& context, const Options& options) {
+Result<std::unique_ptr<Proxy>> Proxy::make(zmq::context_t& context) {
+  FURNACE_TRY(Poller poller, Poller::make());
   FURNACE_TRY(protocol::Authenticator authenticator, protocol::Authenticator::make(context));
-  authenticator.allow(options.app.public_key);
-
-  const auto make = [&](zmq::socket_type type) {
-    zmq::socket_t socket(context, type);
-    protocol::set_common_options(socket);
-    return socket;
-  };
-  zmq::socket_t router = make(zmq::socket_type::router);
-  zmq::socket_t publisher = make(zmq::socket_type::pub);
-  protocol::serve_curve(router, options.backend);
-  protocol::serve_curve(publisher, options.backend);
-  // A FAC that was restarted takes its identity over from its dead connection; only the app's key gets this
-  // far.
-  router.set(zmq::sockopt::router_handover, true);
-  FURNACE_CHECK(protocol::bind(router, address(options.inside_ip, options.inside_port)));
-  FURNACE_CHECK(protocol::bind(publisher, address(options.inside_ip, options.inside_port + 1)));
-
-  zmq::socket_t dealer = make(zmq::socket_type::dealer);
-  zmq::socket_t subscriber = make(zmq::socket_type::sub);
-  for (zmq::socket_t* socket : {&dealer, &subscriber}) {
-    protocol::use_curve(*socket, options.app, options.backend.public_key);
-    socket->set(zmq::sockopt::reconnect_ivl, 100);
-    socket->set(zmq::sockopt::reconnect_ivl_max, 1000);
-  }
-  subscriber.set(zmq::sockopt::subscribe, "");
-  const std::string outside = address(options.outside_ip, options.outside_port);
-  FURNACE_TRY(auto connection, protocol::ConnectionLog::watch(context, dealer, "backend at " + outside));
-  FURNACE_CHECK(protocol::connect(dealer, outside));
-  FURNACE_CHECK(protocol::connect(subscriber, address(options.outside_ip, options.outside_port + 1)));
-
-  Proxy proxy(std::move(authenticator), std::move(connection));
-  proxy.router_ = std::move(router);
-  proxy.publisher_ = std::move(publisher);
-  proxy.dealer_ = std::move(dealer);
-  proxy.subscriber_ = std::move(subscriber);
+  std::unique_ptr<Proxy> proxy(new Proxy(context, std::move(poller), std::move(authenticator)));
+  Proxy* self = proxy.get();
+  FURNACE_CHECK(self->poller_.add(self->authenticator_.socket().get(zmq::sockopt::fd), [self](Poller::Ready) {
+    // Answering may swallow the next change.
+    do {
+      self->authenticator_.handle();
+    } while ((self->authenticator_.socket().get(zmq::sockopt::events) & ZMQ_POLLIN) != 0);
+  }));
   return proxy;
 }
 
-void Proxy::run(int stop) {
-  while (true) {
-    std::vector<zmq::pollitem_t> items{
-        {nullptr, stop, ZMQ_POLLIN, 0},
-        {authenticator_.socket().handle(), 0, ZMQ_POLLIN, 0},
-        {connection_.socket().handle(), 0, ZMQ_POLLIN, 0},
-        {router_.handle(), 0, ZMQ_POLLIN, 0},
-        {dealer_.handle(), 0, ZMQ_POLLIN, 0},
-        {subscriber_.handle(), 0, ZMQ_POLLIN, 0},
-    };
-    try {
-      zmq::poll(items);
-    } catch (const zmq::error_t& error) {
-      if (error.num() != EINTR) log::error("poll: {}", error.what());
-      continue;
+Result<std::unique_ptr<Path>> Proxy::open(const Route& route) {
+  if (route.blind) return Relay::open(poller_, pipes_, route);
+  return MessagePath::open(poller_, context_, authenticator_, route);
+}
+
+Status Proxy::set_routes(const std::vector<Route>& routes) {
+  // Those that go first: another one may use their ports.
+  const auto wanted = [&](const Path& path) {
+    return std::find_if(routes.begin(), routes.end(), [&](const Route& route) { return route.leads_as(path.route()); });
+  };
+  std::erase_if(paths_, [&](const auto& path) { return wanted(*path) == routes.end(); });
+  Status first;
+  for (const Route& route : routes) {
+    const auto known = std::find_if(paths_.begin(), paths_.end(), [&](const auto& path) { return route.leads_as(path->route()); });
+    if (known != paths_.end()) {
+      (*known)->set_limits(route.limits);
+    } else if (auto path = open(route)) {
+      paths_.push_back(*std::move(path));
+    } else {
+      log::error("route {}: {}", route.app, path.error().message());
+      if (first) first = tl::unexpected<Error>(path.error());
     }
-    if (items[0].revents != 0) return;
-    if (items[1].revents != 0) authenticator_.handle();
-    if (items[2].revents != 0) connection_.handle();
-    if (items[3].revents != 0) relay(router_, dealer_);
-    if (items[4].revents != 0) relay(dealer_, router_);
-    if (items[5].revents != 0) relay(subscriber_, publisher_);
   }
+  return first;
+}
+
+Status Proxy::follow(const std::filesystem::path& file) {
+  file_ = file;
+  std::error_code error;
+  file_time_ = std::filesystem::last_write_time(file_, error);
+  FURNACE_TRY(const std::vector<Route> routes, load_routes(file));
+  return set_routes(routes);
+}
+
+void Proxy::follow_file() {
+  std::error_code error;
+  const auto time = std::filesystem::last_write_time(file_, error);
+  if (error || time == file_time_) return;
+  file_time_ = time;
+  const auto routes = load_routes(file_);
+  if (!routes) return log::error("{}; the routes stay as they were", routes.error().message());
+  const auto done = set_routes(*routes);
+  log::info("{} routes, read again from {}{}", paths_.size(), file_.string(), done ? "" : "; not all could be opened");
+}
+
+void Proxy::look_after() {
+  if (!file_.empty()) follow_file();
+  for (const auto& path : paths_) path->look_after();
+  poller_.at(Clock::now() + std::chrono::seconds(1), this, [this] { look_after(); });
+}
+
+Status Proxy::show_metrics(MetricsSocket socket) {
+  metrics_.emplace(std::move(socket));
+  return poller_.add(metrics_->descriptor(), [this](Poller::Ready) { metrics_->answer(metrics_text()); });
+}
+
+void Proxy::run(int stop) {
+  if (auto added = poller_.add(stop, [this](Poller::Ready ready) { stopped_ |= ready.readable; }); !added)
+    return log::error("{}", added.error().message());
+  look_after();
+  while (!stopped_) poller_.turn();
+  poller_.remove(stop);
+  paths_.clear();
+}
+
+std::string Proxy::metrics_text() const {
+  MetricsText metrics;
+  for (const Metric& metric : kMetrics) {
+    metrics.metric(fmt::format("furnace_proxy_{}_total", metric.name), metric.help);
+    for (const auto& path : paths_) metrics.sample({{"app", path->route().app}}, path->counters().*metric.counter);
+  }
+  metrics.metric("furnace_proxy_open_connections", "Connections that stand", "gauge");
+  for (const auto& path : paths_) metrics.sample({{"app", path->route().app}}, path->connections());
+  metrics.single("furnace_proxy_refused_keys_total", "Connections with a key that is not allowed", {}, authenticator_.refused());
+  metrics.single("furnace_proxy_routes", "Routes", {}, paths_.size(), "gauge");
+  return metrics.text();
 }
 
 }  // namespace furnace::proxy

@@ -1,44 +1,55 @@
-// The message proxy: between FAC partitions inside the cloud and the tenant's backend outside, message by
-// message.
+// The proxy: between FAC partitions inside the cloud and their backends outside. One process, many routes.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <zmq.hpp>
 
-#include "base/result.h"
-#include "protocol/certificate.h"
-#include "protocol/monitor.h"
+#include "base/metrics.h"
 #include "protocol/zap.h"
+#include "proxy/path.h"
+#include "proxy/poller.h"
+#include "proxy/relay.h"
 
 namespace furnace::proxy {
 
-struct Options {
-  protocol::Certificate app;      ///< with secret key: the proxy is the app towards the backend
-  protocol::Certificate backend;  ///< with secret key: the proxy is the backend towards the app
-  std::string inside_ip;
-  uint16_t inside_port = 5561;
-  std::string outside_ip;
-  uint16_t outside_port = 5563;
-};
-
 class Proxy {
  public:
-  [[nodiscard]] static Result<Proxy> open(zmq::context_t& context, const Options& options);
+  /// The context must take four sockets for each route that passes messages.
+  [[nodiscard]] static Result<std::unique_ptr<Proxy>> make(zmq::context_t& context);
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
 
-  /// Relays until `stop` becomes readable.
+  /// Makes these the routes: one that is there already stays, with its connections. The error is about the first that
+  /// can't be opened; the others are.
+  [[nodiscard]] Status set_routes(const std::vector<Route>& routes);
+  /// Reads the routes from a file, and again whenever it changes.
+  [[nodiscard]] Status follow(const std::filesystem::path& file);
+  [[nodiscard]] Status show_metrics(MetricsSocket socket);
+
+  /// Until `stop` becomes readable.
   void run(int stop);
 
- private:
-  Proxy(protocol::Authenticator authenticator, protocol::ConnectionLog connection)
-      : authenticator_(std::move(authenticator)), connection_(std::move(connection)) {}
+  [[nodiscard]] size_t routes() const { return paths_.size(); }
 
+ private:
+  Proxy(zmq::context_t& context, Poller poller, protocol::Authenticator authenticator)
+      : context_(context), poller_(std::move(poller)), authenticator_(std::move(authenticator)) {}
+  [[nodiscard]] Result<std::unique_ptr<Path>> open(const Route& route);
+  void look_after();
+  void follow_file();
+  [[nodiscard]] std::string metrics_text() const;
+
+  zmq::context_t& context_;
+  Poller poller_;
+  PipePool pipes_;
   protocol::Authenticator authenticator_;
-  protocol::ConnectionLog connection_;
-  zmq::socket_t router_;      // inside: FAC's requests and messages
-  zmq::socket_t publisher_;   // inside: broadcasts
-  zmq::socket_t dealer_;      // outside
-  zmq::socket_t subscriber_;  // outside
+  std::optional<MetricsSocket> metrics_;
+  std::vector<std::unique_ptr<Path>> paths_;
+  std::filesystem::path file_;
+  std::filesystem::file_time_type file_time_{};
+  bool stopped_ = false;
 };
 
 }  // namespace furnace::proxy

@@ -176,6 +176,7 @@ void Events::deliver(uint64_t identifier, Registration& registration, const Occu
   told.set_identifier(identifier);
   told.set_guest_paused(request.sync);
   describe(occurrence, *request.type, told);
+  trace_.stamp(told);
   if (request.physical)
     told.set_gpa(request.physical->value + (occurrence.address.value - request.address.value));
   if (request.gathers && !request.sync) return outbox_.gather(owner, std::move(told));

@@ -13,6 +13,7 @@
 #include "vmi/event_sources.h"
 #include "vmi/machine.h"
 #include "vmi/session.h"
+#include "vmi/trace.h"
 
 namespace furnace::vmi {
 
@@ -85,6 +86,7 @@ class Events {
   EventSources sources_;
   Interpreter interpreter_;
   EventOutbox outbox_;
+  TraceIds trace_;
   Milliseconds watchdog_{1000};
   std::map<std::string, Milliseconds, std::less<>> watchdogs_;  ///< by app
   std::map<uint64_t, Registration> registrations_;

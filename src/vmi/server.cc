@@ -56,12 +56,8 @@ Result<std::unique_ptr<Server>> Server::bind(zmq::context_t& context, const std:
   FURNACE_TRY(Endpoints endpoints, Endpoints::bind(context, directory));
   std::unique_ptr<Server> server(new Server(std::move(endpoints), machine, options));
   FURNACE_TRY(server->counter_, MessageCounter::open(options.counter));
-  if (!options.metrics.empty()) {
-    FURNACE_TRY(auto metrics, MetricsSocket::bind(options.metrics));
-    server->metrics_.emplace(std::move(metrics));
-  } else if (options.metrics_descriptor >= 0) {
-    server->metrics_.emplace(MetricsSocket::from(Fd(options.metrics_descriptor)));
-  }
+  FURNACE_TRY(auto metrics, MetricsSocket::make(options.metrics, options.metrics_descriptor));
+  if (metrics) server->metrics_.emplace(*std::move(metrics));
   return server;
 }
 

@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "facilities/server.h"
+#include "facilities/calls.h"
 #include "fuzz.h"
 
 // A message as an app may send it to FAC, executed on storage with a small quota.
@@ -26,6 +26,7 @@ void fuzz(std::span<const std::byte> input) {
   static const TemporaryDirectory directory;
   static Storage storage = *Storage::open(directory.path, 256);
   FacMessage message;
+  static Counters counters;
   if (message.ParseFromArray(input.data(), static_cast<int>(input.size())))
-    (void)execute(storage, message).SerializeAsString();
+    (void)execute(storage, message, counters).SerializeAsString();
 }

@@ -27,6 +27,10 @@ tenant::Result<T> outward(Result<T> result) {
   if (!result) return outward(result.error());
   return *std::move(result);
 }
+std::chrono::milliseconds milliseconds(double seconds) {
+  constexpr double most = 86'400, to_milli = 1000;
+  return std::chrono::milliseconds(static_cast<int64_t>(std::clamp(seconds, 1 / to_milli, most) * to_milli));
+}
 uint64_t number_of(Pid pid) {
   return static_cast<uint64_t>(static_cast<int64_t>(pid));
 }
@@ -254,16 +258,49 @@ bool NativeHost::remove_timer(uint64_t timer) {
 }
 
 void NativeHost::on_backend_message(std::function<void(std::string_view, bool)> callback) {
-  runtime_.on_backend_message([callback = std::move(callback)](Runtime::From from, const std::string& text) {
-    callback(text, from == Runtime::From::Broadcast);
+  on_text_ = std::move(callback);
+  listen_to_backend();
+}
+
+void NativeHost::on_backend_bytes(std::function<void(std::span<const std::byte>, bool)> callback) {
+  on_bytes_ = std::move(callback);
+  listen_to_backend();
+}
+
+void NativeHost::listen_to_backend() {
+  runtime_.on_backend_message([this](Runtime::From from, const Received& message) {
+    const bool broadcast = from == Runtime::From::Broadcast;
+    if (message.is_bytes && on_bytes_) on_bytes_(as_bytes(message.content), broadcast);
+    if (!message.is_bytes && on_text_) on_text_(message.content, broadcast);
   });
 }
 
-tenant::Status NativeHost::notify(std::string_view text) {
-  return outward(runtime_.facilities().notify(text));
+tenant::Status NativeHost::send(Content content, tenant::Delivery delivery) {
+  FacilitiesClient& client = runtime_.facilities();
+  return outward(delivery == tenant::Delivery::Durable ? client.notify_durably(content) : client.notify(content));
 }
-tenant::Result<std::string> NativeHost::request(std::string_view text) {
-  return outward(runtime_.facilities().request(text));
+tenant::Status NativeHost::notify(std::string_view text, tenant::Delivery delivery) { return send({text, false}, delivery); }
+tenant::Status NativeHost::notify(std::span<const std::byte> data, tenant::Delivery delivery) {
+  return send({as_text(data), true}, delivery);
+}
+
+tenant::Result<std::string> NativeHost::request(std::string_view text, double timeout) {
+  const auto answer = runtime_.facilities().request({text, false}, milliseconds(timeout));
+  if (!answer) return outward(answer.error());
+  return answer->content;
+}
+tenant::Result<std::vector<std::byte>> NativeHost::request(std::span<const std::byte> data, double timeout) {
+  const auto answer = runtime_.facilities().request({as_text(data), true}, milliseconds(timeout));
+  if (!answer) return outward(answer.error());
+  const auto bytes = as_bytes(answer->content);
+  return std::vector<std::byte>(bytes.begin(), bytes.end());
+}
+
+tenant::Status NativeHost::remove(std::string_view key) { return outward(runtime_.facilities().remove(key)); }
+tenant::Result<std::vector<std::pair<std::string, uint64_t>>> NativeHost::stored() {
+  auto stored = runtime_.facilities().list();
+  if (!stored) return outward(stored.error());
+  return std::move(stored->sizes);
 }
 tenant::Status NativeHost::store(std::string_view key, std::string_view text) {
   return outward(runtime_.facilities().set(key, text));

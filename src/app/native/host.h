@@ -46,10 +46,15 @@ class NativeHost : public tenant::Host {
   uint64_t add_timer(double seconds, std::function<void()> callback) override;
   bool remove_timer(uint64_t timer) override;
   void on_backend_message(std::function<void(std::string_view, bool)> callback) override;
-  [[nodiscard]] tenant::Status notify(std::string_view text) override;
-  [[nodiscard]] tenant::Result<std::string> request(std::string_view text) override;
+  void on_backend_bytes(std::function<void(std::span<const std::byte>, bool)> callback) override;
+  [[nodiscard]] tenant::Status notify(std::string_view text, tenant::Delivery delivery) override;
+  [[nodiscard]] tenant::Status notify(std::span<const std::byte> data, tenant::Delivery delivery) override;
+  [[nodiscard]] tenant::Result<std::string> request(std::string_view text, double timeout) override;
+  [[nodiscard]] tenant::Result<std::vector<std::byte>> request(std::span<const std::byte> data, double timeout) override;
   [[nodiscard]] tenant::Status store(std::string_view key, std::string_view text) override;
   [[nodiscard]] tenant::Result<std::string> load(std::string_view key) override;
+  [[nodiscard]] tenant::Status remove(std::string_view key) override;
+  [[nodiscard]] tenant::Result<std::vector<std::pair<std::string, uint64_t>>> stored() override;
   [[nodiscard]] std::string_view app_id() const override { return app_; }
   [[nodiscard]] std::string_view metadata() const override { return metadata_; }
   void log(std::string_view text) override;
@@ -57,6 +62,8 @@ class NativeHost : public tenant::Host {
 
  private:
   void deliver(const wire::Event& event);
+  void listen_to_backend();
+  [[nodiscard]] tenant::Status send(Content content, tenant::Delivery delivery);
   /// Runs a call whose result is a number.
   [[nodiscard]] tenant::Result<uint64_t> number(std::string_view call, std::span<const Argument> arguments);
   [[nodiscard]] tenant::Status status(std::string_view call);
@@ -70,6 +77,8 @@ class NativeHost : public tenant::Host {
   std::map<uint64_t, std::shared_ptr<const Callbacks>> callbacks_;
   std::vector<tenant::SyscallArgument> arguments_;  // of the event that is delivered
   std::set<uint64_t> timers_;
+  std::function<void(std::string_view, bool)> on_text_;
+  std::function<void(std::span<const std::byte>, bool)> on_bytes_;
 };
 
 /// Loads the app in FILE, runs it until it ends, and unloads it.

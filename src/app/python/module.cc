@@ -136,20 +136,99 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
             value_or_raise(*shared, released([&](FacilitiesClient& client) { return client.get(key); })));
       },
       py::doc("io_get(key)\n\nThe stored text. Raises VmiError if there is none."));
+  module.attr("io_list") = py::cpp_function(
+      [shared, released] {
+        const auto stored = value_or_raise(*shared, released([](FacilitiesClient& client) { return client.list(); }));
+        py::dict sizes;
+        for (const auto& [key, size] : stored.sizes) sizes[py::str(key)] = size;
+        return sizes;
+      },
+      py::doc("io_list()\n\nThe stored keys, and how many bytes the value of each has."));
+  module.attr("io_usage") = py::cpp_function(
+      [shared, released] {
+        const auto stored = value_or_raise(*shared, released([](FacilitiesClient& client) { return client.list(); }));
+        return py::make_tuple(stored.used, stored.quota);
+      },
+      py::doc("io_usage()\n\n(bytes of all stored values, bytes that may be stored)."));
+  module.attr("io_delete") = py::cpp_function(
+      [shared, released](const std::string& key) {
+        const Status removed = released([&](FacilitiesClient& client) { return client.remove(key); });
+        if (!removed) python::raise(shared->error, removed.error());
+      },
+      py::doc("io_delete(key)\n\nRemoves a stored value. Raises VmiError if there is none."));
+}
+
+/// Whether a message was taken; what FAC has no room for raises only where the app asks for that.
+bool taken(const Shared& shared, const Status& sent, bool raises) {
+  if (sent) return true;
+  if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+  if (raises) python::raise(shared.error, sent.error());
+  log::debug("{}", sent.error().message());
+  return false;
+}
+
+constexpr const char* kNotifyDoc =
+    "Sends {0} to the backend, one way. True: it was taken. False: so much waits for the backend already that\n"
+    "it was not; with raises=True that is a VmiError. With durable=True it is on disk when this returns, and is\n"
+    "delivered whatever ends and starts again meanwhile; the backend gets such messages in order, once.";
+
+void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared) {
+  const auto notify = [shared](Content content, bool durable, bool raises) {
+    const Status sent = [&] {
+      const py::gil_scoped_release release;
+      FacilitiesClient& client = shared->runtime.facilities();
+      return durable ? client.notify_durably(content) : client.notify(content);
+    }();
+    return taken(*shared, sent, raises);
+  };
   module.attr("notify") = py::cpp_function(
-      [shared](const std::string& text) {
-        const Status sent = shared->runtime.facilities().notify(text);
-        if (!sent) python::raise(shared->error, sent.error());
+      [notify](const std::string& text, bool durable, bool raises) { return notify({text, false}, durable, raises); },
+      py::arg("text"), py::arg("durable") = false, py::arg("raises") = false,
+      py::doc(("notify(text, durable=False, raises=False)\n\n" + fmt::format(kNotifyDoc, "a text")).c_str()));
+  module.attr("notify_bytes") = py::cpp_function(
+      [notify](const py::bytes& data, bool durable, bool raises) {
+        return notify({std::string_view(data), true}, durable, raises);
       },
-      py::doc("notify(text)\n\nSends a text to the backend, one way. Raises VmiError if the queue to the FAC "
-              "partition is full."));
+      py::arg("data"), py::arg("durable") = false, py::arg("raises") = false,
+      py::doc(("notify_bytes(data, durable=False, raises=False)\n\n" + fmt::format(kNotifyDoc, "bytes")).c_str()));
+  const auto request = [shared](Content content, double timeout) {
+    if (!(timeout > 0) || timeout > 86400) throw py::value_error("request: 'timeout' must be a number of seconds above 0, at most a day");
+    const std::chrono::duration<double, std::milli> time(timeout * 1000);
+    auto answer = [&] {
+      const py::gil_scoped_release release;
+      return shared->runtime.facilities().request(content, std::chrono::ceil<std::chrono::milliseconds>(time));
+    }();
+    return value_or_raise(*shared, std::move(answer));
+  };
   module.attr("request") = py::cpp_function(
-      [shared, released](const std::string& text) {
-        return py::str(value_or_raise(
-            *shared, released([&](FacilitiesClient& client) { return client.request(text); })));
+      [shared, request](const std::string& text, double timeout) {
+        const Received answer = request({text, false}, timeout);
+        if (answer.is_bytes) python::raise(shared->error, {Errc::Invalid, "request: the backend answered with bytes: use request_bytes"});
+        return py::str(valid_utf8(answer.content));
       },
-      py::doc("request(text)\n\nAsks the backend and returns its answer. Raises VmiError if the backend "
-              "fails or does not answer in time."));
+      py::arg("text"), py::arg("timeout") = 30.0,
+      py::doc("request(text, timeout=30.0)\n\nAsks the backend and returns its answer. Raises VmiError if the backend fails, or "
+              "does not answer within\nso many seconds; the next request works."));
+  module.attr("request_bytes") = py::cpp_function(
+      [request](const py::bytes& data, double timeout) {
+        return py::bytes(request({std::string_view(data), true}, timeout).content);
+      },
+      py::arg("data"), py::arg("timeout") = 30.0,
+      py::doc("request_bytes(data, timeout=30.0)\n\nThe same with bytes; the answer is bytes too (a text's UTF-8)."));
+  module.attr("traceparent") = py::cpp_function(
+      [shared]() -> py::object {
+        const auto trace = shared->runtime.facilities().trace();
+        if (!trace) return py::none();
+        return py::str(protocol::traceparent(trace));
+      },
+      py::doc("traceparent()\n\nIn the callback of an event of the VM: the W3C traceparent of what it began, which messages to the "
+              "backend\ncarry by themselves. None elsewhere."));
+}
+
+/// A message as the tenant's code gets it: str or bytes.
+py::object message_object(const Received& message) {
+  if (message.is_bytes) return py::bytes(message.content);
+  return py::str(valid_utf8(message.content));
 }
 
 void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
@@ -164,10 +243,10 @@ void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
   module.attr("set_backend_callback") = py::cpp_function([shared, stop](const py::object& callback) {
     if (callback.is_none()) return shared->runtime.on_backend_message({});
     const auto function = callback.cast<py::function>();
-    shared->runtime.on_backend_message([function, stop](Runtime::From from, const std::string& text) {
+    shared->runtime.on_backend_message([function, stop](Runtime::From from, const Received& message) {
       python::guarded_call(
           "backend message callback", function,
-          py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast", valid_utf8(text)), stop);
+          py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast", message_object(message)), stop);
     });
   });
   module.attr("set_event_callback") = py::cpp_function([shared, stop](const py::function& callback) {
@@ -202,6 +281,7 @@ void add_frontend_module(Runtime& runtime, const std::string& app) {
   }
   module.attr("checked") = checked;
   define_facilities(module, shared);
+  define_messages(module, shared);
   define_loop(module, shared);
   define_batches(module, runtime, error);
 

@@ -7,7 +7,7 @@
 
 namespace furnace::backend {
 
-/// Loads the backend in FILE, runs it until it ends, and unloads it.
-[[nodiscard]] Status host_native_backend(Backend& backend, const std::filesystem::path& file);
+/// Loads the backend in FILE, runs it until it ends or `stop` is readable, and unloads it.
+[[nodiscard]] Status host_native_backend(Backend& backend, const std::filesystem::path& file, int stop);
 
 }  // namespace furnace::backend

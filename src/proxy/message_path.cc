@@ -1,0 +1,167 @@
+#include "proxy/message_path.h"
+
+#include "base/log.h"
+#include "protocol/framing.h"
+
+namespace furnace::proxy {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string address(const Endpoint& endpoint, int offset) {
+  return protocol::tcp_address(endpoint.host, endpoint.port + offset);
+}
+
+std::string state_of(const fs::path& file) {
+  std::error_code error;
+  return fmt::format("{} ", fs::last_write_time(file, error).time_since_epoch().count());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<MessagePath>> MessagePath::open(Poller& poller, zmq::context_t& context,
+                                                       protocol::Authenticator& authenticator, const Route& route) {
+  std::unique_ptr<MessagePath> path(new MessagePath(poller, context, authenticator, route));
+  FURNACE_CHECK(path->load_keys());
+  path->authenticator_.guard(path->domain(), path->allowed_);
+  FURNACE_CHECK(path->open_inside());
+  FURNACE_CHECK(path->open_outside());
+  path->work();
+  return path;
+}
+
+MessagePath::~MessagePath() {
+  poller_.forget(this);
+  for (zmq::socket_t* socket : {&router_, &publisher_, &dealer_, &subscriber_}) unwatch(*socket);
+  if (connection_) unwatch(connection_->socket());
+  authenticator_.forget(domain());
+}
+
+Status MessagePath::load_keys() {
+  state_of_keys_ = state_of(route_.app_key) + state_of(route_.backend_key);
+  FURNACE_TRY(protocol::Certificate app, protocol::load_secret(route_.app_key));
+  FURNACE_TRY(protocol::Certificate backend, protocol::load_secret(route_.backend_key));
+  FURNACE_CHECK(protocol::check_distinct(app, backend, route_.app_key.string(), route_.backend_key.string()));
+  protocol::AllowList allowed;
+  FURNACE_CHECK(allowed.add_file(route_.app_key));
+  app_ = std::move(app);
+  backend_ = std::move(backend);
+  allowed_ = std::move(allowed);
+  return {};
+}
+
+Status MessagePath::open_inside() {
+  router_ = zmq::socket_t(context_, zmq::socket_type::router);
+  publisher_ = zmq::socket_t(context_, zmq::socket_type::pub);
+  int offset = 0;
+  for (zmq::socket_t* socket : {&router_, &publisher_}) {
+    protocol::set_common_options(*socket);
+    protocol::serve_curve(*socket, backend_, domain());
+    protocol::keep_connected(*socket);
+    // A FAC that was restarted takes its identity over from its dead connection; only the app's key gets this far.
+    if (socket == &router_) router_.set(zmq::sockopt::router_handover, true);
+    FURNACE_CHECK(protocol::bind(*socket, address(route_.inside, offset++)));
+  }
+  watch(router_);
+  return {};
+}
+
+Status MessagePath::open_outside() {
+  dealer_ = zmq::socket_t(context_, zmq::socket_type::dealer);
+  subscriber_ = zmq::socket_t(context_, zmq::socket_type::sub);
+  for (zmq::socket_t* socket : {&dealer_, &subscriber_}) {
+    protocol::set_common_options(*socket);
+    protocol::use_curve(*socket, app_, backend_.public_key);
+    protocol::keep_connected(*socket);
+  }
+  subscriber_.set(zmq::sockopt::subscribe, "");
+  FURNACE_TRY(connection_, protocol::ConnectionLog::watch(context_, dealer_, "backend at " + address(route_.outside, 0),
+                                                          [this] { ++counters_.connections; }));
+  FURNACE_CHECK(protocol::connect(dealer_, address(route_.outside, 0)));
+  FURNACE_CHECK(protocol::connect(subscriber_, address(route_.outside, 1)));
+  watch(connection_->socket());
+  watch(dealer_);
+  watch(subscriber_);
+  return {};
+}
+
+void MessagePath::watch(zmq::socket_t& socket) {
+  // ZeroMQ's descriptors tell of changes alone, and a socket that is used may have taken one: all are read until they are
+  // empty, whichever has told.
+  if (auto added = poller_.add(socket.get(zmq::sockopt::fd), [this](Poller::Ready) { work(); }); !added)
+    log::error("route {}: {}", route_.app, added.error().message());
+}
+
+void MessagePath::unwatch(zmq::socket_t& socket) {
+  if (socket) poller_.remove(socket.get(zmq::sockopt::fd));
+}
+
+bool MessagePath::pass(zmq::socket_t& from, zmq::socket_t& to, uint64_t& bytes) {
+  constexpr int per_turn = 64;
+  protocol::BoundedSender& sender = &to == &dealer_ ? out_ : &to == &router_ ? in_ : broadcasts_;
+  for (int i = 0; i < per_turn; ++i) {
+    if (rate_.allowance(1) == 0) return true;
+    auto frames = protocol::receive(from);
+    if (!frames) return false;
+    std::vector<std::string> front;
+    for (size_t frame = 0; frame + 1 < frames->size(); ++frame) front.emplace_back(protocol::text((*frames)[frame]));
+    const std::string body(protocol::text(frames->back()));
+    rate_.spend(body.size());
+    bytes += body.size();
+    ++counters_.messages;
+    if (sender.send(to, front, body)) continue;
+    ++counters_.dropped;
+    log::debug("route {}: a message was dropped: no peer, or its queue is full", route_.app);
+  }
+  return true;
+}
+
+void MessagePath::work() {
+  connection_->handle();
+  bool more = false;
+  more |= pass(router_, dealer_, counters_.bytes_out);
+  more |= pass(dealer_, router_, counters_.bytes_in);
+  more |= pass(subscriber_, publisher_, counters_.bytes_in);
+  // Sending may have swallowed what a descriptor would have told.
+  for (zmq::socket_t* socket : {&router_, &dealer_, &subscriber_, &publisher_})
+    more |= (socket->get(zmq::sockopt::events) & ZMQ_POLLIN) != 0;
+  if (!more || waits_) return;
+  waits_ = true;
+  const auto go_on = [this] {
+    waits_ = false;
+    work();
+  };
+  if (rate_.is_limited() && rate_.allowance(1) == 0) {
+    poller_.at(rate_.next(), this, go_on);
+  } else {
+    poller_.defer(this, go_on);
+  }
+}
+
+void MessagePath::set_limits(const Limits& limits) {
+  if (limits.bytes_per_second != route_.limits.bytes_per_second) rate_ = Rate(limits.bytes_per_second);
+  route_.limits = limits;
+}
+
+void MessagePath::look_after() {
+  allowed_.refresh();
+  if (state_of(route_.app_key) + state_of(route_.backend_key) == state_of_keys_) return;
+  const protocol::Certificate app = app_, backend = backend_;
+  if (auto loaded = load_keys(); !loaded) return log::warning("route {}: new keys: {}", route_.app, loaded.error().message());
+  if (app.public_key == app_.public_key && backend.public_key == backend_.public_key) return;
+  log::info("route {}: new keys", route_.app);
+  // What waits in the old sockets goes with them: durable messages come again.
+  for (zmq::socket_t* socket : {&connection_->socket(), &dealer_, &subscriber_}) unwatch(*socket);
+  Status opened = open_outside();
+  if (opened && backend.public_key != backend_.public_key) {
+    for (zmq::socket_t* socket : {&router_, &publisher_}) {
+      if (socket == &router_) unwatch(*socket);
+      socket->close();
+    }
+    opened = open_inside();
+  }
+  if (!opened) log::error("route {}: {}", route_.app, opened.error().message());
+  work();
+}
+
+}  // namespace furnace::proxy

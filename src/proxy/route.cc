@@ -1,0 +1,112 @@
+#include "proxy/route.h"
+
+#include <charconv>
+#include <set>
+
+#include "base/file.h"
+#include "base/toml_table.h"
+#include "protocol/framing.h"
+
+namespace furnace::proxy {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxRoutes = 10'000;
+
+Status read_endpoint(TomlTable& table, std::string_view key, Endpoint& endpoint) {
+  std::string text;
+  FURNACE_CHECK(table.take(key, text));
+  auto parsed = parse_endpoint(text);
+  if (!parsed) return table.invalid(fmt::format("'{}': {}", key, parsed.error().message()));
+  endpoint = *std::move(parsed);
+  return {};
+}
+
+Status read_key(TomlTable& table, std::string_view key, const fs::path& beside, fs::path& file) {
+  std::string name;
+  FURNACE_CHECK(table.take(key, name));
+  if (!name.empty()) file = beside / name;
+  return {};
+}
+
+Status read_route(TomlTable& table, const fs::path& file, Route& route) {
+  std::string mode = "blind";
+  uint64_t idle = 0;
+  FURNACE_CHECK(table.take("app", route.app));
+  FURNACE_CHECK(table.take("mode", mode));
+  FURNACE_CHECK(read_endpoint(table, "listen", route.inside));
+  FURNACE_CHECK(read_endpoint(table, "backend", route.outside));
+  FURNACE_CHECK(read_key(table, "app_key", file.parent_path(), route.app_key));
+  FURNACE_CHECK(read_key(table, "backend_key", file.parent_path(), route.backend_key));
+  FURNACE_CHECK(table.take("connections", route.limits.connections));
+  FURNACE_CHECK(table.take("bytes_per_second", route.limits.bytes_per_second));
+  FURNACE_CHECK(table.take("idle_seconds", idle));
+  route.limits.idle = std::chrono::seconds(std::min<uint64_t>(idle, UINT32_MAX));
+  if (auto good = protocol::check_app_id(route.app); !good) return table.invalid("'app': " + good.error().message());
+  if (mode != "blind" && mode != "message") return table.invalid("'mode': expected blind or message");
+  route.blind = mode == "blind";
+  const bool has_keys = !route.app_key.empty() && !route.backend_key.empty();
+  if (!route.blind && !has_keys) return table.invalid("a route of mode message needs 'app_key' and 'backend_key'");
+  if (route.blind && (!route.app_key.empty() || !route.backend_key.empty()))
+    return table.invalid("a blind route needs no keys: leave 'app_key' and 'backend_key' out");
+  if (!route.blind && (route.limits.connections != 0 || idle != 0))
+    return table.invalid("'connections' and 'idle_seconds' are limits of blind routes");
+  return {};
+}
+
+}  // namespace
+
+std::string to_text(const Endpoint& endpoint) {
+  return protocol::tcp_address(endpoint.host, endpoint.port).substr(std::string_view("tcp://").size());
+}
+
+Result<Endpoint> parse_endpoint(std::string_view text) {
+  Endpoint endpoint;
+  const size_t colon = text.rfind(':');
+  std::string_view host = text.substr(0, std::min(colon, text.size()));
+  const char* last = text.data() + text.size();
+  const char* first = colon == std::string_view::npos ? last : text.data() + colon + 1;
+  const auto [end, error] = std::from_chars(first, last, endpoint.port);
+  const bool good = error == std::errc() && end == last && endpoint.port != 0 && endpoint.port != UINT16_MAX;
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (!good || host.empty())
+    return fail(Errc::Invalid, "'{}': expected \"HOST:PORT\", with a port from 1 to 65534 (the next one is used too)",
+                text.substr(0, 80));
+  endpoint.host = host;
+  return endpoint;
+}
+
+bool Route::leads_as(const Route& other) const {
+  const auto way = [](const Route& of) { return std::tie(of.app, of.blind, of.inside, of.outside, of.app_key, of.backend_key); };
+  return way(*this) == way(other);
+}
+
+Result<std::vector<Route>> parse_routes(std::string_view text, const fs::path& file) {
+  const std::string name = file.string();
+  FURNACE_TRY(const toml::table document, parse_toml(text, name));
+  TomlTable table(document, name);
+  std::vector<Route> routes;
+  std::set<Endpoint> used;
+  std::set<std::string> apps;
+  FURNACE_CHECK(table.take_tables("route", [&](TomlTable& inner) -> Status {
+    Route route;
+    FURNACE_CHECK(read_route(inner, file, route));
+    if (routes.size() >= kMaxRoutes) return inner.invalid(fmt::format("at most {} routes", kMaxRoutes));
+    if (!apps.insert(route.app).second) return inner.invalid(fmt::format("there is a route of app '{}' already", route.app));
+    for (const int offset : {0, 1})
+      if (!used.insert({route.inside.host, static_cast<uint16_t>(route.inside.port + offset)}).second)
+        return inner.invalid(fmt::format("'listen': another route uses {}:{}", route.inside.host, route.inside.port + offset));
+    routes.push_back(std::move(route));
+    return {};
+  }));
+  FURNACE_CHECK(table.finish());
+  return routes;
+}
+
+Result<std::vector<Route>> load_routes(const fs::path& file) {
+  FURNACE_TRY(const std::string text, read_file(file, 16 << 20));
+  return parse_routes(text, file);
+}
+
+}  // namespace furnace::proxy
