@@ -2,6 +2,7 @@
 
 import base64
 import fcntl
+import itertools
 import json
 import lzma
 import os
@@ -57,17 +58,24 @@ def wait_for(condition, seconds=10, what='condition'):
         time.sleep(0.02)
 
 
-def free_port():
-    """A port whose next one is free too."""
+# Files of tests run side by side: each takes ports of its own, below those that the kernel gives away.
+_WORKER = int(re.sub(r'\D', '', os.environ.get('PYTEST_XDIST_WORKER', '0')) or 0)
+_ports = itertools.count(10_000 + 2_000 * (_WORKER % 10) + os.getpid() % 100 * 2, 2)
+
+
+def free_port(count=2):
+    """A port that is free, with the ones behind it."""
     while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(('127.0.0.1', 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(('127.0.0.1', port + 1))
-            except OSError:
-                continue
-            return port
+        port = next(_ports)
+        for _ in range(count // 2 - 1):
+            next(_ports)
+        try:
+            for each in range(port, port + count):
+                with socket.socket() as probe:
+                    probe.bind(('127.0.0.1', each))
+        except OSError:
+            continue
+        return port
 
 
 def resident_mb(pid):

@@ -198,14 +198,18 @@ class Host {
   /// Texts of the backend: to this app, or (`broadcast`) to all.
   virtual void on_backend_message(std::function<void(std::string_view text, bool broadcast)> callback) = 0;
   /// The same for messages of bytes.
-  virtual void on_backend_bytes(std::function<void(std::span<const std::byte> data, bool broadcast)> callback) = 0;
-  /// One way to the backend. An error: so much waits for it already that this message was not taken. Delivery::Durable:
-  /// it is on disk when this returns, and is delivered whatever ends and starts again meanwhile, in order, once.
+  virtual void on_backend_bytes(
+      std::function<void(std::span<const std::byte> data, bool broadcast)> callback) = 0;
+  /// One way to the backend. An error: so much waits for it already that this message was not taken.
+  /// Delivery::Durable: it is on disk when this returns, and is delivered whatever ends and starts again
+  /// meanwhile, in order, once.
   [[nodiscard]] virtual Status notify(std::string_view text, Delivery delivery = Delivery::AtMostOnce) = 0;
-  [[nodiscard]] virtual Status notify(std::span<const std::byte> data, Delivery delivery = Delivery::AtMostOnce) = 0;
+  [[nodiscard]] virtual Status notify(std::span<const std::byte> data,
+                                      Delivery delivery = Delivery::AtMostOnce) = 0;
   /// Asks the backend and waits for its answer, so many seconds at most.
   [[nodiscard]] virtual Result<std::string> request(std::string_view text, double timeout = 30) = 0;
-  [[nodiscard]] virtual Result<std::vector<std::byte>> request(std::span<const std::byte> data, double timeout = 30) = 0;
+  [[nodiscard]] virtual Result<std::vector<std::byte>> request(std::span<const std::byte> data,
+                                                               double timeout = 30) = 0;
 
   // ---- storage
   /// Keeps a text under a key of 1 to 16 characters of \w and '-'; on disk when it returns.

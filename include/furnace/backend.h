@@ -43,8 +43,9 @@ class BackendHost {
  public:
   virtual ~BackendHost() = default;
 
-  /// Who gets the apps' messages; a backend needs one. An error becomes a failed request at the app. With --workers it is
-  /// called in other threads: for one app one call at a time, for different apps side by side.
+  /// Who gets the apps' messages; a backend needs one. An error becomes a failed request at the app. With
+  /// --workers it is called in other threads: for one app one call at a time, for different apps side by
+  /// side.
   virtual void on_message(std::function<Result<std::string>(const Message&)> callback) = 0;
   /// Who gets messages of bytes; they fail without it.
   virtual void on_bytes(std::function<Result<std::vector<std::byte>>(const BytesMessage&)> callback) = 0;

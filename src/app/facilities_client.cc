@@ -92,7 +92,8 @@ Status FacilitiesClient::remove(std::string_view key) {
   FURNACE_TRY(const FacMessage answer, exchange(request, Repeat::Yes));
   if (answer.remove_ret_size() == 1 && answer.remove_ret(0).result() == 0) return {};
   return fail(Errc::NotFound, "io_delete('{}'): {}", key,
-              answer.remove_ret_size() == 1 ? reason_of(answer.remove_ret(0), "refused") : "not known to this FAC partition");
+              answer.remove_ret_size() == 1 ? reason_of(answer.remove_ret(0), "refused")
+                                            : "not known to this FAC partition");
 }
 
 Result<FacilitiesClient::Stored> FacilitiesClient::list() {
@@ -103,7 +104,8 @@ Result<FacilitiesClient::Stored> FacilitiesClient::list() {
   FURNACE_TRY(const FacMessage answer, exchange(request, Repeat::Yes));
   if (answer.list_ret_size() != 1 || answer.list_ret(0).result() != 0)
     return fail(Errc::Failed, "io_list: {}",
-                answer.list_ret_size() == 1 ? reason_of(answer.list_ret(0), "refused") : "not known to this FAC partition");
+                answer.list_ret_size() == 1 ? reason_of(answer.list_ret(0), "refused")
+                                            : "not known to this FAC partition");
   const auto& list = answer.list_ret(0);
   Stored stored{{}, list.used(), list.quota()};
   for (const auto& entry : list.stored()) stored.sizes.emplace_back(entry.key(), entry.size());
@@ -124,7 +126,8 @@ BeMsg FacilitiesClient::be_message(Content message) const {
 
 Status FacilitiesClient::notify(Content content) {
   read_messages();
-  if (!is_open_) return fail(Errc::Unavailable, "notify: so many messages wait for the backend that no more are taken");
+  if (!is_open_)
+    return fail(Errc::Unavailable, "notify: so many messages wait for the backend that no more are taken");
   FacMessage message;
   message.add_type(FacMessage::BE_MSG);
   auto& body = *message.add_be_msg() = be_message(content);
@@ -143,8 +146,9 @@ Status FacilitiesClient::notify_durably(Content content) {
   FURNACE_TRY(const FacMessage answer, exchange(message, Repeat::Yes));
   if (answer.keep_ret_size() == 1 && answer.keep_ret(0).status() == 0) return {};
   kept_.undo();
-  return fail(Errc::Unavailable, "notify: {}",
-              answer.keep_ret_size() == 1 ? answer.keep_ret(0).reason() : "this FAC partition keeps no messages");
+  return fail(
+      Errc::Unavailable, "notify: {}",
+      answer.keep_ret_size() == 1 ? answer.keep_ret(0).reason() : "this FAC partition keeps no messages");
 }
 
 Result<Received> FacilitiesClient::request(Content content, std::chrono::milliseconds timeout) {
@@ -166,7 +170,8 @@ Result<Received> FacilitiesClient::request(Content content, std::chrono::millise
 }
 
 void FacilitiesClient::read_messages() {
-  // What the loop has not taken yet stays bounded: the rest waits in the socket, and FAC counts what doesn't fit there.
+  // What the loop has not taken yet stays bounded: the rest waits in the socket, and FAC counts what doesn't
+  // fit there.
   constexpr size_t most = 1000;
   while (notifications_.size() < most) {
     const auto frames = protocol::receive(messages_);

@@ -23,8 +23,8 @@ struct Content {
   bool is_bytes = false;
 
   template <typename Text>
-    requires std::convertible_to<Text, std::string_view>
-  Content(const Text& text, bool bytes = false) : content(text), is_bytes(bytes) {}  // text is what is mostly meant
+  requires std::convertible_to<Text, std::string_view> Content(const Text& text, bool bytes = false)
+      : content(text), is_bytes(bytes) {}  // text is what is mostly meant
 };
 struct Received {
   std::string content;
@@ -52,7 +52,8 @@ class FacilitiesClient {
   /// The same, kept on disk by FAC when this returns, and delivered whatever ends before that.
   [[nodiscard]] Status notify_durably(Content message);
   /// Asks the backend and waits for its answer.
-  [[nodiscard]] Result<Received> request(Content message, std::chrono::milliseconds timeout = kRequestTimeout);
+  [[nodiscard]] Result<Received> request(Content message,
+                                         std::chrono::milliseconds timeout = kRequestTimeout);
   static constexpr std::chrono::milliseconds kRequestTimeout{30'000};
 
   /// What is sent from now on is a part of this trace; an empty one: of none.
@@ -62,7 +63,8 @@ class FacilitiesClient {
   /// A message the backend sent to this app alone, or to all, if one waits.
   [[nodiscard]] std::optional<Received> take_notification();
   [[nodiscard]] std::optional<Received> take_broadcast();
-  /// Whether `take_notification` has one although its socket may have none: they are read when there is to be sent, too.
+  /// Whether `take_notification` has one although its socket may have none: they are read when there is to be
+  /// sent, too.
   [[nodiscard]] bool has_notification() const { return !notifications_.empty(); }
   /// Messages of the backend that were lost on the way.
   [[nodiscard]] uint64_t lost() const { return lost_; }

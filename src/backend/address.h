@@ -10,8 +10,9 @@
 
 namespace furnace::backend {
 
-/// Which peers the socket has. Dealer: the message proxies of 1.0, each for one app. Router: apps through blind proxies (or
-/// none), and message proxies; which of them an app uses is known when it has sent something.
+/// Which peers the socket has. Dealer: the message proxies of 1.0, each for one app. Router: apps through
+/// blind proxies (or none), and message proxies; which of them an app uses is known when it has sent
+/// something.
 enum class Mode : uint8_t { Dealer, Router };
 
 /// A message's frames understood: [connection, of a Router][identity][empty, of a request][body].

@@ -78,7 +78,7 @@ Status Backend::bind(zmq::context_t& context) {
   for (zmq::socket_t* socket : {&socket_, &publisher_}) {
     protocol::set_common_options(*socket);
     protocol::serve_curve(*socket, options_.own, domain);
-    protocol::keep_connected(*socket);
+    protocol::keep_connected(*socket, options_.ip);
     FURNACE_CHECK(protocol::bind(*socket, protocol::tcp_address(options_.ip, port++)));
   }
   FURNACE_CHECK(loop_.take_posts());
@@ -99,7 +99,8 @@ void Backend::run(int stop) {
 
 void Backend::refresh_keys() {
   if (options_.allowed.refresh())
-    std::erase_if(peers_, [this](const auto& peer) { return !options_.allowed.allows(peer.second.key, peer.first); });
+    std::erase_if(peers_,
+                  [this](const auto& peer) { return !options_.allowed.allows(peer.second.key, peer.first); });
 }
 
 void Backend::serve() {
@@ -123,9 +124,10 @@ std::string Backend::refuses(const Incoming& incoming, std::string_view key) con
     return fmt::format("the key {} is not, or no longer, one of app '{}'", key, printable(incoming.app));
   // A connection's name can be chosen by everybody who may connect: where only one app may, it is that app's.
   if (options_.mode == Mode::Router && incoming.is_direct && options_.allowed.apps() > 1)
-    return fmt::format("app '{}' connects under its own name, which other apps of this backend could take: start its FAC "
-                       "partition with --blind",
-                       printable(incoming.app));
+    return fmt::format(
+        "app '{}' connects under its own name, which other apps of this backend could take: start its FAC "
+        "partition with --blind",
+        printable(incoming.app));
   return {};
 }
 
@@ -145,7 +147,8 @@ void Backend::take(const protocol::Frames& frames) {
     log::warning("refused a message: {}", why);
     const BeMsg none;
     if (incoming->wants_answer)
-      answer(*incoming, answer_to(good && message.be_msg_size() != 0 ? message.be_msg(0) : none, fail(Errc::Denied, "{}", why)));
+      answer(*incoming, answer_to(good && message.be_msg_size() != 0 ? message.be_msg(0) : none,
+                                  fail(Errc::Denied, "{}", why)));
     return;
   }
   // Heard: from now on the way to this app is known.
@@ -157,7 +160,8 @@ void Backend::take(const protocol::Frames& frames) {
   if (good && message.be_msg_size() > 0) return take_message(*incoming, message.be_msg(0));
   if (good && message.flow_size() > 0) return;  // it only says that it is there
   ++counters_.malformed;
-  if (incoming->wants_answer) return answer(*incoming, answer_to({}, fail(Errc::Invalid, "malformed message")));
+  if (incoming->wants_answer)
+    return answer(*incoming, answer_to({}, fail(Errc::Invalid, "malformed message")));
   log::warning("dropped a malformed message of app {}", printable(incoming->app));
 }
 
@@ -199,7 +203,8 @@ void Backend::take_durable(const Incoming& incoming, const BeMsg& body) {
     case Verdict::Deliver:
       break;
   }
-  if (progress->outbox != body.outbox()) *progress = {body.outbox(), body.number() - 1, progress->received, 0};
+  if (progress->outbox != body.outbox())
+    *progress = {body.outbox(), body.number() - 1, progress->received, 0};
   progress->taken = body.number();
   BeMsg header = body;
   header.clear_value();
@@ -214,12 +219,14 @@ void Backend::take_durable(const Incoming& incoming, const BeMsg& body) {
   });
 }
 
-void Backend::acknowledge(const Incoming& incoming, const BeMsg& body, const AppProgress& progress, bool is_gap) {
+void Backend::acknowledge(const Incoming& incoming, const BeMsg& body, const AppProgress& progress,
+                          bool is_gap) {
   if (!incoming.wants_answer) return;
   BeMsgRet reply;
   reply.set_status(is_gap ? 1 : 0);
   reply.set_outbox(body.outbox());
-  const uint64_t had = progress.outbox == body.outbox() ? std::max(progress.number, is_gap ? progress.taken : 0) : 0;
+  const uint64_t had =
+      progress.outbox == body.outbox() ? std::max(progress.number, is_gap ? progress.taken : 0) : 0;
   // Where a gap is told, what is expected next follows `number`.
   reply.set_number(is_gap ? std::max(had, body.first() - 1) : had);
   if (is_gap) reply.set_value("others before this one are missing");
@@ -253,7 +260,8 @@ void Backend::answer(const Incoming& incoming, const BeMsgRet& body) {
   *reply.add_be_msg_ret() = body;
   if (out_.send(socket_, way_back(incoming, options_.mode), reply.SerializeAsString())) return;
   ++counters_.unsent;
-  log::warning("an answer to {} was dropped: its connection is gone, or too much waits for it", printable(incoming.app));
+  log::warning("an answer to {} was dropped: its connection is gone, or too much waits for it",
+               printable(incoming.app));
 }
 
 Status Backend::in_loop(std::function<Status()> send) {
@@ -262,7 +270,8 @@ Status Backend::in_loop(std::function<Status()> send) {
     if (!sent) ++counters_.unsent;
     return sent;
   }
-  if (posted_.load() >= kMaxPosted) return fail(Errc::Unavailable, "{} messages wait to be sent already", kMaxPosted);
+  if (posted_.load() >= kMaxPosted)
+    return fail(Errc::Unavailable, "{} messages wait to be sent already", kMaxPosted);
   ++posted_;
   loop_.post([this, send = std::move(send)] {
     --posted_;
@@ -288,13 +297,16 @@ Status Backend::send_to_app(const std::string& app, Answer content) {
   auto found = peers_.find(app);
   if (found == peers_.end()) {
     if (options_.mode == Mode::Router)
-      return fail(Errc::Unavailable, "notify('{}'): this app is not connected, or has not been heard yet", app);
+      return fail(Errc::Unavailable, "notify('{}'): this app is not connected, or has not been heard yet",
+                  app);
     found = peers_.emplace(app, Peer{{{}, app, false, false}, {}, {}}).first;
   }
   Peer& peer = found->second;
-  if (!out_.send(socket_, way_to(peer.heard, options_.mode), be_message(std::move(content), peer.numbering))) {
+  if (!out_.send(socket_, way_to(peer.heard, options_.mode),
+                 be_message(std::move(content), peer.numbering))) {
     peer.numbering.undo();
-    return fail(Errc::Unavailable, "notify('{}'): nobody is connected that would take it there, or too much waits already", app);
+    return fail(Errc::Unavailable,
+                "notify('{}'): nobody is connected that would take it there, or too much waits already", app);
   }
   ++counters_.notified;
   return {};
@@ -313,8 +325,8 @@ std::string Backend::metrics_text() const {
   MetricsText metrics;
   for (const CounterName& of : kCounterNames)
     metrics.single(fmt::format("furnace_backend_{}_total", of.name), of.help, {}, counters_.*of.counter);
-  metrics.single("furnace_backend_refused_connections_total", "Connections with a key that is not allowed", {},
-                 authenticator_.refused());
+  metrics.single("furnace_backend_refused_connections_total", "Connections with a key that is not allowed",
+                 {}, authenticator_.refused());
   metrics.single("furnace_backend_apps", "Apps that were heard", {}, peers_.size(), "gauge");
   metrics.single("furnace_backend_unfinished", "Messages that wait for workers, or are in work", {},
                  workers_ ? workers_->unfinished() : 0, "gauge");

@@ -1,4 +1,5 @@
-// The tenant's end outside the cloud: gets apps' messages and requests, sends them notifications and broadcasts.
+// The tenant's end outside the cloud: gets apps' messages and requests, sends them notifications and
+// broadcasts.
 #pragma once
 
 #include <atomic>
@@ -28,7 +29,7 @@ namespace furnace::backend {
 
 struct Options {
   std::string ip;
-  uint16_t port = 5563;  ///< DEALER or ROUTER there, PUB at the next
+  uint16_t port = 5563;         ///< DEALER or ROUTER there, PUB at the next
   protocol::Certificate own;    ///< the backend's key pair
   protocol::AllowList allowed;  ///< who may connect
   Mode mode = Mode::Dealer;
@@ -39,8 +40,8 @@ struct Options {
 
 class Backend {
  public:
-  /// Returns the answer; an error becomes a failed request at the app. Called in a worker's thread if there are workers:
-  /// for one app one call at a time, in order.
+  /// Returns the answer; an error becomes a failed request at the app. Called in a worker's thread if there
+  /// are workers: for one app one call at a time, in order.
   using Callback = std::function<Result<Answer>(const Message&)>;
 
   [[nodiscard]] static Result<std::unique_ptr<Backend>> open(zmq::context_t& context, Options options);
@@ -52,8 +53,9 @@ class Backend {
   /// Is shown every message before the callback gets it, in the loop's thread.
   void on_record(std::function<void(const Message&)> recorder) { recorder_ = std::move(recorder); }
 
-  /// To one app; its id may carry the "-r" or "-d" of an identity. An error: nobody is connected that would take it
-  /// there, or so much waits already that it was not taken. From a worker's thread the message is only queued.
+  /// To one app; its id may carry the "-r" or "-d" of an identity. An error: nobody is connected that would
+  /// take it there, or so much waits already that it was not taken. From a worker's thread the message is
+  /// only queued.
   [[nodiscard]] Status notify(std::string_view app, Answer content);
   /// To all apps that listen.
   [[nodiscard]] Status broadcast(Answer content);
@@ -78,7 +80,8 @@ class Backend {
   void take_durable(const Incoming& incoming, const facilities::BeMsg& body);
   void dispatch(Message message, std::function<void(Result<Answer>)> done);
   void answer(const Incoming& incoming, const facilities::BeMsgRet& body);
-  void acknowledge(const Incoming& incoming, const facilities::BeMsg& body, const AppProgress& progress, bool is_gap);
+  void acknowledge(const Incoming& incoming, const facilities::BeMsg& body, const AppProgress& progress,
+                   bool is_gap);
   [[nodiscard]] Status send_to_app(const std::string& app, Answer content);
   [[nodiscard]] Status send_to_all(Answer content);
   /// `send` now in the loop's thread, later from another.

@@ -23,7 +23,8 @@ inline constexpr std::array kCounterNames = {
     CounterName{"requests", "Requests of apps", &Counters::requests},
     CounterName{"durable_messages", "Durable messages that were delivered", &Counters::durable},
     CounterName{"repeated_messages", "Durable messages that had come before", &Counters::known},
-    CounterName{"early_messages", "Durable messages that others before them were missing for", &Counters::early},
+    CounterName{"early_messages", "Durable messages that others before them were missing for",
+                &Counters::early},
     CounterName{"failed_callbacks", "Messages whose callback failed", &Counters::failed},
     CounterName{"lost_messages", "One-way messages of apps that never came", &Counters::lost},
     CounterName{"received_bytes", "Bytes of all messages", &Counters::bytes},
@@ -31,7 +32,8 @@ inline constexpr std::array kCounterNames = {
     CounterName{"broadcasts", "Messages to all apps", &Counters::broadcast},
     CounterName{"unsent", "Messages and answers that could not be sent", &Counters::unsent},
     CounterName{"malformed_messages", "Messages without valid form", &Counters::malformed},
-    CounterName{"refused_messages", "Messages under another app's name, or with a key that was revoked", &Counters::refused},
+    CounterName{"refused_messages", "Messages under another app's name, or with a key that was revoked",
+                &Counters::refused},
 };
 
 }  // namespace furnace::backend

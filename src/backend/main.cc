@@ -34,7 +34,8 @@ void raise_if_failed(const Status& status) {
 /// What a tenant's code gives: str or bytes.
 backend::Answer content_of(const py::object& object, const char* call) {
   if (py::isinstance<py::str>(object)) return {object.cast<std::string>(), false};
-  if (py::isinstance<py::bytes>(object)) return {std::string(std::string_view(object.cast<py::bytes>())), true};
+  if (py::isinstance<py::bytes>(object))
+    return {std::string(std::string_view(object.cast<py::bytes>())), true};
   throw py::type_error(fmt::format("{}: expected str or bytes, not {}", call,
                                    object.get_type().attr("__name__").cast<std::string>()));
 }
@@ -52,9 +53,11 @@ backend::Backend::Callback python_callback(const py::function& function, const s
   });
   return [shared, stop](const backend::Message& message) -> Result<backend::Answer> {
     const py::gil_scoped_acquire acquire;
-    const py::object answer = python::guarded_call(
-        "message callback", *shared,
-        py::make_tuple(message.app, message.wants_answer, object_of(message), message.id, message.traceparent), stop);
+    const py::object answer =
+        python::guarded_call("message callback", *shared,
+                             py::make_tuple(message.app, message.wants_answer, object_of(message), message.id,
+                                            message.traceparent),
+                             stop);
     if (!answer) return fail(Errc::Failed, "the backend's callback raised");
     if (!message.wants_answer) return backend::Answer{};
     if (!py::isinstance<py::str>(answer) && !py::isinstance<py::bytes>(answer))
@@ -72,8 +75,9 @@ void add_backend_module(backend::Backend& backend, zmq::context_t& context, cons
   module.attr("notify") = py::cpp_function([self](const std::string& app, const py::object& content) {
     raise_if_failed(self->notify(app, content_of(content, "notify")));
   });
-  module.attr("broadcast") = py::cpp_function(
-      [self](const py::object& content) { raise_if_failed(self->broadcast(content_of(content, "broadcast"))); });
+  module.attr("broadcast") = py::cpp_function([self](const py::object& content) {
+    raise_if_failed(self->broadcast(content_of(content, "broadcast")));
+  });
   module.attr("add_timer") = py::cpp_function([self, stop](double seconds, const py::function& callback) {
     return self->loop().add_timer(std::chrono::duration<double>(seconds), [callback, stop] {
       python::guarded_call("timer callback", callback, py::make_tuple("timer triggered"), stop);
@@ -111,11 +115,13 @@ Status load_keys(Options& options) {
   return {};
 }
 
-/// Where it is kept what durable messages were delivered: beside the backend's key, unless that can't be written to.
+/// Where it is kept what durable messages were delivered: beside the backend's key, unless that can't be
+/// written to.
 void open_progress(Options& options) {
   const bool chosen = !options.state.empty();
   const std::filesystem::path directory =
-      chosen ? std::filesystem::path(options.state) : std::filesystem::absolute(options.backend_key).parent_path() / "delivered";
+      chosen ? std::filesystem::path(options.state)
+             : std::filesystem::absolute(options.backend_key).parent_path() / "delivered";
   auto progress = backend::Progress::open(directory);
   if (progress) {
     options.backend.progress = *std::move(progress);
@@ -143,7 +149,8 @@ Result<Feeders> open_sinks(const Options& options) {
   return feeders;
 }
 
-Result<std::unique_ptr<backend::Backend>> open_backend(zmq::context_t& context, Options& options, const Feeders& feeders) {
+Result<std::unique_ptr<backend::Backend>> open_backend(zmq::context_t& context, Options& options,
+                                                       const Feeders& feeders) {
   FURNACE_TRY(options.backend.metrics, MetricsSocket::make(options.metrics, -1));
   options.backend.mode = options.router ? backend::Mode::Router : backend::Mode::Dealer;
   open_progress(options);
@@ -220,19 +227,26 @@ int main(int argc, char** argv) {
                    "Directory of the keys of many apps: APP.pub, or APP/app.pub; read again when it changes");
   flags.add_option("--bk,--backend-key", options.backend_key, "The backend's secret key, be.key")->required();
   flags.add_flag("--router", options.router,
-                 "Apps come through blind proxies (or none), many to this one port; without it: through message proxies, "
+                 "Apps come through blind proxies (or none), many to this one port; without it: through "
+                 "message proxies, "
                  "each of one app");
-  flags.add_option("--workers", options.backend.workers,
-                   "Threads that call the callback: for one app one call at a time, for different apps side by side; 0: it is "
-                   "called in the loop")
+  flags
+      .add_option("--workers", options.backend.workers,
+                  "Threads that call the callback: for one app one call at a time, for different apps side "
+                  "by side; 0: it is "
+                  "called in the loop")
       ->check(CLI::Range(0, 256))
       ->capture_default_str();
-  flags.add_option("--state", options.state,
-                   "Directory to keep what durable messages were delivered; default: 'delivered' beside be.key");
-  flags.add_option("--metrics", options.metrics, "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");
-  flags.add_option("--sink", options.sinks,
-                   "Where messages go besides the callback, may be repeated: file:PATH[,rotate=BYTES][,keep=N] (JSON lines), "
-                   "syslog[:SOCKET], journald[:SOCKET], webhook:URL, otlp:URL (OpenTelemetry logs, OTLP/HTTP JSON)");
+  flags.add_option(
+      "--state", options.state,
+      "Directory to keep what durable messages were delivered; default: 'delivered' beside be.key");
+  flags.add_option("--metrics", options.metrics,
+                   "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");
+  flags.add_option(
+      "--sink", options.sinks,
+      "Where messages go besides the callback, may be repeated: file:PATH[,rotate=BYTES][,keep=N] (JSON "
+      "lines), "
+      "syslog[:SOCKET], journald[:SOCKET], webhook:URL, otlp:URL (OpenTelemetry logs, OTLP/HTTP JSON)");
   flags.add_option("--sink-headers", options.header_file,
                    "File of 'Name: value' lines that webhook and otlp send, as an Authorization");
   return program.run(argc, argv, [&] {

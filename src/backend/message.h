@@ -9,7 +9,7 @@ namespace furnace::backend {
 struct Message {
   std::string app;
   bool wants_answer = false;
-  std::string content;    ///< text, or bytes
+  std::string content;  ///< text, or bytes
   bool is_bytes = false;
   std::string id;           ///< of a durable message: the same if it comes again; else empty
   std::string traceparent;  ///< W3C Trace Context, if the app's message has one

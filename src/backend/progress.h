@@ -1,5 +1,5 @@
-// How far each app's messages have come: durable ones are given to the backend once, and the loss of others is counted,
-// over restarts of the backend too.
+// How far each app's messages have come: durable ones are given to the backend once, and the loss of others
+// is counted, over restarts of the backend too.
 #pragma once
 
 #include <filesystem>
@@ -17,7 +17,7 @@ struct AppProgress {
   uint64_t outbox = 0;          ///< of the last durable message; 0: there was none
   uint64_t number = 0;          ///< the last that the backend has had
   protocol::Received received;  ///< the last one-way message
-  uint64_t taken = 0;           ///< the last durable message that was given to a worker; not kept over a restart
+  uint64_t taken = 0;  ///< the last durable message that was given to a worker; not kept over a restart
 };
 
 /// What to do with a durable message.

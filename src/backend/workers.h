@@ -1,4 +1,5 @@
-// Threads that run callbacks: those of one app one after the other, in order; those of different apps side by side.
+// Threads that run callbacks: those of one app one after the other, in order; those of different apps side by
+// side.
 #pragma once
 
 #include <condition_variable>

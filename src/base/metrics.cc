@@ -55,8 +55,10 @@ Result<Fd> listen_tcp(const std::string& where) {
   uint16_t port = 0;
   const char* end = where.data() + where.size();
   const auto [stop, error] = std::from_chars(where.data() + colon + 1, end, port);
-  if (error != std::errc() || stop != end || ::inet_pton(AF_INET, where.substr(0, colon).c_str(), &address.sin_addr) != 1)
-    return fail(Errc::Invalid, "metrics at '{}': expected ADDRESS:PORT, as 127.0.0.1:9464, or a path with a '/'", where);
+  if (error != std::errc() || stop != end ||
+      ::inet_pton(AF_INET, where.substr(0, colon).c_str(), &address.sin_addr) != 1)
+    return fail(Errc::Invalid,
+                "metrics at '{}': expected ADDRESS:PORT, as 127.0.0.1:9464, or a path with a '/'", where);
   address.sin_port = htons(port);
   return listen_at(AF_INET, &address, sizeof address, where);
 }

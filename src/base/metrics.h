@@ -34,11 +34,13 @@ class MetricsText {
 /// Answers every connection with the text of the moment and closes it.
 class MetricsSocket {
  public:
-  /// `where`: ADDRESS:PORT, or the path of a UNIX socket (mode 0600; not for a directory that an APP partition sees).
+  /// `where`: ADDRESS:PORT, or the path of a UNIX socket (mode 0600; not for a directory that an APP
+  /// partition sees).
   [[nodiscard]] static Result<MetricsSocket> bind(const std::string& where);
   /// One that another process has bound, and removes.
   [[nodiscard]] static MetricsSocket from(Fd bound) { return {std::move(bound), {}}; }
-  /// What a program's options ask for: at `where`, or one bound by another process; none if it is empty and negative.
+  /// What a program's options ask for: at `where`, or one bound by another process; none if it is empty and
+  /// negative.
   [[nodiscard]] static Result<std::optional<MetricsSocket>> make(const std::string& where, int bound);
   /// The bound socket, for another process; its file stays.
   [[nodiscard]] Fd take_apart() && {

@@ -10,16 +10,17 @@
 #include "cli/cgroup.h"
 #include "cli/completion.h"
 #include "cli/doctor.h"
+#include "cli/keys.h"
 #include "cli/launch.h"
 #include "cli/policy.h"
 #include "cli/profile.h"
 #include "cli/ps.h"
 #include "cli/setup.h"
 #include "cli/snapshot.h"
+#include "cli/tail.h"
 #include "cli/test_vm.h"
 #include "cli/top.h"
 #include "program/program.h"
-#include "protocol/certificate.h"
 #include "sandbox/rootfs.h"
 #include "supervision/supervisor.h"
 
@@ -54,21 +55,6 @@ int become(const char* name, char** arguments) {
   ::execvp(program.c_str(), arguments);
   std::fprintf(stderr, "furnace: %s: %s\n", program.c_str(), std::strerror(errno));
   return 1;
-}
-
-Status new_keys(const std::string& directory) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  for (const char* name : {"app", "be"}) {
-    FURNACE_TRY(const protocol::Certificate certificate, protocol::new_certificate());
-    FURNACE_CHECK(protocol::save_certificate(certificate, directory, name));
-  }
-  fmt::print(
-      "wrote app.key, app.pub, be.key and be.pub to {}\n"
-      "  app.key and be.pub belong into the FAC partition, be.key and app.pub to the backend; keys are "
-      "secret\n",
-      directory);
-  return {};
 }
 
 Status list(bool names_only) {
@@ -112,6 +98,7 @@ class Furnace {
       return Status();
     });
     add_keys(app);
+    add_tail(app);
     on(app.add_subcommand("doctor", "What this host can and can't do, and what to install"), [] {
       if (!cli::print_findings(cli::examine_host()))
         return Status(fail(Errc::NotFound, "something is missing, see above"));
@@ -301,6 +288,9 @@ class Furnace {
         ->check(CLI::Range(0.1, 3600.0))
         ->capture_default_str();
     top->add_flag("--once", top_.once, "Totals since the start, once");
+    top->add_option(
+        "--serve", top_.serve,
+        "Show the counters of all partitions as Prometheus text, at ADDRESS:PORT or a socket's path");
     on(top, [this] { return cli::show_top(top_); });
   }
 
@@ -364,13 +354,53 @@ class Furnace {
     keys->require_subcommand(1);
     auto* make = keys->add_subcommand("new", "Make app.key, app.pub, be.key and be.pub");
     make->add_option("DIR", directory_, "Where to write them")->required();
-    on(make, [this] { return new_keys(directory_); });
+    make->add_option(
+        "--app", app_id_,
+        "The app's id: its key is then good for no other; default: DIR's name, if it ends in -app");
+    on(make, [this] { return cli::new_keys(directory_, app_id_); });
+    auto* show =
+        keys->add_subcommand("show", "Show what is public of a certificate, or of all in a directory");
+    show->add_option("PATH", directory_, "A certificate, or a directory")->required();
+    on(show, [this] { return cli::show_keys(directory_); });
+    auto* rotate = keys->add_subcommand(
+        "rotate", "Exchange a key pair for a new one; the old key stays valid for a while");
+    rotate->add_option("DIR", rotation_.directory, "Directory with app.key or be.key")->required();
+    rotate->add_option("--key", rotation_.name, "Which one")
+        ->check(CLI::IsMember({"app", "be"}))
+        ->capture_default_str();
+    rotate->add_option("--window", rotation_.window, "How long the old key stays valid: 30m, 24h, 7d")
+        ->capture_default_str();
+    on(rotate, [this] { return cli::rotate_keys(rotation_); });
+    auto* revoke = keys->add_subcommand(
+        "revoke", "Take a key back: at the next look of who reads the directory it is not valid any more");
+    revoke->add_option("PATH", directory_, "A public certificate, or a directory, for its app.previous.pub")
+        ->required();
+    on(revoke, [this] { return cli::revoke_key(directory_); });
+    auto* check =
+        keys->add_subcommand("check", "Check the keys in a directory: form, modes, pairs, validity");
+    check->add_option("DIR", directory_, "A directory of keys, or of directories of keys")->required();
+    on(check, [this] { return cli::check_keys(directory_); });
+  }
+
+  void add_tail(CLI::App& app) {
+    auto* tail = app.add_subcommand("tail", "Show the messages of an app as they pass");
+    tail->add_option("APP", tail_.app, "Its id");
+    tail->add_option("--fac", tail_.directory, "The directory of its FAC partition's sockets, instead");
+    tail->add_flag("--json", tail_.json, "One JSON object for each message");
+    tail->add_option("-n,--count", tail_.count, "End after so many messages");
+    on(tail, [this] {
+      if (tail_.app.empty() == tail_.directory.empty())
+        return Status(fail(Errc::Invalid, "whose? Give the app's id, or --fac DIR"));
+      return cli::tail(tail_);
+    });
   }
 
   Program program_;
   std::function<Status()> action_;
   cli::VmOptions vm_;
   cli::TopOptions top_;
+  cli::TailOptions tail_;
+  cli::Rotation rotation_;
   cli::SetupOptions setup_;
   struct {
     std::string app, manifest;
@@ -380,7 +410,7 @@ class Furnace {
   cli::CgroupOptions cgroup_;
   cli::SnapshotCommand snapshot_;
   cli::ProfileOptions profile_;
-  std::string directory_, shell_, root_kind_;
+  std::string directory_, shell_, root_kind_, app_id_;
   int exit_code_ = 0;  ///< of a command that succeeded
   bool markdown_ = false, json_ = false, tree_ = false, long_ = false, names_only_ = false;
 };

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/fd.h"
+#include "base/metrics.h"
 #include "base/signals.h"
 
 namespace furnace::cli {
@@ -143,9 +144,56 @@ Status watch(const TopOptions& options, const Fetch& fetch, const Format& format
   }
 }
 
+Status serve(const std::string& where) {
+  FURNACE_TRY(const Fd stop, stop_signals());
+  FURNACE_TRY(auto socket, MetricsSocket::bind(where));
+  while (true) {
+    std::array<pollfd, 2> items{pollfd{stop.get(), POLLIN, 0}, pollfd{socket.descriptor(), POLLIN, 0}};
+    if (::poll(items.data(), items.size(), -1) < 0 && errno != EINTR) return fail_errno("poll");
+    if (items[0].revents != 0) return {};
+    if (items[1].revents != 0) socket.answer(partition_metrics(sandbox::running_partitions()));
+  }
+}
+
 }  // namespace
 
+std::string partition_metrics(const std::vector<sandbox::PartitionState>& states) {
+  using State = sandbox::PartitionState;
+  struct Metric {
+    const char* name;
+    const char* help;
+    const char* type;
+    uint64_t (*value)(const State&);
+  };
+  constexpr std::array metrics = {
+      Metric{"messages_total", "Messages that it has taken or sent", "counter",
+             [](const State& s) { return s.messages; }},
+      Metric{"denied_calls_total", "System calls that its policy doesn't allow", "counter",
+             [](const State& s) { return s.denied; }},
+      Metric{"cpu_microseconds_total", "CPU time", "counter",
+             [](const State& s) { return uint64_t{s.usage.cpu_us}; }},
+      Metric{"memory_bytes", "Memory", "gauge", [](const State& s) { return uint64_t{s.usage.memory}; }},
+      Metric{"memory_limit_bytes", "Most memory", "gauge",
+             [](const State& s) { return uint64_t{s.usage.memory_limit}; }},
+      Metric{"processes", "Processes and threads", "gauge",
+             [](const State& s) { return uint64_t{s.usage.processes}; }},
+      Metric{"oom_kills_total", "Times it was killed for memory", "counter",
+             [](const State& s) { return uint64_t{s.usage.oom_kills}; }},
+      Metric{"output_left_out_bytes_total", "Output beyond its limit", "counter",
+             [](const State& s) { return s.left_out; }},
+      Metric{"established", "Whether it is ready", "gauge",
+             [](const State& s) { return uint64_t{s.established}; }},
+  };
+  MetricsText text;
+  for (const Metric& metric : metrics) {
+    text.metric(fmt::format("furnace_partition_{}", metric.name), metric.help, metric.type);
+    for (const State& state : states) text.sample({{"partition", state.name}}, metric.value(state));
+  }
+  return text.text();
+}
+
 Status show_top(const TopOptions& options) {
+  if (!options.serve.empty()) return serve(options.serve);
   using States = std::vector<sandbox::PartitionState>;
   if (options.socket.empty())
     return watch(

@@ -14,6 +14,8 @@ struct TopOptions {
   std::string socket;   ///< empty: all partitions
   double interval = 2;  ///< seconds between two looks
   bool once = false;    ///< totals since the start, and end
+  std::string
+      serve;  ///< where to show all partitions as Prometheus text instead: ADDRESS:PORT, or a socket's path
 };
 
 [[nodiscard]] Status show_top(const TopOptions& options);
@@ -21,6 +23,9 @@ struct TopOptions {
 /// The table for one look: rates between `before` and `now` (Prometheus text), `seconds` apart; totals if
 /// `before` is empty.
 [[nodiscard]] std::string format_top(const std::string& before, const std::string& now, double seconds);
+
+/// The same of all partitions, as Prometheus text.
+[[nodiscard]] std::string partition_metrics(const std::vector<sandbox::PartitionState>& states);
 
 /// The table of partitions: CPU and messages per second between two looks, `seconds` apart; totals if
 /// `before` is null.

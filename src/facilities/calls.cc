@@ -107,8 +107,8 @@ FacMessage execute(Storage& storage, const FacMessage& request, Counters& counte
     }
     constexpr size_t max_answer = 32 << 20;
     if (values > max_answer)
-      return failed_request(fmt::format("the values that are asked for are more than {} bytes: ask for fewer in one message",
-                                        max_answer));
+      return failed_request(fmt::format(
+          "the values that are asked for are more than {} bytes: ask for fewer in one message", max_answer));
   }
   return answer;
 }

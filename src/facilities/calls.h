@@ -7,7 +7,8 @@
 
 namespace furnace::facilities {
 
-/// Answers the calls of a message (get, set, list, remove), in order. Whatever else it asks for is answered as failed.
+/// Answers the calls of a message (get, set, list, remove), in order. Whatever else it asks for is answered
+/// as failed.
 [[nodiscard]] FacMessage execute(Storage& storage, const FacMessage& request, Counters& counters);
 
 /// A failed answer to a request to the backend.

@@ -31,9 +31,11 @@ inline constexpr std::array kCounterNames = {
     CounterName{"received_messages", "Messages of the backend to this app", &Counters::received},
     CounterName{"broadcasts", "Messages of the backend to all apps", &Counters::broadcasts},
     CounterName{"kept_messages", "Durable messages that were taken", &Counters::kept},
-    CounterName{"delivered_messages", "Durable messages that the backend has acknowledged", &Counters::delivered},
+    CounterName{"delivered_messages", "Durable messages that the backend has acknowledged",
+                &Counters::delivered},
     CounterName{"resent_messages", "Durable messages that were sent once more", &Counters::resent},
-    CounterName{"dropped_messages", "Messages without valid form, or that found a queue full", &Counters::dropped},
+    CounterName{"dropped_messages", "Messages without valid form, or that found a queue full",
+                &Counters::dropped},
     CounterName{"refused_messages", "Messages of who is not this app", &Counters::refused},
     CounterName{"connections", "Connections to the proxy", &Counters::connections},
 };

@@ -20,7 +20,8 @@ Status Courier::keep(const BeMsg& message) {
 }
 
 void Courier::wait_from(Clock::time_point now) {
-  late_ = is_one_under_way() ? now + std::max<Clock::duration>(patience_, kPatience) : Clock::time_point::max();
+  late_ =
+      is_one_under_way() ? now + std::max<Clock::duration>(patience_, kPatience) : Clock::time_point::max();
 }
 
 void Courier::pump(bool one_at_a_time, Clock::time_point now) {
@@ -36,7 +37,8 @@ void Courier::pump(bool one_at_a_time, Clock::time_point now) {
     FacMessage out;
     out.add_type(FacMessage::BE_MSG);
     auto& body = *out.add_be_msg();
-    if (!body.ParseFromString((*message)->content)) log::error("outbox: message {} is damaged", (*message)->number);
+    if (!body.ParseFromString((*message)->content))
+      log::error("outbox: message {} is damaged", (*message)->number);
     body.clear_run();  // not of the one-way messages that are counted
     body.clear_sequence();
     body.set_outbox(outbox_.id());
@@ -57,13 +59,15 @@ void Courier::take(const BeMsgRet& answer) {
   const uint64_t delivered = answer.has_outbox() ? answer.number() : outbox_.first();
   if (delivered >= outbox_.first() && delivered < next_) delivered_ = std::max(delivered_, delivered);
   // The backend misses some that were sent before this one.
-  if (answer.has_outbox() && answer.status() != 0) next_ = std::max(outbox_.first(), std::min(next_, delivered + 1));
+  if (answer.has_outbox() && answer.status() != 0)
+    next_ = std::max(outbox_.first(), std::min(next_, delivered + 1));
 }
 
 void Courier::settle(Clock::time_point now) {
   if (delivered_ < outbox_.first()) return;
   const uint64_t before = outbox_.first();
-  if (auto done = outbox_.acknowledge(delivered_); !done) return log::error("outbox: {}", done.error().message());
+  if (auto done = outbox_.acknowledge(delivered_); !done)
+    return log::error("outbox: {}", done.error().message());
   counters_.delivered += outbox_.first() - before;
   bytes_under_way_ = 0;  // an estimate: the window opens again with each acknowledgement
   patience_ = {};
@@ -78,7 +82,8 @@ void Courier::rewind() {
 
 void Courier::rewind_if_late(Clock::time_point now) {
   if (now < late_) return;
-  const auto patience = std::min<Clock::duration>(std::max<Clock::duration>(patience_, kPatience) * 2, kMaxPatience);
+  const auto patience =
+      std::min<Clock::duration>(std::max<Clock::duration>(patience_, kPatience) * 2, kMaxPatience);
   rewind();
   patience_ = patience;
 }

@@ -4,9 +4,9 @@
 #include <chrono>
 #include <functional>
 
+#include "facilities.pb.h"
 #include "facilities/counters.h"
 #include "facilities/outbox.h"
-#include "facilities.pb.h"
 
 namespace furnace::facilities {
 
@@ -22,10 +22,12 @@ class Courier {
   /// Takes a message in; when this returns it would survive a power loss.
   [[nodiscard]] Status keep(const BeMsg& message);
 
-  /// Takes note of answers, and sends what may be under way: many at a time to a backend that numbers its answers, one to another.
+  /// Takes note of answers, and sends what may be under way: many at a time to a backend that numbers its
+  /// answers, one to another.
   void pump(bool one_at_a_time, Clock::time_point now);
 
-  /// The backend's answer to a durable message. Answers of backends of 1.0 name none: theirs is the one under way.
+  /// The backend's answer to a durable message. Answers of backends of 1.0 name none: theirs is the one under
+  /// way.
   void take(const BeMsgRet& answer);
 
   /// What is under way may have been lost with its connection: all of it is sent again.
@@ -44,8 +46,8 @@ class Courier {
   Outbox outbox_;
   Counters& counters_;
   Send send_;
-  uint64_t next_ = 0;  // the number to send next
-  uint64_t sent_ = 0;  // the highest number that was ever sent
+  uint64_t next_ = 0;       // the number to send next
+  uint64_t sent_ = 0;       // the highest number that was ever sent
   uint64_t delivered_ = 0;  // the highest number that the backend has
   size_t bytes_under_way_ = 0;
   Clock::duration patience_{};

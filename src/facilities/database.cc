@@ -7,9 +7,10 @@ namespace {
 
 Error error_of(sqlite3* database, std::string_view what) {
   const int code = sqlite3_errcode(database);
-  const std::string_view hint = code == SQLITE_FULL       ? " (make room there; what was stored before is safe)"
-                                : code == SQLITE_READONLY ? " (the disk is read-only; what was stored can be read)"
-                                                          : "";
+  const std::string_view hint = code == SQLITE_FULL ? " (make room there; what was stored before is safe)"
+                                : code == SQLITE_READONLY
+                                    ? " (the disk is read-only; what was stored can be read)"
+                                    : "";
   return {code == SQLITE_BUSY ? Errc::Unavailable : Errc::Failed,
           fmt::format("{}: {}{}", what, sqlite3_errmsg(database), hint)};
 }
@@ -24,7 +25,8 @@ Query::~Query() {
 
 // A blob, not text: SQLite would end text at an embedded NUL.
 Query& Query::bind(int index, std::string_view blob) {
-  sqlite3_bind_blob64(statement_, index, blob.data() != nullptr ? blob.data() : "", blob.size(), SQLITE_STATIC);
+  sqlite3_bind_blob64(statement_, index, blob.data() != nullptr ? blob.data() : "", blob.size(),
+                      SQLITE_STATIC);
   return *this;
 }
 
@@ -54,18 +56,22 @@ uint64_t Query::number(int column) const {
   return static_cast<uint64_t>(sqlite3_column_int64(statement_, column));
 }
 
-Result<Database> Database::try_open(const std::filesystem::path& file, std::string_view schema, bool writable) {
+Result<Database> Database::try_open(const std::filesystem::path& file, std::string_view schema,
+                                    bool writable) {
   sqlite3* raw = nullptr;
   const int how = writable ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
   const int opened = sqlite3_open_v2(file.c_str(), &raw, how | SQLITE_OPEN_NOMUTEX, nullptr);
   Database database{Handle(raw)};
   if (opened != SQLITE_OK) return fail(error_of(raw, "open"), file.string());
-  // WAL with full synchronisation: a commit is on disk. Exclusive: one FAC partition counts the quota, and the log's
-  // index needs no file of its own. A small cache: values are read once and sent.
-  std::string sql = "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-512;";
+  // WAL with full synchronisation: a commit is on disk. Exclusive: one FAC partition counts the quota, and
+  // the log's index needs no file of its own. A small cache: values are read once and sent.
+  std::string sql =
+      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA "
+      "cache_size=-512;";
   // Takes the lock now, so that a second user is refused here.
   if (writable) sql += "BEGIN IMMEDIATE;" + std::string(schema) + "COMMIT;";
-  if (sqlite3_exec(raw, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) return fail(error_of(raw, "open"), file.string());
+  if (sqlite3_exec(raw, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
+    return fail(error_of(raw, "open"), file.string());
   return database;
 }
 
@@ -81,7 +87,8 @@ Result<Database> Database::open(const std::filesystem::path& file, std::string_v
 }
 
 Result<Query> Database::query(const char* sql) {
-  auto found = std::find_if(prepared_.begin(), prepared_.end(), [&](const Prepared& known) { return known.sql == sql; });
+  auto found = std::find_if(prepared_.begin(), prepared_.end(),
+                            [&](const Prepared& known) { return known.sql == sql; });
   if (found == prepared_.end()) {
     sqlite3_stmt* raw = nullptr;
     if (sqlite3_prepare_v3(database_.get(), sql, -1, SQLITE_PREPARE_PERSISTENT, &raw, nullptr) != SQLITE_OK)

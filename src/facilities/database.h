@@ -18,7 +18,8 @@ namespace furnace::facilities {
 class Query {
  public:
   Query(sqlite3* database, sqlite3_stmt* statement) : database_(database), statement_(statement) {}
-  Query(Query&& other) noexcept : database_(other.database_), statement_(std::exchange(other.statement_, nullptr)) {}
+  Query(Query&& other) noexcept
+      : database_(other.database_), statement_(std::exchange(other.statement_, nullptr)) {}
   Query& operator=(Query&&) = delete;
   ~Query();
 
@@ -42,8 +43,8 @@ class Query {
 
 class Database {
  public:
-  /// Opens or makes `file`, and runs `schema` on it. On a read-only disk what is stored can still be read; `read_only()`
-  /// is true then. Errc::Unavailable if another process uses it.
+  /// Opens or makes `file`, and runs `schema` on it. On a read-only disk what is stored can still be read;
+  /// `read_only()` is true then. Errc::Unavailable if another process uses it.
   [[nodiscard]] static Result<Database> open(const std::filesystem::path& file, std::string_view schema);
 
   /// `sql` must be a literal: its statement is prepared once.
@@ -64,7 +65,8 @@ class Database {
   };
 
   explicit Database(Handle database) : database_(std::move(database)) {}
-  [[nodiscard]] static Result<Database> try_open(const std::filesystem::path& file, std::string_view schema, bool writable);
+  [[nodiscard]] static Result<Database> try_open(const std::filesystem::path& file, std::string_view schema,
+                                                 bool writable);
 
   Handle database_;
   std::vector<Prepared> prepared_;  // goes before the database

@@ -15,22 +15,30 @@ bool parse_be_message(std::string_view bytes, FacMessage& message) {
 namespace {
 
 /// Of a connection: who doesn't know it can't take its place at the other side.
-std::string secret_name() { return fmt::format("{:016x}{:016x}", protocol::random_number(), protocol::random_number()); }
+std::string secret_name() {
+  return fmt::format("{:016x}{:016x}", protocol::random_number(), protocol::random_number());
+}
 
 }  // namespace
 
-std::string Line::address(int port) const { return protocol::tcp_address(options_.proxy_ip, port); }
+std::string Line::address(int port) const {
+  return protocol::tcp_address(options_.proxy_ip, port);
+}
 
-Result<std::unique_ptr<Line>> Line::connect(zmq::context_t& context, LineOptions options, protocol::EventLoop& loop,
-                                            LineEvents events) {
+Result<std::unique_ptr<Line>> Line::connect(zmq::context_t& context, LineOptions options,
+                                            protocol::EventLoop& loop, LineEvents events) {
   std::unique_ptr<Line> line(new Line(context, std::move(options), std::move(events)));
   const LineOptions& to = line->options_;
   // A DEALER that sends [empty][body] looks like a REQ to the proxy, and doesn't have to wait.
-  FURNACE_TRY(line->requests_, line->open(zmq::socket_type::dealer, to.blind ? secret_name() : protocol::call_identity(to.app), to.proxy_port));
+  FURNACE_TRY(line->requests_,
+              line->open(zmq::socket_type::dealer, to.blind ? secret_name() : protocol::call_identity(to.app),
+                         to.proxy_port));
   if (!to.blind) {
-    FURNACE_TRY(line->messages_, line->open(zmq::socket_type::dealer, protocol::message_identity(to.app), to.proxy_port));
+    FURNACE_TRY(line->messages_,
+                line->open(zmq::socket_type::dealer, protocol::message_identity(to.app), to.proxy_port));
   }
-  FURNACE_TRY(line->broadcasts_, line->open(zmq::socket_type::sub, "", static_cast<uint16_t>(to.proxy_port + 1)));
+  FURNACE_TRY(line->broadcasts_,
+              line->open(zmq::socket_type::sub, "", static_cast<uint16_t>(to.proxy_port + 1)));
   Line* self = line.get();
   loop.watch(line->requests_, [self] { self->take_answers(); });
   if (!to.blind) loop.watch(line->messages_, [self] { self->take_messages(); });
@@ -43,7 +51,7 @@ Result<zmq::socket_t> Line::open(zmq::socket_type type, const std::string& ident
   zmq::socket_t socket(*context_, type);
   protocol::set_common_options(socket);
   protocol::use_curve(socket, options_.own, options_.backend_key);
-  protocol::keep_connected(socket);
+  protocol::keep_connected(socket, options_.proxy_ip);
   if (type == zmq::socket_type::sub) {
     socket.set(zmq::sockopt::subscribe, "");
   } else {
@@ -52,19 +60,22 @@ Result<zmq::socket_t> Line::open(zmq::socket_type type, const std::string& ident
   }
   if (!connection_) {
     const char* who = options_.blind ? "backend through the proxy at " : "proxy at ";
-    FURNACE_TRY(connection_, protocol::ConnectionLog::watch(*context_, socket, who + address(port), [this] { become_connected(); }));
+    FURNACE_TRY(connection_, protocol::ConnectionLog::watch(*context_, socket, who + address(port),
+                                                            [this] { become_connected(); }));
   }
   FURNACE_CHECK(protocol::connect(socket, address(port)));
   return socket;
 }
 
 bool Line::ask(const FacMessage& message) {
-  if (options_.blind) return out_.send(requests_, {protocol::call_identity(options_.app), ""}, message.SerializeAsString());
+  if (options_.blind)
+    return out_.send(requests_, {protocol::call_identity(options_.app), ""}, message.SerializeAsString());
   return out_.send(requests_, {""}, message.SerializeAsString());
 }
 
 bool Line::tell(std::string_view message) {
-  if (options_.blind) return out_.send(requests_, {protocol::message_identity(options_.app)}, std::string(message));
+  if (options_.blind)
+    return out_.send(requests_, {protocol::message_identity(options_.app)}, std::string(message));
   return out_.send(messages_, {}, std::string(message));
 }
 
@@ -93,7 +104,8 @@ void Line::take_answer(const zmq::message_t& body) {
 
 void Line::take_answers() {
   while (const auto frames = protocol::receive(requests_)) {
-    // [empty][answer]; of a blind line with the app's identity in front, and [identity][message] comes there too.
+    // [empty][answer]; of a blind line with the app's identity in front, and [identity][message] comes there
+    // too.
     const size_t front = options_.blind ? 1 : 0;
     if (frames->size() == front + 2 && (*frames)[front].empty()) {
       take_answer(frames->back());

@@ -1,4 +1,5 @@
-// The FAC partition's sockets towards the proxy, or through a blind one towards the backend (wire.md section 3).
+// The FAC partition's sockets towards the proxy, or through a blind one towards the backend (wire.md section
+// 3).
 #pragma once
 
 #include <functional>
@@ -15,24 +16,24 @@
 namespace furnace::facilities {
 
 struct LineOptions {
-  std::string app;       ///< the app's id
-  std::string proxy_ip;  ///< a host's name or address
+  std::string app;            ///< the app's id
+  std::string proxy_ip;       ///< a host's name or address
   uint16_t proxy_port = 0;    ///< ROUTER there, PUB at the next
   protocol::Certificate own;  ///< the app's key pair
   std::string backend_key;    ///< the backend's public key
-  /// The proxy passes connections on, not messages: what answers there is the backend. Messages then carry the app's
-  /// identity in front as a message proxy would put it there, and the connections have secret names of their own, so
-  /// that no other app of that backend can take them over.
+  /// The proxy passes connections on, not messages: what answers there is the backend. Messages then carry
+  /// the app's identity in front as a message proxy would put it there, and the connections have secret names
+  /// of their own, so that no other app of that backend can take them over.
   bool blind = false;
 };
 
 /// What comes from the backend.
 struct LineEvents {
-  std::function<void(const FacMessage&)> answer;         ///< one BE_MSG_RET
-  std::function<void(std::string_view)> message;         ///< a FacMessage with a BE_MSG for this app
-  std::function<void(std::string_view)> broadcast;       ///< the same for all apps
-  std::function<void()> answers_taken;                   ///< after all that came at once
-  std::function<void()> connected;                       ///< what was under way before may be lost
+  std::function<void(const FacMessage&)> answer;    ///< one BE_MSG_RET
+  std::function<void(std::string_view)> message;    ///< a FacMessage with a BE_MSG for this app
+  std::function<void(std::string_view)> broadcast;  ///< the same for all apps
+  std::function<void()> answers_taken;              ///< after all that came at once
+  std::function<void()> connected;                  ///< what was under way before may be lost
   std::function<void()> malformed;
 };
 
@@ -69,7 +70,7 @@ class Line {
   zmq::context_t* context_;
   LineOptions options_;
   LineEvents events_;
-  zmq::socket_t requests_;    // of a blind line: everything but broadcasts
+  zmq::socket_t requests_;  // of a blind line: everything but broadcasts
   zmq::socket_t messages_, broadcasts_;
   std::optional<protocol::ConnectionLog> connection_;  // of requests_
   // Of what the partition may take of memory (300 MB): what waits for the proxy.

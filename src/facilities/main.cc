@@ -63,10 +63,13 @@ Status serve(const FacOptions& options) {
       options.storage.empty() ? directory.parent_path() / "storage" : std::filesystem::path(options.storage);
   FURNACE_TRY(facilities::Storage storage, facilities::Storage::open(storage_directory, quota));
   FURNACE_TRY(facilities::Outbox outbox, facilities::Outbox::open(storage_directory, outbox_quota));
-  if (storage.read_only()) log::warning("{}: read-only: what is stored can be read, nothing can be stored", storage_directory.string());
+  if (storage.read_only())
+    log::warning("{}: read-only: what is stored can be read, nothing can be stored",
+                 storage_directory.string());
   if (outbox.waiting() != 0) log::info("{} durable messages wait for the backend", outbox.waiting());
   zmq::context_t context(1);
-  FURNACE_TRY(const auto server, facilities::Server::bind(context, std::move(server_options), std::move(storage), std::move(outbox)));
+  FURNACE_TRY(const auto server, facilities::Server::bind(context, std::move(server_options),
+                                                          std::move(storage), std::move(outbox)));
   log::info("serving app {} at {}/fac_rtr, quota {} bytes", options.app, options.directory, quota);
   establish();
   server->run(stop.get());

@@ -16,13 +16,14 @@ class Outbox {
   /// Opens or makes the database in `directory`. `quota`: bytes of all messages that wait together.
   [[nodiscard]] static Result<Outbox> open(const std::filesystem::path& directory, uint64_t quota);
 
-  /// Where a message comes from: it is kept once, though its sender may have to say it again after it got no answer.
+  /// Where a message comes from: it is kept once, though its sender may have to say it again after it got no
+  /// answer.
   struct Origin {
     uint64_t run = 0;       ///< of the sender; 0: it doesn't number its messages
     uint64_t sequence = 0;  ///< in that run, from 1 on
   };
-  /// Keeps a message (a serialized BeMsg). When this returns it would survive a power loss. Errc::Unavailable: so many
-  /// wait that this one is over the quota.
+  /// Keeps a message (a serialized BeMsg). When this returns it would survive a power loss.
+  /// Errc::Unavailable: so many wait that this one is over the quota.
   [[nodiscard]] Status append(std::string_view message, Origin origin);
 
   struct Message {

@@ -16,7 +16,8 @@ Server::Server(Options options, Storage storage, Outbox outbox, MessageCounter c
       storage_(std::move(storage)),
       counter_(std::move(counter)),
       tap_(std::move(tap)),
-      courier_(std::move(outbox), counters_, [this](const FacMessage& message) { return line_->ask(message); }),
+      courier_(std::move(outbox), counters_,
+               [this](const FacMessage& message) { return line_->ask(message); }),
       // Anywhere, so that an answer to a request of an earlier run is not taken for one of this.
       last_request_(protocol::random_number()) {}
 
@@ -44,7 +45,11 @@ Status Server::open(zmq::context_t& context, Fd lock) {
   protocol::set_common_options(router_);
   protocol::set_common_options(publisher_);
   router_.set(zmq::sockopt::router_mandatory, true);  // what can't be delivered is counted
-  // Messages of up to 11 MB that wait here: few, for the partition's memory. The app's own queue holds the others.
+  // An app that was started anew takes its identity over from its dead connection; nobody but the app gets
+  // here.
+  router_.set(zmq::sockopt::router_handover, true);
+  // Messages of up to 11 MB that wait here: few, for the partition's memory. The app's own queue holds the
+  // others.
   constexpr int waiting_messages = 16;
   router_.set(zmq::sockopt::rcvhwm, waiting_messages);
   FURNACE_CHECK(protocol::bind(router_, router));
@@ -118,7 +123,8 @@ void Server::serve_request(Frames& frames, const zmq::message_t* body) {
     ++counters_.refused;
     return answer(identity, failed_request("not the app of this FAC partition"));
   }
-  if (body == nullptr || body->empty() || !request.ParseFromArray(body->data(), static_cast<int>(body->size()))) {
+  if (body == nullptr || body->empty() ||
+      !request.ParseFromArray(body->data(), static_cast<int>(body->size()))) {
     ++counters_.dropped;
     return answer(identity, failed_request("malformed message"));
   }
@@ -138,8 +144,9 @@ void Server::keep(const FacMessage& request, const std::string& identity) {
   FacMessage out;
   out.add_type(FacMessage::KEEP_RET);
   auto& result = *out.add_keep_ret();
-  const Status kept = request.keep_size() == 1 ? courier_.keep(request.keep(0))
-                                               : Status(fail(Errc::Invalid, "one message at a time can be kept"));
+  const Status kept = request.keep_size() == 1
+                          ? courier_.keep(request.keep(0))
+                          : Status(fail(Errc::Invalid, "one message at a time can be kept"));
   result.set_status(kept ? 0 : 1);
   if (!kept) result.set_reason(valid_utf8(kept.error().message()));
   if (kept) tap_.show("app>backend", "durable", request.keep(0));
@@ -148,7 +155,8 @@ void Server::keep(const FacMessage& request, const std::string& identity) {
 
 void Server::forward_request(const BeMsg& message, const std::string& identity) {
   // An app that asks again has given the request before up.
-  const auto timeout = message.timeout_ms() != 0 ? std::chrono::milliseconds(message.timeout_ms()) : options_.request_timeout;
+  const auto timeout =
+      message.timeout_ms() != 0 ? std::chrono::milliseconds(message.timeout_ms()) : options_.request_timeout;
   pending_ = Pending{identity, message, Clock::now() + timeout};
   pending_->message.set_request_id(++last_request_);
   ++counters_.requests;
@@ -160,7 +168,8 @@ void Server::send_request() {
   out.add_type(FacMessage::BE_MSG);
   *out.add_be_msg() = pending_->message;
   pending_->is_sent = true;
-  if (!line_->ask(out)) answer_request(failed_request("so much waits for the proxy already that this request was not taken"));
+  if (!line_->ask(out))
+    answer_request(failed_request("so much waits for the proxy already that this request was not taken"));
 }
 
 void Server::answer_request(const FacMessage& message) {
@@ -190,11 +199,13 @@ void Server::take_backend_answer(const FacMessage& message) {
 void Server::expire_request(Clock::time_point now) {
   if (!pending_ || now < pending_->deadline) return;
   ++counters_.timeouts;
-  log::warning("no answer from the backend in time; the proxy is {}connected", line_->connected() ? "" : "not ");
+  log::warning("no answer from the backend in time; the proxy is {}connected",
+               line_->connected() ? "" : "not ");
   // Where a request found no answer, something may be wrong with the connection itself.
   if (line_->connected()) line_->renew_requests();
-  answer_request(failed_request(line_->connected() ? "no answer from the backend in time"
-                                                   : "no answer from the backend in time: no connection to the proxy"));
+  answer_request(failed_request(line_->connected()
+                                    ? "no answer from the backend in time"
+                                    : "no answer from the backend in time: no connection to the proxy"));
 }
 
 void Server::serve_one_way(const Frames& frames) {
@@ -272,14 +283,20 @@ void Server::relay_broadcast(std::string_view bytes) {
 std::string Server::metrics_text() const {
   MetricsText metrics;
   for (const CounterName& of : kCounterNames)
-    metrics.single(fmt::format("furnace_fac_{}_total", of.name), of.help, {{"app", app()}}, counters_.*of.counter);
-  metrics.single("furnace_fac_stored_bytes", "Bytes of all stored values", {{"app", app()}}, storage_.used(), "gauge");
-  metrics.single("furnace_fac_quota_bytes", "Bytes that may be stored", {{"app", app()}}, storage_.quota(), "gauge");
-  metrics.single("furnace_fac_outbox_messages", "Durable messages that wait for the backend", {{"app", app()}},
-                 courier_.outbox().waiting(), "gauge");
-  metrics.single("furnace_fac_outbox_bytes", "What they take", {{"app", app()}}, courier_.outbox().used(), "gauge");
-  metrics.single("furnace_fac_waiting_bytes", "Bytes that wait for the proxy", {{"app", app()}}, line_->waiting(), "gauge");
-  metrics.single("furnace_fac_connected", "Whether the proxy is connected", {{"app", app()}}, line_->connected() ? 1 : 0, "gauge");
+    metrics.single(fmt::format("furnace_fac_{}_total", of.name), of.help, {{"app", app()}},
+                   counters_.*of.counter);
+  metrics.single("furnace_fac_stored_bytes", "Bytes of all stored values", {{"app", app()}}, storage_.used(),
+                 "gauge");
+  metrics.single("furnace_fac_quota_bytes", "Bytes that may be stored", {{"app", app()}}, storage_.quota(),
+                 "gauge");
+  metrics.single("furnace_fac_outbox_messages", "Durable messages that wait for the backend",
+                 {{"app", app()}}, courier_.outbox().waiting(), "gauge");
+  metrics.single("furnace_fac_outbox_bytes", "What they take", {{"app", app()}}, courier_.outbox().used(),
+                 "gauge");
+  metrics.single("furnace_fac_waiting_bytes", "Bytes that wait for the proxy", {{"app", app()}},
+                 line_->waiting(), "gauge");
+  metrics.single("furnace_fac_connected", "Whether the proxy is connected", {{"app", app()}},
+                 line_->connected() ? 1 : 0, "gauge");
   return metrics.text();
 }
 

@@ -22,8 +22,8 @@
 namespace furnace::facilities {
 
 struct Options {
-  LineOptions line;       ///< with the app's id
-  std::string directory;  ///< for fac_rtr, fac_pub and fac_tap
+  LineOptions line;                                   ///< with the app's id
+  std::string directory;                              ///< for fac_rtr, fac_pub and fac_tap
   std::chrono::milliseconds request_timeout{30'000};  ///< of requests that name none
   int counter = -1;                                   ///< descriptor of a MessageCounter
   std::optional<MetricsSocket> metrics;
@@ -31,8 +31,8 @@ struct Options {
 
 class Server {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<Server>> bind(zmq::context_t& context, Options options, Storage storage,
-                                                            Outbox outbox);
+  [[nodiscard]] static Result<std::unique_ptr<Server>> bind(zmq::context_t& context, Options options,
+                                                            Storage storage, Outbox outbox);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 

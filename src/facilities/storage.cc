@@ -28,11 +28,14 @@ Status check_key(std::string_view key) {
 Result<Storage> Storage::open(const std::filesystem::path& directory, uint64_t quota) {
   std::error_code code;
   std::filesystem::create_directories(directory, code);
-  FURNACE_TRY(Database database,
-              Database::open(directory / "storage.db",
-                             "CREATE TABLE IF NOT EXISTS storage(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"));
+  FURNACE_TRY(
+      Database database,
+      Database::open(
+          directory / "storage.db",
+          "CREATE TABLE IF NOT EXISTS storage(key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"));
   Storage storage(std::move(database), quota);
-  FURNACE_TRY(Query counts, storage.database_.query("SELECT COALESCE(SUM(LENGTH(value)), 0), COUNT(*) FROM storage"));
+  FURNACE_TRY(Query counts,
+              storage.database_.query("SELECT COALESCE(SUM(LENGTH(value)), 0), COUNT(*) FROM storage"));
   FURNACE_TRY([[maybe_unused]] const bool row, counts.step());
   storage.used_ = counts.number(0);
   storage.keys_ = counts.number(1);
@@ -56,7 +59,8 @@ Status Storage::set(std::string_view key, std::string_view value) {
   if (others > quota_ || value.size() > quota_ - others)
     return fail(Errc::Invalid, "value of {} bytes for key '{}' is over the quota: {} of {} bytes are in use",
                 value.size(), key, others, quota_);
-  if (!old && keys_ >= kMaxKeys) return fail(Errc::Invalid, "key '{}': there are {} keys already", key, keys_);
+  if (!old && keys_ >= kMaxKeys)
+    return fail(Errc::Invalid, "key '{}': there are {} keys already", key, keys_);
   FURNACE_TRY(Query query, database_.query("INSERT OR REPLACE INTO storage(key, value) VALUES(?, ?)"));
   if (auto stored = query.bind(1, key).bind(2, value).run(); !stored)
     return fail(stored.error(), fmt::format("key '{}'", key));

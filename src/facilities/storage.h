@@ -20,8 +20,9 @@ class Storage {
   /// Opens or makes the database in `directory`. `quota`: bytes of all values together.
   [[nodiscard]] static Result<Storage> open(const std::filesystem::path& directory, uint64_t quota);
 
-  /// Stores `value`, replacing the old one, whose bytes are free before the new ones are counted. A bad key, text that
-  /// is not UTF-8, or a value past the quota: nothing is changed. Returns when the value would survive a power loss.
+  /// Stores `value`, replacing the old one, whose bytes are free before the new ones are counted. A bad key,
+  /// text that is not UTF-8, or a value past the quota: nothing is changed. Returns when the value would
+  /// survive a power loss.
   [[nodiscard]] Status set(std::string_view key, std::string_view value);
 
   /// Errc::NotFound for a key that was never set, or was removed.

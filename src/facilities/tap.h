@@ -15,7 +15,8 @@ class Tap {
   /// Publishes at ipc://`directory`/fac_tap.
   [[nodiscard]] static Result<Tap> bind(zmq::context_t& context, const std::string& directory);
 
-  /// `kind`: "notify", "request", ...; `way`: "app>backend" or "backend>app". Nothing is done while nobody listens.
+  /// `kind`: "notify", "request", ...; `way`: "app>backend" or "backend>app". Nothing is done while nobody
+  /// listens.
   void show(std::string_view way, std::string_view kind, const BeMsg& message);
   void show(std::string_view way, std::string_view kind, const BeMsgRet& answer);
 

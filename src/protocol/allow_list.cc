@@ -14,7 +14,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPrevious = ".previous";
 
-/// The files that stand for one certificate: itself, and the one before its last rotation if that is still there.
+/// The files that stand for one certificate: itself, and the one before its last rotation if that is still
+/// there.
 std::vector<fs::path> files_of(const fs::path& file) {
   std::vector<fs::path> files{file};
   fs::path previous = file.parent_path() / file.stem();
@@ -37,7 +38,8 @@ std::vector<Place> places_in(const fs::path& directory) {
     const fs::path& path = entry.path();
     const std::string name = path.stem().string();
     if (entry.is_directory(error) && fs::exists(path / "app.pub", error)) {
-      for (const fs::path& file : files_of(path / "app.pub")) places.push_back({file, path.filename().string()});
+      for (const fs::path& file : files_of(path / "app.pub"))
+        places.push_back({file, path.filename().string()});
     } else if (path.extension() == ".pub" && !name.ends_with(kPrevious)) {
       for (const fs::path& file : files_of(path)) places.push_back({file, name});
     }
@@ -70,10 +72,12 @@ Status AllowList::read(const Source& source, Keys& into) const {
     } else if (const auto good = check_app_id(app); !good) {
       refuse(good.error().context(file.string()));
     } else if (!certificate->app.empty() && certificate->app != app) {
-      refuse({Errc::Invalid, fmt::format("{}: belongs to app '{}' by its metadata, and to '{}' by its place", file.string(),
-                                         certificate->app, app)});
-    } else if (const auto known = into.find(certificate->public_key); known != into.end() && known->second.app != app) {
-      refuse({Errc::Invalid, fmt::format("{}: the key of app '{}' already", file.string(), known->second.app)});
+      refuse({Errc::Invalid, fmt::format("{}: belongs to app '{}' by its metadata, and to '{}' by its place",
+                                         file.string(), certificate->app, app)});
+    } else if (const auto known = into.find(certificate->public_key);
+               known != into.end() && known->second.app != app) {
+      refuse(
+          {Errc::Invalid, fmt::format("{}: the key of app '{}' already", file.string(), known->second.app)});
     } else {
       into[certificate->public_key] = {app, certificate->valid_until};
     }
@@ -88,8 +92,12 @@ Status AllowList::add(Source source) {
   return done;
 }
 
-Status AllowList::add_file(const fs::path& file) { return add(Source{file, false}); }
-Status AllowList::add_directory(const fs::path& directory) { return add(Source{directory, true}); }
+Status AllowList::add_file(const fs::path& file) {
+  return add(Source{file, false});
+}
+Status AllowList::add_directory(const fs::path& directory) {
+  return add(Source{directory, true});
+}
 
 std::string AllowList::state_of_files() const {
   std::string state;

@@ -1,4 +1,5 @@
-// Whose keys may connect: public certificates of apps, from files and directories that are read again when they change.
+// Whose keys may connect: public certificates of apps, from files and directories that are read again when
+// they change.
 #pragma once
 
 #include <filesystem>
@@ -20,11 +21,11 @@ class AllowList {
 
   /// One key, for as long as this lives.
   void add(const std::string& public_key, const std::string& app = {}) { fixed_[public_key] = {app, {}}; }
-  /// A certificate's file, and the one that was valid before its last rotation: NAME.previous.pub beside it. What can't be
-  /// read is an error; later, when it is read again, a warning, and what was read before stays.
+  /// A certificate's file, and the one that was valid before its last rotation: NAME.previous.pub beside it.
+  /// What can't be read is an error; later, when it is read again, a warning, and what was read before stays.
   [[nodiscard]] Status add_file(const std::filesystem::path& file);
-  /// A directory of certificates APP.pub, or of directories APP with app.pub; a key belongs to the app that its place
-  /// names. A file that is no certificate is an error that names it, and the others are taken.
+  /// A directory of certificates APP.pub, or of directories APP with app.pub; a key belongs to the app that
+  /// its place names. A file that is no certificate is an error that names it, and the others are taken.
   [[nodiscard]] Status add_directory(const std::filesystem::path& directory);
 
   /// Reads the files again if any has changed. True if the list is another one now.

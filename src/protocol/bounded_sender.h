@@ -14,7 +14,8 @@ class BoundedSender {
  public:
   explicit BoundedSender(size_t limit) : limit_(limit), waiting_(std::make_shared<std::atomic<size_t>>(0)) {}
 
-  /// Sends [front...][body]; false if the body does not fit into what may wait, or the socket does not take it.
+  /// Sends [front...][body]; false if the body does not fit into what may wait, or the socket does not take
+  /// it.
   bool send(zmq::socket_t& socket, std::span<const std::string> front, std::string body);
   bool send(zmq::socket_t& socket, std::initializer_list<std::string> front, std::string body) {
     return send(socket, std::span(front.begin(), front.size()), std::move(body));

@@ -53,7 +53,8 @@ Result<int64_t> parse_time(std::string_view text, std::string_view name, int lin
 }
 
 /// One line of a section.
-Status read_line(std::string_view section, std::string_view body, std::string_view name, int number, Certificate& into) {
+Status read_line(std::string_view section, std::string_view body, std::string_view name, int number,
+                 Certificate& into) {
   if (section == "curve") {
     if (const auto key = value_of(body, "public-key")) {
       FURNACE_CHECK(check_key(*key, "public-key", name, number));
@@ -64,7 +65,8 @@ Status read_line(std::string_view section, std::string_view body, std::string_vi
     }
   } else if (section == "metadata") {
     if (const auto app = value_of(body, "app")) {
-      if (auto good = check_app_id(*app); !good) return fail(good.error(), fmt::format("{}:{}", name, number));
+      if (auto good = check_app_id(*app); !good)
+        return fail(good.error(), fmt::format("{}:{}", name, number));
       into.app = *app;
     } else if (const auto until = value_of(body, "valid-until")) {
       FURNACE_TRY(into.valid_until, parse_time(*until, name, number));
@@ -74,7 +76,9 @@ Status read_line(std::string_view section, std::string_view body, std::string_vi
 }
 
 /// A secret lies in this process's memory from now on: it must not get into a core file.
-void hide_memory() { ::prctl(PR_SET_DUMPABLE, 0); }
+void hide_memory() {
+  ::prctl(PR_SET_DUMPABLE, 0);
+}
 
 }  // namespace
 
@@ -87,17 +91,20 @@ std::string utc_time(int64_t seconds) {
 }
 
 std::string to_zpl(const Certificate& certificate, bool with_secret) {
-  std::string text = fmt::format("#   ZeroMQ CURVE {} Certificate\n{}\nmetadata\n    generator = \"furnace\"\n",
-                                 with_secret ? "**Secret**" : "Public",
-                                 with_secret ? "#   DO NOT PROVIDE THIS FILE TO OTHER USERS nor change its permissions.\n" : "");
+  std::string text = fmt::format(
+      "#   ZeroMQ CURVE {} Certificate\n{}\nmetadata\n    generator = \"furnace\"\n",
+      with_secret ? "**Secret**" : "Public",
+      with_secret ? "#   DO NOT PROVIDE THIS FILE TO OTHER USERS nor change its permissions.\n" : "");
   if (!certificate.app.empty()) text += fmt::format("    app = \"{}\"\n", certificate.app);
-  if (certificate.valid_until) text += fmt::format("    valid-until = \"{}\"\n", utc_time(*certificate.valid_until));
+  if (certificate.valid_until)
+    text += fmt::format("    valid-until = \"{}\"\n", utc_time(*certificate.valid_until));
   text += fmt::format("curve\n    public-key = \"{}\"\n", certificate.public_key);
   if (with_secret) text += fmt::format("    secret-key = \"{}\"\n", certificate.secret_key);
   return text;
 }
 
-Status check_distinct(const Certificate& one, const Certificate& other, std::string_view first, std::string_view second) {
+Status check_distinct(const Certificate& one, const Certificate& other, std::string_view first,
+                      std::string_view second) {
   if (one.public_key != other.public_key) return {};
   return fail(Errc::Invalid, "{} and {} hold the same key pair: were files swapped?", first, second);
 }
@@ -142,7 +149,8 @@ Result<Certificate> load_secret_of_partition(const std::filesystem::path& path) 
   if (certificate.secret_key.empty())
     return fail(Errc::Invalid, "{}: no 'secret-key'; this is the public certificate", path.string());
   std::array<char, kKeySize + 1> derived{};
-  if (zmq_curve_public(derived.data(), certificate.secret_key.c_str()) != 0 || certificate.public_key != derived.data())
+  if (zmq_curve_public(derived.data(), certificate.secret_key.c_str()) != 0 ||
+      certificate.public_key != derived.data())
     return fail(Errc::Invalid, "{}: its public and its secret key don't belong together", path.string());
   hide_memory();
   return certificate;

@@ -16,7 +16,7 @@ namespace furnace::protocol {
 struct Certificate {
   std::string public_key;
   std::string secret_key;
-  std::string app;                         ///< metadata `app`: the id it belongs to alone; empty: any
+  std::string app;                          ///< metadata `app`: the id it belongs to alone; empty: any
   std::optional<int64_t> valid_until = {};  ///< metadata `valid-until`, in seconds since 1970 (UTC)
 };
 
@@ -26,8 +26,8 @@ struct Certificate {
 /// Reads a public certificate (or the public half of a secret one).
 [[nodiscard]] Result<Certificate> load_public(const std::filesystem::path& path);
 
-/// Reads a secret certificate. Refuses one that others than its owner can read, and says how to mend it. From then on no
-/// core file of this process is written, and no other process of the same user can look into it.
+/// Reads a secret certificate. Refuses one that others than its owner can read, and says how to mend it. From
+/// then on no core file of this process is written, and no other process of the same user can look into it.
 [[nodiscard]] Result<Certificate> load_secret(const std::filesystem::path& path);
 /// The same in a partition, where the file is there for its program alone, whatever the file's mode.
 [[nodiscard]] Result<Certificate> load_secret_of_partition(const std::filesystem::path& path);

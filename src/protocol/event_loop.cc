@@ -75,7 +75,8 @@ std::chrono::milliseconds EventLoop::time_to_next_timer() const {
 }
 
 std::chrono::milliseconds EventLoop::time_to_sleep() const {
-  const bool waits = std::any_of(waiting_.begin(), waiting_.end(), [](const auto& each) { return each.first(); });
+  const bool waits =
+      std::any_of(waiting_.begin(), waiting_.end(), [](const auto& each) { return each.first(); });
   return waits ? std::chrono::milliseconds(0) : time_to_next_timer();
 }
 

@@ -19,13 +19,17 @@ class EventLoop {
  public:
   using Callback = std::function<void()>;
 
-  /// Calls `ready` whenever the socket or descriptor has input. Both must outlive the loop. Returns a number for `pause`.
+  /// Calls `ready` whenever the socket or descriptor has input. Both must outlive the loop. Returns a number
+  /// for `pause`.
   size_t watch(zmq::socket_t& socket, Callback ready);
   size_t watch(int descriptor, Callback ready);
   /// Leaves a watched socket alone for a while: what comes waits there.
   void pause(size_t watched, bool paused) { items_[watched].events = paused ? 0 : ZMQ_POLLIN; }
-  /// Calls `ready` at every turn at which `waiting()` is true, and doesn't sleep then: for what was read already.
-  void watch(std::function<bool()> waiting, Callback ready) { waiting_.emplace_back(std::move(waiting), std::move(ready)); }
+  /// Calls `ready` at every turn at which `waiting()` is true, and doesn't sleep then: for what was read
+  /// already.
+  void watch(std::function<bool()> waiting, Callback ready) {
+    waiting_.emplace_back(std::move(waiting), std::move(ready));
+  }
 
   /// Calls `due` every `interval`; an interval of zero: at every turn of the loop. Returns the timer's
   /// number.
@@ -37,7 +41,8 @@ class EventLoop {
   void post(Callback work);
   [[nodiscard]] Status take_posts();
 
-  /// How the loop sleeps: `sleep(wait)` must call `wait` once. For what others need while nothing happens here.
+  /// How the loop sleeps: `sleep(wait)` must call `wait` once. For what others need while nothing happens
+  /// here.
   void set_sleep(std::function<void(const Callback&)> sleep) { sleep_ = std::move(sleep); }
 
   /// Runs until `stop` is called; returns at once if it was called before.

@@ -53,13 +53,21 @@ void set_common_options(zmq::socket_t& socket) {
   socket.set(zmq::sockopt::maxmsgsize, kMaxMessageSize);
 }
 
-std::string tcp_address(std::string_view host, int port) {
-  const bool is_ipv6 = host.find(':') != std::string_view::npos && !host.starts_with('[');
-  return is_ipv6 ? fmt::format("tcp://[{}]:{}", host, port) : fmt::format("tcp://{}:{}", host, port);
+namespace {
+
+bool is_ipv6(std::string_view host) {
+  return host.find(':') != std::string_view::npos;
 }
 
-void keep_connected(zmq::socket_t& socket) {
-  socket.set(zmq::sockopt::ipv6, true);  // besides IPv4
+}  // namespace
+
+std::string tcp_address(std::string_view host, int port) {
+  return is_ipv6(host) && !host.starts_with('[') ? fmt::format("tcp://[{}]:{}", host, port)
+                                                 : fmt::format("tcp://{}:{}", host, port);
+}
+
+void keep_connected(zmq::socket_t& socket, std::string_view host) {
+  socket.set(zmq::sockopt::ipv6, is_ipv6(host));
   // Milliseconds. Heartbeats are part of ZMTP 3.1: every libzmq since 4.2 answers them.
   socket.set(zmq::sockopt::heartbeat_ivl, 2000);
   socket.set(zmq::sockopt::heartbeat_timeout, 6000);

@@ -31,9 +31,10 @@ struct Request {
 /// Options every socket of ours has: no lingering at exit, bounded message size.
 void set_common_options(zmq::socket_t& socket);
 
-/// For sockets over TCP, on both sides: a peer that does not answer for some seconds is gone, connections are tried again
-/// within a second, and no attempt is waited for longer than networks need. Before bind or connect.
-void keep_connected(zmq::socket_t& socket);
+/// For sockets over TCP, on both sides: a peer that does not answer for some seconds is gone, connections are
+/// tried again within a second, and no attempt is waited for longer than networks need. `host`: IPv4 unless
+/// it is an IPv6 address. Before bind or connect.
+void keep_connected(zmq::socket_t& socket, std::string_view host);
 
 /// tcp://HOST:PORT, with an IPv6 address in brackets.
 [[nodiscard]] std::string tcp_address(std::string_view host, int port);

@@ -1,5 +1,5 @@
-// One-way messages are numbered by who sends them, so that who receives them knows how many were lost on the way
-// (facilities.proto: BeMsg.run and BeMsg.sequence).
+// One-way messages are numbered by who sends them, so that who receives them knows how many were lost on the
+// way (facilities.proto: BeMsg.run and BeMsg.sequence).
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,8 @@ struct Received {
   uint64_t run = 0;  ///< 0: none yet
   uint64_t sequence = 0;
 
-  /// Takes a message's number; returns how many are missing between it and the one before. The first of a run starts
-  /// anew; peers of 1.0 don't number, and are never missed.
+  /// Takes a message's number; returns how many are missing between it and the one before. The first of a run
+  /// starts anew; peers of 1.0 don't number, and are never missed.
   uint64_t take(const facilities::BeMsg& message) {
     if (message.run() == 0) return 0;
     const bool known = message.run() == run;

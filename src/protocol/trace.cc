@@ -16,8 +16,11 @@ std::string traceparent(TraceId trace) {
 }
 
 TraceParts parse_traceparent(std::string_view text) {
-  constexpr size_t length = 55, trace_at = 3, trace_length = 32, span_at = 36, span_length = 16, flags_at = 53;
-  if (text.size() != length || text[trace_at - 1] != '-' || text[span_at - 1] != '-' || text[flags_at - 1] != '-') return {};
+  constexpr size_t length = 55, trace_at = 3, trace_length = 32, span_at = 36, span_length = 16,
+                   flags_at = 53;
+  if (text.size() != length || text[trace_at - 1] != '-' || text[span_at - 1] != '-' ||
+      text[flags_at - 1] != '-')
+    return {};
   const TraceParts parts{text.substr(trace_at, trace_length), text.substr(span_at, span_length)};
   const auto is_hex = [](std::string_view part) {
     return part.find_first_not_of("0123456789abcdef") == std::string_view::npos &&

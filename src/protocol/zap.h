@@ -12,9 +12,9 @@
 
 namespace furnace::protocol {
 
-/// Lets in peers whose CURVE public key is on the list of the socket's domain, nobody else. Make it before the sockets it
-/// guards are bound, poll `socket()` and call `handle()` when it is readable: handshakes wait for it. The messages of who
-/// was let in carry the key (`key_of`).
+/// Lets in peers whose CURVE public key is on the list of the socket's domain, nobody else. Make it before
+/// the sockets it guards are bound, poll `socket()` and call `handle()` when it is readable: handshakes wait
+/// for it. The messages of who was let in carry the key (`key_of`).
 class Authenticator {
  public:
   /// Errc::Unavailable if the context has a handler already.
@@ -37,7 +37,8 @@ class Authenticator {
   uint64_t refused_ = 0;
 };
 
-/// The public key of who sent this message; empty if it did not come over a connection that an Authenticator let in.
+/// The public key of who sent this message; empty if it did not come over a connection that an Authenticator
+/// let in.
 [[nodiscard]] std::string_view key_of(const zmq::message_t& frame);
 
 }  // namespace furnace::protocol

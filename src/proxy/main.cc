@@ -28,12 +28,15 @@ Status check(const Options& options) {
   const bool has_keys = !route.app_key.empty() || !route.backend_key.empty();
   if (!options.routes.empty()) {
     if (route.blind || has_keys || !route.inside.host.empty() || !route.outside.host.empty())
-      return fail(Errc::Invalid, "--routes: the file says what is passed on; leave the options of a single route out");
+      return fail(Errc::Invalid,
+                  "--routes: the file says what is passed on; leave the options of a single route out");
     return {};
   }
   if (route.inside.host.empty() || route.outside.host.empty())
-    return fail(Errc::Invalid, "needed: --ip and --ep (where to listen, and where the backend is), or --routes");
-  if (route.blind && has_keys) return fail(Errc::Invalid, "--blind: a blind proxy holds no keys; leave --ak and --bk out");
+    return fail(Errc::Invalid,
+                "needed: --ip and --ep (where to listen, and where the backend is), or --routes");
+  if (route.blind && has_keys)
+    return fail(Errc::Invalid, "--blind: a blind proxy holds no keys; leave --ak and --bk out");
   if (!route.blind && (route.app_key.empty() || route.backend_key.empty()))
     return fail(Errc::Invalid, "needed: --ak app.key and --bk be.key, or --blind");
   for (const auto& endpoint : {route.inside, route.outside})
@@ -52,8 +55,9 @@ Status serve(Options& options) {
   FURNACE_TRY(const auto proxy, proxy::Proxy::make(context));
   if (options.routes.empty()) {
     FURNACE_CHECK(proxy->set_routes({options.route}));
-    log::info("relaying {} between {} and the backend at {}", options.route.blind ? "connections" : "messages",
-              to_text(options.route.inside), to_text(options.route.outside));
+    log::info("relaying {} between {} and the backend at {}",
+              options.route.blind ? "connections" : "messages", to_text(options.route.inside),
+              to_text(options.route.outside));
   } else {
     FURNACE_CHECK(proxy->follow(options.routes));
     log::info("relaying {} routes of {}", proxy->routes(), options.routes);
@@ -81,19 +85,28 @@ int main(int argc, char** argv) {
   flags.add_option("--it", route.inside.port, "Port to listen on, and the next")->capture_default_str();
   flags.add_option("--ep", route.outside.host, "The backend's address");
   flags.add_option("--et", route.outside.port, "The backend's port, and the next")->capture_default_str();
-  flags.add_flag("--blind", route.blind,
-                 "Pass connections on, not messages: no key is held here, and nothing can be read; FAC and backend then "
-                 "speak to each other (furnace fac --blind, furnace backend --router)");
+  flags.add_flag(
+      "--blind", route.blind,
+      "Pass connections on, not messages: no key is held here, and nothing can be read; FAC and backend then "
+      "speak to each other (furnace fac --blind, furnace backend --router)");
   flags.add_option("--routes", options.routes,
                    "A file of many routes instead of one on the command line; read again when it changes");
-  flags.add_option("--connections", route.limits.connections, "Most connections at once, of a blind route; 0: no limit")
+  flags
+      .add_option("--connections", route.limits.connections,
+                  "Most connections at once, of a blind route; 0: no limit")
       ->capture_default_str();
-  flags.add_option("--bytes-per-second", route.limits.bytes_per_second, "Most bytes a second, both ways together; 0: no limit")
+  flags
+      .add_option("--bytes-per-second", route.limits.bytes_per_second,
+                  "Most bytes a second, both ways together; 0: no limit")
       ->capture_default_str();
-  flags.add_option("--idle", idle, "Seconds after which a connection is closed that nothing passes on, of a blind route; 0: never")
+  flags
+      .add_option(
+          "--idle", idle,
+          "Seconds after which a connection is closed that nothing passes on, of a blind route; 0: never")
       ->check(CLI::Range(uint64_t{0}, uint64_t{UINT32_MAX}))
       ->capture_default_str();
-  flags.add_option("--metrics", options.metrics, "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");
+  flags.add_option("--metrics", options.metrics,
+                   "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");
   return program.run(argc, argv, [&] {
     route.limits.idle = std::chrono::seconds(idle);
     return serve(options);

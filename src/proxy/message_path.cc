@@ -20,7 +20,8 @@ std::string state_of(const fs::path& file) {
 }  // namespace
 
 Result<std::unique_ptr<MessagePath>> MessagePath::open(Poller& poller, zmq::context_t& context,
-                                                       protocol::Authenticator& authenticator, const Route& route) {
+                                                       protocol::Authenticator& authenticator,
+                                                       const Route& route) {
   std::unique_ptr<MessagePath> path(new MessagePath(poller, context, authenticator, route));
   FURNACE_CHECK(path->load_keys());
   path->authenticator_.guard(path->domain(), path->allowed_);
@@ -57,8 +58,9 @@ Status MessagePath::open_inside() {
   for (zmq::socket_t* socket : {&router_, &publisher_}) {
     protocol::set_common_options(*socket);
     protocol::serve_curve(*socket, backend_, domain());
-    protocol::keep_connected(*socket);
-    // A FAC that was restarted takes its identity over from its dead connection; only the app's key gets this far.
+    protocol::keep_connected(*socket, route_.inside.host);
+    // A FAC that was restarted takes its identity over from its dead connection; only the app's key gets this
+    // far.
     if (socket == &router_) router_.set(zmq::sockopt::router_handover, true);
     FURNACE_CHECK(protocol::bind(*socket, address(route_.inside, offset++)));
   }
@@ -72,11 +74,12 @@ Status MessagePath::open_outside() {
   for (zmq::socket_t* socket : {&dealer_, &subscriber_}) {
     protocol::set_common_options(*socket);
     protocol::use_curve(*socket, app_, backend_.public_key);
-    protocol::keep_connected(*socket);
+    protocol::keep_connected(*socket, route_.outside.host);
   }
   subscriber_.set(zmq::sockopt::subscribe, "");
-  FURNACE_TRY(connection_, protocol::ConnectionLog::watch(context_, dealer_, "backend at " + address(route_.outside, 0),
-                                                          [this] { ++counters_.connections; }));
+  FURNACE_TRY(connection_,
+              protocol::ConnectionLog::watch(context_, dealer_, "backend at " + address(route_.outside, 0),
+                                             [this] { ++counters_.connections; }));
   FURNACE_CHECK(protocol::connect(dealer_, address(route_.outside, 0)));
   FURNACE_CHECK(protocol::connect(subscriber_, address(route_.outside, 1)));
   watch(connection_->socket());
@@ -86,8 +89,8 @@ Status MessagePath::open_outside() {
 }
 
 void MessagePath::watch(zmq::socket_t& socket) {
-  // ZeroMQ's descriptors tell of changes alone, and a socket that is used may have taken one: all are read until they are
-  // empty, whichever has told.
+  // ZeroMQ's descriptors tell of changes alone, and a socket that is used may have taken one: all are read
+  // until they are empty, whichever has told.
   if (auto added = poller_.add(socket.get(zmq::sockopt::fd), [this](Poller::Ready) { work(); }); !added)
     log::error("route {}: {}", route_.app, added.error().message());
 }
@@ -104,7 +107,8 @@ bool MessagePath::pass(zmq::socket_t& from, zmq::socket_t& to, uint64_t& bytes) 
     auto frames = protocol::receive(from);
     if (!frames) return false;
     std::vector<std::string> front;
-    for (size_t frame = 0; frame + 1 < frames->size(); ++frame) front.emplace_back(protocol::text((*frames)[frame]));
+    for (size_t frame = 0; frame + 1 < frames->size(); ++frame)
+      front.emplace_back(protocol::text((*frames)[frame]));
     const std::string body(protocol::text(frames->back()));
     rate_.spend(body.size());
     bytes += body.size();
@@ -147,7 +151,8 @@ void MessagePath::look_after() {
   allowed_.refresh();
   if (state_of(route_.app_key) + state_of(route_.backend_key) == state_of_keys_) return;
   const protocol::Certificate app = app_, backend = backend_;
-  if (auto loaded = load_keys(); !loaded) return log::warning("route {}: new keys: {}", route_.app, loaded.error().message());
+  if (auto loaded = load_keys(); !loaded)
+    return log::warning("route {}: new keys: {}", route_.app, loaded.error().message());
   if (app.public_key == app_.public_key && backend.public_key == backend_.public_key) return;
   log::info("route {}: new keys", route_.app);
   // What waits in the old sockets goes with them: durable messages come again.

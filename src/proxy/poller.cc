@@ -42,7 +42,8 @@ void Poller::forget(const void* owner) {
 int Poller::time_to_wait() const {
   if (!deferred_.empty()) return 0;
   if (timed_.empty()) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(timed_.begin()->first - Clock::now()).count();
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(timed_.begin()->first - Clock::now()).count();
   return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
 }
 
@@ -54,9 +55,11 @@ void Poller::turn() {
     if (found == handlers_.end()) continue;
     const auto handler = found->second;
     const uint32_t ready = events[i].events;
-    (*handler)({(ready & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0, (ready & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0});
+    (*handler)({(ready & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0,
+                (ready & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0});
   }
-  // What these defer comes at the next turn. One that is forgotten meanwhile must not run: they are taken one by one.
+  // What these defer comes at the next turn. One that is forgotten meanwhile must not run: they are taken one
+  // by one.
   for (size_t left = deferred_.size(); left > 0 && !deferred_.empty(); --left) {
     const Task task = std::move(deferred_.front().second);
     deferred_.pop_front();

@@ -1,4 +1,5 @@
-// Descriptors and what to do when they are ready: for thousands of them, each change told once (edge-triggered epoll).
+// Descriptors and what to do when they are ready: for thousands of them, each change told once
+// (edge-triggered epoll).
 #pragma once
 
 #include <chrono>

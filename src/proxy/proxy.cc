@@ -50,12 +50,14 @@ Result<std::unique_ptr<Path>> Proxy::open(const Route& route) {
 Status Proxy::set_routes(const std::vector<Route>& routes) {
   // Those that go first: another one may use their ports.
   const auto wanted = [&](const Path& path) {
-    return std::find_if(routes.begin(), routes.end(), [&](const Route& route) { return route.leads_as(path.route()); });
+    return std::find_if(routes.begin(), routes.end(),
+                        [&](const Route& route) { return route.leads_as(path.route()); });
   };
   std::erase_if(paths_, [&](const auto& path) { return wanted(*path) == routes.end(); });
   Status first;
   for (const Route& route : routes) {
-    const auto known = std::find_if(paths_.begin(), paths_.end(), [&](const auto& path) { return route.leads_as(path->route()); });
+    const auto known = std::find_if(paths_.begin(), paths_.end(),
+                                    [&](const auto& path) { return route.leads_as(path->route()); });
     if (known != paths_.end()) {
       (*known)->set_limits(route.limits);
     } else if (auto path = open(route)) {
@@ -84,7 +86,8 @@ void Proxy::follow_file() {
   const auto routes = load_routes(file_);
   if (!routes) return log::error("{}; the routes stay as they were", routes.error().message());
   const auto done = set_routes(*routes);
-  log::info("{} routes, read again from {}{}", paths_.size(), file_.string(), done ? "" : "; not all could be opened");
+  log::info("{} routes, read again from {}{}", paths_.size(), file_.string(),
+            done ? "" : "; not all could be opened");
 }
 
 void Proxy::look_after() {
@@ -111,11 +114,13 @@ std::string Proxy::metrics_text() const {
   MetricsText metrics;
   for (const Metric& metric : kMetrics) {
     metrics.metric(fmt::format("furnace_proxy_{}_total", metric.name), metric.help);
-    for (const auto& path : paths_) metrics.sample({{"app", path->route().app}}, path->counters().*metric.counter);
+    for (const auto& path : paths_)
+      metrics.sample({{"app", path->route().app}}, path->counters().*metric.counter);
   }
   metrics.metric("furnace_proxy_open_connections", "Connections that stand", "gauge");
   for (const auto& path : paths_) metrics.sample({{"app", path->route().app}}, path->connections());
-  metrics.single("furnace_proxy_refused_keys_total", "Connections with a key that is not allowed", {}, authenticator_.refused());
+  metrics.single("furnace_proxy_refused_keys_total", "Connections with a key that is not allowed", {},
+                 authenticator_.refused());
   metrics.single("furnace_proxy_routes", "Routes", {}, paths_.size(), "gauge");
   return metrics.text();
 }

@@ -21,8 +21,8 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
-  /// Makes these the routes: one that is there already stays, with its connections. The error is about the first that
-  /// can't be opened; the others are.
+  /// Makes these the routes: one that is there already stays, with its connections. The error is about the
+  /// first that can't be opened; the others are.
   [[nodiscard]] Status set_routes(const std::vector<Route>& routes);
   /// Reads the routes from a file, and again whenever it changes.
   [[nodiscard]] Status follow(const std::filesystem::path& file);

@@ -12,7 +12,8 @@ class Rate {
   using Clock = std::chrono::steady_clock;
 
   /// 0: without a limit.
-  explicit Rate(uint64_t bytes_per_second) : rate_(bytes_per_second), bytes_(static_cast<double>(bytes_per_second) / kBurst) {}
+  explicit Rate(uint64_t bytes_per_second)
+      : rate_(bytes_per_second), bytes_(static_cast<double>(bytes_per_second) / kBurst) {}
 
   [[nodiscard]] bool is_limited() const { return rate_ != 0; }
 
@@ -21,7 +22,8 @@ class Rate {
     if (rate_ == 0) return wanted;
     const std::chrono::duration<double> passed = now - last_;
     last_ = now;
-    bytes_ = std::min(bytes_ + passed.count() * static_cast<double>(rate_), static_cast<double>(rate_) / kBurst);
+    bytes_ =
+        std::min(bytes_ + passed.count() * static_cast<double>(rate_), static_cast<double>(rate_) / kBurst);
     return bytes_ < 1 ? 0 : std::min(wanted, static_cast<size_t>(bytes_));
   }
   /// More than was allowed may have passed: that is paid back.

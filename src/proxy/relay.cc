@@ -14,8 +14,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kPiece = 64 << 10;           // what a pipe holds
-constexpr size_t kPiecesPerTurn = 16;         // then others have their turn
+constexpr size_t kPiece = 64 << 10;    // what a pipe holds
+constexpr size_t kPiecesPerTurn = 16;  // then others have their turn
 constexpr size_t kMaxFreePipes = 64;
 
 struct Addresses {
@@ -46,11 +46,14 @@ Result<Relay::Address> Relay::resolve(const Endpoint& endpoint, int port) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   Addresses addresses;
-  if (const int error = ::getaddrinfo(endpoint.host.c_str(), std::to_string(port).c_str(), &hints, &addresses.first); error != 0)
+  if (const int error =
+          ::getaddrinfo(endpoint.host.c_str(), std::to_string(port).c_str(), &hints, &addresses.first);
+      error != 0)
     return fail(Errc::NotFound, "{}: {}", endpoint.host, ::gai_strerror(error));
   Address found;
   found.size = addresses.first->ai_addrlen;
-  std::copy_n(reinterpret_cast<const char*>(addresses.first->ai_addr), found.size, reinterpret_cast<char*>(&found.address));
+  std::copy_n(reinterpret_cast<const char*>(addresses.first->ai_addr), found.size,
+              reinterpret_cast<char*>(&found.address));
   return found;
 }
 
@@ -100,7 +103,8 @@ void Relay::accept(size_t which) {
     }
     if (route_.limits.connections != 0 && connections_.size() >= route_.limits.connections) {
       if (counters_.refused++ == 0)
-        log::warning("route {}: more than {} connections: refused (told once; counted)", route_.app, route_.limits.connections);
+        log::warning("route {}: more than {} connections: refused (told once; counted)", route_.app,
+                     route_.limits.connections);
       continue;
     }
     if (auto connected = connect(which, std::move(client)); !connected) {
@@ -114,7 +118,8 @@ Status Relay::connect(size_t which, Fd client) {
   const Address& to = outside_[which];
   Fd socket(::socket(to.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return fail_errno("socket");
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to.address), to.size) != 0 && errno != EINPROGRESS)
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to.address), to.size) != 0 &&
+      errno != EINPROGRESS)
     return fail_errno("{}", to_text(route_.outside));
   const auto owned = std::make_shared<Connection>();
   Connection& connection = *owned;
@@ -215,7 +220,8 @@ void Relay::move(Connection& connection) {
   const std::array results{pass(inside, outside, connection.flows[0], counters_.bytes_out),
                            pass(outside, inside, connection.flows[1], counters_.bytes_in)};
   const auto has = [&](Moved what) { return results[0] == what || results[1] == what; };
-  if (has(Moved::Broken) || (connection.flows[0].closed && connection.flows[1].closed)) return close(connection);
+  if (has(Moved::Broken) || (connection.flows[0].closed && connection.flows[1].closed))
+    return close(connection);
   if (has(Moved::Some)) connection.last = Clock::now();
   if (connection.waits || !(has(Moved::Some) || has(Moved::Later))) return;
   connection.waits = true;

@@ -44,7 +44,8 @@ enum class Moved : uint8_t { Nothing, Some, Later, Broken };
 class Relay : public Path {
  public:
   /// Listens at both ports of the route. Poller and pool must outlive it.
-  [[nodiscard]] static Result<std::unique_ptr<Relay>> open(Poller& poller, PipePool& pipes, const Route& route);
+  [[nodiscard]] static Result<std::unique_ptr<Relay>> open(Poller& poller, PipePool& pipes,
+                                                           const Route& route);
   ~Relay() override;
 
   [[nodiscard]] const Route& route() const override { return route_; }

@@ -43,11 +43,13 @@ Status read_route(TomlTable& table, const fs::path& file, Route& route) {
   FURNACE_CHECK(table.take("bytes_per_second", route.limits.bytes_per_second));
   FURNACE_CHECK(table.take("idle_seconds", idle));
   route.limits.idle = std::chrono::seconds(std::min<uint64_t>(idle, UINT32_MAX));
-  if (auto good = protocol::check_app_id(route.app); !good) return table.invalid("'app': " + good.error().message());
+  if (auto good = protocol::check_app_id(route.app); !good)
+    return table.invalid("'app': " + good.error().message());
   if (mode != "blind" && mode != "message") return table.invalid("'mode': expected blind or message");
   route.blind = mode == "blind";
   const bool has_keys = !route.app_key.empty() && !route.backend_key.empty();
-  if (!route.blind && !has_keys) return table.invalid("a route of mode message needs 'app_key' and 'backend_key'");
+  if (!route.blind && !has_keys)
+    return table.invalid("a route of mode message needs 'app_key' and 'backend_key'");
   if (route.blind && (!route.app_key.empty() || !route.backend_key.empty()))
     return table.invalid("a blind route needs no keys: leave 'app_key' and 'backend_key' out");
   if (!route.blind && (route.limits.connections != 0 || idle != 0))
@@ -71,14 +73,17 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
   const bool good = error == std::errc() && end == last && endpoint.port != 0 && endpoint.port != UINT16_MAX;
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   if (!good || host.empty())
-    return fail(Errc::Invalid, "'{}': expected \"HOST:PORT\", with a port from 1 to 65534 (the next one is used too)",
+    return fail(Errc::Invalid,
+                "'{}': expected \"HOST:PORT\", with a port from 1 to 65534 (the next one is used too)",
                 text.substr(0, 80));
   endpoint.host = host;
   return endpoint;
 }
 
 bool Route::leads_as(const Route& other) const {
-  const auto way = [](const Route& of) { return std::tie(of.app, of.blind, of.inside, of.outside, of.app_key, of.backend_key); };
+  const auto way = [](const Route& of) {
+    return std::tie(of.app, of.blind, of.inside, of.outside, of.app_key, of.backend_key);
+  };
   return way(*this) == way(other);
 }
 
@@ -93,10 +98,12 @@ Result<std::vector<Route>> parse_routes(std::string_view text, const fs::path& f
     Route route;
     FURNACE_CHECK(read_route(inner, file, route));
     if (routes.size() >= kMaxRoutes) return inner.invalid(fmt::format("at most {} routes", kMaxRoutes));
-    if (!apps.insert(route.app).second) return inner.invalid(fmt::format("there is a route of app '{}' already", route.app));
+    if (!apps.insert(route.app).second)
+      return inner.invalid(fmt::format("there is a route of app '{}' already", route.app));
     for (const int offset : {0, 1})
       if (!used.insert({route.inside.host, static_cast<uint16_t>(route.inside.port + offset)}).second)
-        return inner.invalid(fmt::format("'listen': another route uses {}:{}", route.inside.host, route.inside.port + offset));
+        return inner.invalid(
+            fmt::format("'listen': another route uses {}:{}", route.inside.host, route.inside.port + offset));
     routes.push_back(std::move(route));
     return {};
   }));

@@ -33,8 +33,8 @@ struct Route {
   std::string app;  ///< for log and metrics; may be empty if there is one route
   /// Passes connections on and holds no key; otherwise messages, with both.
   bool blind = false;
-  Endpoint inside;   ///< where FAC connects to
-  Endpoint outside;  ///< where the backend is
+  Endpoint inside;                             ///< where FAC connects to
+  Endpoint outside;                            ///< where the backend is
   std::filesystem::path app_key, backend_key;  ///< secret ones, of a route that isn't blind
   Limits limits;
 
@@ -43,7 +43,8 @@ struct Route {
 };
 
 /// A file of [[route]] tables (docs/line-home.md). The error names file and line.
-[[nodiscard]] Result<std::vector<Route>> parse_routes(std::string_view text, const std::filesystem::path& file);
+[[nodiscard]] Result<std::vector<Route>> parse_routes(std::string_view text,
+                                                      const std::filesystem::path& file);
 [[nodiscard]] Result<std::vector<Route>> load_routes(const std::filesystem::path& file);
 
 }  // namespace furnace::proxy

@@ -81,6 +81,7 @@ Status read_home(TomlTable& table, Manifest::Home& home) {
     std::string none;
     FURNACE_CHECK(table.take("backend", none));
   }
+  FURNACE_CHECK(table.take("blind", home.blind));
   return table.take("quota", home.quota);
 }
 
@@ -146,11 +147,17 @@ Part vmi_part(const Manifest& manifest) {
 }
 
 Part proxy_part(const Manifest& manifest) {
-  const Address& inside = manifest.home->proxy;
-  const Address& outside = *manifest.home->backend;
-  return {"proxy",
-          {"--ak", manifest.directory / "app.key", "--bk", manifest.directory / "be.key", "--ip", inside.ip,
-           "--it", std::to_string(inside.port), "--ep", outside.ip, "--et", std::to_string(outside.port)}};
+  const Manifest::Home& home = *manifest.home;
+  Part part{"proxy", {}};
+  if (home.blind) {
+    part.arguments = {"--blind"};
+  } else {
+    part.arguments = {"--ak", manifest.directory / "app.key", "--bk", manifest.directory / "be.key"};
+  }
+  part.arguments.insert(part.arguments.end(),
+                        {"--ip", home.proxy.ip, "--it", std::to_string(home.proxy.port), "--ep",
+                         home.backend->ip, "--et", std::to_string(home.backend->port)});
+  return part;
 }
 
 Part fac_part(const Manifest& manifest) {
@@ -161,6 +168,7 @@ Part fac_part(const Manifest& manifest) {
              manifest.directory / "storage"}};
   if (home.quota != 0)
     part.arguments.insert(part.arguments.end(), {"--qt", fmt::format("_furnace_max_disk:{}", home.quota)});
+  if (home.blind) part.arguments.emplace_back("--blind");
   add_limits(part, manifest.fac_limits);
   return part;
 }

@@ -39,6 +39,7 @@ struct Manifest {
   struct Home {
     Address proxy;                   ///< that FAC connects to
     std::optional<Address> backend;  ///< then the proxy is started here, and connects there
+    bool blind = false;              ///< the proxy passes connections on
     uint64_t quota = 0;              ///< bytes that the app may store; 0: FAC's own
   };
   std::optional<Home> home;  ///< without it there is no FAC partition

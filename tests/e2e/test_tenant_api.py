@@ -200,7 +200,7 @@ import inspect, re
 def arguments(f):
     if inspect.isfunction(f):
         return list(inspect.signature(f).parameters)
-    return [a for a in re.match(r'\w+\((.*?)\)', f.__doc__)[1].split(', ') if a]
+    return [a.split('=')[0] for a in re.match(r'\w+\((.*?)\)', f.__doc__)[1].split(', ') if a]
 def functions(m):
     return {n: arguments(f) for n, f in vars(m).items() if not n.startswith('_') and inspect.isroutine(f) and n != 'namedtuple'}
 show(functions(fe))

@@ -277,9 +277,12 @@ void NativeHost::listen_to_backend() {
 
 tenant::Status NativeHost::send(Content content, tenant::Delivery delivery) {
   FacilitiesClient& client = runtime_.facilities();
-  return outward(delivery == tenant::Delivery::Durable ? client.notify_durably(content) : client.notify(content));
+  return outward(delivery == tenant::Delivery::Durable ? client.notify_durably(content)
+                                                       : client.notify(content));
 }
-tenant::Status NativeHost::notify(std::string_view text, tenant::Delivery delivery) { return send({text, false}, delivery); }
+tenant::Status NativeHost::notify(std::string_view text, tenant::Delivery delivery) {
+  return send({text, false}, delivery);
+}
 tenant::Status NativeHost::notify(std::span<const std::byte> data, tenant::Delivery delivery) {
   return send({as_text(data), true}, delivery);
 }
@@ -296,7 +299,9 @@ tenant::Result<std::vector<std::byte>> NativeHost::request(std::span<const std::
   return std::vector<std::byte>(bytes.begin(), bytes.end());
 }
 
-tenant::Status NativeHost::remove(std::string_view key) { return outward(runtime_.facilities().remove(key)); }
+tenant::Status NativeHost::remove(std::string_view key) {
+  return outward(runtime_.facilities().remove(key));
+}
 tenant::Result<std::vector<std::pair<std::string, uint64_t>>> NativeHost::stored() {
   auto stored = runtime_.facilities().list();
   if (!stored) return outward(stored.error());

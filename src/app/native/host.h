@@ -50,7 +50,8 @@ class NativeHost : public tenant::Host {
   [[nodiscard]] tenant::Status notify(std::string_view text, tenant::Delivery delivery) override;
   [[nodiscard]] tenant::Status notify(std::span<const std::byte> data, tenant::Delivery delivery) override;
   [[nodiscard]] tenant::Result<std::string> request(std::string_view text, double timeout) override;
-  [[nodiscard]] tenant::Result<std::vector<std::byte>> request(std::span<const std::byte> data, double timeout) override;
+  [[nodiscard]] tenant::Result<std::vector<std::byte>> request(std::span<const std::byte> data,
+                                                               double timeout) override;
   [[nodiscard]] tenant::Status store(std::string_view key, std::string_view text) override;
   [[nodiscard]] tenant::Result<std::string> load(std::string_view key) override;
   [[nodiscard]] tenant::Status remove(std::string_view key) override;

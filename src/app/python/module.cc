@@ -138,7 +138,8 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
       py::doc("io_get(key)\n\nThe stored text. Raises VmiError if there is none."));
   module.attr("io_list") = py::cpp_function(
       [shared, released] {
-        const auto stored = value_or_raise(*shared, released([](FacilitiesClient& client) { return client.list(); }));
+        const auto stored =
+            value_or_raise(*shared, released([](FacilitiesClient& client) { return client.list(); }));
         py::dict sizes;
         for (const auto& [key, size] : stored.sizes) sizes[py::str(key)] = size;
         return sizes;
@@ -146,7 +147,8 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
       py::doc("io_list()\n\nThe stored keys, and how many bytes the value of each has."));
   module.attr("io_usage") = py::cpp_function(
       [shared, released] {
-        const auto stored = value_or_raise(*shared, released([](FacilitiesClient& client) { return client.list(); }));
+        const auto stored =
+            value_or_raise(*shared, released([](FacilitiesClient& client) { return client.list(); }));
         return py::make_tuple(stored.used, stored.quota);
       },
       py::doc("io_usage()\n\n(bytes of all stored values, bytes that may be stored)."));
@@ -168,8 +170,10 @@ bool taken(const Shared& shared, const Status& sent, bool raises) {
 }
 
 constexpr const char* kNotifyDoc =
-    "Sends {0} to the backend, one way. True: it was taken. False: so much waits for the backend already that\n"
-    "it was not; with raises=True that is a VmiError. With durable=True it is on disk when this returns, and is\n"
+    "Sends {0} to the backend, one way. True: it was taken. False: so much waits for the backend already "
+    "that\n"
+    "it was not; with raises=True that is a VmiError. With durable=True it is on disk when this returns, and "
+    "is\n"
     "delivered whatever ends and starts again meanwhile; the backend gets such messages in order, once.";
 
 void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared) {
@@ -182,7 +186,9 @@ void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared)
     return taken(*shared, sent, raises);
   };
   module.attr("notify") = py::cpp_function(
-      [notify](const std::string& text, bool durable, bool raises) { return notify({text, false}, durable, raises); },
+      [notify](const std::string& text, bool durable, bool raises) {
+        return notify({text, false}, durable, raises);
+      },
       py::arg("text"), py::arg("durable") = false, py::arg("raises") = false,
       py::doc(("notify(text, durable=False, raises=False)\n\n" + fmt::format(kNotifyDoc, "a text")).c_str()));
   module.attr("notify_bytes") = py::cpp_function(
@@ -190,38 +196,46 @@ void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared)
         return notify({std::string_view(data), true}, durable, raises);
       },
       py::arg("data"), py::arg("durable") = false, py::arg("raises") = false,
-      py::doc(("notify_bytes(data, durable=False, raises=False)\n\n" + fmt::format(kNotifyDoc, "bytes")).c_str()));
+      py::doc(("notify_bytes(data, durable=False, raises=False)\n\n" + fmt::format(kNotifyDoc, "bytes"))
+                  .c_str()));
   const auto request = [shared](Content content, double timeout) {
-    if (!(timeout > 0) || timeout > 86400) throw py::value_error("request: 'timeout' must be a number of seconds above 0, at most a day");
+    if (!(timeout > 0) || timeout > 86400)
+      throw py::value_error("request: 'timeout' must be a number of seconds above 0, at most a day");
     const std::chrono::duration<double, std::milli> time(timeout * 1000);
     auto answer = [&] {
       const py::gil_scoped_release release;
-      return shared->runtime.facilities().request(content, std::chrono::ceil<std::chrono::milliseconds>(time));
+      return shared->runtime.facilities().request(content,
+                                                  std::chrono::ceil<std::chrono::milliseconds>(time));
     }();
     return value_or_raise(*shared, std::move(answer));
   };
   module.attr("request") = py::cpp_function(
       [shared, request](const std::string& text, double timeout) {
         const Received answer = request({text, false}, timeout);
-        if (answer.is_bytes) python::raise(shared->error, {Errc::Invalid, "request: the backend answered with bytes: use request_bytes"});
+        if (answer.is_bytes)
+          python::raise(shared->error,
+                        {Errc::Invalid, "request: the backend answered with bytes: use request_bytes"});
         return py::str(valid_utf8(answer.content));
       },
       py::arg("text"), py::arg("timeout") = 30.0,
-      py::doc("request(text, timeout=30.0)\n\nAsks the backend and returns its answer. Raises VmiError if the backend fails, or "
+      py::doc("request(text, timeout=30.0)\n\nAsks the backend and returns its answer. Raises VmiError if "
+              "the backend fails, or "
               "does not answer within\nso many seconds; the next request works."));
   module.attr("request_bytes") = py::cpp_function(
       [request](const py::bytes& data, double timeout) {
         return py::bytes(request({std::string_view(data), true}, timeout).content);
       },
       py::arg("data"), py::arg("timeout") = 30.0,
-      py::doc("request_bytes(data, timeout=30.0)\n\nThe same with bytes; the answer is bytes too (a text's UTF-8)."));
+      py::doc("request_bytes(data, timeout=30.0)\n\nThe same with bytes; the answer is bytes too (a text's "
+              "UTF-8)."));
   module.attr("traceparent") = py::cpp_function(
       [shared]() -> py::object {
         const auto trace = shared->runtime.facilities().trace();
         if (!trace) return py::none();
         return py::str(protocol::traceparent(trace));
       },
-      py::doc("traceparent()\n\nIn the callback of an event of the VM: the W3C traceparent of what it began, which messages to the "
+      py::doc("traceparent()\n\nIn the callback of an event of the VM: the W3C traceparent of what it began, "
+              "which messages to the "
               "backend\ncarry by themselves. None elsewhere."));
 }
 
@@ -246,7 +260,8 @@ void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
     shared->runtime.on_backend_message([function, stop](Runtime::From from, const Received& message) {
       python::guarded_call(
           "backend message callback", function,
-          py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast", message_object(message)), stop);
+          py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast", message_object(message)),
+          stop);
     });
   });
   module.attr("set_event_callback") = py::cpp_function([shared, stop](const py::function& callback) {

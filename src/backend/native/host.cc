@@ -29,7 +29,8 @@ class NativeBackendHost : public tenant::BackendHost {
     on_text_ = std::move(callback);
     listen();
   }
-  void on_bytes(std::function<tenant::Result<std::vector<std::byte>>(const tenant::BytesMessage&)> callback) override {
+  void on_bytes(
+      std::function<tenant::Result<std::vector<std::byte>>(const tenant::BytesMessage&)> callback) override {
     on_bytes_ = std::move(callback);
     listen();
   }
@@ -72,15 +73,16 @@ class NativeBackendHost : public tenant::BackendHost {
 
   Result<Answer> call_with_text(const Message& message) {
     if (!on_text_) return fail(Errc::Failed, "the backend takes no texts");
-    auto answer = on_text_({message.app, message.wants_answer, message.content, message.id, message.traceparent});
+    auto answer =
+        on_text_({message.app, message.wants_answer, message.content, message.id, message.traceparent});
     if (!answer) return fail(Errc::Failed, "{}", answer.error().message);
     return Answer{*std::move(answer), false};
   }
 
   Result<Answer> call_with_bytes(const Message& message) {
     if (!on_bytes_) return fail(Errc::Failed, "the backend takes no bytes");
-    const auto answer =
-        on_bytes_({message.app, message.wants_answer, as_bytes(message.content), message.id, message.traceparent});
+    const auto answer = on_bytes_(
+        {message.app, message.wants_answer, as_bytes(message.content), message.id, message.traceparent});
     if (!answer) return fail(Errc::Failed, "{}", answer.error().message);
     return Answer{std::string(as_text(*answer)), true};
   }

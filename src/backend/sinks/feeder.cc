@@ -15,7 +15,8 @@ constexpr std::chrono::milliseconds kFirstPause(200), kLongestPause(30'000);
 
 }  // namespace
 
-Feeder::Feeder(std::string name, std::unique_ptr<Sink> sink) : name_(std::move(name)), sink_(std::move(sink)) {
+Feeder::Feeder(std::string name, std::unique_ptr<Sink> sink)
+    : name_(std::move(name)), sink_(std::move(sink)) {
   thread_ = std::thread([this] { feed(); });
 }
 
@@ -32,7 +33,8 @@ void Feeder::add(const Message& message) {
   {
     const std::lock_guard lock(mutex_);
     if (waiting_.size() >= kMaxWaiting || bytes_ + message.content.size() > kMaxBytes) {
-      if (dropped_++ == 0) log::warning("sink {}: it does not keep up: messages are left out from now on", name_);
+      if (dropped_++ == 0)
+        log::warning("sink {}: it does not keep up: messages are left out from now on", name_);
       return;
     }
     bytes_ += message.content.size();
@@ -63,10 +65,12 @@ void Feeder::feed() {
       pause = kFirstPause;
       continue;
     }
-    if (failures_++ == 0 || pause == kLongestPause) log::warning("sink {}: {}; trying again", name_, done.error().message());
+    if (failures_++ == 0 || pause == kLongestPause)
+      log::warning("sink {}: {}; trying again", name_, done.error().message());
     if (last_try) {
       dropped_ += batch.size() + waiting_.size();
-      return log::warning("sink {}: {} messages were not stored: {}", name_, batch.size() + waiting_.size(), done.error().message());
+      return log::warning("sink {}: {} messages were not stored: {}", name_, batch.size() + waiting_.size(),
+                          done.error().message());
     }
     more_.wait_for(lock, pause, [this] { return ends_; });
     pause = std::min(pause * 2, kLongestPause);

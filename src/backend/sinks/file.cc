@@ -13,7 +13,8 @@ namespace fs = std::filesystem;
 
 class FileSink : public Sink {
  public:
-  FileSink(fs::path path, uint64_t rotate, unsigned keep) : path_(std::move(path)), rotate_(rotate), keep_(keep) {}
+  FileSink(fs::path path, uint64_t rotate, unsigned keep)
+      : path_(std::move(path)), rotate_(rotate), keep_(keep) {}
 
   Status open() {
     FURNACE_TRY(file_, open_file(path_, O_WRONLY | O_CREAT | O_APPEND, 0600));

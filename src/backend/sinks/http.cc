@@ -17,13 +17,16 @@ struct Release {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
-size_t ignore(char* /*data*/, size_t size, size_t count, void* /*context*/) { return size * count; }
+size_t ignore(char* /*data*/, size_t size, size_t count, void* /*context*/) {
+  return size * count;
+}
 
 class HttpSink : public Sink {
  public:
   using Format = std::string (*)(std::span<const Message>);
 
-  HttpSink(std::string url, Format format) : url_(std::move(url)), format_(format), handle_(curl_easy_init()) {}
+  HttpSink(std::string url, Format format)
+      : url_(std::move(url)), format_(format), handle_(curl_easy_init()) {}
 
   Status open(const std::vector<std::string>& headers) {
     if (!url_.starts_with("http://") && !url_.starts_with("https://"))
@@ -58,7 +61,9 @@ class HttpSink : public Sink {
   }
 
  private:
-  void append(const std::string& header) { headers_.reset(curl_slist_append(headers_.release(), header.c_str())); }
+  void append(const std::string& header) {
+    headers_.reset(curl_slist_append(headers_.release(), header.c_str()));
+  }
 
   std::string url_;
   Format format_;
@@ -79,7 +84,8 @@ ordered_json attribute(const char* key, std::string_view value) {
 ordered_json log_record(const Message& message) {
   // opentelemetry-proto, logs/v1/logs.proto in its JSON form: 64-bit numbers as text, ids in hex.
   constexpr int info = 9;
-  ordered_json attributes = ordered_json::array({attribute("furnace.app", message.app), attribute("furnace.kind", kind_of(message))});
+  ordered_json attributes = ordered_json::array(
+      {attribute("furnace.app", message.app), attribute("furnace.kind", kind_of(message))});
   if (!message.id.empty()) attributes.push_back(attribute("furnace.id", message.id));
   ordered_json record{{"timeUnixNano", std::to_string(message.received_ns)},
                       {"observedTimeUnixNano", std::to_string(message.received_ns)},
@@ -98,7 +104,8 @@ ordered_json log_record(const Message& message) {
   return record;
 }
 
-Result<std::unique_ptr<Sink>> http_sink(const std::string& url, const std::vector<std::string>& headers, HttpSink::Format format) {
+Result<std::unique_ptr<Sink>> http_sink(const std::string& url, const std::vector<std::string>& headers,
+                                        HttpSink::Format format) {
   auto sink = std::make_unique<HttpSink>(url, format);
   FURNACE_CHECK(sink->open(headers));
   return sink;

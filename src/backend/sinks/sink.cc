@@ -43,7 +43,8 @@ Result<std::unique_ptr<Sink>> file_from(std::string_view text) {
 
 }  // namespace
 
-Result<std::unique_ptr<Sink>> make_sink(std::string_view description, const std::vector<std::string>& headers) {
+Result<std::unique_ptr<Sink>> make_sink(std::string_view description,
+                                        const std::vector<std::string>& headers) {
   const size_t colon = std::min(description.find(':'), description.size());
   const std::string_view kind = description.substr(0, colon);
   const std::string rest(description.substr(std::min(colon + 1, description.size())));
@@ -56,7 +57,8 @@ Result<std::unique_ptr<Sink>> make_sink(std::string_view description, const std:
   if (kind == "journald") return named(journald_sink(rest.empty() ? "/run/systemd/journal/socket" : rest));
   if (kind == "webhook") return named(webhook_sink(rest, headers));
   if (kind == "otlp") return named(otlp_sink(rest, headers));
-  return fail(Errc::Invalid, "sink '{}': expected file:PATH, syslog, journald, webhook:URL or otlp:URL", description);
+  return fail(Errc::Invalid, "sink '{}': expected file:PATH, syslog, journald, webhook:URL or otlp:URL",
+              description);
 }
 
 }  // namespace furnace::backend

@@ -19,7 +19,8 @@ class DatagramSink : public Sink {
 
   Status open() {
     address_.sun_family = AF_UNIX;
-    if (path_.size() >= sizeof address_.sun_path) return fail(Errc::Invalid, "{}: too long for a socket's path", path_);
+    if (path_.size() >= sizeof address_.sun_path)
+      return fail(Errc::Invalid, "{}: too long for a socket's path", path_);
     path_.copy(address_.sun_path, path_.size());
     socket_ = Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket_.valid()) return fail_errno("socket");
@@ -53,7 +54,8 @@ constexpr int kFacility = 16, kSeverity = 6;  // local0, informational
 constexpr size_t kMaxText = 60'000;
 
 std::string content_of(const Message& message) {
-  if (message.is_bytes) return to_base64(as_bytes(message.content).first(std::min(message.content.size(), kMaxText / 2)));
+  if (message.is_bytes)
+    return to_base64(as_bytes(message.content).first(std::min(message.content.size(), kMaxText / 2)));
   return valid_utf8(std::string_view(message.content).substr(0, kMaxText));
 }
 
@@ -70,9 +72,11 @@ std::string syslog_line(const Message& message) {
 
 /// systemd.io/JOURNAL_NATIVE_PROTOCOL: NAME=value lines; a value of more lines has its length in front.
 std::string journal_entry(const Message& message) {
-  std::string entry = fmt::format("PRIORITY={}\nSYSLOG_IDENTIFIER=furnace-backend\nFURNACE_APP={}\nFURNACE_KIND={}\n",
-                                  kSeverity, message.app, kind_of(message));
-  if (!message.traceparent.empty()) entry += fmt::format("FURNACE_TRACEPARENT={}\n", printable(message.traceparent));
+  std::string entry =
+      fmt::format("PRIORITY={}\nSYSLOG_IDENTIFIER=furnace-backend\nFURNACE_APP={}\nFURNACE_KIND={}\n",
+                  kSeverity, message.app, kind_of(message));
+  if (!message.traceparent.empty())
+    entry += fmt::format("FURNACE_TRACEPARENT={}\n", printable(message.traceparent));
   const std::string text = content_of(message);
   const uint64_t size = text.size();
   entry += "MESSAGE\n";
@@ -80,7 +84,8 @@ std::string journal_entry(const Message& message) {
   return entry + text + '\n';
 }
 
-Result<std::unique_ptr<Sink>> datagram_sink(const std::filesystem::path& socket, DatagramSink::Format format) {
+Result<std::unique_ptr<Sink>> datagram_sink(const std::filesystem::path& socket,
+                                            DatagramSink::Format format) {
   auto sink = std::make_unique<DatagramSink>(socket, format);
   FURNACE_CHECK(sink->open());
   return sink;

@@ -46,6 +46,7 @@ class Line : public ::testing::Test {
   }
 
   void start_backend(const std::string& allowed) {
+    context_backend_ = std::make_unique<zmq::context_t>();
     backend::Options options;
     options.ip = "127.0.0.1";
     options.port = outside_;
@@ -53,7 +54,7 @@ class Line : public ::testing::Test {
     options.allowed.add(allowed);
     options.mode = blind_ ? backend::Mode::Router : backend::Mode::Dealer;
     options.progress = take(backend::Progress::open(directory_.path() / "delivered"));
-    backend_ = take(backend::Backend::open(context_backend_, std::move(options)));
+    backend_ = take(backend::Backend::open(*context_backend_, std::move(options)));
     backend_->on_message([this](const backend::Message& message) { return answer(message); });
     backend_thread_.emplace([this](int stop) { backend_->run(stop); });
   }
@@ -63,6 +64,7 @@ class Line : public ::testing::Test {
   }
 
   void start_proxy() {
+    context_proxy_ = std::make_unique<zmq::context_t>();
     proxy::Route route;
     route.app = "unit-app";
     route.blind = blind_;
@@ -72,7 +74,7 @@ class Line : public ::testing::Test {
       route.app_key = directory_.path() / "app.key";
       route.backend_key = directory_.path() / "be.key";
     }
-    proxy_ = take(proxy::Proxy::make(context_proxy_));
+    proxy_ = take(proxy::Proxy::make(*context_proxy_));
     ASSERT_TRUE(proxy_->set_routes({route}));
     proxy_thread_.emplace([this](int stop) { proxy_->run(stop); });
   }
@@ -86,7 +88,8 @@ class Line : public ::testing::Test {
     options.line = {"unit-app", "127.0.0.1", inside_, key, be_.public_key, blind_};
     options.directory = directory_.path();
     options.request_timeout = std::chrono::milliseconds(1500);
-    server_ = take(Server::bind(context_fac_, std::move(options), take(Storage::open(directory_.path() / "storage", 1000)),
+    server_ = take(Server::bind(context_fac_, std::move(options),
+                                take(Storage::open(directory_.path() / "storage", 1000)),
                                 take(Outbox::open(directory_.path() / "storage", 100'000))));
     server_thread_.emplace([this](int stop) { server_->run(stop); });
   }
@@ -128,7 +131,8 @@ class Line : public ::testing::Test {
   protocol::Certificate app_ = take(protocol::new_certificate());
   protocol::Certificate be_ = take(protocol::new_certificate());
   // A ZAP handler guards one context: partitions are processes of their own.
-  zmq::context_t context_backend_, context_proxy_, context_fac_, context_app_;
+  std::unique_ptr<zmq::context_t> context_backend_, context_proxy_;
+  zmq::context_t context_fac_, context_app_;
   std::mutex mutex_;
   std::vector<std::string> one_way_;
   std::unique_ptr<backend::Backend> backend_;
@@ -151,13 +155,15 @@ TEST_F(Line, AFailedRequestSaysWhyAndTheNextWorks) {
 }
 
 TEST_F(Line, AnAnswerThatComesTooLateIsNotTakenForTheNext) {
-  EXPECT_NE(client_->request("slow", std::chrono::milliseconds(1500)).error().message().find("in time"), std::string::npos);
+  EXPECT_NE(client_->request("slow", std::chrono::milliseconds(1500)).error().message().find("in time"),
+            std::string::npos);
   EXPECT_EQ(take(client_->request("next")).content, "answer to next");
 }
 
 TEST_F(Line, CarriesMessagesBothWays) {
   ASSERT_TRUE(client_->notify("hello"));
-  EXPECT_TRUE(within(std::chrono::seconds(5), [&] { return one_way() == std::vector<std::string>{"unit-app:hello"}; }));
+  EXPECT_TRUE(within(std::chrono::seconds(5),
+                     [&] { return one_way() == std::vector<std::string>{"unit-app:hello"}; }));
   (void)client_->request("notify me");
   std::optional<app::Received> got;
   EXPECT_TRUE(
@@ -177,7 +183,8 @@ TEST_F(Line, CarriesBytesBothWays) {
   EXPECT_TRUE(answer.is_bytes);
   EXPECT_EQ(answer.content, "answer to " + bytes);
   ASSERT_TRUE(client_->notify({bytes, true}));
-  EXPECT_TRUE(within(std::chrono::seconds(5), [&] { return one_way() == std::vector<std::string>{"unit-app:" + bytes}; }));
+  EXPECT_TRUE(within(std::chrono::seconds(5),
+                     [&] { return one_way() == std::vector<std::string>{"unit-app:" + bytes}; }));
 }
 
 TEST_F(Line, DurableMessagesArriveOnceAndInOrderThoughEverythingIsStartedAnew) {
@@ -248,7 +255,8 @@ TEST_F(Line, AMillionGetsInOneMessageAreRefusedWithAReason) {
   ASSERT_TRUE(peer.recv(reply));
   FacMessage answer;
   ASSERT_TRUE(answer.ParseFromArray(reply.data(), static_cast<int>(reply.size())));
-  EXPECT_NE(answer.be_msg_ret(0).value().find("at most 10000"), std::string::npos) << answer.be_msg_ret(0).value();
+  EXPECT_NE(answer.be_msg_ret(0).value().find("at most 10000"), std::string::npos)
+      << answer.be_msg_ret(0).value();
 }
 
 TEST_F(Line, ListsAndRemovesOverTheSocket) {
@@ -260,7 +268,8 @@ TEST_F(Line, ListsAndRemovesOverTheSocket) {
   EXPECT_EQ(stored.sizes[0].first, "key");
   ASSERT_TRUE(client_->remove("key"));
   EXPECT_FALSE(client_->remove("key"));
-  EXPECT_NE(client_->set("key", std::string(1001, 'x')).error().message().find("over the quota"), std::string::npos);
+  EXPECT_NE(client_->set("key", std::string(1001, 'x')).error().message().find("over the quota"),
+            std::string::npos);
 }
 
 TEST_F(Line, StoresOverTheSocket) {
@@ -347,7 +356,8 @@ class BlindLine : public Line {
 TEST_F(BlindLine, CarriesRequestsMessagesAndBroadcasts) {
   EXPECT_EQ(take(client_->request("one")).content, "answer to one");
   ASSERT_TRUE(client_->notify("hello"));
-  EXPECT_TRUE(within(std::chrono::seconds(5), [&] { return one_way() == std::vector<std::string>{"unit-app:hello"}; }));
+  EXPECT_TRUE(within(std::chrono::seconds(5),
+                     [&] { return one_way() == std::vector<std::string>{"unit-app:hello"}; }));
   std::optional<app::Received> got;
   EXPECT_TRUE(within(std::chrono::seconds(5), [&] {
     (void)client_->request("tell all");
@@ -357,9 +367,11 @@ TEST_F(BlindLine, CarriesRequestsMessagesAndBroadcasts) {
 }
 
 TEST_F(BlindLine, ABackendCanNotifyAnAppThatHasSaidNothingYet) {
-  EXPECT_TRUE(within(std::chrono::seconds(5), [&] { return backend_->notify("unit-app", {"first", false}).has_value(); }));
   std::optional<app::Received> got;
-  EXPECT_TRUE(within(std::chrono::seconds(5), [&] { return (got = client_->take_notification()).has_value(); }));
+  EXPECT_TRUE(within(std::chrono::seconds(5), [&] {
+    (void)backend_->notify("unit-app", {"first", false});
+    return (got = client_->take_notification()).has_value();
+  }));
   EXPECT_EQ(got->content, "first");
   // The same after the backend was started anew.
   stop_backend();

@@ -1,4 +1,6 @@
 // What a FAC partition keeps on disk: values, and messages that must reach the backend.
+#include "facilities/storage.h"
+
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -7,7 +9,6 @@
 #include <random>
 
 #include "facilities/outbox.h"
-#include "facilities/storage.h"
 #include "protocol/calls.h"
 #include "support.h"
 
@@ -85,10 +86,12 @@ TEST(Storage, BelongsToOneProcess) {
   Storage storage = take(Storage::open(directory.path(), 100));
   const auto second = Storage::open(directory.path(), 100);
   ASSERT_FALSE(second);
-  EXPECT_NE(second.error().message().find("another FAC partition stores there"), std::string::npos) << second.error().message();
+  EXPECT_NE(second.error().message().find("another FAC partition stores there"), std::string::npos)
+      << second.error().message();
 }
 
-/// What survives a storm of writes that is ended by SIGKILL at a random time: every value that was acknowledged, whole.
+/// What survives a storm of writes that is ended by SIGKILL at a random time: every value that was
+/// acknowledged, whole.
 class Storm {
  public:
   explicit Storm(const std::filesystem::path& directory) : directory_(directory) {}
@@ -111,7 +114,8 @@ class Storm {
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
     std::array<uint32_t, keys> last{};
-    for (uint32_t round = 0; ::read(ends[0], &round, sizeof round) == sizeof round;) last[round % keys] = round;
+    for (uint32_t round = 0; ::read(ends[0], &round, sizeof round) == sizeof round;)
+      last[round % keys] = round;
     ::close(ends[0]);
     return last;
   }

@@ -1,0 +1,185 @@
+#include "cli/keys.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <ctime>
+
+#include "base/file.h"
+#include "protocol/certificate.h"
+#include "protocol/framing.h"
+
+namespace furnace::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using protocol::Certificate;
+
+bool is_certificate(const fs::path& file) {
+  return file.extension() == ".pub" || file.extension() == ".key";
+}
+
+/// A certificate's file, those of a directory, or of the directories in it (as those of a backend for many
+/// apps).
+std::vector<fs::path> certificates_in(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return {path};
+  std::vector<fs::path> files;
+  for (fs::recursive_directory_iterator entry(path, error), end; entry != end; entry.increment(error))
+    if (is_certificate(entry->path()) && entry.depth() <= 1) files.push_back(entry->path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+Result<std::time_t> seconds_of(std::string_view window) {
+  constexpr std::array<std::pair<char, std::time_t>, 4> units{
+      {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86'400}}};
+  constexpr std::time_t most = 10'000;
+  std::time_t count = 0;
+  const auto [end, error] = std::from_chars(window.data(), window.data() + window.size(), count);
+  const auto* const unit = std::find_if(units.begin(), units.end(), [&](const auto& each) {
+    return end + 1 == window.data() + window.size() && *end == each.first;
+  });
+  if (error != std::errc() || unit == units.end() || count < 0 || count > most)
+    return fail(Errc::Invalid, "--window '{}': expected a number up to {} and s, m, h or d, as 24h", window,
+                most);
+  return count * unit->second;
+}
+
+std::string validity(const Certificate& certificate) {
+  if (!certificate.valid_until) return "";
+  const bool over = *certificate.valid_until <= std::time(nullptr);
+  return fmt::format("{} {}", over ? "expired" : "until", protocol::utc_time(*certificate.valid_until));
+}
+
+/// What is wrong with one file; nothing if it is as it should be.
+Status check_file(const fs::path& file) {
+  if (file.extension() == ".pub") {
+    FURNACE_TRY(const Certificate certificate, protocol::load_public(file));
+    if (!certificate.secret_key.empty())
+      return fail(Errc::Invalid, "{}: holds a secret key: nobody else must see this file", file.string());
+    return {};
+  }
+  FURNACE_TRY(const Certificate secret, protocol::load_secret(file));
+  const fs::path beside = fs::path(file).replace_extension(".pub");
+  std::error_code error;
+  if (!fs::exists(beside, error)) return {};
+  FURNACE_TRY(const Certificate own, protocol::load_public(beside));
+  if (own.public_key != secret.public_key)
+    return fail(Errc::Invalid, "{} and {} are not of one pair", file.string(), beside.string());
+  return {};
+}
+
+}  // namespace
+
+Status new_keys(const fs::path& directory, std::string app) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  const std::string place =
+      fs::absolute(directory / "x").lexically_normal().parent_path().filename().string();
+  if (app.empty() && place.ends_with("-app")) app = place;
+  if (!app.empty()) FURNACE_CHECK(protocol::check_app_id(app));
+  for (const char* name : {"app", "be"}) {
+    FURNACE_TRY(Certificate certificate, protocol::new_certificate());
+    if (std::string_view(name) == "app") certificate.app = app;
+    FURNACE_CHECK(protocol::save_certificate(certificate, directory, name));
+  }
+  fmt::print(
+      "wrote app.key, app.pub, be.key and be.pub to {}\n"
+      "  FAC needs app.key and be.pub; the backend be.key and app.pub; a proxy that is\n"
+      "  not blind app.key and be.key. Keys (.key) are secret.\n",
+      directory.string());
+  if (!app.empty()) fmt::print("  app.key is of app {} alone\n", app);
+  return {};
+}
+
+Status show_keys(const fs::path& path) {
+  const auto files = certificates_in(path);
+  if (files.empty()) return fail(Errc::NotFound, "{}: no certificates (.key, .pub)", path.string());
+  for (const fs::path& file : files) {
+    const auto certificate = protocol::load_public(file);
+    if (!certificate) {
+      fmt::print("{}\n  {}\n", file.string(), certificate.error().message());
+      continue;
+    }
+    fmt::print("{}\n  public {}{}\n", file.string(), certificate->public_key,
+               certificate->secret_key.empty() ? "" : "  (the secret key is here too)");
+    if (!certificate->app.empty()) fmt::print("  app    {}\n", certificate->app);
+    if (certificate->valid_until) fmt::print("  valid  {}\n", validity(*certificate));
+  }
+  return {};
+}
+
+Status rotate_keys(const Rotation& rotation) {
+  FURNACE_TRY(const std::time_t seconds, seconds_of(rotation.window));
+  const auto file = [&](const char* ending) { return rotation.directory / (rotation.name + ending); };
+  FURNACE_TRY(Certificate old, protocol::load_secret(file(".key")));
+  if (const auto previous = protocol::load_public(file(".previous.pub"));
+      previous && validity(*previous).starts_with("until"))
+    return fail(Errc::Invalid, "{}: a key before this one is valid {}; revoke it first (furnace keys revoke)",
+                file(".previous.pub").string(), validity(*previous));
+  FURNACE_TRY(Certificate fresh, protocol::new_certificate());
+  fresh.app = old.app;
+  old.valid_until = std::time(nullptr) + seconds;
+  // In this order a reader never finds the old key neither in one place nor in the other.
+  constexpr unsigned public_mode = 0644, secret_mode = 0600;
+  FURNACE_CHECK(write_file(file(".previous.pub"), to_zpl(old, false), public_mode));
+  FURNACE_CHECK(write_file(file(".pub"), to_zpl(fresh, false), public_mode));
+  FURNACE_CHECK(write_file(file(".key"), to_zpl(fresh, true), secret_mode));
+  fmt::print("{}: a new key pair; the old key is valid until {}\n", file(".key").string(),
+             protocol::utc_time(*old.valid_until));
+  if (rotation.name == "app") {
+    fmt::print(
+        "  1. copy app.pub and app.previous.pub to the backend, which takes both\n"
+        "  2. copy app.key to the proxy, if it is not blind, and to FAC, and start FAC anew\n");
+  } else {
+    fmt::print(
+        "  A server has one key: copy be.pub to FAC, and be.key to a proxy that is not\n"
+        "  blind, then start backend and FAC anew. Durable messages wait meanwhile.\n");
+  }
+  return {};
+}
+
+Status revoke_key(const fs::path& path) {
+  std::error_code error;
+  const fs::path file = fs::is_directory(path, error) ? path / "app.previous.pub" : path;
+  if (file.extension() != ".pub")
+    return fail(Errc::Invalid,
+                "{}: expected a public certificate (.pub), or a directory with app.previous.pub",
+                file.string());
+  FURNACE_TRY(const Certificate certificate, protocol::load_public(file));
+  const fs::path revoked = fs::path(file).replace_extension(".revoked");
+  fs::rename(file, revoked, error);
+  if (error) return fail(Errc::Failed, "{}: {}", file.string(), error.message());
+  fmt::print(
+      "{} is not valid any more; its file is {} now\n  who reads this directory takes notice within a "
+      "second, and drops what comes with this key\n",
+      certificate.public_key, revoked.string());
+  return {};
+}
+
+Status check_keys(const fs::path& directory) {
+  const auto files = certificates_in(directory);
+  if (files.empty()) return fail(Errc::NotFound, "{}: no certificates (.key, .pub)", directory.string());
+  size_t wrong = 0;
+  for (const fs::path& file : files) {
+    const Status good = check_file(file);
+    const auto certificate = protocol::load_public(file);
+    const std::string until = certificate ? validity(*certificate) : "";
+    fmt::print("{} {}{}\n",
+               !good                          ? "!!"
+               : until.starts_with("expired") ? "--"
+                                              : "ok",
+               file.string(), until.empty() ? "" : "  " + until);
+    if (good) continue;
+    ++wrong;
+    fmt::print("   {}\n", good.error().message());
+  }
+  if (wrong != 0)
+    return fail(Errc::Invalid, "{} of {} certificates are not as they should be", wrong, files.size());
+  return {};
+}
+
+}  // namespace furnace::cli

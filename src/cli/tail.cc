@@ -1,0 +1,71 @@
+#include "cli/tail.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <zmq.hpp>
+
+#include "base/bytes.h"
+#include "base/directories.h"
+#include "base/signals.h"
+#include "protocol/framing.h"
+#include "supervision/manifest.h"
+
+namespace furnace::cli {
+namespace {
+
+/// "12:00:01.250 app > backend  notify       21  text": no wider than what it holds.
+std::string line_of(const nlohmann::json& message) {
+  const double time = message.value("time", 0.0);
+  const auto seconds = static_cast<std::time_t>(time);
+  std::tm parts{};
+  ::localtime_r(&seconds, &parts);
+  std::array<char, 16> clock{};
+  const size_t length = std::strftime(clock.data(), clock.size(), "%H:%M:%S", &parts);
+  const bool out = message.value("way", "") == "app>backend";
+  std::string text = message.contains("data") ? "(bytes) " + message.value("data", "")
+                                              : printable(message.value("text", ""));
+  if (const uint32_t status = message.value("status", 0U); status != 0) text = "(failed) " + text;
+  if (message.contains("traceparent")) text += "  trace " + message.value("traceparent", "");
+  return fmt::format("{}.{:03} {} {:<9} {:>8}  {}", std::string_view(clock.data(), length),
+                     static_cast<int>((time - static_cast<double>(seconds)) * 1000),
+                     out ? "app -> backend" : "app <- backend", printable(message.value("kind", "")),
+                     message.value("bytes", uint64_t{0}), text);
+}
+
+}  // namespace
+
+Status tail(const TailOptions& options) {
+  namespace fs = std::filesystem;
+  const std::string directory =
+      !options.directory.empty()
+          ? options.directory
+          : (supervision::manifest_of(options.app).parent_path() / "fac_socket").string();
+  std::error_code error;
+  if (!fs::exists(directory + "/fac_tap", error))
+    return fail(Errc::NotFound, "{}: no FAC partition serves there (--fac names another directory)",
+                directory);
+  FURNACE_TRY(const Fd stop, stop_signals());
+  FURNACE_TRY(const std::string address, protocol::ipc_address(directory, "fac_tap"));
+  zmq::context_t context(1);
+  zmq::socket_t socket(context, zmq::socket_type::sub);
+  protocol::set_common_options(socket);
+  socket.set(zmq::sockopt::subscribe, "");
+  FURNACE_CHECK(protocol::connect(socket, address));
+  for (uint64_t shown = 0; options.count == 0 || shown < options.count;) {
+    std::array<zmq::pollitem_t, 2> items{
+        {{nullptr, stop.get(), ZMQ_POLLIN, 0}, {socket.handle(), 0, ZMQ_POLLIN, 0}}};
+    zmq::poll(items.data(), items.size(), std::chrono::milliseconds(-1));
+    if (items[0].revents != 0) return {};
+    while (const auto frames = protocol::receive(socket)) {
+      const auto message =
+          nlohmann::json::parse(protocol::text(frames->front()), nullptr, /*allow_exceptions=*/false);
+      if (!message.is_object()) continue;
+      fmt::print("{}\n", options.json ? message.dump() : line_of(message));
+      std::fflush(stdout);
+      if (++shown == options.count) return {};
+    }
+  }
+  return {};
+}
+
+}  // namespace furnace::cli

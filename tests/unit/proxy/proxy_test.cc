@@ -1,0 +1,244 @@
+// Routes, and what a blind one does with the connections on it.
+#include "proxy/proxy.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <random>
+#include <thread>
+
+#include "proxy/rate.h"
+#include "support.h"
+
+namespace furnace::proxy {
+namespace {
+
+using furnace::test::message_of;
+using furnace::test::take;
+
+TEST(Routes, AreReadFromToml) {
+  const auto routes = take(parse_routes(R"(
+[[route]]
+app = "one-app"
+listen = "127.0.0.1:6001"
+backend = "[::1]:7001"
+connections = 8
+bytes_per_second = 1000000
+idle_seconds = 60
+[[route]]
+app = "two-app"
+mode = "message"
+listen = "127.0.0.1:6003"
+backend = "backend.example:7001"
+app_key = "two-app/app.key"
+backend_key = "/keys/be.key"
+)",
+                                        "/etc/furnace/routes.toml"));
+  ASSERT_EQ(routes.size(), 2U);
+  EXPECT_TRUE(routes[0].blind);
+  EXPECT_EQ(routes[0].outside.host, "::1");
+  EXPECT_EQ(to_text(routes[0].outside), "[::1]:7001");
+  EXPECT_EQ(routes[0].limits.idle, std::chrono::seconds(60));
+  EXPECT_FALSE(routes[1].blind);
+  EXPECT_EQ(routes[1].app_key, "/etc/furnace/two-app/app.key");
+  EXPECT_EQ(routes[1].backend_key, "/keys/be.key");
+}
+
+TEST(Routes, ThatAreWrongAreNamedWithTheirLine) {
+  const auto error = [](const std::string& body) {
+    return message_of(parse_routes("[[route]]\n" + body, "routes.toml"));
+  };
+  EXPECT_NE(error("app = \"a\"\nlisten = \"127.0.0.1\"\nbackend = \"x:1\"").find("routes.toml:1: 'listen'"),
+            std::string::npos);
+  EXPECT_NE(error("app = \"a b\"\nlisten = \"h:1\"\nbackend = \"x:1\"").find("'app'"), std::string::npos);
+  EXPECT_NE(
+      error("app = \"a\"\nlisten = \"h:1\"\nbackend = \"x:1\"\nmode = \"message\"").find("needs 'app_key'"),
+      std::string::npos);
+  EXPECT_NE(error("app = \"a\"\nlisten = \"h:1\"\nbackend = \"x:1\"\napp_key = \"k\"").find("needs no keys"),
+            std::string::npos);
+  EXPECT_NE(error("app = \"a\"\nlisten = \"h:1\"\nbackend = \"x:1\"\nconection = 1")
+                .find("unknown key 'conection'"),
+            std::string::npos);
+  EXPECT_NE(error("app = \"a\"\nlisten = \"h:65535\"\nbackend = \"x:1\"").find("1 to 65534"),
+            std::string::npos);
+  const std::string good = "app = \"a\"\nlisten = \"h:1\"\nbackend = \"x:1\"\n";
+  EXPECT_NE(error(good + "[[route]]\napp = \"b\"\nlisten = \"h:2\"\nbackend = \"x:1\"")
+                .find("another route uses h:2"),
+            std::string::npos);
+  EXPECT_NE(error(good + "[[route]]\napp = \"a\"\nlisten = \"h:5\"\nbackend = \"x:1\"")
+                .find("a route of app 'a' already"),
+            std::string::npos);
+}
+
+TEST(Rate, LetsSoManyBytesPassInASecond) {
+  using namespace std::chrono_literals;
+  Rate rate(1000);
+  auto now = Rate::Clock::now();
+  uint64_t passed = 0;
+  for (int step = 0; step < 200; ++step, now += 10ms) {
+    const size_t allowed = rate.allowance(1 << 20, now);
+    passed += allowed;
+    rate.spend(allowed);
+  }
+  EXPECT_GE(passed, 1900U);
+  EXPECT_LE(passed, 2200U);
+}
+
+/// A listening TCP socket, and connections to a port.
+class Relayed : public ::testing::Test {
+ protected:
+  static sockaddr_in loopback(uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    return address;
+  }
+  static Fd listen_at(uint16_t port) {
+    Fd socket(::socket(AF_INET, SOCK_STREAM, 0));
+    const int on = 1;
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    const auto address = loopback(port);
+    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        ::listen(socket.get(), 64) != 0)
+      return {};
+    return socket;
+  }
+  static Fd connect_to(uint16_t port) {
+    Fd socket(::socket(AF_INET, SOCK_STREAM, 0));
+    const auto address = loopback(port);
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return {};
+    return socket;
+  }
+  static std::string read_some(const Fd& socket, size_t size, int ms = 5000) {
+    std::string text;
+    while (text.size() < size) {
+      pollfd item{socket.get(), POLLIN, 0};
+      if (::poll(&item, 1, ms) <= 0) break;
+      std::array<char, 65536> piece;
+      const ssize_t got = ::read(socket.get(), piece.data(), std::min(piece.size(), size - text.size()));
+      if (got <= 0) break;
+      text.append(piece.data(), static_cast<size_t>(got));
+    }
+    return text;
+  }
+
+  void SetUp() override {
+    std::mt19937 random(std::random_device{}());
+    do {
+      inside_ = static_cast<uint16_t>(20'000 + random() % 10'000 * 4);
+    } while (!listen_at(inside_).valid() || !listen_at(inside_ + 1).valid() ||
+             !listen_at(inside_ + 2).valid() || !listen_at(inside_ + 3).valid());
+    backend_ = listen_at(inside_ + 2);
+    start({});
+  }
+  [[nodiscard]] Route route(const Limits& limits) const {
+    Route made;
+    made.app = "unit-app";
+    made.blind = true;
+    made.inside = {"127.0.0.1", inside_};
+    made.outside = {"127.0.0.1", static_cast<uint16_t>(inside_ + 2)};
+    made.limits = limits;
+    return made;
+  }
+  void start(const Limits& limits) {
+    thread_.reset();
+    proxy_.reset();
+    context_ = std::make_unique<zmq::context_t>();
+    proxy_ = take(Proxy::make(*context_));
+    ASSERT_TRUE(proxy_->set_routes({route(limits)}));
+    thread_.emplace([this](int stop) { proxy_->run(stop); });
+  }
+  Fd accepted() { return Fd(::accept(backend_.get(), nullptr, nullptr)); }
+
+  uint16_t inside_ = 0;
+  Fd backend_;
+  std::unique_ptr<zmq::context_t> context_;
+  std::unique_ptr<Proxy> proxy_;
+  std::optional<furnace::test::Background> thread_;
+};
+
+TEST_F(Relayed, BytesPassUnchangedBothWaysAndEndsToo) {
+  const Fd client = connect_to(inside_);
+  ASSERT_TRUE(client.valid());
+  const Fd server = accepted();
+  std::string sent(5'000'000, '\0');
+  std::mt19937 random(1);
+  for (char& c : sent) c = static_cast<char>(random());
+  std::thread writer([&] {
+    (void)!::write(client.get(), sent.data(), sent.size());
+    ::shutdown(client.get(), SHUT_WR);
+  });
+  EXPECT_TRUE(read_some(server, sent.size()) == sent);
+  writer.join();
+  EXPECT_EQ(read_some(server, 1), "") << "the end is passed on";
+  ASSERT_EQ(::write(server.get(), "answer", 6), 6) << "and the other way stays open";
+  EXPECT_EQ(read_some(client, 6), "answer");
+}
+
+TEST_F(Relayed, ASlowReaderHoldsItsSenderBackAndNobodyElse) {
+  const Fd slow = connect_to(inside_);
+  const Fd slow_server = accepted();
+  std::thread flood([&] {
+    const std::string data(32 << 20, 'x');
+    (void)::send(slow.get(), data.data(), data.size(), MSG_NOSIGNAL);
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const Fd quick = connect_to(inside_);
+  const Fd quick_server = accepted();
+  ASSERT_EQ(::write(quick.get(), "hello", 5), 5);
+  EXPECT_EQ(read_some(quick_server, 5), "hello");
+  EXPECT_EQ(read_some(slow_server, 32 << 20).size(), 32U << 20);
+  flood.join();
+}
+
+TEST_F(Relayed, ConnectionsBeyondTheLimitAreClosed) {
+  Limits limits;
+  limits.connections = 2;
+  start(limits);
+  std::vector<Fd> open;
+  for (int i = 0; i < 2; ++i) {
+    open.push_back(connect_to(inside_));
+    open.push_back(accepted());
+  }
+  const Fd refused = connect_to(inside_);
+  EXPECT_EQ(read_some(refused, 1), "") << "closed at once";
+  ASSERT_EQ(::write(open[0].get(), "x", 1), 1);
+  EXPECT_EQ(read_some(open[1], 1), "x");
+}
+
+TEST_F(Relayed, TheRateIsKept) {
+  Limits limits;
+  limits.bytes_per_second = 1'000'000;
+  start(limits);
+  const Fd client = connect_to(inside_);
+  const Fd server = accepted();
+  const std::string data(700'000, 'x');
+  const auto before = std::chrono::steady_clock::now();
+  std::thread writer([&] { (void)!::write(client.get(), data.data(), data.size()); });
+  EXPECT_EQ(read_some(server, data.size()).size(), data.size());
+  writer.join();
+  EXPECT_GT(std::chrono::steady_clock::now() - before, std::chrono::milliseconds(450));
+}
+
+TEST_F(Relayed, AnIdleConnectionIsClosed) {
+  Limits limits;
+  limits.idle = std::chrono::seconds(1);
+  start(limits);
+  const Fd client = connect_to(inside_);
+  const Fd server = accepted();
+  EXPECT_EQ(read_some(client, 1, 5000), "");
+  EXPECT_EQ(read_some(server, 1, 1000), "");
+}
+
+TEST_F(Relayed, ABackendThatIsNotThereClosesTheConnection) {
+  backend_.close();
+  const Fd client = connect_to(inside_);
+  EXPECT_EQ(read_some(client, 1), "");
+}
+
+}  // namespace
+}  // namespace furnace::proxy
