@@ -116,6 +116,12 @@ T value_or_raise(const Shared& shared, Result<T> result) {
   python::raise(shared.error, result.error());
 }
 
+void raise_if_failed(const Shared& shared, const Status& status) {
+  if (status) return;
+  if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+  python::raise(shared.error, status.error());
+}
+
 void define_facilities(py::module_& module, const std::shared_ptr<Shared>& shared) {
   const auto released = [shared](auto&& call) {
     const py::gil_scoped_release release;
@@ -124,7 +130,7 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
   module.attr("io_set") = py::cpp_function(
       [shared, released](const std::string& key, const std::string& value) {
         const Status stored = released([&](FacilitiesClient& client) { return client.set(key, value); });
-        if (!stored) python::raise(shared->error, stored.error());
+        raise_if_failed(*shared, stored);
         return key;
       },
       py::doc("io_set(key, text)\n\nStores a text on disk; returns the key when the text would survive a "
@@ -155,7 +161,7 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
   module.attr("io_delete") = py::cpp_function(
       [shared, released](const std::string& key) {
         const Status removed = released([&](FacilitiesClient& client) { return client.remove(key); });
-        if (!removed) python::raise(shared->error, removed.error());
+        raise_if_failed(*shared, removed);
       },
       py::doc("io_delete(key)\n\nRemoves a stored value. Raises VmiError if there is none."));
 }
@@ -303,7 +309,7 @@ void add_frontend_module(Runtime& runtime, const std::string& app) {
   // A signal while a call waits: let Python raise KeyboardInterrupt.
   const auto interrupt = []() -> Status {
     const py::gil_scoped_acquire acquire;
-    if (PyErr_CheckSignals() != 0) return fail(Errc::Unavailable, "interrupted");
+    if (PyErr_CheckSignals() != 0) return fail(Errc::Failed, "interrupted");  // not to be tried again
     return {};
   };
   runtime.vmi().calls().set_interrupt(interrupt);
