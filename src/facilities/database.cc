@@ -1,5 +1,7 @@
 #include "facilities/database.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 namespace furnace::facilities {
@@ -56,33 +58,51 @@ uint64_t Query::number(int column) const {
   return static_cast<uint64_t>(sqlite3_column_int64(statement_, column));
 }
 
-Result<Database> Database::try_open(const std::filesystem::path& file, std::string_view schema,
-                                    bool writable) {
+Result<Database> Database::open_writable(const std::filesystem::path& file, std::string_view schema) {
   sqlite3* raw = nullptr;
-  const int how = writable ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
-  const int opened = sqlite3_open_v2(file.c_str(), &raw, how | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int opened = sqlite3_open_v2(
+      file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   Database database{Handle(raw)};
   if (opened != SQLITE_OK) return fail(error_of(raw, "open"), file.string());
   // WAL with full synchronisation: a commit is on disk. Exclusive: one FAC partition counts the quota, and
-  // the log's index needs no file of its own. A small cache: values are read once and sent.
-  std::string sql =
+  // the log's index needs no file of its own. A small cache: values are read once and sent. The transaction
+  // takes the lock now, so that a second user is refused here.
+  const std::string sql =
       "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA "
-      "cache_size=-512;";
-  // Takes the lock now, so that a second user is refused here.
-  if (writable) sql += "BEGIN IMMEDIATE;" + std::string(schema) + "COMMIT;";
+      "cache_size=-512;"
+      "BEGIN IMMEDIATE;" +
+      std::string(schema) + "COMMIT;";
   if (sqlite3_exec(raw, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
     return fail(error_of(raw, "open"), file.string());
   return database;
 }
 
-Result<Database> Database::open(const std::filesystem::path& file, std::string_view schema) {
-  auto database = try_open(file, schema, true);
-  if (database && !database->read_only()) return database;
-  if (!database && database.error().code() == Errc::Unavailable)
-    return fail(Errc::Unavailable, "{}: another FAC partition stores there", file.string());
+Result<Database> Database::open_read_only(const std::filesystem::path& file) {
+  // A log that was not brought in can't be on a read-only disk, and without it values would be old ones.
   std::error_code error;
-  if (!std::filesystem::exists(file, error)) return database;
-  if (auto readable = try_open(file, schema, false)) return readable;
+  const std::filesystem::path log = file.string() + "-wal";
+  if (std::filesystem::exists(log, error) && std::filesystem::file_size(log, error) != 0)
+    return fail(Errc::Failed, "{}: the disk is read-only, and {} holds what has to be written to it first",
+                file.string(), log.filename().string());
+  sqlite3* raw = nullptr;
+  // "immutable": nobody else can write there either. A path may hold what means something in a URI.
+  std::string uri = "file:";
+  for (const char c : file.string())
+    uri += c == '%' || c == '?' || c == '#' ? fmt::format("%{:02X}", c) : std::string(1, c);
+  uri += "?immutable=1";
+  const int opened = sqlite3_open_v2(uri.c_str(), &raw,
+                                     SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, nullptr);
+  Database database{Handle(raw)};
+  if (opened != SQLITE_OK) return fail(error_of(raw, "open"), file.string());
+  return database;
+}
+
+Result<Database> Database::open(const std::filesystem::path& file, std::string_view schema) {
+  auto database = open_writable(file, schema);
+  if (database) return database;
+  if (database.error().code() == Errc::Unavailable)
+    return fail(Errc::Unavailable, "{}: another FAC partition stores there", file.string());
+  if (::access(file.c_str(), W_OK) != 0 && errno == EROFS) return open_read_only(file);
   return database;
 }
 

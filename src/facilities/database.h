@@ -65,8 +65,9 @@ class Database {
   };
 
   explicit Database(Handle database) : database_(std::move(database)) {}
-  [[nodiscard]] static Result<Database> try_open(const std::filesystem::path& file, std::string_view schema,
-                                                 bool writable);
+  [[nodiscard]] static Result<Database> open_writable(const std::filesystem::path& file,
+                                                      std::string_view schema);
+  [[nodiscard]] static Result<Database> open_read_only(const std::filesystem::path& file);
 
   Handle database_;
   std::vector<Prepared> prepared_;  // goes before the database
