@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from bad_network import BadNetwork, enter
 from conftest import APP, furnace, run_app, wait_for
 
 # Writes what it hears to a file; says 'end' to all when there is a file beside that.
@@ -408,3 +409,38 @@ show(fe.io_get('before'))
     finally:
         sim.stop()
         os.system(f'umount {disk}')
+
+
+@pytest.fixture
+def bad_network():
+    if os.geteuid() != 0 or not os.path.exists('/dev/net/tun'):
+        pytest.skip('network namespaces and /dev/net/tun need root')
+    network = BadNetwork(delay=0.05, loss=0.05)  # each way
+    yield network
+    network.close()
+
+
+def test_a_network_that_delays_and_loses_packets_and_is_cut(sim, work, bad_network):
+    """100 ms to and fro, 5 % of the packets lost, then nothing for some seconds: durable messages arrive, requests work again."""
+    here, there = bad_network.addresses
+    heard = work / 'heard'
+    sim.start_vmi()
+    in_there = {'preexec_fn': lambda: enter(bad_network.there)}
+    sim.start('backend', '-c', sim.source('be', RECORDING_BACKEND % str(heard)), '--ep', there, '--et', sim.outside, '--ak', sim.keys / 'app.pub',
+              '--bk', sim.keys / 'be.key', **in_there).wait_log('listening')
+    sim.start('proxy', '--ak', sim.keys / 'app.key', '--bk', sim.keys / 'be.key', '--ip', there, '--it', sim.inside, '--ep', there, '--et', sim.outside,
+              **in_there).wait_log('connected to the backend')
+    sim.start('fac', '--u2', APP, '--kp', sim.keys, '--ip', there, '--it', sim.inside, '--fac', sim.fac_dir,
+              preexec_fn=lambda: enter(bad_network.here)).wait_log('connected to the proxy', 20)
+    app = sim.start_app(STORM_APP)
+    wait_for(lambda: len(lines_of(heard)) > 100, 30, 'messages over a bad network')
+    bad_network.cut.set()
+    time.sleep(8)
+    cut_at = len(lines_of(heard))
+    bad_network.cut.clear()
+    wait_for(lambda: len(lines_of(heard)) > cut_at + 50, 20, 'messages after the cut')
+    (work / 'heard.end').touch()
+    assert app.wait_end(30) == 0, app.log
+    sent = json.loads(app.out.splitlines()[-1])[0]
+    wait_for(lambda: len([line for line in lines_of(heard) if ' durable ' in line]) >= sent, 30, 'the rest')
+    assert [int(line.split(' ')[2]) for line in lines_of(heard) if ' durable ' in line] == list(range(sent))
