@@ -169,7 +169,8 @@ void Server::send_request() {
   *out.add_be_msg() = pending_->message;
   pending_->is_sent = true;
   if (!line_->ask(out))
-    answer_request(failed_request("the proxy does not take it: it refuses our key, or too much waits for it already"));
+    answer_request(
+        failed_request("the proxy does not take it: it refuses our key, or too much waits for it already"));
 }
 
 void Server::answer_request(const FacMessage& message) {

@@ -16,8 +16,8 @@ inline constexpr std::array kDrivers = {"auto", "qemu", "snapshot", "simulator"}
 /// The driver that "auto" stands for; others stand for themselves.
 [[nodiscard]] std::string driver_for(const std::string& name, const std::string& driver);
 
-/// `name`: QEMU's -name, or a file. `scratch`: an empty file that some snapshots are written to in another order;
-/// without it one in the directory for temporary files.
+/// `name`: QEMU's -name, or a file. `scratch`: an empty file that some snapshots are written to in another
+/// order; without it one in the directory for temporary files.
 [[nodiscard]] Result<std::unique_ptr<Hypervisor>> attach(const std::string& name,
                                                          const std::string& driver = "auto", Fd scratch = {});
 

@@ -13,8 +13,10 @@ void add_options(CLI::App& flags, FacOptions& options) {
   flags.add_option("--fac", options.directory, "Directory for the sockets fac_rtr and fac_pub")->required();
   flags.add_option("--storage", options.storage,
                    "Directory for stored values; default: storage beside the sockets'");
-  flags.add_flag("--blind", options.blind, "The proxy is blind: it passes connections on, and the backend answers there");
-  flags.add_option("--metrics", options.metrics, "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");
+  flags.add_flag("--blind", options.blind,
+                 "The proxy is blind: it passes connections on, and the backend answers there");
+  flags.add_option("--metrics", options.metrics,
+                   "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");
   flags.add_option("--metrics-descriptor", options.metrics_descriptor)->group("");
   flags.add_flag("--in-partition", options.confined)->group("");
   flags.add_option("--counter", options.counter)->group("");

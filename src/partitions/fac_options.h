@@ -17,8 +17,8 @@ struct FacOptions {
   bool blind = false;  ///< the proxy passes connections on
   std::string metrics;
   int metrics_descriptor = -1;  ///< the launcher's: bound for it
-  bool confined = false;  ///< the launcher's, for the program inside
-  int counter = -1;       ///< the launcher's: a descriptor, counts messages
+  bool confined = false;        ///< the launcher's, for the program inside
+  int counter = -1;             ///< the launcher's: a descriptor, counts messages
 };
 
 void add_options(CLI::App& flags, FacOptions& options);

@@ -82,8 +82,11 @@ Status Endpoints::add(const std::string& app) {
   // Sending to a queue that is full, or to nobody, must not succeed: lost events are counted.
   made->router.set(zmq::sockopt::router_mandatory, true);
   made->router.set(zmq::sockopt::sndhwm, kMessagesQueued);
+  // An app that was started anew takes its identity over from its dead connection; nobody else gets here.
+  if (!app.empty()) made->router.set(zmq::sockopt::router_handover, true);
   const std::string monitor = fmt::format("inproc://monitor-{}", app);
-  if (zmq_socket_monitor(made->router.handle(), monitor.c_str(), ZMQ_EVENT_DISCONNECTED) != 0)
+  if (zmq_socket_monitor(made->router.handle(), monitor.c_str(),
+                         ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED) != 0)
     return fail_errno("socket monitor");
   made->monitor = zmq::socket_t(*context_, zmq::socket_type::pair);
   made->monitor.set(zmq::sockopt::linger, 0);

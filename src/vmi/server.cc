@@ -15,6 +15,9 @@ namespace {
 constexpr int kMessagesPerTurn = 64;  // before what came is served
 constexpr int kEventsPerTurn = 16;    // before calls are looked for again
 
+/// In the place of a connection's descriptor: it has ended.
+constexpr int kDeparted = -2;
+
 /// ZeroMQ's descriptor of the connection a message came over. Departures are reported by that number.
 int connection_of(zmq::message_t& frame) {
   return zmq_msg_get(frame.handle(), ZMQ_SRCFD);
@@ -117,6 +120,10 @@ bool Server::run(int stop) {
     if (watched.departures_ready()) notice_departures();
     receive_calls();
     const bool served = serve();
+    if (!served && !ended_.empty()) {
+      for (const int connection : std::exchange(ended_, {})) mark_departed(connection);
+      forget_departed();
+    }
     if (served && turn % turns_between_looks != 0) continue;
     watched.wait(machine_.hypervisor().descriptors(), served ? std::chrono::milliseconds(0) : time_to_wait());
     if (watched.ready(Watched::kStop)) return true;
@@ -183,6 +190,7 @@ void Server::enqueue(Endpoint& endpoint, protocol::Frames& frames) {
   const int connection = connection_of(frames.back());
   if (!admits(endpoint, request->identity, connection))
     return refuse(endpoint, frames, protocol::BatchError::Identity);
+  meet(endpoint, request->identity, connection);
   Client& sender = client(endpoint, request->identity, connection);
   Counters& counters = sender.session.counters;
   ++counters.messages;
@@ -197,11 +205,23 @@ void Server::enqueue(Endpoint& endpoint, protocol::Frames& frames) {
   refuse(endpoint, frames, protocol::BatchError::Outstanding);
 }
 
+/// A connection may have the descriptor of one that ended before, which must not be taken for its end.
+void Server::meet(const Endpoint& endpoint, std::string_view identity, int connection) {
+  const auto known = clients_.find(client_name(endpoint, identity));
+  if (known != clients_.end() && known->second.session.connection == connection) return;
+  // All that happened before this message came is told by now, so that what ended is gone, or this one has.
+  read_changes();
+  if (!is_in_call_) forget_departed();  // else the client whose call runs may be among them
+  if (!connections_.contains(connection)) ended_.push_back(connection);
+}
+
 CallContext Server::context(Client& client, bool may_breathe) {
   CallContext made{machine_, client.session, pauses_, events_};
   if (may_breathe)
     made.breathe = [this] {
+      is_in_call_ = true;
       receive_calls();
+      is_in_call_ = false;
       scheduler_.run(
           clients_, codecs_, pool_, [this](Client& other) { return context(other, false); },
           [this](Client& other) { send_answer(other); });
@@ -241,18 +261,37 @@ Client& Server::client(Endpoint& endpoint, std::string_view identity, int connec
 }
 
 void Server::notice_departures() {
+  read_changes();
+  forget_departed();
+}
+
+void Server::read_changes() {
   // Two frames: event (16 bit) and value (32 bit, here the descriptor); then the address
   // (zmq_socket_monitor(3)).
   for (const auto& endpoint : endpoints_.all())
-    while (const auto frames = protocol::receive(endpoint->monitor)) note_departure(*frames);
+    while (const auto frames = protocol::receive(endpoint->monitor)) note_change(*frames);
 }
 
-void Server::note_departure(const protocol::Frames& frames) {
+void Server::note_change(const protocol::Frames& frames) {
   const auto event = load<uint16_t>(as_bytes(protocol::text(frames[0])), 0);
   const auto descriptor = load<int32_t>(as_bytes(protocol::text(frames[0])), 2);
-  if (event != ZMQ_EVENT_DISCONNECTED || !descriptor) return;
+  if (!event || !descriptor) return;
+  if (event == ZMQ_EVENT_ACCEPTED) {
+    connections_.insert(*descriptor);
+  } else {
+    connections_.erase(*descriptor);
+    mark_departed(*descriptor);
+  }
+}
+
+void Server::mark_departed(int connection) {
+  for (auto& [name, client] : clients_)
+    if (client.session.connection == connection) client.session.connection = kDeparted;
+}
+
+void Server::forget_departed() {
   for (auto it = clients_.begin(); it != clients_.end();) {
-    if (it->second.session.connection != *descriptor) {
+    if (it->second.session.connection != kDeparted) {
       ++it;
       continue;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <zmq.hpp>
 
@@ -55,7 +56,11 @@ class Server {
   bool serve();
   void send_answer(Client& client);
   void notice_departures();
-  void note_departure(const protocol::Frames& frames);
+  void note_change(const protocol::Frames& frames);
+  void read_changes();
+  void mark_departed(int connection);
+  void forget_departed();
+  void meet(const Endpoint& endpoint, std::string_view identity, int connection);
   [[nodiscard]] CallContext context(Client& client, bool may_breathe);
   [[nodiscard]] Client& client(Endpoint& endpoint, std::string_view identity, int connection);
 
@@ -68,6 +73,9 @@ class Server {
   Forbidden forbidden_;
   std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>();
   std::map<std::string, Client, std::less<>> clients_;
+  std::set<int> connections_;  // that stand, by ZeroMQ's descriptors
+  bool is_in_call_ = false;    // calls are received in the middle of one that takes long
+  std::vector<int> ended_;     // that had ended when their first message was read
   std::optional<MetricsSocket> metrics_;
   MessageCounter counter_;
   uint64_t dropped_ = 0;

@@ -1,4 +1,5 @@
-// Events begin traces: the app and its backend can tell what they did because of which one (W3C Trace Context).
+// Events begin traces: the app and its backend can tell what they did because of which one (W3C Trace
+// Context).
 #pragma once
 
 #include <cstdint>

@@ -160,6 +160,18 @@ TEST_F(VmiPartition, AShortReadGivesTheBytesThatAreThere) {
   EXPECT_EQ(answer.read_pa_ret(0).result().size(), 5U);
 }
 
+TEST_F(VmiPartition, AConnectionWithTheDescriptorOfOneThatEndedIsNotTakenForIt) {
+  using hypervisor::RunState;
+  for (int i = 0; i < 300; ++i) {
+    VmiClient brief = connect(fmt::format("brief-app-{}", i));
+    (void)call(brief, "pause_vm", {});
+    ASSERT_EQ(simulator_->state(), RunState::Paused) << "connection " << i;
+  }
+  for (int i = 0; i < 200 && simulator_->state() == RunState::Paused; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(simulator_->state(), RunState::Running);
+}
+
 TEST_F(VmiPartition, PausesAreCountedPerAppAndReleasedWhenItGoes) {
   using hypervisor::RunState;
   (void)call(client_, "pause_vm", {});
