@@ -190,7 +190,7 @@ void Server::enqueue(Endpoint& endpoint, protocol::Frames& frames) {
   const int connection = connection_of(frames.back());
   if (!admits(endpoint, request->identity, connection))
     return refuse(endpoint, frames, protocol::BatchError::Identity);
-  meet(endpoint, request->identity, connection);
+  meet(endpoint, connection);
   Client& sender = client(endpoint, request->identity, connection);
   Counters& counters = sender.session.counters;
   ++counters.messages;
@@ -205,12 +205,10 @@ void Server::enqueue(Endpoint& endpoint, protocol::Frames& frames) {
   refuse(endpoint, frames, protocol::BatchError::Outstanding);
 }
 
-/// A connection may have the descriptor of one that ended before, which must not be taken for its end.
-void Server::meet(const Endpoint& endpoint, std::string_view identity, int connection) {
-  const auto known = clients_.find(client_name(endpoint, identity));
-  if (known != clients_.end() && known->second.session.connection == connection) return;
-  // All that happened before this message came is told by now, so that what ended is gone, or this one has.
-  read_changes();
+/// A connection may have the descriptor of one that ended before, even one of the same app, which must not be
+/// taken for its end: all that happened before this message came is told by now.
+void Server::meet(Endpoint& endpoint, int connection) {
+  read_changes(endpoint);
   if (!is_in_call_) forget_departed();  // else the client whose call runs may be among them
   if (!connections_.contains(connection)) ended_.push_back(connection);
 }
@@ -261,15 +259,14 @@ Client& Server::client(Endpoint& endpoint, std::string_view identity, int connec
 }
 
 void Server::notice_departures() {
-  read_changes();
+  for (const auto& endpoint : endpoints_.all()) read_changes(*endpoint);
   forget_departed();
 }
 
-void Server::read_changes() {
+void Server::read_changes(Endpoint& endpoint) {
   // Two frames: event (16 bit) and value (32 bit, here the descriptor); then the address
   // (zmq_socket_monitor(3)).
-  for (const auto& endpoint : endpoints_.all())
-    while (const auto frames = protocol::receive(endpoint->monitor)) note_change(*frames);
+  while (const auto frames = protocol::receive(endpoint.monitor)) note_change(*frames);
 }
 
 void Server::note_change(const protocol::Frames& frames) {
@@ -286,10 +283,14 @@ void Server::note_change(const protocol::Frames& frames) {
 
 void Server::mark_departed(int connection) {
   for (auto& [name, client] : clients_)
-    if (client.session.connection == connection) client.session.connection = kDeparted;
+    if (client.session.connection == connection) {
+      client.session.connection = kDeparted;
+      any_departed_ = true;
+    }
 }
 
 void Server::forget_departed() {
+  if (!std::exchange(any_departed_, false)) return;
   for (auto it = clients_.begin(); it != clients_.end();) {
     if (it->second.session.connection != kDeparted) {
       ++it;

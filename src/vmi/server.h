@@ -57,10 +57,10 @@ class Server {
   void send_answer(Client& client);
   void notice_departures();
   void note_change(const protocol::Frames& frames);
-  void read_changes();
+  void read_changes(Endpoint& endpoint);
   void mark_departed(int connection);
   void forget_departed();
-  void meet(const Endpoint& endpoint, std::string_view identity, int connection);
+  void meet(Endpoint& endpoint, int connection);
   [[nodiscard]] CallContext context(Client& client, bool may_breathe);
   [[nodiscard]] Client& client(Endpoint& endpoint, std::string_view identity, int connection);
 
@@ -74,6 +74,7 @@ class Server {
   std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>();
   std::map<std::string, Client, std::less<>> clients_;
   std::set<int> connections_;  // that stand, by ZeroMQ's descriptors
+  bool any_departed_ = false;  // a client's connection has ended, and it is not forgotten yet
   bool is_in_call_ = false;    // calls are received in the middle of one that takes long
   std::vector<int> ended_;     // that had ended when their first message was read
   std::optional<MetricsSocket> metrics_;

@@ -172,6 +172,24 @@ TEST_F(VmiPartition, AConnectionWithTheDescriptorOfOneThatEndedIsNotTakenForIt) 
   EXPECT_EQ(simulator_->state(), RunState::Running);
 }
 
+TEST_F(VmiPartition, AnAppThatComesAgainAtOnceIsAnswered) {
+  const auto own = directory_.path() / "own-app";
+  std::filesystem::create_directory(own);
+  for (int i = 0; i < 500 && !std::filesystem::exists(own / "vmi_rtr"); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (int i = 0; i < 200; ++i) {
+    app::CallSocket again =
+        take(app::CallSocket::connect(context_, "ipc://" + (own / "vmi_rtr").string(), "own-app-r"));
+    again.set_timeout(std::chrono::seconds(3));
+    VmiMessage request;
+    request.add_type(VmiMessage::PAUSE_VM);
+    request.mutable_pause_vm();
+    const std::string body = request.SerializeAsString();
+    zmq::message_t reply;
+    ASSERT_TRUE(again.ask(std::as_bytes(std::span(body)), reply)) << "connection " << i;
+  }
+}
+
 TEST_F(VmiPartition, PausesAreCountedPerAppAndReleasedWhenItGoes) {
   using hypervisor::RunState;
   (void)call(client_, "pause_vm", {});
