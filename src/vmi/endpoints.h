@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 #include <zmq.hpp>
@@ -20,6 +21,7 @@ struct Endpoint {
   std::string directory;
   uint32_t owner = 0, own_user = 0;  ///< the directory's, and ours: who may connect
   zmq::socket_t router, monitor;
+  std::set<int> connections = {};  ///< that stand, by ZeroMQ's descriptors
 
   /// Why a message of `identity` over the connection `descriptor` is not served; empty: it is.
   [[nodiscard]] std::string refuses(std::string_view identity, int descriptor) const;

@@ -121,7 +121,8 @@ bool Server::run(int stop) {
     receive_calls();
     const bool served = serve();
     if (!served && !ended_.empty()) {
-      for (const int connection : std::exchange(ended_, {})) mark_departed(connection);
+      for (const auto& [endpoint, connection] : std::exchange(ended_, {}))
+        mark_departed(*endpoint, connection);
       forget_departed();
     }
     if (served && turn % turns_between_looks != 0) continue;
@@ -210,7 +211,7 @@ void Server::enqueue(Endpoint& endpoint, protocol::Frames& frames) {
 void Server::meet(Endpoint& endpoint, int connection) {
   read_changes(endpoint);
   if (!is_in_call_) forget_departed();  // else the client whose call runs may be among them
-  if (!connections_.contains(connection)) ended_.push_back(connection);
+  if (!endpoint.connections.contains(connection)) ended_.emplace_back(&endpoint, connection);
 }
 
 CallContext Server::context(Client& client, bool may_breathe) {
@@ -266,24 +267,24 @@ void Server::notice_departures() {
 void Server::read_changes(Endpoint& endpoint) {
   // Two frames: event (16 bit) and value (32 bit, here the descriptor); then the address
   // (zmq_socket_monitor(3)).
-  while (const auto frames = protocol::receive(endpoint.monitor)) note_change(*frames);
+  while (const auto frames = protocol::receive(endpoint.monitor)) note_change(endpoint, *frames);
 }
 
-void Server::note_change(const protocol::Frames& frames) {
+void Server::note_change(Endpoint& endpoint, const protocol::Frames& frames) {
   const auto event = load<uint16_t>(as_bytes(protocol::text(frames[0])), 0);
   const auto descriptor = load<int32_t>(as_bytes(protocol::text(frames[0])), 2);
   if (!event || !descriptor) return;
   if (event == ZMQ_EVENT_ACCEPTED) {
-    connections_.insert(*descriptor);
+    endpoint.connections.insert(*descriptor);
   } else {
-    connections_.erase(*descriptor);
-    mark_departed(*descriptor);
+    endpoint.connections.erase(*descriptor);
+    mark_departed(endpoint, *descriptor);
   }
 }
 
-void Server::mark_departed(int connection) {
+void Server::mark_departed(const Endpoint& endpoint, int connection) {
   for (auto& [name, client] : clients_)
-    if (client.session.connection == connection) {
+    if (client.session.endpoint == &endpoint && client.session.connection == connection) {
       client.session.connection = kDeparted;
       any_departed_ = true;
     }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <string>
 #include <zmq.hpp>
 
@@ -56,9 +55,9 @@ class Server {
   bool serve();
   void send_answer(Client& client);
   void notice_departures();
-  void note_change(const protocol::Frames& frames);
+  void note_change(Endpoint& endpoint, const protocol::Frames& frames);
   void read_changes(Endpoint& endpoint);
-  void mark_departed(int connection);
+  void mark_departed(const Endpoint& endpoint, int connection);
   void forget_departed();
   void meet(Endpoint& endpoint, int connection);
   [[nodiscard]] CallContext context(Client& client, bool may_breathe);
@@ -73,10 +72,9 @@ class Server {
   Forbidden forbidden_;
   std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>();
   std::map<std::string, Client, std::less<>> clients_;
-  std::set<int> connections_;  // that stand, by ZeroMQ's descriptors
   bool any_departed_ = false;  // a client's connection has ended, and it is not forgotten yet
   bool is_in_call_ = false;    // calls are received in the middle of one that takes long
-  std::vector<int> ended_;     // that had ended when their first message was read
+  std::vector<std::pair<const Endpoint*, int>> ended_;  // that had ended when their first message was read
   std::optional<MetricsSocket> metrics_;
   MessageCounter counter_;
   uint64_t dropped_ = 0;

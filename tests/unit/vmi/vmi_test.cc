@@ -172,21 +172,31 @@ TEST_F(VmiPartition, AConnectionWithTheDescriptorOfOneThatEndedIsNotTakenForIt) 
   EXPECT_EQ(simulator_->state(), RunState::Running);
 }
 
-TEST_F(VmiPartition, AnAppThatComesAgainAtOnceIsAnswered) {
-  const auto own = directory_.path() / "own-app";
+/// The socket of an app in a partition, once it is there.
+std::string own_socket(const std::filesystem::path& directory, const std::string& app) {
+  const auto own = directory / app;
   std::filesystem::create_directory(own);
   for (int i = 0; i < 500 && !std::filesystem::exists(own / "vmi_rtr"); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  return "ipc://" + (own / "vmi_rtr").string();
+}
+
+/// Whether PAUSE_VM was answered.
+bool pause(app::CallSocket& socket) {
+  socket.set_timeout(std::chrono::seconds(3));
+  VmiMessage request;
+  request.add_type(VmiMessage::PAUSE_VM);
+  request.mutable_pause_vm();
+  const std::string body = request.SerializeAsString();
+  zmq::message_t reply;
+  return socket.ask(std::as_bytes(std::span(body)), reply).has_value();
+}
+
+TEST_F(VmiPartition, AnAppThatComesAgainAtOnceIsAnswered) {
+  const std::string address = own_socket(directory_.path(), "own-app");
   for (int i = 0; i < 200; ++i) {
-    app::CallSocket again =
-        take(app::CallSocket::connect(context_, "ipc://" + (own / "vmi_rtr").string(), "own-app-r"));
-    again.set_timeout(std::chrono::seconds(3));
-    VmiMessage request;
-    request.add_type(VmiMessage::PAUSE_VM);
-    request.mutable_pause_vm();
-    const std::string body = request.SerializeAsString();
-    zmq::message_t reply;
-    ASSERT_TRUE(again.ask(std::as_bytes(std::span(body)), reply)) << "connection " << i;
+    app::CallSocket again = take(app::CallSocket::connect(context_, address, "own-app-r"));
+    ASSERT_TRUE(pause(again)) << "connection " << i;
   }
 }
 
@@ -352,6 +362,27 @@ class RawPeer {
  private:
   zmq::socket_t socket_;
 };
+
+// While the partition is busy one connection ends, and another one gets its descriptor.
+TEST_F(VmiPartition, TheEndOfAConnectionIsNotTakenForThatOfOneAtAnotherSocket) {
+  const std::string address = own_socket(directory_.path(), "own-app");
+  RawPeer busy(context_, directory_.path(), zmq::socket_type::dealer, "busy-r");
+  VmiMessage long_call;
+  long_call.add_type(VmiMessage::READ_PA);
+  long_call.add_read_pa()->set_paddr(0);
+  long_call.mutable_read_pa(0)->set_count(10 << 20);
+  const std::string body = long_call.SerializeAsString();
+  for (int i = 0; i < 100; ++i) {
+    auto brief = std::make_unique<VmiClient>(connect(fmt::format("brief-app-{}", i)));
+    (void)number(*brief, "status");
+    for (int calls = 0; calls < 3; ++calls) busy.send({"", body});
+    brief.reset();
+    app::CallSocket own = take(app::CallSocket::connect(context_, address, "own-app-r"));
+    ASSERT_TRUE(pause(own));
+    for (int calls = 0; calls < 3; ++calls) ASSERT_TRUE(busy.receive());
+    ASSERT_EQ(simulator_->state(), hypervisor::RunState::Paused) << "connection " << i;
+  }
+}
 
 TEST_F(VmiPartition, MalformedMessagesAreAnsweredOrDropped) {
   RawPeer peer(context_, directory_.path(), zmq::socket_type::dealer, "raw-r");
