@@ -23,10 +23,10 @@ Result<std::unique_ptr<MessagePath>> MessagePath::open(Poller& poller, zmq::cont
                                                        protocol::Authenticator& authenticator,
                                                        const Route& route) {
   std::unique_ptr<MessagePath> path(new MessagePath(poller, context, authenticator, route));
-  FURNACE_CHECK(path->load_keys());
+  FURNACE_TRY(const Keys keys, path->load_keys());
   path->authenticator_.guard(path->domain(), path->allowed_);
-  FURNACE_CHECK(path->open_inside());
-  FURNACE_CHECK(path->open_outside());
+  FURNACE_CHECK(path->open_inside(keys));
+  FURNACE_CHECK(path->open_outside(keys));
   path->work();
   return path;
 }
@@ -38,26 +38,25 @@ MessagePath::~MessagePath() {
   authenticator_.forget(domain());
 }
 
-Status MessagePath::load_keys() {
+Result<MessagePath::Keys> MessagePath::load_keys() {
   state_of_keys_ = state_of(route_.app_key) + state_of(route_.backend_key);
   FURNACE_TRY(protocol::Certificate app, protocol::load_secret(route_.app_key));
   FURNACE_TRY(protocol::Certificate backend, protocol::load_secret(route_.backend_key));
   FURNACE_CHECK(protocol::check_distinct(app, backend, route_.app_key.string(), route_.backend_key.string()));
   protocol::AllowList allowed;
   FURNACE_CHECK(allowed.add_file(route_.app_key));
-  app_ = std::move(app);
-  backend_ = std::move(backend);
   allowed_ = std::move(allowed);
-  return {};
+  return Keys{std::move(app), std::move(backend)};
 }
 
-Status MessagePath::open_inside() {
+Status MessagePath::open_inside(const Keys& keys) {
+  backend_key_ = keys.backend.public_key;
   router_ = zmq::socket_t(context_, zmq::socket_type::router);
   publisher_ = zmq::socket_t(context_, zmq::socket_type::pub);
   int offset = 0;
   for (zmq::socket_t* socket : {&router_, &publisher_}) {
     protocol::set_common_options(*socket);
-    protocol::serve_curve(*socket, backend_, domain());
+    protocol::serve_curve(*socket, keys.backend, domain());
     protocol::keep_connected(*socket, route_.inside.host);
     // A FAC that was restarted takes its identity over from its dead connection; only the app's key gets this
     // far.
@@ -68,15 +67,17 @@ Status MessagePath::open_inside() {
   return {};
 }
 
-Status MessagePath::open_outside() {
+Status MessagePath::open_outside(const Keys& keys) {
+  app_key_ = keys.app.public_key;
   dealer_ = zmq::socket_t(context_, zmq::socket_type::dealer);
   subscriber_ = zmq::socket_t(context_, zmq::socket_type::sub);
   for (zmq::socket_t* socket : {&dealer_, &subscriber_}) {
     protocol::set_common_options(*socket);
-    protocol::use_curve(*socket, app_, backend_.public_key);
+    protocol::use_curve(*socket, keys.app, keys.backend.public_key);
     protocol::keep_connected(*socket, route_.outside.host);
   }
   subscriber_.set(zmq::sockopt::subscribe, "");
+  subscriber_.set(zmq::sockopt::immediate, true);  // no queue for a backend that isn't there
   FURNACE_TRY(connection_,
               protocol::ConnectionLog::watch(context_, dealer_, "backend at " + address(route_.outside, 0),
                                              [this] { ++counters_.connections; }));
@@ -150,20 +151,20 @@ void MessagePath::set_limits(const Limits& limits) {
 void MessagePath::look_after() {
   allowed_.refresh();
   if (state_of(route_.app_key) + state_of(route_.backend_key) == state_of_keys_) return;
-  const protocol::Certificate app = app_, backend = backend_;
-  if (auto loaded = load_keys(); !loaded)
-    return log::warning("route {}: new keys: {}", route_.app, loaded.error().message());
-  if (app.public_key == app_.public_key && backend.public_key == backend_.public_key) return;
+  const auto keys = load_keys();
+  if (!keys) return log::warning("route {}: new keys: {}", route_.app, keys.error().message());
+  const bool is_new_inside = keys->backend.public_key != backend_key_;
+  if (keys->app.public_key == app_key_ && !is_new_inside) return;
   log::info("route {}: new keys", route_.app);
   // What waits in the old sockets goes with them: durable messages come again.
   for (zmq::socket_t* socket : {&connection_->socket(), &dealer_, &subscriber_}) unwatch(*socket);
-  Status opened = open_outside();
-  if (opened && backend.public_key != backend_.public_key) {
+  Status opened = open_outside(*keys);
+  if (opened && is_new_inside) {
     for (zmq::socket_t* socket : {&router_, &publisher_}) {
       if (socket == &router_) unwatch(*socket);
       socket->close();
     }
-    opened = open_inside();
+    opened = open_inside(*keys);
   }
   if (!opened) log::error("route {}: {}", route_.app, opened.error().message());
   work();

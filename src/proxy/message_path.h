@@ -40,9 +40,13 @@ class MessagePath : public Path {
         route_(route),
         rate_(route.limits.bytes_per_second) {}
 
-  [[nodiscard]] Status load_keys();
-  [[nodiscard]] Status open_inside();
-  [[nodiscard]] Status open_outside();
+  /// Secret ones: they stay in the sockets alone.
+  struct Keys {
+    protocol::Certificate app, backend;
+  };
+  [[nodiscard]] Result<Keys> load_keys();
+  [[nodiscard]] Status open_inside(const Keys& keys);
+  [[nodiscard]] Status open_outside(const Keys& keys);
   [[nodiscard]] std::string domain() const { return "route " + to_text(route_.inside); }
   void watch(zmq::socket_t& socket);
   void unwatch(zmq::socket_t& socket);
@@ -56,7 +60,7 @@ class MessagePath : public Path {
   protocol::Authenticator& authenticator_;
   Route route_;
   Rate rate_;
-  protocol::Certificate app_, backend_;
+  std::string app_key_, backend_key_;  // public ones, in use
   protocol::AllowList allowed_;
   std::string state_of_keys_;
   zmq::socket_t router_;                               // inside: FAC's requests and messages
