@@ -74,6 +74,7 @@ Status Backend::bind(zmq::context_t& context) {
   socket_ = zmq::socket_t(context, routes ? zmq::socket_type::router : zmq::socket_type::dealer);
   publisher_ = zmq::socket_t(context, zmq::socket_type::pub);
   if (routes) socket_.set(zmq::sockopt::router_mandatory, true);  // who is gone is an error, not silence
+  FURNACE_TRY(failed_handshakes_, protocol::FailedHandshakes::watch(context, socket_));
   int port = options_.port;
   for (zmq::socket_t* socket : {&socket_, &publisher_}) {
     protocol::set_common_options(*socket);
@@ -84,6 +85,7 @@ Status Backend::bind(zmq::context_t& context) {
   FURNACE_CHECK(loop_.take_posts());
   if (options_.workers != 0) workers_ = std::make_unique<Workers>(options_.workers);
   loop_.watch(authenticator_.socket(), [this] { authenticator_.handle(); });
+  loop_.watch(failed_handshakes_->socket(), [this] { failed_handshakes_->handle(); });
   watched_socket_ = loop_.watch(socket_, [this] { serve(); });
   if (options_.metrics)
     loop_.watch(options_.metrics->descriptor(), [this] { options_.metrics->answer(metrics_text()); });
@@ -327,6 +329,9 @@ std::string Backend::metrics_text() const {
     metrics.single(fmt::format("furnace_backend_{}_total", of.name), of.help, {}, counters_.*of.counter);
   metrics.single("furnace_backend_refused_connections_total", "Connections with a key that is not allowed",
                  {}, authenticator_.refused());
+  metrics.single("furnace_backend_failed_handshakes_total",
+                 "Connections without CURVE, with another server key, or with a recorded handshake", {},
+                 failed_handshakes_->count());
   metrics.single("furnace_backend_apps", "Apps that were heard", {}, peers_.size(), "gauge");
   metrics.single("furnace_backend_unfinished", "Messages that wait for workers, or are in work", {},
                  workers_ ? workers_->unfinished() : 0, "gauge");

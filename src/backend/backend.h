@@ -22,6 +22,7 @@
 #include "protocol/bounded_sender.h"
 #include "protocol/certificate.h"
 #include "protocol/event_loop.h"
+#include "protocol/monitor.h"
 #include "protocol/sequence.h"
 #include "protocol/zap.h"
 
@@ -101,6 +102,7 @@ class Backend {
   Options options_;
   zmq::socket_t socket_;
   zmq::socket_t publisher_;
+  std::optional<protocol::FailedHandshakes> failed_handshakes_;  // at socket_
   protocol::EventLoop loop_;
   size_t watched_socket_ = 0;
   std::thread::id loop_thread_ = std::this_thread::get_id();

@@ -7,17 +7,28 @@
 #include "protocol/framing.h"
 
 namespace furnace::protocol {
+namespace {
 
-Result<ConnectionLog> ConnectionLog::watch(zmq::context_t& context, zmq::socket_t& socket, std::string peer,
-                                           std::function<void()> connected) {
+constexpr int kFailures = ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+
+/// The other end of a socket's monitor.
+Result<zmq::socket_t> monitor_of(zmq::context_t& context, zmq::socket_t& socket, int events) {
   const std::string address = fmt::format("inproc://monitor-{}", socket.handle());
-  constexpr int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-                         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                         ZMQ_EVENT_DISCONNECTED;
   if (zmq_socket_monitor(socket.handle(), address.c_str(), events) != 0) return fail_errno("socket monitor");
   zmq::socket_t monitor(context, zmq::socket_type::pair);
   monitor.set(zmq::sockopt::linger, 0);
   FURNACE_CHECK(connect(monitor, address));
+  return monitor;
+}
+
+}  // namespace
+
+Result<ConnectionLog> ConnectionLog::watch(zmq::context_t& context, zmq::socket_t& socket, std::string peer,
+                                           std::function<void()> connected) {
+  FURNACE_TRY(zmq::socket_t monitor,
+              monitor_of(context, socket,
+                         kFailures | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                             ZMQ_EVENT_DISCONNECTED));
   return ConnectionLog(std::move(monitor), std::move(peer), std::move(connected));
 }
 
@@ -46,6 +57,26 @@ void ConnectionLog::handle() {
         break;
     }
     last_ = event;
+  }
+}
+
+Result<FailedHandshakes> FailedHandshakes::watch(zmq::context_t& context, zmq::socket_t& server) {
+  FURNACE_TRY(zmq::socket_t monitor, monitor_of(context, server, kFailures));
+  return FailedHandshakes(std::move(monitor));
+}
+
+void FailedHandshakes::handle() {
+  while (receive(socket_)) {
+    ++count_;
+    constexpr std::chrono::seconds between_lines(1);
+    if (const auto now = std::chrono::steady_clock::now(); now - told_ > between_lines) {
+      told_ = now;
+      log::warning(
+          "a peer's handshake failed ({} so far): it does not speak CURVE, has another server key, or "
+          "repeats "
+          "a recorded one",
+          count_);
+    }
   }
 }
 

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from bad_network import BadNetwork, enter
-from conftest import APP, furnace, run_app, wait_for
+from conftest import APP, free_port, furnace, run_app, wait_for
 
 # Writes what it hears to a file; says 'end' to all when there is a file beside that.
 RECORDING_BACKEND = '''
@@ -191,6 +191,81 @@ def test_an_app_under_its_own_name_is_told_how_to_be_safe(line):
     app = line.app('one-app', directory, "try:\n    fe.request('hello', timeout=5)\nexcept fe.VmiError as e:\n    print(e)\nfe.exit()")
     assert app.wait_end(20) == 0, app.log
     assert 'start its FAC partition with --blind' in app.out
+
+
+class RecordingRelay:
+    """Passes one TCP connection on, as who sits on the wire could; `recorded` is what the client sent."""
+
+    def __init__(self, port):
+        self.recorded = b''
+        self._listener = socket.create_server(('127.0.0.1', 0))
+        self.port = self._listener.getsockname()[1]
+        self._towards = port
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        client, _ = self._listener.accept()
+        server = socket.create_connection(('127.0.0.1', self._towards))
+        threading.Thread(target=self._pass_back, args=(server, client), daemon=True).start()
+        while piece := client.recv(65536):
+            self.recorded += piece
+            server.sendall(piece)
+        server.close()
+
+    @staticmethod
+    def _pass_back(server, client):
+        while piece := server.recv(65536):
+            client.sendall(piece)
+
+
+def replay(port, recorded):
+    """Says again what was recorded, a piece at each answer; what the server answered."""
+    answered = b''
+    with socket.create_connection(('127.0.0.1', port)) as again:
+        again.settimeout(1)
+        for piece in recorded:
+            try:
+                again.sendall(piece)
+                answered += again.recv(65536)
+            except (TimeoutError, ConnectionError):
+                break
+    return answered
+
+
+def handshake_pieces(recorded):
+    """ZMTP 3.1's greeting, HELLO, INITIATE and what followed (RFC 23, RFC 26)."""
+    greeting, rest = recorded[:64], recorded[64:]
+    hello, rest = rest[:2 + rest[1]], rest[2 + rest[1]:]
+    return [greeting, hello, rest]
+
+
+@pytest.mark.parametrize('server', ['proxy', 'backend'])
+def test_a_recorded_handshake_gets_nobody_in(line, sim, work, server):
+    import zmq
+    if server == 'proxy':
+        sim.outside, sim.inside = free_port(), free_port()
+        backend = sim.start_backend(RECORDING_BACKEND % str(work / 'heard'))
+        backend.wait_log('listening')
+        sim.start_proxy().wait_log('connected to the backend')
+        line.keys['one-app'] = sim.keys
+    relay = RecordingRelay(sim.inside if server == 'proxy' else sim.outside)
+    sim.inside = relay.port
+    name = b'one-app-d' if server == 'proxy' else b'a-name-nobody-knows'
+    peer = dealer(line, 'one-app', name)
+    peer.send_multipart([be_message('once')] if server == 'proxy' else [b'one-app-d', be_message('once')])
+    wait_for(lambda: [text for text in lines_of(line.heard) if 'once' in text], 10, 'the message')
+    peer.close()
+    pieces = handshake_pieces(relay.recorded)
+    assert pieces[1][2:8] == b'\x05HELLO', pieces[1][:10]
+    for _ in range(3):
+        answered = replay(relay._towards, pieces)
+        assert b'WELCOME' in answered and b'READY' not in answered
+        replay(relay._towards, [relay.recorded])
+    time.sleep(0.5)
+    assert len([text for text in lines_of(line.heard) if 'once' in text]) == 1
+    if server == 'backend':
+        line.backend.wait_log("a peer's handshake failed")
+        assert line.metric('failed_handshakes_total') >= 3
 
 
 def test_a_blind_proxy_sees_nothing(line):
