@@ -21,3 +21,5 @@ pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(CAPSTONE REQUIRED IMPORTED_TARGET capstone)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
+# The Xen driver is built where Xen's libraries are.
+pkg_check_modules(XEN IMPORTED_TARGET xencontrol xenguest xenforeignmemory xenstore xenevtchn xendevicemodel)

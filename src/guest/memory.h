@@ -40,6 +40,10 @@ class GuestMemory {
   /// searched less.
   [[nodiscard]] virtual std::vector<GpaRange> used_ranges() const { return ranges(); }
 
+  /// The physical address that an entry of a page table means. They differ in PV guests of Xen, whose tables
+  /// hold machine addresses.
+  [[nodiscard]] virtual Gpa from_table(Gpa address) const { return address; }
+
   /// A number at a physical address.
   template <typename T>
   [[nodiscard]] std::optional<T> read(Gpa from) const {

@@ -24,16 +24,18 @@ bool is_canonical(Gva gva, int levels) {
   return static_cast<uint64_t>(static_cast<int64_t>(gva.value << shift) >> shift) == gva.value;
 }
 
-Translation leaf(uint64_t entry, uint64_t rights, Gva gva, int level) {
+Translation leaf(const GuestMemory& memory, uint64_t entry, uint64_t rights, Gva gva, int level) {
   const uint64_t size = 1ULL << (12 + 9 * (level - 1));
-  const uint64_t frame = ((entry & kPresent) != 0 ? entry : ~entry) & kAddress & ~(size - 1);
+  const bool present = (entry & kPresent) != 0;
+  const Gpa start{(present ? entry : ~entry) & kAddress & ~(size - 1)};
+  const Gpa frame = present ? memory.from_table(start) : start;
   return {
-      .gpa = {frame | (gva.value & (size - 1))},
+      .gpa = {frame.value | (gva.value & (size - 1))},
       .page_size = size,
       .writable = (rights & kWritable) != 0,
       .user = (rights & kUser) != 0,
       .executable = (rights & kNoExecute) != 0,
-      .prot_none = (entry & kPresent) == 0,
+      .prot_none = !present,
   };
 }
 
@@ -64,11 +66,11 @@ WalkResult walk(const GuestMemory& memory, PageTable table, Gva gva) {
     rights &= *entry ^ kNoExecute;  // the bit in `rights` means "may execute"
     if ((*entry & kPresent) == 0) {
       if (*entry == 0) return fault(FaultKind::NotPresent, level, 0);
-      if (can_be_leaf && (*entry & kLinuxProtNone) != 0) return leaf(*entry, rights, gva, level);
+      if (can_be_leaf && (*entry & kLinuxProtNone) != 0) return leaf(memory, *entry, rights, gva, level);
       return fault(FaultKind::SwappedOut, level, *entry);
     }
-    if (can_be_leaf) return leaf(*entry, rights, gva, level);
-    base = {*entry & kAddress};
+    if (can_be_leaf) return leaf(memory, *entry, rights, gva, level);
+    base = memory.from_table({*entry & kAddress});
   }
   return fault(FaultKind::NotPresent, 1, 0);
 }

@@ -2,23 +2,41 @@
 
 #include <filesystem>
 
+#include "base/file.h"
 #include "hypervisor/qemu/qemu.h"
 #include "hypervisor/simulator/simulator.h"
 #include "hypervisor/snapshot/snapshot.h"
+#include "hypervisor/xen/attach_xen.h"
 
 namespace furnace::hypervisor {
+namespace {
+
+/// Linux says so in the domain that controls the others (drivers/xen/xenfs/super.c).
+bool is_dom0() {
+  const auto capabilities = read_file("/proc/xen/capabilities", 4096);
+  return capabilities && capabilities->find("control_d") != std::string::npos;
+}
+
+}  // namespace
+
+#ifndef FURNACE_XEN
+Result<std::unique_ptr<Hypervisor>> attach_xen(const std::string& name) {
+  return fail(Errc::Unavailable, "domain '{}': this build has no Xen driver (it needs libxen-dev)", name);
+}
+#endif
 
 std::string driver_for(const std::string& name, const std::string& driver) {
   if (driver != "auto") return driver;
   std::error_code ignored;
   const bool file = name.find('/') != std::string::npos || std::filesystem::is_regular_file(name, ignored);
-  if (!file) return "qemu";
+  if (!file) return is_dom0() ? "xen" : "qemu";
   return name.ends_with(".toml") ? "simulator" : "snapshot";
 }
 
 Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::string& driver, Fd scratch) {
   const std::string chosen = driver_for(name, driver);
   if (chosen == "qemu") return Qemu::attach(name);
+  if (chosen == "xen") return attach_xen(name);
   if (chosen == "snapshot") return Snapshot::open(name, std::move(scratch));
   if (chosen == "simulator") {
     SimulatedGuest guest = default_guest();

@@ -10,14 +10,14 @@
 namespace furnace::hypervisor {
 
 /// The drivers by name. "auto": a file is a snapshot, or the description of a simulated guest if it ends in
-/// .toml; any other name is that of a QEMU.
-inline constexpr std::array kDrivers = {"auto", "qemu", "snapshot", "simulator"};
+/// .toml; any other name is that of a domain where we run in a Xen host's dom0, or else of a QEMU.
+inline constexpr std::array kDrivers = {"auto", "qemu", "xen", "snapshot", "simulator"};
 
 /// The driver that "auto" stands for; others stand for themselves.
 [[nodiscard]] std::string driver_for(const std::string& name, const std::string& driver);
 
-/// `name`: QEMU's -name, or a file. `scratch`: an empty file that some snapshots are written to in another
-/// order; without it one in the directory for temporary files.
+/// `name`: QEMU's -name, a Xen domain's name, number or UUID, or a file. `scratch`: an empty file that some
+/// snapshots are written to in another order; without it one in the directory for temporary files.
 [[nodiscard]] Result<std::unique_ptr<Hypervisor>> attach(const std::string& name,
                                                          const std::string& driver = "auto", Fd scratch = {});
 

@@ -112,8 +112,9 @@ Status read_all(TomlTable& table, Manifest& manifest) {
     return read_vm(inner, manifest);
   }));
   if (!has_vm) return table.invalid("it needs a table [vm] with the 'name' of a VM");
-  FURNACE_CHECK(
-      table.take_tables("home", [&](TomlTable& inner) { return read_home(inner, manifest.home.emplace()); }));
+  FURNACE_CHECK(table.take_tables("home", [&](TomlTable& inner) {
+    return read_home(inner, (manifest.home = Manifest::Home{}).value());
+  }));
   return table.take_tables("limits", [&](TomlTable& inner) -> Status {
     for (const auto& [name, limits] :
          {std::pair("app", &manifest.app_limits), std::pair("fac", &manifest.fac_limits),

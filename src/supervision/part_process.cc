@@ -48,6 +48,7 @@ void PartProcess::become(int log, const std::string& ready_address) const {
   std::vector<std::string> words{"furnace", part_.name};
   words.insert(words.end(), part_.arguments.begin(), part_.arguments.end());
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   ::execv("/proc/self/exe", arguments.data());

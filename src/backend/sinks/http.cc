@@ -123,10 +123,10 @@ std::string otlp_body(std::span<const Message> messages) {
   return ordered_json{{"resourceLogs", ordered_json::array({resource})}}.dump();
 }
 
-Result<std::unique_ptr<Sink>> webhook_sink(const std::string& url, std::vector<std::string> headers) {
+Result<std::unique_ptr<Sink>> webhook_sink(const std::string& url, const std::vector<std::string>& headers) {
   return http_sink(url, headers, array_of);
 }
-Result<std::unique_ptr<Sink>> otlp_sink(const std::string& url, std::vector<std::string> headers) {
+Result<std::unique_ptr<Sink>> otlp_sink(const std::string& url, const std::vector<std::string>& headers) {
   return http_sink(url, headers, otlp_body);
 }
 

@@ -34,9 +34,9 @@ class Sink {
 /// POSTs to a URL: a JSON array of the messages, or an OpenTelemetry export (OTLP/HTTP JSON, to .../v1/logs).
 /// `headers`: "Name: value" lines, sent with each.
 [[nodiscard]] Result<std::unique_ptr<Sink>> webhook_sink(const std::string& url,
-                                                         std::vector<std::string> headers);
+                                                         const std::vector<std::string>& headers);
 [[nodiscard]] Result<std::unique_ptr<Sink>> otlp_sink(const std::string& url,
-                                                      std::vector<std::string> headers);
+                                                      const std::vector<std::string>& headers);
 
 /// The body of such an export.
 [[nodiscard]] std::string otlp_body(std::span<const Message> messages);

@@ -1,0 +1,109 @@
+#include "hypervisor/xen/guard.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <map>
+
+#include "guest/address.h"
+#include "hypervisor/xen/handles.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+/// What the guard was told last.
+struct Charge {
+  bool paused = false, monitored = false;
+  std::map<uint64_t, uint8_t> breakpoints;  // by physical address: what was there
+};
+
+void note(Charge& charge, const XenGuard::Message& message) {
+  switch (message.kind) {
+    case 'p':
+    case 'r':
+      charge.paused = message.kind == 'p';
+      break;
+    case 'm':
+    case 'e':
+      charge.monitored = message.kind == 'm';
+      break;
+    case 'b':
+      charge.breakpoints[message.gpa] = message.byte;
+      break;
+    case 'n':
+      charge.breakpoints.erase(message.gpa);
+      break;
+    default:
+      break;
+  }
+}
+
+void put_back(xenforeignmemory_handle& memory, uint32_t domain, uint64_t gpa, uint8_t byte) {
+  const xen_pfn_t frame = gpa / guest::kPageSize;
+  int error = 0;
+  void* const page = ::xenforeignmemory_map(&memory, domain, PROT_READ | PROT_WRITE, 1, &frame, &error);
+  if (page == nullptr) return;
+  if (error == 0) static_cast<uint8_t*>(page)[gpa % guest::kPageSize] = byte;
+  ::xenforeignmemory_unmap(&memory, page, 1);
+}
+
+void let_go(const Charge& charge, uint32_t domain) {
+  if (!charge.paused && !charge.monitored && charge.breakpoints.empty()) return;
+  const auto control = open_control();
+  const auto memory = open_foreign_memory();
+  if (!control || !memory) return;
+  ::xc_domain_pause(control->get(), domain);
+  for (const auto& [gpa, byte] : charge.breakpoints) put_back(**memory, domain, gpa, byte);
+  if (charge.monitored) ::xc_monitor_disable(control->get(), domain);
+  ::xc_domain_unpause(control->get(), domain);
+  if (charge.paused) ::xc_domain_unpause(control->get(), domain);
+}
+
+[[noreturn]] void guard(int socket, uint32_t domain) {
+  ::setsid();
+  ::prctl(PR_SET_NAME, "furnace-guard");
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(signal, SIG_IGN);
+  if (socket > 3) ::close_range(3, static_cast<unsigned>(socket) - 1, 0);
+  ::close_range(static_cast<unsigned>(socket) + 1, ~0U, 0);
+  // Standard streams belong to whoever started us: a guard that kept them would keep their pipes open.
+  const int null = ::open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+  Charge charge;
+  XenGuard::Message message{};
+  while (::recv(socket, &message, sizeof message, 0) == sizeof message) note(charge, message);
+  let_go(charge, domain);
+  ::_exit(0);
+}
+
+}  // namespace
+
+Result<XenGuard> XenGuard::start(uint32_t domain) {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return fail_errno("socketpair");
+  Fd ours(ends[0]);
+  const Fd theirs(ends[1]);
+  const pid_t pid = ::fork();
+  if (pid < 0) return fail_errno("fork");
+  if (pid == 0) guard(theirs.get(), domain);
+  return XenGuard(std::move(ours), pid);
+}
+
+XenGuard::~XenGuard() {
+  if (!socket_.valid()) return;
+  socket_.close();
+  if (pid_ > 0) ::waitpid(pid_, nullptr, 0);
+}
+
+Status XenGuard::tell(const Message& message) {
+  if (::send(socket_.get(), &message, sizeof message, MSG_NOSIGNAL) != sizeof message)
+    return fail_errno("guard process");
+  return {};
+}
+
+}  // namespace furnace::hypervisor

@@ -1,0 +1,44 @@
+// Makes sure that a domain we stopped runs again, without a breakpoint of ours, however our process ends.
+#pragma once
+
+#include <cstdint>
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace furnace::hypervisor {
+
+/// A small process of its own that waits for the end of ours: then it puts the bytes under breakpoints back,
+/// ends the monitoring, and takes our pause back. kill -9 of the whole process group does not reach it. Make
+/// it before threads and before connections that it must not inherit.
+class XenGuard {
+ public:
+  [[nodiscard]] static Result<XenGuard> start(uint32_t domain);
+  XenGuard(XenGuard&&) noexcept = default;
+  XenGuard& operator=(XenGuard&&) = delete;
+  /// Ends the guard and collects it.
+  ~XenGuard();
+
+  /// Tell before the domain is paused, and after it was let run.
+  [[nodiscard]] Status note_paused(bool paused) { return tell({paused ? 'p' : 'r', 0, 0}); }
+  /// Tell before monitoring begins, and after it has ended.
+  [[nodiscard]] Status note_monitored(bool monitored) { return tell({monitored ? 'm' : 'e', 0, 0}); }
+  /// Tell before a breakpoint is written at a physical address, and after it was taken back.
+  [[nodiscard]] Status note_breakpoint(uint64_t gpa, uint8_t original) { return tell({'b', original, gpa}); }
+  [[nodiscard]] Status note_no_breakpoint(uint64_t gpa) { return tell({'n', 0, gpa}); }
+
+  struct Message {
+    char kind;
+    uint8_t byte;
+    uint64_t gpa;
+  };
+
+ private:
+  XenGuard(Fd socket, pid_t pid) : socket_(std::move(socket)), pid_(pid) {}
+  [[nodiscard]] Status tell(const Message& message);
+
+  Fd socket_;
+  pid_t pid_ = -1;
+};
+
+}  // namespace furnace::hypervisor

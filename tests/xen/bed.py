@@ -1,0 +1,253 @@
+"""A Xen host under QEMU without virtualization: Debian's hypervisor, a dom0 with our partitions in it, a PV and a PVH guest.
+
+Nothing is installed on the machine it runs on: the packages are fetched (apt-get download) and unpacked beside the build.
+"""
+
+import lzma
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+PACKAGES = ('xen-hypervisor-4.17-amd64', 'xen-utils-4.17', 'libxenmisc4.17', 'libxencall1', 'libxendevicemodel1', 'libxenevtchn1',
+            'libxenforeignmemory1', 'libxengnttab1', 'libxenhypfs1', 'libxenstore4', 'libxentoolcore1', 'libxentoollog1', 'libyajl2')
+XEN_OPTIONS = ('console=com1 com1=115200,8n1 dom0_mem=1700M smap=0 smep=0 cpuidle=0 noreboot '
+               'loglvl=info guest_loglvl=info conring_size=64k')
+MODULES = ('xen-privcmd', 'xen-evtchn', 'xen-gntdev', 'xen-gntalloc', 'xenfs', 'e1000')
+TOOLS = ('xenstored', 'xen-init-dom0', 'xenconsoled', 'xenconsole', 'xl')
+
+DOM0_INIT = '''#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/opt/furnace/bin:/usr/lib/xen-4.17/bin LD_LIBRARY_PATH=/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm /run/xen /run/xenstored /var/lib/xen /var/lib/xenstored /var/log/xen/console /tmp /root
+mount -t devpts pts /dev/pts; mount -t tmpfs shm /dev/shm; mount -t tmpfs tmp /tmp
+mount -t tmpfs cgroup /sys/fs/cgroup 2>/dev/null
+for module in /modules/*.ko; do insmod $module; done
+mount -t xenfs xenfs /proc/xen
+hostname dom0
+ip link set lo up; ip link set eth0 up; ip address add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2
+xenstored --pid-file /run/xenstored/pid
+xen-init-dom0
+xenconsoled --pid-file=/run/xen/xenconsoled.pid --log=guest --log-dir=/var/log/xen/console
+nc -ll -p 5000 -e /bin/sh &
+echo DOM0 READY
+while true; do sleep 1000; done
+'''
+
+# Says who runs whenever its console asks; runs the witness programs.
+GUEST_INIT = '''#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+mkdir -p /tmp
+echo GUEST READY
+while true; do setsid sh -c 'exec sh </dev/hvc0 >/dev/hvc0 2>&1'; done
+'''
+
+# rdtscp: emulated SVM can't decode it.
+GUESTS = {
+    'pv': 'name = "pv"\nkernel = "/guest/vmlinuz"\nramdisk = "/guest/initrd"\nmemory = 256\nvcpus = 1\nextra = "console=hvc0 quiet"\n',
+    'pvh': 'name = "pvh"\ntype = "pvh"\nkernel = "/guest/vmlinux"\nramdisk = "/guest/initrd"\nmemory = 256\nvcpus = 1\n'
+           'extra = "console=hvc0 quiet clearcpuid=rdtscp"\ntsc_mode = "native"\n',
+}
+
+
+class Archive:
+    """A cpio archive (newc) as the kernel unpacks them."""
+
+    def __init__(self):
+        self._parts, self._known, self._inode = [], set(), 0
+
+    def _entry(self, name, mode, content=b'', device=(0, 0)):
+        self._inode += 1
+        fields = (self._inode, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(name) + 1, 0)
+        head = b'070701' + b''.join(b'%08x' % field for field in fields) + name.encode() + b'\0'
+        self._parts.append(head + b'\0' * (-len(head) % 4) + content + b'\0' * (-len(content) % 4))
+
+    def _directories(self, name):
+        for parent in reversed(Path(name).parents):
+            if str(parent) not in ('.', '/') and str(parent) not in self._known:
+                self._known.add(str(parent))
+                self._entry(str(parent), stat.S_IFDIR | 0o755)
+
+    def directory(self, name):
+        self._directories(name + '/x')
+
+    def file(self, name, content, mode=0o755):
+        name = name.lstrip('/')
+        if name in self._known:
+            return
+        self._known.add(name)
+        self._directories(name)
+        self._entry(name, stat.S_IFREG | mode, content if isinstance(content, bytes) else content.encode())
+
+    def link(self, name, target):
+        name = name.lstrip('/')
+        if name in self._known:
+            return
+        self._known.add(name)
+        self._directories(name)
+        self._entry(name, stat.S_IFLNK | 0o777, target.encode())
+
+    def copy(self, source, name=None):
+        """A file with the name it has here, or another one."""
+        self.file(name or str(source), Path(source).read_bytes(), 0o755 if os.access(source, os.X_OK) else 0o644)
+
+    def tree(self, source, name, ignore=()):
+        for path in sorted(Path(source).rglob('*')):
+            inside = f'{name}/{path.relative_to(source)}'
+            if any(part in ignore for part in path.parts):
+                continue
+            if path.is_symlink():
+                self.link(inside, os.readlink(path))
+            elif path.is_file():
+                self.copy(path, inside)
+
+    def program(self, source, name=None, libraries=None):
+        """An executable, and the libraries it is linked with."""
+        self.copy(source, name)
+        environment = dict(os.environ, LD_LIBRARY_PATH=str(libraries)) if libraries else None
+        shown = subprocess.run(['ldd', source], capture_output=True, text=True, env=environment).stdout
+        for found in re.findall(r'=> (/\S+)|^\s+(/\S+) \(', shown, re.M):
+            path = Path(found[0] or found[1])
+            inside = f'/usr/lib/x86_64-linux-gnu/{path.name}' if 'ld-linux' not in path.name else '/lib64/ld-linux-x86-64.so.2'
+            self.file(inside, path.read_bytes())
+
+    def bytes(self):
+        self._entry('TRAILER!!!', 0)
+        return b''.join(self._parts)
+
+
+def newest(package):
+    """The package that a meta package stands for."""
+    shown = subprocess.run(['apt-cache', 'depends', package], capture_output=True, text=True, check=True).stdout
+    return re.search(r'Depends: (linux-image-\d\S+)', shown)[1]
+
+
+def unpack(cache, package):
+    """The package's files, unpacked once."""
+    directory = cache / package
+    if not directory.is_dir():
+        work = cache / f'.{package}.{os.getpid()}'
+        work.mkdir(parents=True)
+        subprocess.run(['apt-get', 'download', package], cwd=work, check=True, capture_output=True)
+        subprocess.run(['dpkg-deb', '-x', next(work.glob('*.deb')), work / 'root'], check=True)
+        try:
+            (work / 'root').rename(directory)
+        except OSError:
+            pass  # somebody else was faster
+        shutil.rmtree(work, ignore_errors=True)
+    return directory
+
+
+def elf_inside(vmlinuz):
+    """The kernel's ELF file, which a PVH guest is started with (it lies in bzImage as XZ or another stream)."""
+    content = vmlinuz.read_bytes()
+    start = content.find(b'\xfd7zXZ\0')
+    assert start >= 0, f'{vmlinuz}: no XZ stream in it'
+    return lzma.LZMADecompressor().decompress(content[start:])
+
+
+class Bed:
+    def __init__(self, directory, cache, build, root):
+        self.directory, self.cache, self.build, self.root = Path(directory), Path(cache), Path(build), Path(root)
+        self.process = self.port = None
+
+    # What is booted.
+
+    def prepare(self):
+        self.directory.mkdir(parents=True, exist_ok=True)
+        unpacked = {package: unpack(self.cache, package) for package in PACKAGES}
+        kernel = unpack(self.cache, newest('linux-image-amd64'))
+        xen = next((unpacked['xen-hypervisor-4.17-amd64'] / 'boot').glob('xen-*.gz'))
+        import gzip
+        (self.directory / 'xen').write_bytes(gzip.decompress(xen.read_bytes()))
+        shutil.copy(next((kernel / 'boot').glob('vmlinuz-*')), self.directory / 'vmlinuz')
+        (self.directory / 'dom0').write_bytes(self._dom0(unpacked, kernel))
+
+    def _dom0(self, unpacked, kernel):
+        archive = Archive()
+        archive.file('init', DOM0_INIT)
+        archive.copy(shutil.which('busybox'), 'bin/busybox')
+        for directory in ('proc', 'sys', 'dev', 'etc/xen', 'tmp', 'var/log/xen', 'run'):
+            archive.directory(directory)
+        archive.link('lib/x86_64-linux-gnu', '/usr/lib/x86_64-linux-gnu')
+        archive.link('var/run', '/run')
+        archive.file('etc/xen/xl.conf', 'autoballoon="off"\n', 0o644)
+        archive.file('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n', 0o644)
+        archive.file('etc/group', 'root:x:0:\nnogroup:x:65534:\n', 0o644)
+        libraries = self.directory / 'libraries'
+        libraries.mkdir(exist_ok=True)
+        for package, directory in unpacked.items():
+            for library in directory.rglob('*.so*'):
+                if package.startswith('lib'):
+                    shutil.copy(library, libraries / library.name, follow_symlinks=True)
+        tools = unpacked['xen-utils-4.17'] / 'usr/lib/xen-4.17/bin'
+        for tool in TOOLS:
+            archive.program(tools / tool, f'usr/lib/xen-4.17/bin/{tool}', libraries)
+        modules = {path.stem: path for path in kernel.rglob('*.ko')}
+        for number, name in enumerate(MODULES):
+            archive.copy(modules[name], f'modules/{number:02}-{name}.ko')
+        vmlinuz = next((kernel / 'boot').glob('vmlinuz-*'))
+        archive.copy(vmlinuz, 'guest/vmlinuz')
+        vmlinux = self.directory / 'vmlinux'
+        vmlinux.write_bytes(elf_inside(vmlinuz))
+        subprocess.run(['strip', vmlinux], check=True)
+        archive.copy(vmlinux, 'guest/vmlinux')
+        archive.file('guest/initrd', self._guest(), 0o644)
+        for name, lines in GUESTS.items():
+            archive.file(f'guest/{name}.cfg', lines, 0o644)
+        self.add_programs(archive)
+        return archive.bytes()
+
+    def _guest(self):
+        archive = Archive()
+        archive.file('init', GUEST_INIT)
+        archive.copy(shutil.which('busybox'), 'bin/busybox')
+        for directory in ('proc', 'sys', 'dev', 'tmp'):
+            archive.directory(directory)
+        return archive.bytes()
+
+    def add_programs(self, archive):
+        """Ours, and what they need."""
+        for program in ('furnace', 'furnace-vmi'):
+            archive.program(self.build / 'bin' / program, f'opt/furnace/bin/{program}')
+
+    # The machine.
+
+    def start(self, seconds=150):
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            self.port = probe.getsockname()[1]
+        log = self.directory / 'console.log'
+        log.unlink(missing_ok=True)
+        self.process = subprocess.Popen([
+            'qemu-system-x86_64', '-name', f'xen-bed-{os.getpid()}', '-machine', 'q35,accel=tcg', '-cpu', 'EPYC,+svm,+npt,-smap,-smep,-monitor',
+            '-m', '3G', '-nodefaults', '-display', 'none', '-monitor', 'none', '-serial', f'file:{log}',
+            '-kernel', self.directory / 'xen', '-append', XEN_OPTIONS,
+            '-initrd', f'{self.directory}/vmlinuz console=hvc0 quiet,{self.directory}/dom0',
+            '-netdev', f'user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:5000', '-device', 'e1000,netdev=net'],
+            stderr=(self.directory / 'qemu.log').open('w'))
+        end = time.monotonic() + seconds
+        while not log.exists() or b'DOM0 READY' not in log.read_bytes():
+            said = log.read_text(errors='replace')[-3000:] if log.exists() else (self.directory / 'qemu.log').read_text()
+            assert time.monotonic() < end and self.process.poll() is None, f'no dom0 within {seconds} s:\n{said}'
+            time.sleep(0.2)
+
+    def run(self, command, seconds=60):
+        """What the command prints in dom0. Processes that stay must not hold its output."""
+        with socket.create_connection(('127.0.0.1', self.port), timeout=seconds) as shell:
+            shell.sendall(f'exec 2>&1\n{command}\nexit\n'.encode())
+            text = b''
+            while piece := shell.recv(65536):
+                text += piece
+        return text.decode(errors='replace')
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
