@@ -198,11 +198,11 @@ class Guest:
             connection.connect(str(self.directory / 'qmp2'))
             stream = connection.makefile('rw')
             stream.readline()
-            for request in ({'execute': 'qmp_capabilities'}, {'execute': command, 'arguments': arguments}):
-                stream.write(json.dumps(request) + '\n')
+            for number, request in enumerate(({'execute': 'qmp_capabilities'}, {'execute': command, 'arguments': arguments})):
+                stream.write(json.dumps(dict(request, id=number)) + '\n')
                 stream.flush()
                 answer = json.loads(stream.readline())
-                while 'event' in answer:
+                while answer.get('id') != number:
                     answer = json.loads(stream.readline())
             assert 'return' in answer, answer
             return answer['return']

@@ -39,13 +39,19 @@ echo DOM0 READY
 while true; do sleep 1000; done
 '''
 
-# Says who runs whenever its console asks; runs the witness programs.
+# The witness: says on its console who runs, again and again.
 GUEST_INIT = '''#!/bin/busybox sh
 /bin/busybox --install -s /bin
+hostname guest
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 mkdir -p /tmp
-echo GUEST READY
-while true; do setsid sh -c 'exec sh </dev/hvc0 >/dev/hvc0 2>&1'; done
+echo 0 > /proc/sys/kernel/kptr_restrict
+echo "FACTS $(grep ' init_task$' /proc/kallsyms | cut -d' ' -f1) $(grep stack /proc/1/maps | cut -d' ' -f1)"
+while true; do
+  echo "BEGIN $(cut -d" " -f1 /proc/uptime) $(hostname)"; ps -o pid,ppid,comm; echo "END"
+  for i in 1 2 3 4 5; do /bin/true; done
+  sleep 1
+done
 '''
 
 # rdtscp: emulated SVM can't decode it.
@@ -214,8 +220,11 @@ class Bed:
 
     def add_programs(self, archive):
         """Ours, and what they need."""
-        for program in ('furnace', 'furnace-vmi'):
+        for program in ('furnace', 'furnace-vmi', 'furnace-app', 'furnace-fac'):
             archive.program(self.build / 'bin' / program, f'opt/furnace/bin/{program}')
+        archive.tree(self.root / 'python', 'opt/furnace/python', ignore=('__pycache__',))
+        archive.tree(self.root / 'apps', 'opt/furnace/apps', ignore=('__pycache__',))
+        archive.tree('/usr/lib/python3.11', 'usr/lib/python3.11', ignore=('__pycache__', 'test', 'idlelib', 'lib2to3', 'pydoc_data', 'config-3.11-x86_64-linux-gnu'))
 
     # The machine.
 
@@ -225,8 +234,9 @@ class Bed:
             self.port = probe.getsockname()[1]
         log = self.directory / 'console.log'
         log.unlink(missing_ok=True)
+        # -avx: a PV dom0 under QEMU 7.2 loses vector registers now and then.
         self.process = subprocess.Popen([
-            'qemu-system-x86_64', '-name', f'xen-bed-{os.getpid()}', '-machine', 'q35,accel=tcg', '-cpu', 'EPYC,+svm,+npt,-smap,-smep,-monitor',
+            'qemu-system-x86_64', '-name', f'xen-bed-{os.getpid()}', '-machine', 'q35,accel=tcg', '-cpu', 'EPYC,+svm,+npt,-smap,-smep,-monitor,-avx,-avx2,-fma,-f16c,-xsave',
             '-m', '3G', '-nodefaults', '-display', 'none', '-monitor', 'none', '-serial', f'file:{log}',
             '-kernel', self.directory / 'xen', '-append', XEN_OPTIONS,
             '-initrd', f'{self.directory}/vmlinuz console=hvc0 quiet,{self.directory}/dom0',
@@ -246,6 +256,32 @@ class Bed:
             while piece := shell.recv(65536):
                 text += piece
         return text.decode(errors='replace')
+
+    def start_guests(self, seconds=60):
+        for name in GUESTS:
+            self.run(f'xl create /guest/{name}.cfg')
+        end = time.monotonic() + seconds
+        while not all(self.processes_of(name) for name in GUESTS):
+            assert time.monotonic() < end, f'no guests within {seconds} s:\n{self.run("xl list; tail /var/log/xen/console/*; xl dmesg | tail")}'
+            time.sleep(0.5)
+
+    def console(self, guest):
+        return self.run(f'cat /var/log/xen/console/guest-{guest}.log').replace('\r', '')
+
+    def turns_of(self, guest):
+        """[(uptime, host name, {pid: (parent, name)})] as the guest has said it, whole turns alone."""
+        turns = re.findall(r'BEGIN (\S+) (\S+)\n(.*?)END\n', self.console(guest), re.S)
+        return [(float(uptime), host, {int(pid): (int(parent), name) for pid, parent, name
+                                       in re.findall(r'^\s*(\d+)\s+(\d+)\s+(.+?)\s*$', text, re.M)}) for uptime, host, text in turns]
+
+    def facts_of(self, guest):
+        """Where the guest has init_task, and the stack of its init."""
+        init_task, stack = re.search(r'FACTS (\w+) \w+-(\w+)', self.console(guest)).groups()
+        return {'init_task': int(init_task, 16), 'stack': int(stack, 16) - 4096}
+
+    def processes_of(self, guest):
+        turns = self.turns_of(guest)
+        return turns[-1][2] if turns else None
 
     def stop(self):
         if self.process:

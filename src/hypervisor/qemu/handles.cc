@@ -12,22 +12,37 @@ namespace {
 
 using nlohmann::json;
 
-Result<QemuHandles::Setup> ask(Qmp& qmp) {
-  const auto answer = [&](std::string_view command) -> Result<json> {
-    FURNACE_TRY(const std::string text, qmp.command(command));
-    return json::parse(text, nullptr, false);
-  };
+Result<json> ask(Qmp& qmp, std::string_view command, std::string_view arguments = {}) {
+  FURNACE_TRY(const std::string text, qmp.command(command, arguments));
+  return json::parse(text, nullptr, false);
+}
+
+Result<QemuHandles::Setup> ask_for_setup(Qmp& qmp) {
   QemuHandles::Setup setup;
-  FURNACE_TRY(const auto status, answer("query-status"));
+  FURNACE_TRY(const auto status, ask(qmp, "query-status"));
   setup.running = !status.is_object() || status.value("running", true);
-  FURNACE_TRY(const auto cpus, answer("query-cpus-fast"));
+  FURNACE_TRY(const auto cpus, ask(qmp, "query-cpus-fast"));
   if (cpus.is_array() && !cpus.empty()) setup.vcpus = static_cast<uint32_t>(cpus.size());
-  FURNACE_TRY(const auto kvm, answer("query-kvm"));
+  FURNACE_TRY(const auto kvm, ask(qmp, "query-kvm"));
   setup.tcg = !kvm.is_object() || !kvm.value("enabled", false);
+  if (!setup.tcg) return setup;
+  FURNACE_TRY(setup.loses_flags, loses_flags(qmp));
   return setup;
 }
 
 }  // namespace
+
+Result<bool> loses_flags(Qmp& qmp) {
+  FURNACE_TRY(const auto version, ask(qmp, "query-version"));
+  const json numbers = version.is_object() ? version.value("qemu", json::object()) : json::object();
+  constexpr int mended = 8;
+  if (!numbers.is_object() || numbers.value("major", 0) >= mended) return false;
+  FURNACE_TRY(const auto cpus, ask(qmp, "query-cpus-fast"));
+  if (!cpus.is_array() || cpus.empty() || !cpus[0].is_object()) return false;
+  const json property = {{"path", cpus[0].value("qom-path", "")}, {"property", "cx16"}};
+  const auto has = qmp.command("qom-get", property.dump());
+  return has && *has == "true";
+}
 
 Result<QemuHandles> QemuHandles::open(const std::string& name) {
   FURNACE_TRY(QemuProcess process, find_qemu_process(name));
@@ -54,7 +69,7 @@ Result<QemuHandles> QemuHandles::open(const std::string& name) {
     }
     FURNACE_TRY(GuestRam ram, GuestRam::open(*qmp, process.pid));
     FURNACE_CHECK(Stub::recover(*qmp));
-    FURNACE_TRY(const QemuHandles::Setup setup, ask(*qmp));
+    FURNACE_TRY(const QemuHandles::Setup setup, ask_for_setup(*qmp));
     return QemuHandles{std::move(process), std::move(pidfd), std::move(guard),
                        *std::move(qmp),    std::move(ram),   setup};
   }
@@ -87,7 +102,8 @@ QemuHandles::Lent QemuHandles::lend(QemuHandles handles) {
                      {"memory", number(std::move(ram.process_memory))},
                      {"vcpus", handles.setup.vcpus},
                      {"running", handles.setup.running},
-                     {"tcg", handles.setup.tcg}};
+                     {"tcg", handles.setup.tcg},
+                     {"loses_flags", handles.setup.loses_flags}};
   lent.text = text.dump();
   return lent;
 }
@@ -114,7 +130,7 @@ Result<QemuHandles> QemuHandles::borrow(const std::string& text) try {
                      Guard::from(descriptor("guard")),
                      Qmp::from(descriptor("qmp"), all.at("qmp_path").get<std::string>()),
                      std::move(ram),
-                     {all.at("vcpus"), all.at("running"), all.at("tcg")}};
+                     {all.at("vcpus"), all.at("running"), all.at("tcg"), all.at("loses_flags")}};
 } catch (const json::exception& error) {
   return fail(Errc::Invalid, "handles: {}", error.what());
 }

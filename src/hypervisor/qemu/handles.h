@@ -18,6 +18,7 @@ struct QemuHandles {
     uint32_t vcpus = 1;
     bool running = true;
     bool tcg = true;
+    bool loses_flags = false;  ///< see below
   };
   QemuProcess process;
   Fd pidfd;
@@ -37,5 +38,10 @@ struct QemuHandles {
   [[nodiscard]] static Lent lend(QemuHandles handles);
   [[nodiscard]] static Result<QemuHandles> borrow(const std::string& text);
 };
+
+/// Whether the CPU that this QEMU emulates has cmpxchg16b, and a vCPU that is stopped right behind one goes
+/// on with wrong flags: before 8.0 (target/i386/tcg/translate.c: the helper's flags were made of a stale
+/// state).
+[[nodiscard]] Result<bool> loses_flags(Qmp& qmp);
 
 }  // namespace furnace::hypervisor

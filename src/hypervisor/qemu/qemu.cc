@@ -91,7 +91,7 @@ Qemu::Qemu(QemuHandles handles)
       guard_(std::move(handles.guard)),
       qmp_(std::move(handles.qmp)),
       ram_(std::move(handles.ram)),
-      events_(qmp_, guard_, ram_, handles.setup.vcpus, handles.setup.tcg),
+      events_(qmp_, guard_, ram_, handles.setup),
       state_(handles.setup.running ? RunState::Running : RunState::Paused),
       vcpus_(handles.setup.vcpus) {}
 

@@ -9,6 +9,7 @@
 
 #include "hypervisor/events.h"
 #include "hypervisor/qemu/guard.h"
+#include "hypervisor/qemu/handles.h"
 #include "hypervisor/qemu/memory_access.h"
 #include "hypervisor/qemu/stub.h"
 
@@ -16,9 +17,15 @@ namespace furnace::hypervisor {
 
 class StubEvents : public EventSource {
  public:
-  /// All must outlive it. `tcg`: the guest runs without KVM.
-  StubEvents(Qmp& qmp, Guard& guard, guest::GuestMemory& memory, uint32_t vcpus, bool tcg)
-      : qmp_(qmp), guard_(guard), memory_(memory), watched_bytes_(memory), vcpus_(vcpus), tcg_(tcg) {}
+  /// All must outlive it.
+  StubEvents(Qmp& qmp, Guard& guard, guest::GuestMemory& memory, const QemuHandles::Setup& setup)
+      : qmp_(qmp),
+        guard_(guard),
+        memory_(memory),
+        watched_bytes_(memory),
+        vcpus_(setup.vcpus),
+        tcg_(setup.tcg),
+        loses_flags_(setup.loses_flags) {}
   ~StubEvents() override { close(); }
 
   [[nodiscard]] bool offers(EventKind kind) const override {
@@ -85,7 +92,7 @@ class StubEvents : public EventSource {
   WatchedBytes watched_bytes_;
   Disassembler disassembler_;
   uint32_t vcpus_;
-  bool tcg_;
+  bool tcg_, loses_flags_;
   std::optional<Stub> stub_;
   std::map<uint64_t, Watched> watches_;
   std::map<StubPoint, std::set<uint64_t>> points_;  ///< and the watches that need each

@@ -11,7 +11,8 @@
 #include <map>
 
 #include "guest/address.h"
-#include "hypervisor/xen/handles.h"
+#include "hypervisor/xen/domain.h"
+#include "hypervisor/xen/monitor_ring.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -52,6 +53,24 @@ void put_back(xenforeignmemory_handle& memory, uint32_t domain, uint64_t gpa, ui
   ::xenforeignmemory_unmap(&memory, page, 1);
 }
 
+/// Xen keeps a vCPU paused whose event nobody has answered, also when its ring has gone (common/vm_event.c):
+/// it is answered on a ring of ours.
+void free_monitored(xc_interface& control, uint32_t domain) {
+  ::xc_monitor_disable(&control, domain);
+  const auto ring = MonitorRing::open(control, domain);
+  const auto seen = look_at_domain(control, domain);
+  if (!ring || !seen) return;
+  for (uint32_t vcpu = 0; vcpu < seen->vcpus; ++vcpu) {
+    vm_event_response_t response{};
+    response.version = VM_EVENT_INTERFACE_VERSION;
+    response.flags = VM_EVENT_FLAG_VCPU_PAUSED;
+    response.vcpu_id = vcpu;
+    (*ring)->answer(response);
+    (*ring)
+        ->flush();  // Xen has read it when this returns: the ring holds fewer answers than there may be vCPUs
+  }
+}
+
 void let_go(const Charge& charge, uint32_t domain) {
   if (!charge.paused && !charge.monitored && charge.breakpoints.empty()) return;
   const auto control = open_control();
@@ -59,7 +78,7 @@ void let_go(const Charge& charge, uint32_t domain) {
   if (!control || !memory) return;
   ::xc_domain_pause(control->get(), domain);
   for (const auto& [gpa, byte] : charge.breakpoints) put_back(**memory, domain, gpa, byte);
-  if (charge.monitored) ::xc_monitor_disable(control->get(), domain);
+  if (charge.monitored) free_monitored(**control, domain);
   ::xc_domain_unpause(control->get(), domain);
   if (charge.paused) ::xc_domain_unpause(control->get(), domain);
 }

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "hypervisor/qemu/handles.h"
 #include "hypervisor/qemu/memory_access.h"
 #include "support.h"
 
@@ -128,12 +130,12 @@ TEST(Instructions, TellWhatNeedsNoStep) {
 /// A QEMU whose guest does nothing.
 class IdleQemu {
  public:
-  IdleQemu() {
+  explicit IdleQemu(const char* cpu = "qemu64") {
     const std::string monitor = fmt::format("unix:{},server=on,wait=off", socket_.string());
     pid_ = ::fork();
     if (pid_ == 0) {
-      ::execlp("qemu-system-x86_64", "qemu-system-x86_64", "-accel", "tcg", "-m", "64", "-display", "none",
-               "-nodefaults", "-qmp", monitor.c_str(), nullptr);
+      ::execlp("qemu-system-x86_64", "qemu-system-x86_64", "-accel", "tcg", "-cpu", cpu, "-m", "64",
+               "-display", "none", "-nodefaults", "-qmp", monitor.c_str(), nullptr);
       ::_exit(127);
     }
   }
@@ -145,9 +147,13 @@ class IdleQemu {
   IdleQemu& operator=(const IdleQemu&) = delete;
 
   Result<Qmp> connect() {
-    constexpr int tries = 500;
-    for (int i = 0; i < tries && !std::filesystem::exists(socket_); ++i) ::usleep(10'000);
-    return Qmp::connect(socket_);
+    constexpr int tries = 500;  // the socket is there before QEMU listens
+    auto connected = Qmp::connect(socket_);
+    for (int i = 0; i < tries && !connected; ++i) {
+      ::usleep(10'000);
+      connected = Qmp::connect(socket_);
+    }
+    return connected;
   }
 
  private:
@@ -155,6 +161,15 @@ class IdleQemu {
   std::filesystem::path socket_ = directory_.path() / "qmp";
   pid_t pid_ = -1;
 };
+
+TEST(Qemu, LosesFlagsWhereItEmulatesCmpxchg16bAndIsOld) {
+  IdleQemu with("max"), without("max,-cx16");
+  Qmp qmp = take(with.connect());
+  const auto version = nlohmann::json::parse(take(qmp.command("query-version")));
+  EXPECT_EQ(take(loses_flags(qmp)), version["qemu"]["major"] < 8);
+  Qmp other = take(without.connect());
+  EXPECT_FALSE(take(loses_flags(other)));
+}
 
 TEST(Stub, IsLetGoByItsOwnerAndByTheGuardAfterItWithoutHarm) {
   IdleQemu qemu;

@@ -1,0 +1,227 @@
+"""The Xen driver on a real Xen: Debian's hypervisor and dom0 under QEMU, with a PV and a PVH guest. What the guests say themselves is the witness."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from bed import GUESTS, Bed
+from call_checks import NAMES, body_of
+from conftest import BUILD, ROOT, RUN, wait_for
+
+
+def why_not():
+    if shutil.which('qemu-system-x86_64') is None:
+        return 'no qemu-system-x86_64: Xen can not be booted'
+    if b'libxenctrl' not in (BUILD / 'bin' / 'furnace-vmi').read_bytes():
+        return 'this build has no Xen driver (libxen-dev)'
+    return None
+
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+
+
+@pytest.fixture(scope='module')
+def bed():
+    made = Bed(Path(RUN) / 'xen', BUILD / 'cache' / 'xen', BUILD, ROOT)
+    made.prepare()
+    try:
+        made.start()
+        made.start_guests()
+        yield made
+    finally:
+        made.stop()
+
+
+class Partition:
+    """A VMI partition in dom0, and apps that ask it."""
+
+    def __init__(self, bed, domain):
+        self.bed, self.directory = bed, f'/tmp/vmi-{time.monotonic_ns()}'
+        bed.run(f'(furnace vmi {domain} --unconfined --vmi {self.directory} >{self.directory}.log 2>&1 </dev/null & echo $! >{self.directory}.pid)')
+        wait_for(lambda: 'serving VM' in self.log(), 30, 'the VMI partition')
+
+    def log(self):
+        return self.bed.run(f'cat {self.directory}.log')
+
+    def stop(self, signal='TERM'):
+        self.bed.run(f'kill -{signal} $(cat {self.directory}.pid) 2>/dev/null')
+        if signal == 'TERM':
+            wait_for(lambda: not self.bed.run(f'kill -0 $(cat {self.directory}.pid) 2>/dev/null && echo runs'), 10, 'the end of the partition')
+
+    def app(self, body, methods='', seconds=60):
+        """Runs statements as an app's constructor to its end; what it shows."""
+        self.start_app(body, methods)
+        wait_for(lambda: not self.bed.run(f'kill -0 $(cat {self.directory}.app.pid) 2>/dev/null && echo runs'), seconds, 'the end of the app')
+        said = self.said()
+        assert 'raised' not in said and 'Segmentation' not in said, said
+        return [json.loads(line[6:]) for line in said.splitlines() if line.startswith('SHOWN ')]
+
+    def said(self):
+        return self.bed.run(f'cat {self.directory}.out')
+
+    def start_app(self, body, methods=''):
+        lines = '\n'.join('        ' + line for line in body.strip().splitlines())
+        code = f'import fe, json, time\nshow = lambda v: print("SHOWN " + json.dumps(v), flush=True)\nclass App:\n    def __init__(self, ctx):\n{lines}\n{methods}'
+        self.bed.run(f"cat > {self.directory}.py <<'EOF'\n{code}\nEOF")
+        self.bed.run(f'(furnace app -c {self.directory} --u2 test-app --unconfined --vmi {self.directory} >{self.directory}.out 2>&1 </dev/null & '
+                     f'echo $! >{self.directory}.app.pid)')
+
+    def show(self, body):
+        return self.app(body + '\nfe.exit()')
+
+
+@pytest.fixture
+def partition(bed):
+    made = []
+
+    def make(domain):
+        made.append(Partition(bed, domain))
+        return made[-1]
+    yield make
+    for each in made:
+        each.stop()
+
+
+def short(name):
+    """As the kernel keeps it: ps adds to a worker's name what it does."""
+    return name.strip('[]').partition('-')[0][:15] if name.startswith('[kworker') or name.startswith('kworker') else name.strip('[]')[:15]
+
+
+@pytest.mark.parametrize('guest', GUESTS)
+def test_processes_are_those_that_the_guest_has_itself(bed, guest):
+    said = json.loads(bed.run(f'furnace ps {guest} --json'))
+    ours = {each['pid']: (each['ppid'], each['name']) for each in said}
+    # Between ours and the guest's own look short-lived processes come and go.
+    theirs = bed.processes_of(guest)
+    lasting = {pid: who for pid, who in theirs.items() if ours.get(pid) and pid < 80}
+    assert len(lasting) > 30
+    assert {pid: (parent, short(name)) for pid, (parent, name) in lasting.items()} \
+        == {pid: (ours[pid][0], short(ours[pid][1])) for pid in lasting}
+    assert set(pid for pid in theirs if pid < 40) <= set(ours)
+
+
+def test_a_domain_goes_by_its_name_number_and_uuid(bed):
+    number = bed.run('xl domid pvh').strip()
+    uuid = bed.run('xl list -l pvh | grep -m1 \'"uuid"\'').split('"')[3]
+    for name in ('pvh', number, uuid):
+        assert 'kthreadd' in bed.run(f'furnace ps {name}')
+    assert bed.run('furnace ps nobody').strip().endswith("no Xen domain 'nobody'; there are: Domain-0 (0), pv (1), pvh (2)")
+    assert 'domain 0 is the one we run in' in bed.run('furnace ps 0')
+
+
+# Breakpoints would be the guest's death here: QEMU 7.2 does not let SVM intercept INT3 (target/i386/tcg/excp_helper.c).
+BY_BREAKPOINT = ('start_syscall', 'stop_syscall')
+EVENTS = ('event_register', *BY_BREAKPOINT)
+
+
+@pytest.mark.parametrize('guest', GUESTS)
+def test_every_call(bed, partition, guest):
+    """The suite that the other drivers pass as well."""
+    facts = dict(bed.facts_of(guest), vm=guest, pid=int(bed.run(f'xl domid {guest}')), access_mode=0, least_memory=250 << 20, most_memory=260 << 20)
+    body = body_of(facts)
+    left_out = EVENTS if guest == 'pv' else BY_BREAKPOINT
+    lines = body.splitlines()
+    kept = [line for i, line in enumerate(lines) if not any(f"[{name!r}" in line for name in left_out)]
+    shown = dict(partition(guest).show('\n'.join(kept)))
+    assert {name: result for name, result in shown.items() if result is not True} == {}
+    assert set(shown) == set(NAMES) - set(left_out)
+
+
+def uptimes(bed, guest):
+    return [uptime for uptime, *_ in bed.turns_of(guest)]
+
+
+def runs(bed, guest):
+    said = len(uptimes(bed, guest))
+    time.sleep(3)
+    return len(uptimes(bed, guest)) > said
+
+
+@pytest.mark.parametrize('guest', GUESTS)
+@pytest.mark.parametrize('how', ['resume', 'app dies', 'partition dies'])
+def test_a_paused_guest_stands_until_its_app_or_the_partition_ends(bed, partition, guest, how):
+    serving = partition(guest)
+    serving.start_app('fe.pause_vm()\nshow("paused")\ntime.sleep(8)\n' + ('fe.resume_vm()' if how == 'resume' else 'time.sleep(60)'))
+    wait_for(lambda: 'paused' in serving.said(), 20, 'the pause')
+    time.sleep(1.5)  # what is on its way to the console
+    assert not runs(bed, guest)
+    if how == 'app dies':
+        bed.run(f'kill -9 $(cat {serving.directory}.app.pid)')
+    elif how == 'partition dies':
+        serving.stop('KILL')
+    wait_for(lambda: runs(bed, guest), 15, 'the guest to run on')
+
+
+def test_the_host_name_that_we_write_is_the_one_the_guest_has(bed, partition):
+    partition('pvh').show("""
+names = fe.lookup_symbol('init_uts_ns') + fe.lookup_structure('uts_namespace', 'name')
+place = names + fe.lookup_structure('new_utsname', 'nodename')
+assert fe.read_str_va(place, 0) == 'guest', fe.read_str_va(place, 0)
+fe.checked.write_va(place, 0, b'renamed\\0')
+""")
+    wait_for(lambda: bed.turns_of('pvh')[-1][1] == 'renamed', 10, 'the new name')
+
+
+CR3_APP = """
+self.seen = {}
+fe.event_register({'event_type': fe.REG, 'callback': self.switched})
+fe.event_register({'event_type': fe.TIMER, 'time_value': 5, 'callback': self.end})
+fe.events_start()
+show('ready')
+"""
+CR3_METHODS = """
+    def switched(self, event):
+        self.seen.setdefault(event.procname, set()).add(event.cr3 & ~0xfff)
+    def end(self, _):
+        show({name: len(roots) for name, roots in self.seen.items()})
+        fe.exit()
+"""
+
+
+def test_writes_of_cr3_are_told_with_who_wrote_them(bed, partition):
+    _, seen = partition('pvh').app(CR3_APP, CR3_METHODS)
+    assert {'init', 'sleep', 'ps'} & set(seen), seen
+    assert sum(seen.values()) > 5
+    assert runs(bed, 'pvh')
+
+
+def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, partition):
+    serving = partition('pvh')
+    serving.start_app(CR3_APP.replace("'time_value': 5", "'time_value': 60"), CR3_METHODS)
+    wait_for(lambda: 'ready' in serving.said(), 20, 'events')
+    time.sleep(1)
+    serving.stop('KILL')
+    wait_for(lambda: runs(bed, 'pvh'), 10, 'the guest to run on')
+    _, seen = partition('pvh').app(CR3_APP, CR3_METHODS)
+    assert seen, 'its ring is free again'
+
+
+def test_what_a_domain_cannot_do_is_said_by_name(bed, partition):
+    shown, = partition('pv').show("""
+try: fe.event_register({'event_type': fe.REG, 'callback': print})
+except fe.VmiError as e: show(str(e))
+""")
+    assert "'pv' is a PV guest: Xen has events of HVM and PVH guests alone" in shown
+    holder = partition('pvh')
+    shown, = holder.show("""
+try: fe.event_register({'event_type': fe.MEM, 'addr': fe.lookup_symbol('jiffies'), 'length': 8, 'access': 'w', 'callback': print})
+except fe.VmiError as e: show(str(e))
+""")
+    assert "memory events need Intel's EPT" in shown
+    holder.start_app(CR3_APP.replace("'time_value': 5", "'time_value': 20"), CR3_METHODS)
+    wait_for(lambda: 'ready' in holder.said(), 20, 'events')
+    shown, = partition('pvh').show("""
+try: fe.event_register({'event_type': fe.REG, 'callback': print})
+except fe.VmiError as e: show(str(e))
+""")
+    assert 'another program has the monitor ring of domain' in shown
+
+
+def test_the_end_of_a_domain_is_noticed(bed, partition):
+    serving = partition('pvh')
+    bed.run('xl destroy pvh')
+    wait_for(lambda: "VM 'pvh' is gone" in serving.log(), 10, 'the end')
+    assert "no Xen domain 'pvh'; there are: Domain-0 (0), pv (1)" in bed.run('furnace ps pvh')
