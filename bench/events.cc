@@ -97,6 +97,7 @@ Status measure(vmi::Machine& machine, Qmp& qmp) {
     std::vector<Watch> watches;
     FURNACE_TRY(const auto points, guest::trace_points(*kernel, *guest, guest::Trace::SyscallEntry,
                                                        machine.hypervisor().vcpus(), watched_writes));
+    watches.reserve(points.size());
     for (const auto& point : points)
       watches.push_back({point.length == 0 ? EventKind::Breakpoint : EventKind::MemoryAccess,
                          point.address,

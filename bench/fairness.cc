@@ -49,8 +49,10 @@ int main(int argc, char** argv) {
   const auto banner = client->lookup_symbol("linux_banner");
   if (!banner) return 1;
   const auto latency = [&] {
+    constexpr int calls = 3000;
     std::vector<double> all;
-    for (int i = 0; i < 3000; ++i)
+    all.reserve(calls);
+    for (int i = 0; i < calls; ++i)
       all.push_back(bench::microseconds([&] { (void)client->read_64_va(*banner, guest::Pid::Kernel); }));
     return bench::median(all);
   };

@@ -59,6 +59,7 @@ void become(const std::string& program, std::vector<std::string> arguments) {
   const fs::path path = fs::read_symlink("/proc/self/exe").parent_path() / program;
   arguments.insert(arguments.begin(), program);
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& each : arguments) argv.push_back(each.data());
   argv.push_back(nullptr);
   const int quiet = ::open("/dev/null", O_WRONLY);

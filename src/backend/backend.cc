@@ -11,7 +11,6 @@ namespace {
 using facilities::BeMsg;
 using facilities::BeMsgRet;
 using facilities::FacMessage;
-using protocol::text;
 
 /// Messages that may wait for workers before no more are read from the socket.
 constexpr size_t kMaxUnfinished = 1000;

@@ -13,7 +13,7 @@ namespace furnace::backend {
 namespace {
 
 constexpr size_t kMaxApps = 10'000;
-constexpr int kFields = 4;
+constexpr size_t kFields = 4;
 constexpr size_t kRecord = 17 * kFields;  // 16 digits and a blank or the end of the line each
 
 }  // namespace

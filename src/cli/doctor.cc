@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "cli/kvm_probe.h"
 #include "cli/test_vm.h"
+#include "hypervisor/xen/attach_xen.h"
 
 namespace furnace::cli {
 namespace {
@@ -52,6 +53,22 @@ Finding examine_kvm() {
   if (usable) return {Verdict::Good, "KVM", "usable", ""};
   return {Verdict::Limited, "KVM", usable.error().message(),
           "VMs run under TCG (software), slower; for KVM enable virtualization and join group kvm"};
+}
+
+Finding examine_xen() {
+  const auto host = hypervisor::look_at_xen_host();
+  if (!host)
+    return {Verdict::Limited, "Xen", host.error().message(),
+            "run as root in dom0, with libxen-dev at build time"};
+  const std::string state =
+      fmt::format("{} on {}, {}", host->version, host->vendor,
+                  host->nested_paging ? "nested paging (HAP)" : "no nested paging (HAP)");
+  if (!host->hvm || !host->nested_paging)
+    return {Verdict::Limited, "Xen", state, "no events: they need HVM or PVH guests with nested paging"};
+  if (!host->memory_access)
+    return {Verdict::Limited, "Xen", state,
+            "events of CR3 and breakpoints; those of memory (mem_access, altp2m) need Intel's EPT"};
+  return {Verdict::Good, "Xen", state, ""};
 }
 
 Finding examine_other_processes() {
@@ -95,7 +112,7 @@ Finding examine_kernel() {
 }  // namespace
 
 std::vector<Finding> examine_host() {
-  std::vector<Finding> findings{examine_kernel(), examine_kvm()};
+  std::vector<Finding> findings{examine_kernel(), hypervisor::is_dom0() ? examine_xen() : examine_kvm()};
   for (const Tool& tool : kTools) findings.push_back(examine(tool));
   findings.push_back(examine_curve());
   findings.push_back(examine_other_processes());

@@ -39,9 +39,9 @@ Result<std::time_t> seconds_of(std::string_view window) {
   constexpr std::time_t most = 10'000;
   std::time_t count = 0;
   const auto [end, error] = std::from_chars(window.data(), window.data() + window.size(), count);
-  const auto* const unit = std::find_if(units.begin(), units.end(), [&](const auto& each) {
-    return end + 1 == window.data() + window.size() && *end == each.first;
-  });
+  const std::string_view rest = window.substr(static_cast<size_t>(end - window.data()));
+  const auto* const unit = std::find_if(
+      units.begin(), units.end(), [&](const auto& each) { return rest == std::string_view(&each.first, 1); });
   if (error != std::errc() || unit == units.end() || count < 0 || count > most)
     return fail(Errc::Invalid, "--window '{}': expected a number up to {} and s, m, h or d, as 24h", window,
                 most);

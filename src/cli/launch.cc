@@ -30,8 +30,8 @@ Status become(const std::string& program, const std::vector<std::string>& argume
   std::error_code ignored;
   const auto beside = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / program;
   std::vector<char*> all;
-  const std::string shown = program;
-  all.push_back(const_cast<char*>(shown.c_str()));                                    // NOLINT: execv's
+  all.reserve(arguments.size() + 2);
+  all.push_back(const_cast<char*>(program.c_str()));                                  // NOLINT: execv's
   for (const auto& each : arguments) all.push_back(const_cast<char*>(each.c_str()));  // NOLINT: execv's
   all.push_back(nullptr);
   ::execv(beside.c_str(), all.data());

@@ -23,7 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using sandbox::Partition;
-using sandbox::View;
 
 constexpr const char* kFacilitiesPlace = "/opt/furnace/fac_socket";
 constexpr const char* kVmiPlace = "/opt/furnace/vmi_socket";

@@ -9,19 +9,17 @@
 #include "hypervisor/xen/attach_xen.h"
 
 namespace furnace::hypervisor {
-namespace {
-
-/// Linux says so in the domain that controls the others (drivers/xen/xenfs/super.c).
 bool is_dom0() {
   const auto capabilities = read_file("/proc/xen/capabilities", 4096);
   return capabilities && capabilities->find("control_d") != std::string::npos;
 }
 
-}  // namespace
-
 #ifndef FURNACE_XEN
 Result<std::unique_ptr<Hypervisor>> attach_xen(const std::string& name) {
   return fail(Errc::Unavailable, "domain '{}': this build has no Xen driver (it needs libxen-dev)", name);
+}
+Result<XenHost> look_at_xen_host() {
+  return fail(Errc::Unavailable, "this build has no Xen driver (it needs libxen-dev)");
 }
 #endif
 

@@ -15,7 +15,6 @@ using guest::Gva;
 using guest::Pid;
 using protocol::Call;
 using protocol::Target;
-using protocol::Verb;
 
 /// The address space that a call names by its pid.
 Result<AddressSpace> space_of(CallContext& context, const Arguments& arguments) {

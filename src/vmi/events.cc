@@ -31,7 +31,7 @@ Result<uint64_t> Events::add(Session& owner, const EventRequest& request) {
   FURNACE_CHECK(check(registration));
   const uint64_t identifier = next_identifier_++;
   FURNACE_CHECK(sources_.add(registration.request, identifier));
-  registrations_.emplace(identifier, std::move(registration));
+  registrations_.emplace(identifier, registration);
   return identifier;
 }
 
@@ -81,7 +81,7 @@ Status Events::remove(Session& owner, uint64_t identifier) {
   const auto found = registrations_.find(identifier);
   if (found == registrations_.end() || found->second.owner != &owner)
     return fail(Errc::NotFound, "this app has no event {}", identifier);
-  const Registration removed = std::move(found->second);
+  const Registration removed = found->second;
   registrations_.erase(found);
   if (removed.suspended || removed.ended) return {};
   return sources_.remove(removed.request, identifier);

@@ -3,6 +3,7 @@
 Nothing is installed on the machine it runs on: the packages are fetched (apt-get download) and unpacked beside the build.
 """
 
+import gzip
 import lzma
 import os
 import re
@@ -10,6 +11,8 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -170,7 +173,7 @@ class Bed:
         unpacked = {package: unpack(self.cache, package) for package in PACKAGES}
         kernel = unpack(self.cache, newest('linux-image-amd64'))
         xen = next((unpacked['xen-hypervisor-4.17-amd64'] / 'boot').glob('xen-*.gz'))
-        import gzip
+
         (self.directory / 'xen').write_bytes(gzip.decompress(xen.read_bytes()))
         shutil.copy(next((kernel / 'boot').glob('vmlinuz-*')), self.directory / 'vmlinuz')
         (self.directory / 'dom0').write_bytes(self._dom0(unpacked, kernel))
@@ -287,3 +290,30 @@ class Bed:
         if self.process:
             self.process.kill()
             self.process.wait()
+
+
+def main(arguments):
+    root = Path(__file__).resolve().parents[2]
+    with tempfile.TemporaryDirectory(prefix='furnace-xen-', dir='/tmp') as directory:
+        bed = Bed(directory, root / 'build' / 'cache' / 'xen', root / 'build', root)
+        print('fetching and unpacking what is missing', flush=True)
+        bed.prepare()
+        try:
+            print('booting Xen and dom0', flush=True)
+            bed.start()
+            print('starting the guests pv and pvh', flush=True)
+            bed.start_guests()
+            if arguments:
+                print(bed.run(' '.join(arguments), 600), end='')
+                return
+            print('a shell in dom0 (Ctrl-D ends it, and the bed); try: furnace ps pvh', flush=True)
+            while (command := input('dom0# ')) is not None:
+                print(bed.run(command, 600), end='', flush=True)
+        except EOFError:
+            print()
+        finally:
+            bed.stop()
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])

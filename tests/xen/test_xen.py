@@ -1,6 +1,7 @@
 """The Xen driver on a real Xen: Debian's hypervisor and dom0 under QEMU, with a PV and a PVH guest. What the guests say themselves is the witness."""
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -101,6 +102,17 @@ def test_processes_are_those_that_the_guest_has_itself(bed, guest):
     assert {pid: (parent, short(name)) for pid, (parent, name) in lasting.items()} \
         == {pid: (ours[pid][0], short(ours[pid][1])) for pid in lasting}
     assert set(pid for pid in theirs if pid < 40) <= set(ours)
+
+
+def test_the_commands_of_the_documentation(bed):
+    block = re.search(r'```dom0\n(.*?)```', (ROOT / 'docs' / 'xen.md').read_text(), re.S)[1]
+    commands = re.findall(r'^\$ (.*)', block, re.M)
+    assert len(commands) >= 3
+    for command in commands:
+        said = bed.run(f'{command} && echo WELL')
+        assert said.endswith('WELL\n'), said
+        if command.endswith('doctor'):
+            assert re.search(r'^-- Xen +4\.17\.\S+ on AuthenticAMD, nested paging \(HAP\)\n +-> events of CR3 and breakpoints', said, re.M), said
 
 
 def test_a_domain_goes_by_its_name_number_and_uuid(bed):

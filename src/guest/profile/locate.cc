@@ -291,7 +291,7 @@ std::string banner_in(const GuestMemory& memory, const std::vector<GpaRange>& ra
 }  // namespace
 
 Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<PagingState>& paging,
-                             std::shared_ptr<const Profile> profile) {
+                             const std::shared_ptr<const Profile>& profile) {
   std::optional<MappedImage> image;
   if (paging) {
     FURNACE_TRY(image, image_in_use(memory, *paging));

@@ -40,6 +40,6 @@ class ProfileCache {
 /// kernels if it doesn't.
 [[nodiscard]] Result<Kernel> locate_kernel(const GuestMemory& memory,
                                            const std::optional<PagingState>& paging,
-                                           std::shared_ptr<const Profile> profile);
+                                           const std::shared_ptr<const Profile>& profile);
 
 }  // namespace furnace::guest

@@ -143,7 +143,7 @@ Status World::build_image() {
     const bool named = std::any_of(kNamedSyscalls.begin(), kNamedSyscalls.end(),
                                    [&](const auto& each) { return each.first == number; });
     const uint64_t function = kFirstSyscall + (named ? number : kSyscalls) * kSyscallSize;
-    memory_.put(AddressMap::kImage + kSyscallTable + number * 8, (map_.text() + function).value);
+    memory_.put(AddressMap::kImage + kSyscallTable + uint64_t{number} * 8, (map_.text() + function).value);
   }
   uint64_t next = kVariables;
   for (const SimulatedSymbol& variable : guest_.symbols) {
@@ -179,7 +179,7 @@ Status World::build() {
   set("mount", "mnt_mountpoint", root_mount_, root.value);
   for (uint32_t vcpu = 0; vcpu < guest_.vcpus; ++vcpu) {
     FURNACE_TRY(const Gva area, allocate(kPerCpuSize));
-    put(map_.text() + kPerCpuOffset + vcpu * 8, area.value);
+    put(map_.text() + kPerCpuOffset + uint64_t{vcpu} * 8, area.value);
   }
   SimulatedTask idle;
   idle.name = "swapper/0";
@@ -357,7 +357,8 @@ Status World::index_pids() {
 Result<Gpa> World::switch_to(uint32_t vcpu, int32_t pid) {
   if (vcpu >= guest_.vcpus) return fail(Errc::Invalid, "vCPU {} of {}", vcpu, guest_.vcpus);
   FURNACE_TRY(const Task* task, find(pid));
-  const auto area = memory_.read<uint64_t>(AddressMap::kImage + kPerCpuOffset + vcpu * 8).value_or(0);
+  const auto area =
+      memory_.read<uint64_t>(AddressMap::kImage + kPerCpuOffset + uint64_t{vcpu} * 8).value_or(0);
   put(Gva{area + kCurrentTask}, task->address.value);
   return task->root;
 }
@@ -428,7 +429,7 @@ Status World::apply(const Change& change) {
       FURNACE_TRY(const Gva target, world.symbol(hook.symbol));
       if (hook.number >= kSyscalls)
         return fail(Errc::Invalid, "system call {} of {}", hook.number, kSyscalls);
-      world.put(world.map_.text() + kSyscallTable + hook.number * 8, target.value);
+      world.put(world.map_.text() + kSyscallTable + uint64_t{hook.number} * 8, target.value);
       return {};
     }
     Status operator()(const Reset&) const { return {}; }  // the driver makes the guest anew

@@ -11,4 +11,17 @@ namespace furnace::hypervisor {
 /// `name`: of a domain, its number or its UUID.
 [[nodiscard]] Result<std::unique_ptr<Hypervisor>> attach_xen(const std::string& name);
 
+/// What a Xen host can, asked from its dom0.
+struct XenHost {
+  std::string version;         ///< "4.17.7"
+  std::string vendor;          ///< of the CPU, as CPUID says it
+  bool hvm = false;            ///< HVM and PVH guests
+  bool nested_paging = false;  ///< hardware assisted paging, which events need
+  bool memory_access = false;  ///< EPT, which events of memory need
+};
+/// Errc::Unavailable where there is none, or this build has no driver for it.
+[[nodiscard]] Result<XenHost> look_at_xen_host();
+/// Linux says so in the domain that controls the others (drivers/xen/xenfs/super.c).
+[[nodiscard]] bool is_dom0();
+
 }  // namespace furnace::hypervisor
