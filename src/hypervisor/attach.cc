@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "hypervisor/libvmi/attach_libvmi.h"
 #include "hypervisor/qemu/qemu.h"
 #include "hypervisor/simulator/simulator.h"
 #include "hypervisor/snapshot/snapshot.h"
@@ -23,6 +24,12 @@ Result<XenHost> look_at_xen_host() {
 }
 #endif
 
+#ifndef FURNACE_LIBVMI
+Result<std::unique_ptr<Hypervisor>> attach_libvmi(const std::string& name) {
+  return fail(Errc::Unavailable, "VM '{}': this build has no LibVMI driver (LibVMI was not there)", name);
+}
+#endif
+
 std::string driver_for(const std::string& name, const std::string& driver) {
   if (driver != "auto") return driver;
   std::error_code ignored;
@@ -35,6 +42,7 @@ Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::s
   const std::string chosen = driver_for(name, driver);
   if (chosen == "qemu") return Qemu::attach(name);
   if (chosen == "xen") return attach_xen(name);
+  if (chosen == "libvmi") return attach_libvmi(name);
   if (chosen == "snapshot") return Snapshot::open(name, std::move(scratch));
   if (chosen == "simulator") {
     SimulatedGuest guest = default_guest();

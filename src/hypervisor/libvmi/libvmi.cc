@@ -1,0 +1,160 @@
+#include "hypervisor/libvmi/libvmi.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "base/log.h"
+#include "hypervisor/libvmi/attach_libvmi.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+struct Name {
+  const char* name;
+  reg_t reg;
+};
+constexpr std::array kNames = {
+    Name{"rax", RAX},
+    Name{"rbx", RBX},
+    Name{"rcx", RCX},
+    Name{"rdx", RDX},
+    Name{"rsi", RSI},
+    Name{"rdi", RDI},
+    Name{"rbp", RBP},
+    Name{"rsp", RSP},
+    Name{"r8", R8},
+    Name{"r9", R9},
+    Name{"r10", R10},
+    Name{"r11", R11},
+    Name{"r12", R12},
+    Name{"r13", R13},
+    Name{"r14", R14},
+    Name{"r15", R15},
+    Name{"rip", RIP},
+    Name{"rflags", RFLAGS},
+    Name{"cr0", CR0},
+    Name{"cr2", CR2},
+    Name{"cr3", CR3},
+    Name{"cr4", CR4},
+    Name{"efer", MSR_EFER},
+    Name{"fs_base", FS_BASE},
+    Name{"gs_base", GS_BASE},
+    Name{"gdtr_base", GDTR_BASE},
+    Name{"idtr_base", IDTR_BASE},
+};
+
+/// LibVMI reads in whole pages; nothing that it holds may be older than a call.
+constexpr size_t kPiece = guest::kPageSize;
+
+const char* explain(vmi_init_error_t error) {
+  switch (error) {
+    case VMI_INIT_ERROR_DRIVER_NOT_DETECTED:
+      return "it finds no hypervisor that it knows";
+    case VMI_INIT_ERROR_DRIVER:
+      return "its driver for this hypervisor does not start";
+    case VMI_INIT_ERROR_VM_NOT_FOUND:
+      return "it finds no such VM";
+    default:
+      return "it does not say why";
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Hypervisor>> attach_libvmi(const std::string& name) {
+  return LibVmi::attach(name);
+}
+
+LibVmiMemory::LibVmiMemory(vmi_instance_t instance) : instance_(instance) {
+  vmi_mode_t mode = VMI_FILE;
+  (void)::vmi_get_access_mode(instance, nullptr, 0, nullptr, &mode);
+  writable_ = mode != VMI_FILE;
+  // Where RAM is LibVMI does not tell: holes read as not there.
+  ranges_.push_back({guest::Gpa{0}, guest::Gpa{::vmi_get_max_physical_address(instance)}});
+}
+
+size_t LibVmiMemory::read(guest::Gpa from, std::span<std::byte> out) const {
+  size_t done = 0;
+  while (done < out.size()) {
+    const uint64_t at = from.value + done;
+    if (at < from.value || at >= ranges_.back().end.value) break;
+    const size_t wanted = std::min<size_t>(out.size() - done, kPiece - at % kPiece);
+    size_t got = 0;
+    (void)::vmi_read_pa(instance_, at, wanted, out.data() + done, &got);
+    done += got;
+    if (got != wanted) break;
+  }
+  return done;
+}
+
+size_t LibVmiMemory::write(guest::Gpa to, std::span<const std::byte> data) {
+  if (!writable_) return 0;
+  size_t done = 0;
+  void* const bytes = const_cast<std::byte*>(data.data());  // NOLINT: LibVMI's, which does not write there
+  (void)::vmi_write_pa(instance_, to.value, data.size(), bytes, &done);
+  return done;
+}
+
+Result<std::unique_ptr<Hypervisor>> LibVmi::attach(const std::string& name) {
+  std::error_code ignored;
+  const bool is_file = std::filesystem::is_regular_file(name, ignored);
+  vmi_mode_t mode = VMI_FILE;
+  if (!is_file &&
+      ::vmi_get_access_mode(nullptr, name.c_str(), VMI_INIT_DOMAINNAME, nullptr, &mode) != VMI_SUCCESS)
+    return fail(Errc::NotFound, "LibVMI: '{}' is no file, and no VM of a hypervisor that it knows here",
+                name);
+  vmi_instance_t made = nullptr;
+  vmi_init_error_t error = VMI_INIT_ERROR_NONE;
+  if (::vmi_init(&made, mode, name.c_str(), VMI_INIT_DOMAINNAME, nullptr, &error) != VMI_SUCCESS)
+    return fail(Errc::Unavailable, "LibVMI, VM '{}': {}", name, explain(error));
+  LibVmiInstance instance(made);
+  const AccessMode known = mode == VMI_XEN    ? AccessMode::Xen
+                           : mode == VMI_FILE ? AccessMode::File
+                                              : AccessMode::Kvm;
+  return std::unique_ptr<Hypervisor>(new LibVmi(name, known, std::move(instance)));
+}
+
+LibVmi::LibVmi(std::string name, AccessMode mode, LibVmiInstance instance)
+    : name_(std::move(name)), mode_(mode), instance_(std::move(instance)), memory_(instance_.get()) {}
+
+LibVmi::~LibVmi() {
+  if (auto resumed = resume(); !resumed) log::debug("{}", resumed.error().message());
+}
+
+uint32_t LibVmi::id() const {
+  return mode_ == AccessMode::File ? 0 : static_cast<uint32_t>(::vmi_get_vmid(instance_.get()));
+}
+
+uint32_t LibVmi::vcpus() const {
+  return std::max(1U, ::vmi_get_num_vcpus(instance_.get()));
+}
+
+Result<std::optional<Registers>> LibVmi::registers(uint32_t vcpu) {
+  if (mode_ == AccessMode::File) return std::nullopt;
+  if (vcpu >= vcpus()) return fail(Errc::Invalid, "vCPU {} of {}", vcpu, vcpus());
+  Registers registers;
+  for (const auto& [name, reg] : kNames)
+    if (uint64_t value = 0; ::vmi_get_vcpureg(instance_.get(), &value, reg, vcpu) == VMI_SUCCESS)
+      registers.set(name, value);
+  if (!registers.get("cr3"))
+    return fail(Errc::Failed, "LibVMI: no registers of vCPU {} of '{}'", vcpu, name_);
+  return registers;
+}
+
+Status LibVmi::pause() {
+  if (paused_ || mode_ == AccessMode::File) return {};
+  if (::vmi_pause_vm(instance_.get()) != VMI_SUCCESS)
+    return fail(Errc::Failed, "LibVMI: '{}' not paused", name_);
+  paused_ = true;
+  return {};
+}
+
+Status LibVmi::resume() {
+  if (!std::exchange(paused_, false)) return {};
+  if (::vmi_resume_vm(instance_.get()) != VMI_SUCCESS)
+    return fail(Errc::Failed, "LibVMI: '{}' not resumed", name_);
+  return {};
+}
+
+}  // namespace furnace::hypervisor
