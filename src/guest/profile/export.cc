@@ -139,14 +139,31 @@ Json rekall_struct(StructureWalk& walk, const Btf::Description& structure) {
   return Json::array({structure.size, members});
 }
 
+/// All symbols, and one more that kallsyms leaves out and readers of snapshots (LibVMI) look for: where the
+/// kernel is linked to lie in physical memory (arch/x86/kernel/vmlinux.lds.S).
+std::vector<std::pair<std::string_view, SymbolValue>> symbols_of(const Profile& profile) {
+  std::vector<std::pair<std::string_view, SymbolValue>> symbols;
+  symbols.reserve(profile.symbol_count() + 1);
+  for (size_t i = 0; i < profile.symbol_count(); ++i) symbols.push_back(profile.symbol_at(i));
+  constexpr std::string_view physical = "phys_startup_64";
+  constexpr uint64_t load_offset = 0xffff'ffff'8000'0000;  // __START_KERNEL_map
+  const auto entry = profile.symbol("startup_64");
+  if (entry && entry->relative && !profile.symbol(physical))
+    symbols.emplace_back(physical, SymbolValue{linked_address(*entry) - load_offset, false, 'A'});
+  return symbols;
+}
+
 Result<std::string> rekall(const Profile& profile) {
   std::string text = fmt::format(
       "{{\"$METADATA\":{{\"ProfileClass\":\"Linux\",\"Type\":\"Profile\",\"Version\":1,\"arch\":\"AMD64\","
       "\"Banner\":{}}},\n\"$CONSTANTS\":{{",
       json_text(profile.banner()));
-  for (size_t i = 0; i < profile.symbol_count(); ++i) {
-    const auto [name, symbol] = profile.symbol_at(i);
-    text += fmt::format("{}\n{}:{}", i == 0 ? "" : ",", json_text(name), linked_address(symbol));
+  // Rekall keeps addresses without their sign extension, and readers take them for signed.
+  constexpr uint64_t address_bits = (1ULL << 48) - 1;
+  const char* separator = "";
+  for (const auto& [name, symbol] : symbols_of(profile)) {
+    text += fmt::format("{}\n{}:{}", separator, json_text(name), linked_address(symbol) & address_bits);
+    separator = ",";
   }
   text += "},\n\"$STRUCTS\":{";
   StructureWalk walk(profile.types());
@@ -195,9 +212,10 @@ class IsfWriter {
     }));
     text += fmt::format("}},\n\"enums\":{},\n\"base_types\":{},\n\"symbols\":{{", enums_.dump(),
                         base_types_.dump());
-    for (size_t i = 0; i < profile_.symbol_count(); ++i) {
-      const auto [name, value] = profile_.symbol_at(i);
-      text += fmt::format("{}\n{}:{}", i == 0 ? "" : ",", json_text(name), symbol(name, value).dump());
+    const char* separator = "";
+    for (const auto& [name, value] : symbols_of(profile_)) {
+      text += fmt::format("{}\n{}:{}", separator, json_text(name), symbol(name, value).dump());
+      separator = ",";
     }
     return text + "}}\n";
   }
@@ -302,10 +320,8 @@ std::string system_map(const Profile& profile) {
     std::string_view name;
   };
   std::vector<Line> lines;
-  for (size_t i = 0; i < profile.symbol_count(); ++i) {
-    const auto [name, symbol] = profile.symbol_at(i);
+  for (const auto& [name, symbol] : symbols_of(profile))
     lines.push_back({linked_address(symbol), symbol.type, name});
-  }
   std::stable_sort(lines.begin(), lines.end(),
                    [](const Line& a, const Line& b) { return a.address < b.address; });
   std::string text;

@@ -1,0 +1,60 @@
+"""LibVMI, where it is: our driver on top of it, and its own tools on profiles that we wrote. FURNACE_LIBVMI_EXAMPLES names the directory of
+the latter."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from call_checks import NAMES, body_of
+from conftest import BUILD, Cloud, furnace, run_app, start_guest
+
+EXAMPLES = Path(os.environ.get('FURNACE_LIBVMI_EXAMPLES', '/usr/lib/libvmi/examples'))
+
+
+@pytest.fixture(scope='module')
+def memory(tmp_path_factory):
+    """A snapshot of a guest as raw memory, and what the guest says of itself."""
+    vm = start_guest()
+    vm.run('echo 0 > /proc/sys/kernel/kptr_restrict')
+    file = tmp_path_factory.mktemp('libvmi') / 'memory.raw'
+    stack = next(line for line in vm.run('cat /proc/1/maps').splitlines() if '[stack]' in line)
+    facts = {'vm': file, 'pid': 0, 'init_task': int(vm.run("grep ' init_task$' /proc/kallsyms").split()[0], 16), 'access_mode': 2,  # VMI_FILE
+             'stack': int(stack.split()[0].split('-')[1], 16) - 4096, 'least_memory': 256 << 20, 'most_memory': 256 << 20}
+    processes = {int(pid): name for pid, name in re.findall(r'^\s*(\d+) +(\S.*)$', vm.run('ps -o pid,comm'), re.M)}
+    furnace('vm', 'snapshot', vm.name, file, '--format', 'raw')
+    vm.stop()
+    yield file, facts, processes
+    file.unlink()
+
+
+@pytest.mark.skipif(b'libvmi.so' not in (BUILD / 'bin' / 'furnace-vmi').read_bytes(), reason='this build has no LibVMI driver')
+def test_every_call_that_a_snapshot_can_answer(memory, work):
+    file, facts, _ = memory
+    cloud = Cloud(work, file, driver='libvmi')
+    try:
+        cloud.start_vmi('--unconfined')
+        shown = dict(run_app(cloud, body_of(facts), seconds=120))
+    finally:
+        cloud.stop()
+    live = {name for name in NAMES if name.startswith(('write_', 'event')) or name in ('start_syscall', 'stop_syscall', 'get_vcpureg', 'pause_vm')}
+    assert {name: result for name, result in shown.items() if name not in live and result is not True} == {}
+
+
+@pytest.mark.skipif(not (EXAMPLES / 'vmi-process-list').exists(), reason='no examples of LibVMI (FURNACE_LIBVMI_EXAMPLES)')
+@pytest.mark.parametrize('profile', ['rekall', 'isf'])
+def test_its_own_tools_work_with_our_profiles(memory, tmp_path, profile):
+    file, _, processes = memory
+    written = tmp_path / 'profile.json'
+    furnace('profile', 'export', file, '--format', profile, '-o', written)
+    key = {'rekall': 'rekall_profile', 'isf': 'volatility_ist'}[profile]
+    home = tmp_path / 'home'
+    (home / 'etc').mkdir(parents=True)
+    (home / 'etc' / 'libvmi.conf').write_text(f'{file} {{ ostype = "Linux"; {key} = "{written}"; }}\n')
+    result = subprocess.run([EXAMPLES / 'vmi-process-list', '-f', file, '-j', written], capture_output=True, text=True, timeout=120)
+    shown = {int(pid): name for pid, name in re.findall(r'\[ *(\d+)\] (.+?) \(struct', result.stdout)}
+    assert {1: 'init', 2: 'kthreadd'}.items() <= shown.items(), result.stdout + result.stderr
+    assert len(set(shown) & set(processes)) > 30
