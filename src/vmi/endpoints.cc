@@ -43,7 +43,7 @@ Result<Endpoints> Endpoints::bind(zmq::context_t& context, const std::string& di
   Endpoints endpoints(context, directory);
   // ZeroMQ would take the socket's path over from its owner; the lock tells whether there is one.
   // Launchers of apps hold it for a moment to see whether anybody does.
-  constexpr int tries = 20;
+  constexpr int tries = 200;
   constexpr std::chrono::milliseconds between_tries(10);
   auto lock = lock_file(directory + "/vmi_rtr.lock");
   for (int i = 0; i < tries && !lock && lock.error().code() == Errc::Unavailable; ++i) {

@@ -124,8 +124,9 @@ def test_qemu_with_private_ram_is_read_through_the_process(work):
                              '-serial', f'file:{work}/serial', '-qmp', f'unix:{work}/qmp,server=on,wait=off'])
     try:
         wait_for(lambda: (work / 'serial').exists() and b'furnace guest ready' in (work / 'serial').read_bytes(), 60, 'boot')
-        names = {p['name'] for p in json.loads(furnace('ps', name, '--json').stdout)}
-        assert {'init', 'kthreadd', 'web-server'} <= names
+        # The last of its processes may still be on its way to its name.
+        wait_for(lambda: {'init', 'kthreadd', 'web-server'} <= {p['name'] for p in json.loads(furnace('ps', name, '--json').stdout)},
+                 10, 'its processes')
     finally:
         qemu.kill()
         qemu.wait()

@@ -110,8 +110,9 @@ def test_the_commands_of_the_documentation(bed):
     assert len(commands) >= 3
     for command in commands:
         said = bed.run(f'{command} && echo WELL')
-        assert said.endswith('WELL\n'), said
-        if command.endswith('doctor'):
+        if not command.endswith('doctor'):
+            assert said.endswith('WELL\n'), said
+        else:  # it misses QEMU, which dom0 of the bed has not
             assert re.search(r'^-- Xen +4\.17\.\S+ on AuthenticAMD, nested paging \(HAP\)\n +-> events of CR3 and breakpoints', said, re.M), said
 
 
