@@ -180,6 +180,8 @@ Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOpti
                                                             {"--in-partition", std::nullopt}};
   const std::string driver = hypervisor::driver_for(vmi.vm, vmi.driver);
   std::vector<std::string> more{"--in-partition"};
+  if (driver == "xen" || driver == "libvmi")
+    return fail(Errc::Unavailable, "driver '{}' can't be confined yet: start with --unconfined", driver);
   if (driver == "qemu") {
     FURNACE_TRY(auto handles, hypervisor::QemuHandles::open(vmi.vm));
     auto lent = hypervisor::QemuHandles::lend(std::move(handles));

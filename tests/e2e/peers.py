@@ -56,7 +56,7 @@ def text_of(body):
     return message.be_msg[0].value
 
 
-def _socket(kind, timeout=10_000, **options):
+def socket_of(kind, timeout=10_000, **options):
     made = zmq.Context.instance().socket(kind)
     made.linger, made.rcvtimeo, made.sndtimeo = 0, timeout, timeout
     for name, value in options.items():
@@ -64,7 +64,7 @@ def _socket(kind, timeout=10_000, **options):
     return made
 
 
-def _client_of(keys):
+def client_of(keys):
     """Options of a CURVE client that has the app's key."""
     public, secret = zmq.auth.load_certificate(str(keys / 'app.key'))
     return {'curve_publickey': public, 'curve_secretkey': secret, 'curve_serverkey': zmq.auth.load_certificate(str(keys / 'be.pub'))[0]}
@@ -79,10 +79,10 @@ class App:
     """The three sockets of an app at its FAC partition; with keys, those of a FAC partition at its proxy."""
 
     def __init__(self, app, router, publisher, keys=None):
-        curve = _client_of(keys) if keys else {}
-        self.calls = _socket(zmq.REQ, identity=f'{app}-r'.encode(), **curve)
-        self.messages = _socket(zmq.DEALER, identity=f'{app}-d'.encode(), **curve)
-        self.broadcasts = _socket(zmq.SUB, **curve)
+        curve = client_of(keys) if keys else {}
+        self.calls = socket_of(zmq.REQ, identity=f'{app}-r'.encode(), **curve)
+        self.messages = socket_of(zmq.DEALER, identity=f'{app}-d'.encode(), **curve)
+        self.broadcasts = socket_of(zmq.SUB, **curve)
         self.broadcasts.subscribe(b'')
         self.calls.connect(router)
         self.messages.connect(router)
@@ -144,8 +144,8 @@ class Proxy(_Served):
         self._keys, self._inside, self._outside = keys, inside, outside
 
     def open(self):
-        self._router, self._publisher = _socket(zmq.ROUTER, **_server_of(self._keys)), _socket(zmq.PUB, **_server_of(self._keys))
-        self._dealer, self._subscriber = _socket(zmq.DEALER, **_client_of(self._keys)), _socket(zmq.SUB, **_client_of(self._keys))
+        self._router, self._publisher = socket_of(zmq.ROUTER, **_server_of(self._keys)), socket_of(zmq.PUB, **_server_of(self._keys))
+        self._dealer, self._subscriber = socket_of(zmq.DEALER, **client_of(self._keys)), socket_of(zmq.SUB, **client_of(self._keys))
         self._subscriber.subscribe(b'')
         for offset, (bound, connected) in enumerate(((self._router, self._dealer), (self._publisher, self._subscriber))):
             bound.bind(f'tcp://127.0.0.1:{self._inside + offset}')
@@ -166,7 +166,7 @@ class Backend(_Served):
         self.heard = []
 
     def open(self):
-        self._dealer, self._publisher = _socket(zmq.DEALER, **_server_of(self._keys)), _socket(zmq.PUB, **_server_of(self._keys))
+        self._dealer, self._publisher = socket_of(zmq.DEALER, **_server_of(self._keys)), socket_of(zmq.PUB, **_server_of(self._keys))
         self._dealer.bind(f'tcp://127.0.0.1:{self._port}')
         self._publisher.bind(f'tcp://127.0.0.1:{self._port + 1}')
         return self._dealer, self._publisher

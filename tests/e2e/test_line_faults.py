@@ -12,9 +12,12 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import zmq
 
+import peers
 from bad_network import BadNetwork, enter
 from conftest import APP, free_port, furnace, run_app, wait_for
+from wire import RecordingRelay, handshake_pieces, replay
 
 # Writes what it hears to a file; says 'end' to all when there is a file beside that.
 RECORDING_BACKEND = '''
@@ -146,33 +149,19 @@ def line(sim, work):
     return Line(sim, work)
 
 
-def be_message(text):
-    value = text.encode()
-    body = b'\x08\x00\x12' + bytes([len(value)]) + value
-    return b'\x08\x03\x22' + bytes([len(body)]) + body
-
-
 def dealer(line, app, identity):
     """A raw peer with an app's key, as code of a tenant could be one."""
-    import zmq
-    import zmq.auth
-    peer = zmq.Context.instance().socket(zmq.DEALER)
-    peer.curve_publickey, peer.curve_secretkey = zmq.auth.load_certificate(str(line.keys[app] / 'app.key'))
-    peer.curve_serverkey = zmq.auth.load_certificate(str(line.sim.keys / 'be.pub'))[0]
-    peer.setsockopt(zmq.IDENTITY, identity)
-    peer.setsockopt(zmq.LINGER, 0)
-    peer.setsockopt(zmq.RCVTIMEO, 1500)
+    peer = peers.socket_of(zmq.DEALER, 1500, identity=identity, **peers.client_of(line.keys[app]))
     peer.connect(f'tcp://127.0.0.1:{line.sim.inside}')
     return peer
 
 
 def test_an_app_cannot_speak_or_listen_under_the_name_of_another(line):
-    import zmq
     _, directory = line.fac('one-app')
     thief = dealer(line, 'two-app', b'one-app-d')
-    thief.send_multipart([b'one-app-d', be_message('stolen')])
+    thief.send_multipart([b'one-app-d', peers.be_msg('stolen')])
     line.backend.wait_log("not, or no longer, one of app 'one-app'")
-    thief.send_multipart([be_message('stolen too')])
+    thief.send_multipart([peers.be_msg('stolen too')])
     app = line.app('one-app', directory, "fe.event_register({'event_type': fe.BE, 'callback': lambda m: (print(m.message, flush=True), fe.exit())})\nfe.notify('notify me')")
     assert app.wait_end(20) == 0, app.log
     assert app.out == 'for one-app\n'
@@ -193,55 +182,8 @@ def test_an_app_under_its_own_name_is_told_how_to_be_safe(line):
     assert 'start its FAC partition with --blind' in app.out
 
 
-class RecordingRelay:
-    """Passes one TCP connection on, as who sits on the wire could; `recorded` is what the client sent."""
-
-    def __init__(self, port):
-        self.recorded = b''
-        self._listener = socket.create_server(('127.0.0.1', 0))
-        self.port = self._listener.getsockname()[1]
-        self._towards = port
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        client, _ = self._listener.accept()
-        server = socket.create_connection(('127.0.0.1', self._towards))
-        threading.Thread(target=self._pass_back, args=(server, client), daemon=True).start()
-        while piece := client.recv(65536):
-            self.recorded += piece
-            server.sendall(piece)
-        server.close()
-
-    @staticmethod
-    def _pass_back(server, client):
-        while piece := server.recv(65536):
-            client.sendall(piece)
-
-
-def replay(port, recorded):
-    """Says again what was recorded, a piece at each answer; what the server answered."""
-    answered = b''
-    with socket.create_connection(('127.0.0.1', port)) as again:
-        again.settimeout(1)
-        for piece in recorded:
-            try:
-                again.sendall(piece)
-                answered += again.recv(65536)
-            except (TimeoutError, ConnectionError):
-                break
-    return answered
-
-
-def handshake_pieces(recorded):
-    """ZMTP 3.1's greeting, HELLO, INITIATE and what followed (RFC 23, RFC 26)."""
-    greeting, rest = recorded[:64], recorded[64:]
-    hello, rest = rest[:2 + rest[1]], rest[2 + rest[1]:]
-    return [greeting, hello, rest]
-
-
 @pytest.mark.parametrize('server', ['proxy', 'backend'])
 def test_a_recorded_handshake_gets_nobody_in(line, sim, work, server):
-    import zmq
     if server == 'proxy':
         sim.outside, sim.inside = free_port(), free_port()
         backend = sim.start_backend(RECORDING_BACKEND % str(work / 'heard'))
@@ -252,15 +194,15 @@ def test_a_recorded_handshake_gets_nobody_in(line, sim, work, server):
     sim.inside = relay.port
     name = b'one-app-d' if server == 'proxy' else b'a-name-nobody-knows'
     peer = dealer(line, 'one-app', name)
-    peer.send_multipart([be_message('once')] if server == 'proxy' else [b'one-app-d', be_message('once')])
+    peer.send_multipart([peers.be_msg('once')] if server == 'proxy' else [b'one-app-d', peers.be_msg('once')])
     wait_for(lambda: [text for text in lines_of(line.heard) if 'once' in text], 10, 'the message')
     peer.close()
     pieces = handshake_pieces(relay.recorded)
     assert pieces[1][2:8] == b'\x05HELLO', pieces[1][:10]
     for _ in range(3):
-        answered = replay(relay._towards, pieces)
+        answered = replay(relay.towards, pieces)
         assert b'WELCOME' in answered and b'READY' not in answered
-        replay(relay._towards, [relay.recorded])
+        replay(relay.towards, [relay.recorded])
     time.sleep(0.5)
     assert len([text for text in lines_of(line.heard) if 'once' in text]) == 1
     if server == 'backend':
@@ -312,7 +254,7 @@ def test_a_blind_proxy_sees_nothing(line):
 def test_keys_are_rotated_without_a_gap_and_revoked_at_once(line):
     _, directory = line.fac('one-app')
     old = dealer(line, 'one-app', b'secret-1')
-    old.send_multipart([b'one-app-d', be_message('before')])
+    old.send_multipart([b'one-app-d', peers.be_msg('before')])
     wait_for(lambda: [text for text in lines_of(line.heard) if 'before' in text], 10, 'the old key')
     shown = furnace('keys', 'rotate', line.keys['one-app'], '--window', '1h').stdout
     assert 'the old key is valid until' in shown
@@ -321,13 +263,13 @@ def test_keys_are_rotated_without_a_gap_and_revoked_at_once(line):
     line.backend.wait_log('allow-list read again: 3 keys')
     new = dealer(line, 'one-app', b'secret-2')
     for peer, text in ((old, 'with the old key'), (new, 'with the new key')):
-        peer.send_multipart([b'one-app-d', be_message(text)])
+        peer.send_multipart([b'one-app-d', peers.be_msg(text)])
         wait_for(lambda: [heard for heard in lines_of(line.heard) if text in heard], 10, text)
     assert 'is not valid any more' in furnace('keys', 'revoke', line.apps / 'one-app.previous.pub').stdout
     line.backend.wait_log('allow-list read again: 2 keys')
-    old.send_multipart([b'one-app-d', be_message('too late')])
+    old.send_multipart([b'one-app-d', peers.be_msg('too late')])
     line.backend.wait_log('refused a message')
-    new.send_multipart([b'one-app-d', be_message('still good')])
+    new.send_multipart([b'one-app-d', peers.be_msg('still good')])
     wait_for(lambda: [heard for heard in lines_of(line.heard) if 'still good' in heard], 10, 'the new key')
     assert not [heard for heard in lines_of(line.heard) if 'too late' in heard]
     for peer in (old, new):

@@ -71,9 +71,9 @@ class Archive:
     def __init__(self):
         self._parts, self._known, self._inode = [], set(), 0
 
-    def _entry(self, name, mode, content=b'', device=(0, 0)):
+    def _entry(self, name, mode, content=b''):
         self._inode += 1
-        fields = (self._inode, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(name) + 1, 0)
+        fields = (self._inode, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
         head = b'070701' + b''.join(b'%08x' % field for field in fields) + name.encode() + b'\0'
         self._parts.append(head + b'\0' * (-len(head) % 4) + content + b'\0' * (-len(content) % 4))
 
@@ -173,7 +173,6 @@ class Bed:
         unpacked = {package: unpack(self.cache, package) for package in PACKAGES}
         kernel = unpack(self.cache, newest('linux-image-amd64'))
         xen = next((unpacked['xen-hypervisor-4.17-amd64'] / 'boot').glob('xen-*.gz'))
-
         (self.directory / 'xen').write_bytes(gzip.decompress(xen.read_bytes()))
         shutil.copy(next((kernel / 'boot').glob('vmlinuz-*')), self.directory / 'vmlinuz')
         (self.directory / 'dom0').write_bytes(self._dom0(unpacked, kernel))

@@ -44,7 +44,7 @@ constexpr std::array kNames = {
     Name{"idtr_base", IDTR_BASE},
 };
 
-/// LibVMI reads in whole pages; nothing that it holds may be older than a call.
+/// A hole ends a read at its page: LibVMI itself gives up a read that meets one anywhere.
 constexpr size_t kPiece = guest::kPageSize;
 
 const char* explain(vmi_init_error_t error) {

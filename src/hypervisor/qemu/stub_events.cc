@@ -72,7 +72,7 @@ Status StubEvents::ensure_open() {
   if (std::exchange(loses_flags_, false))
     log::warning(
         "this QEMU (older than 8.0, without KVM) loses a vCPU's flags when it is stopped right behind "
-        "cmpxchg16b: once in thousands of events the guest may crash; start it with -cpu ...,-cx16");
+        "cmpxchg16b, and now and then crashes a guest amid events; start it with -cpu ...,-cx16");
   FURNACE_TRY(const std::string status, qmp_.command("query-status"));
   const bool stands = status.find(R"("running":false)") != std::string::npos;
   held_elsewhere_ = stands && !held_;

@@ -5,7 +5,6 @@
 
 namespace furnace::hypervisor {
 
-
 Status World::make_hostile() {
   const auto has = [&](Hostility hostility) { return guest_.hostile.contains(hostility); };
   std::vector<Task*> victims;

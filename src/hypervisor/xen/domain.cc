@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "base/bytes.h"
+
 namespace furnace::hypervisor {
 namespace {
 
@@ -30,7 +32,7 @@ Domain describe(const xc_dominfo_t& info, std::string name) {
           .name = name.empty() ? uuid_of(info) : std::move(name),
           .pv = info.hvm == 0,
           .vcpus = info.max_vcpu_id + 1,
-          .pages = info.nr_pages,
+          .most_pages = info.max_memkb / 4,
           .paused = info.paused != 0};
 }
 
@@ -53,7 +55,7 @@ Result<Domain> find_domain(xc_interface& control, xs_handle* store, const std::s
     for (const auto& info : std::span(infos).first(static_cast<size_t>(count))) {
       Domain domain = describe(info, name_of(store, info.domid));
       if (domain.name != wanted && uuid_of(info) != wanted && number != domain.id) {
-        others += fmt::format("{}{} ({})", others.empty() ? "" : ", ", domain.name, domain.id);
+        others += fmt::format("{}{} ({})", others.empty() ? "" : ", ", printable(domain.name), domain.id);
         continue;
       }
       if (domain.id == 0)

@@ -13,8 +13,8 @@ struct Domain {
   std::string name;  ///< of the store; the UUID where it has none
   bool pv = false;   ///< its page tables hold machine frames, and it has no events
   uint32_t vcpus = 1;
-  uint64_t pages = 0;
-  bool paused = false;  ///< by the toolstack
+  uint64_t most_pages = 0;  ///< that it may have
+  bool paused = false;      ///< by the toolstack
 };
 
 /// Errc::NotFound lists the domains there are. Dom0 is refused: a pause would stop ourselves.

@@ -8,20 +8,38 @@
 namespace furnace::hypervisor {
 namespace {
 
-constexpr uint64_t kFrames = 256;             // of a piece: 1 MB
-constexpr size_t kMostPieces = 192;           // mapped at a time
-constexpr uint64_t kMostFrames = 1ULL << 32;  // 16 TB
+constexpr uint64_t kFrames = 256;    // of a piece: 1 MB
+constexpr size_t kMostPieces = 192;  // mapped at a time
 // A guest may give a frame back to Xen (ballooning); what is mapped stays what it was. Nothing is older.
 constexpr std::chrono::milliseconds kMaxAge(500);
 
+/// How many frames a domain numbers, memory and holes. The guest decides it: a PV guest says so, others have
+/// pages mapped where they like.
+Result<uint64_t> frames_of(xc_interface& control, const Domain& domain) {
+  xen_pfn_t count = 0;
+  if (::xc_domain_nr_gpfns(&control, domain.id, &count) != 0)
+    return fail_errno("domain {}: the size of its memory", domain.id);
+  return count;
+}
+
+/// More than a guest of its size needs.
+uint64_t most_frames(const Domain& domain) {
+  constexpr uint64_t below_4g = 1ULL << 20, with_holes = 4;
+  return domain.most_pages * with_holes + below_4g;
+}
+
 }  // namespace
 
-Result<MachineFrames> MachineFrames::of(xc_interface& control, xenforeignmemory_handle&, uint32_t domain) {
+Result<MachineFrames> MachineFrames::of(xc_interface& control, const Domain& domain) {
+  FURNACE_TRY(const uint64_t claimed, frames_of(control, domain));
+  if (claimed > most_frames(domain))
+    return fail(Errc::Invalid, "domain {} says it has {} frames; it can have {}", domain.id, claimed,
+                most_frames(domain));
   xc_domain_meminfo info{};
-  if (::xc_map_domain_meminfo(&control, domain, &info) != 0)
-    return fail_errno("domain {}: its table of machine frames", domain);
+  if (::xc_map_domain_meminfo(&control, domain.id, &info) != 0)
+    return fail_errno("domain {}: its table of machine frames", domain.id);
   MachineFrames frames;
-  const uint64_t count = std::min<uint64_t>(info.p2m_size, kMostFrames);
+  const uint64_t count = std::min<uint64_t>(info.p2m_size, claimed);
   frames.machine_.reserve(count);
   for (uint64_t frame = 0; frame < count; ++frame) {
     const uint64_t machine = info.p2m_table[frame];
@@ -47,19 +65,15 @@ Result<std::unique_ptr<DomainMemory>> DomainMemory::open(xc_interface& control, 
   FURNACE_TRY(XenForeignMemory memory, open_foreign_memory());
   std::unique_ptr<DomainMemory> opened(new DomainMemory(std::move(memory), domain.id));
   if (domain.pv) {
-    FURNACE_TRY(opened->machine_frames_, MachineFrames::of(control, *opened->memory_, domain.id));
+    FURNACE_TRY(opened->machine_frames_, MachineFrames::of(control, domain));
   }
   FURNACE_CHECK(opened->find_ranges(control, domain));
   return opened;
 }
 
 Status DomainMemory::find_ranges(xc_interface& control, const Domain& domain) {
-  xen_pfn_t count = 0;
-  if (machine_frames_)
-    count = machine_frames_->count();
-  else if (::xc_domain_nr_gpfns(&control, domain.id, &count) != 0)
-    return fail_errno("domain {}: the size of its memory", domain.id);
-  count = std::min<uint64_t>(count, kMostFrames);
+  FURNACE_TRY(uint64_t count, frames_of(control, domain));
+  count = machine_frames_ ? machine_frames_->count() : std::min(count, most_frames(domain));
   std::array<xen_pfn_t, 1024> types{};  // the most that Xen takes at a time
   for (uint64_t from = 0; from < count; from += types.size()) {
     const uint64_t some = std::min<uint64_t>(types.size(), count - from);
@@ -117,7 +131,7 @@ size_t DomainMemory::read(guest::Gpa from, std::span<std::byte> out) const {
   size_t done = 0;
   while (done < out.size()) {
     const uint64_t at = from.value + done;
-    if (at < from.value || at / guest::kPageSize >= kMostFrames) break;
+    if (at < from.value || at >= ranges_.back().end.value) break;
     const uint64_t frame = at / guest::kPageSize;
     const Piece* const found = piece(frame / kFrames);
     if (found == nullptr || !found->present[frame % kFrames]) break;
@@ -146,7 +160,7 @@ size_t DomainMemory::write(guest::Gpa to, std::span<const std::byte> data) {
   size_t done = 0;
   while (done < data.size()) {
     const uint64_t at = to.value + done;
-    if (at < to.value || at / guest::kPageSize >= kMostFrames) break;
+    if (at < to.value || at >= ranges_.back().end.value) break;
     const xen_pfn_t frame = mapped_frame(at / guest::kPageSize);
     int error = 0;
     void* const address =

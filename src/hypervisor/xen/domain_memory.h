@@ -41,8 +41,7 @@ class ForeignPages {
 class MachineFrames {
  public:
   static constexpr uint64_t kNone = ~0ULL;
-  [[nodiscard]] static Result<MachineFrames> of(xc_interface& control, xenforeignmemory_handle& memory,
-                                                uint32_t domain);
+  [[nodiscard]] static Result<MachineFrames> of(xc_interface& control, const Domain& domain);
 
   /// The machine frame of a frame, kNone for a hole.
   [[nodiscard]] uint64_t machine(uint64_t frame) const;

@@ -49,7 +49,10 @@ void put_back(xenforeignmemory_handle& memory, uint32_t domain, uint64_t gpa, ui
   int error = 0;
   void* const page = ::xenforeignmemory_map(&memory, domain, PROT_READ | PROT_WRITE, 1, &frame, &error);
   if (page == nullptr) return;
-  if (error == 0) static_cast<uint8_t*>(page)[gpa % guest::kPageSize] = byte;
+  // What the guest has written there since stays.
+  constexpr uint8_t int3 = 0xcc;
+  if (auto* const at = static_cast<uint8_t*>(page) + gpa % guest::kPageSize; error == 0 && *at == int3)
+    *at = byte;
   ::xenforeignmemory_unmap(&memory, page, 1);
 }
 
@@ -66,8 +69,8 @@ void free_monitored(xc_interface& control, uint32_t domain) {
     response.flags = VM_EVENT_FLAG_VCPU_PAUSED;
     response.vcpu_id = vcpu;
     (*ring)->answer(response);
-    (*ring)
-        ->flush();  // Xen has read it when this returns: the ring holds fewer answers than there may be vCPUs
+    // Xen has read it when this returns: the ring holds fewer answers than there may be vCPUs.
+    (*ring)->flush();
   }
 }
 

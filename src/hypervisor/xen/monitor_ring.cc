@@ -68,11 +68,12 @@ void MonitorRing::flush() {
 }
 
 Status MonitorRing::hand_back_breakpoint(uint32_t vcpu, uint32_t instruction_length) {
-  constexpr uint8_t vector = 3,
-                    software_exception = 6;  // Intel SDM volume 3, table 25-17 (interruption types)
+  constexpr uint8_t vector = 3;
+  constexpr uint8_t software_exception = 6;  // Intel SDM volume 3, table 25-17 (interruption types)
   constexpr uint32_t no_error_code = ~0U;
-  if (!devices_ ||
-      ::xendevicemodel_inject_event(devices_.get(), static_cast<domid_t>(domain_), static_cast<int>(vcpu),
+  if (!devices_)
+    return fail(Errc::Unavailable, "a breakpoint of the guest's own is lost: no /dev/xen/privcmd");
+  if (::xendevicemodel_inject_event(devices_.get(), static_cast<domid_t>(domain_), static_cast<int>(vcpu),
                                     vector, software_exception, no_error_code, instruction_length, 0) != 0)
     return fail_errno("a breakpoint of the guest's own is lost");
   return {};

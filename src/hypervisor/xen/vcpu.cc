@@ -30,45 +30,17 @@ Registers collect(const std::array<Field<Source>, N>& fields, const Source& sour
       FIELD(type, "r9", prefix r9), FIELD(type, "r10", prefix r10), FIELD(type, "r11", prefix r11),   \
       FIELD(type, "r12", prefix r12), FIELD(type, "r13", prefix r13), FIELD(type, "r14", prefix r14), \
       FIELD(type, "r15", prefix r15), FIELD(type, "rip", prefix rip), FIELD(type, "rflags", prefix rflags)
+#define SYSTEM_REGISTERS(type)                                                                        \
+  FIELD(type, "cr0", cr0), FIELD(type, "cr2", cr2), FIELD(type, "cr3", cr3), FIELD(type, "cr4", cr4), \
+      FIELD(type, "efer", msr_efer), FIELD(type, "cs", cs_sel), FIELD(type, "ss", ss_sel),            \
+      FIELD(type, "ds", ds_sel), FIELD(type, "es", es_sel), FIELD(type, "fs", fs_sel),                \
+      FIELD(type, "gs", gs_sel), FIELD(type, "fs_base", fs_base), FIELD(type, "gs_base", gs_base),    \
+      FIELD(type, "gdtr_base", gdtr_base)
 // NOLINTEND(cppcoreguidelines-macro-usage)
 
-constexpr std::array kHvm = {
-    GENERAL_REGISTERS(hvm_hw_cpu, ),
-    FIELD(hvm_hw_cpu, "cr0", cr0),
-    FIELD(hvm_hw_cpu, "cr2", cr2),
-    FIELD(hvm_hw_cpu, "cr3", cr3),
-    FIELD(hvm_hw_cpu, "cr4", cr4),
-    FIELD(hvm_hw_cpu, "efer", msr_efer),
-    FIELD(hvm_hw_cpu, "cs", cs_sel),
-    FIELD(hvm_hw_cpu, "ss", ss_sel),
-    FIELD(hvm_hw_cpu, "ds", ds_sel),
-    FIELD(hvm_hw_cpu, "es", es_sel),
-    FIELD(hvm_hw_cpu, "fs", fs_sel),
-    FIELD(hvm_hw_cpu, "gs", gs_sel),
-    FIELD(hvm_hw_cpu, "fs_base", fs_base),
-    FIELD(hvm_hw_cpu, "gs_base", gs_base),
-    FIELD(hvm_hw_cpu, "gdtr_base", gdtr_base),
-    FIELD(hvm_hw_cpu, "idtr_base", idtr_base),
-};
-
-constexpr std::array kEvent = {
-    GENERAL_REGISTERS(vm_event_regs_x86, ),
-    FIELD(vm_event_regs_x86, "cr0", cr0),
-    FIELD(vm_event_regs_x86, "cr2", cr2),
-    FIELD(vm_event_regs_x86, "cr3", cr3),
-    FIELD(vm_event_regs_x86, "cr4", cr4),
-    FIELD(vm_event_regs_x86, "efer", msr_efer),
-    FIELD(vm_event_regs_x86, "cs", cs_sel),
-    FIELD(vm_event_regs_x86, "ss", ss_sel),
-    FIELD(vm_event_regs_x86, "ds", ds_sel),
-    FIELD(vm_event_regs_x86, "es", es_sel),
-    FIELD(vm_event_regs_x86, "fs", fs_sel),
-    FIELD(vm_event_regs_x86, "gs", gs_sel),
-    FIELD(vm_event_regs_x86, "fs_base", fs_base),
-    FIELD(vm_event_regs_x86, "gs_base", gs_base),
-    FIELD(vm_event_regs_x86, "gdtr_base", gdtr_base),
-};
-
+constexpr std::array kHvm = {GENERAL_REGISTERS(hvm_hw_cpu, ), SYSTEM_REGISTERS(hvm_hw_cpu),
+                             FIELD(hvm_hw_cpu, "idtr_base", idtr_base)};
+constexpr std::array kEvent = {GENERAL_REGISTERS(vm_event_regs_x86, ), SYSTEM_REGISTERS(vm_event_regs_x86)};
 constexpr std::array kPv = {
     GENERAL_REGISTERS(vcpu_guest_context_x86_64_t, user_regs.),
     FIELD(vcpu_guest_context_x86_64_t, "cr0", ctrlreg[0]),
@@ -81,6 +53,7 @@ constexpr std::array kPv = {
     FIELD(vcpu_guest_context_x86_64_t, "gs", user_regs.gs),
     FIELD(vcpu_guest_context_x86_64_t, "fs_base", fs_base),
 };
+#undef SYSTEM_REGISTERS
 #undef GENERAL_REGISTERS
 #undef FIELD
 
