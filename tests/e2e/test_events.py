@@ -223,7 +223,7 @@ def test_breakpoints_tell_the_same_as_watched_writes(vm, work):
             last[event['vcpu']] = event['cr3']
     finally:
         made.stop()
-    assert stub_is_gone(vm)
+    wait_for_the_end_of_the_stub(vm)
 
 
 def test_filters_by_process_and_user_let_nothing_else_through(vm, serving):
@@ -301,10 +301,11 @@ def results_of_work(vm):
     return {int(each) for each in re.findall(r'checksum (\d+)', vm.run('cat /tmp/work'))}
 
 
-def stub_is_gone(vm):
-    """No character device of ours is left, and the guest runs."""
-    labels = {each['label'] for each in vm.qmp('query-chardev')}
-    return 'furnace-gdb' not in labels and vm.running()
+def wait_for_the_end_of_the_stub(vm):
+    """No character device of ours is left, and the guest runs; a guard sees to it once its partition has ended."""
+    def gone():
+        return 'furnace-gdb' not in {each['label'] for each in vm.qmp('query-chardev')} and vm.running()
+    wait_for(gone, 10, 'the end of the stub')
 
 
 @pytest.mark.parametrize('how', ['app', 'vmi', 'cut', 'clear'])
@@ -333,7 +334,7 @@ def test_the_guest_is_not_harmed(vm, work, how):
         else:
             recorder.done.touch()  # it ends while events come
             assert recorder.app.wait_end(30) == 0
-        wait_for(lambda: stub_is_gone(vm), 10, 'the end of the stub')
+        wait_for_the_end_of_the_stub(vm)
         time.sleep(0.5)
         assert results_of_work(vm) == {expected}
         if how == 'vmi':
@@ -355,7 +356,7 @@ show(True)
 """, seconds=120)
     assert shown == [True]
     assert results_of_work(vm) == {expected}
-    assert stub_is_gone(vm)
+    wait_for_the_end_of_the_stub(vm)
 
 
 def test_a_slow_app_loses_events_and_slows_no_other(vm, serving):
