@@ -8,6 +8,8 @@
 namespace furnace::backend {
 namespace {
 
+constexpr const char* kDomain = "backend";  // of its allow-list
+
 using facilities::BeMsg;
 using facilities::BeMsgRet;
 using facilities::FacMessage;
@@ -67,24 +69,25 @@ Result<std::unique_ptr<Backend>> Backend::open(zmq::context_t& context, Options 
 }
 
 Status Backend::bind(zmq::context_t& context) {
-  constexpr const char* domain = "backend";
-  authenticator_.guard(domain, options_.allowed);
+  authenticator_.guard(kDomain, options_.allowed);
   const bool routes = options_.mode == Mode::Router;
   socket_ = zmq::socket_t(context, routes ? zmq::socket_type::router : zmq::socket_type::dealer);
   publisher_ = zmq::socket_t(context, zmq::socket_type::pub);
   if (routes) socket_.set(zmq::sockopt::router_mandatory, true);  // who is gone is an error, not silence
-  FURNACE_TRY(failed_handshakes_, protocol::FailedHandshakes::watch(context, socket_));
-  int port = options_.port;
+  FURNACE_TRY(connections_, protocol::ServerConnections::watch(context, socket_));
+  int offset = 0;
   for (zmq::socket_t* socket : {&socket_, &publisher_}) {
     protocol::set_common_options(*socket);
-    protocol::serve_curve(*socket, options_.own, domain);
+    protocol::serve_curve(*socket, options_.own, kDomain);
     protocol::keep_connected(*socket, options_.ip);
-    FURNACE_CHECK(protocol::bind(*socket, protocol::tcp_address(options_.ip, port++)));
+    FURNACE_CHECK(protocol::bind(*socket, address(offset++)));
   }
+  std::error_code error;
+  own_file_time_ = std::filesystem::last_write_time(options_.own_file, error);
   FURNACE_CHECK(loop_.take_posts());
   if (options_.workers != 0) workers_ = std::make_unique<Workers>(options_.workers);
   loop_.watch(authenticator_.socket(), [this] { authenticator_.handle(); });
-  loop_.watch(failed_handshakes_->socket(), [this] { failed_handshakes_->handle(); });
+  loop_.watch(connections_->socket(), [this] { connections_->handle(); });
   watched_socket_ = loop_.watch(socket_, [this] { serve(); });
   if (options_.metrics)
     loop_.watch(options_.metrics->descriptor(), [this] { options_.metrics->answer(metrics_text()); });
@@ -98,7 +101,29 @@ void Backend::run(int stop) {
   loop_.run();
 }
 
+void Backend::renew_own_key() {
+  std::error_code error;
+  const auto time = std::filesystem::last_write_time(options_.own_file, error);
+  if (error || time == own_file_time_) return;
+  own_file_time_ = time;
+  auto own = protocol::load_secret(options_.own_file);
+  if (own && options_.allowed.find(own->public_key) != nullptr)
+    own = fail(Errc::Invalid, "{}: the key of an app", options_.own_file.string());
+  if (!own) return log::warning("new key: {}; the old one stays", own.error().message());
+  if (own->public_key == options_.own.public_key) return;
+  options_.own = *std::move(own);
+  int offset = 0;
+  for (zmq::socket_t* socket : {&socket_, &publisher_}) {
+    socket->unbind(socket->get(zmq::sockopt::last_endpoint));
+    protocol::serve_curve(*socket, options_.own, kDomain);
+    if (auto bound = protocol::bind_again(*socket, address(offset++)); !bound)
+      log::error("new key: {}", bound.error().message());
+  }
+  log::info("a new key of our own: {}", options_.own.public_key);
+}
+
 void Backend::refresh_keys() {
+  renew_own_key();
   if (options_.allowed.refresh())
     std::erase_if(peers_,
                   [this](const auto& peer) { return !options_.allowed.allows(peer.second.key, peer.first); });
@@ -326,11 +351,13 @@ std::string Backend::metrics_text() const {
   MetricsText metrics;
   for (const CounterName& of : kCounterNames)
     metrics.single(fmt::format("furnace_backend_{}_total", of.name), of.help, {}, counters_.*of.counter);
+  metrics.single("furnace_backend_open_connections", "Connections of apps that stand", {},
+                 connections_->standing(), "gauge");
   metrics.single("furnace_backend_refused_connections_total", "Connections with a key that is not allowed",
                  {}, authenticator_.refused());
   metrics.single("furnace_backend_failed_handshakes_total",
                  "Connections without CURVE, with another server key, or with a recorded handshake", {},
-                 failed_handshakes_->count());
+                 connections_->failed());
   metrics.single("furnace_backend_apps", "Apps that were heard", {}, peers_.size(), "gauge");
   metrics.single("furnace_backend_unfinished", "Messages that wait for workers, or are in work", {},
                  workers_ ? workers_->unfinished() : 0, "gauge");

@@ -32,6 +32,8 @@ struct Options {
   std::string ip;
   uint16_t port = 5563;         ///< DEALER or ROUTER there, PUB at the next
   protocol::Certificate own;    ///< the backend's key pair
+  /// Where it comes from: a new one there is taken. Empty: `own` for good.
+  std::filesystem::path own_file;
   protocol::AllowList allowed;  ///< who may connect
   Mode mode = Mode::Dealer;
   Progress progress;
@@ -89,6 +91,11 @@ class Backend {
   [[nodiscard]] Status in_loop(std::function<Status()> send);
   void slow_down();
   void refresh_keys();
+  /// Binds with the new key of our own, if there is one: peers connect anew.
+  void renew_own_key();
+  [[nodiscard]] std::string address(int offset) const {
+    return protocol::tcp_address(options_.ip, options_.port + offset);
+  }
   [[nodiscard]] std::string metrics_text() const;
 
   /// Where an app was heard last.
@@ -100,9 +107,10 @@ class Backend {
 
   protocol::Authenticator authenticator_;
   Options options_;
+  std::filesystem::file_time_type own_file_time_;
+  std::optional<protocol::ServerConnections> connections_;  // at socket_
   zmq::socket_t socket_;
   zmq::socket_t publisher_;
-  std::optional<protocol::FailedHandshakes> failed_handshakes_;  // at socket_
   protocol::EventLoop loop_;
   size_t watched_socket_ = 0;
   std::thread::id loop_thread_ = std::this_thread::get_id();

@@ -98,6 +98,7 @@ void add_backend_module(backend::Backend& backend, zmq::context_t& context, cons
 
 Status load_keys(Options& options) {
   FURNACE_TRY(options.backend.own, protocol::load_secret(options.backend_key));
+  options.backend.own_file = options.backend_key;
   if (options.app_keys.empty() && options.apps.empty())
     return fail(Errc::Invalid, "whose messages are taken? Give --ak app.pub, or --apps DIRECTORY");
   for (const std::string& file : options.app_keys) {

@@ -136,8 +136,9 @@ Status rotate_keys(const Rotation& rotation) {
         "  2. copy app.key to the proxy, if it is not blind, and to FAC, and start FAC anew\n");
   } else {
     fmt::print(
-        "  A server has one key: copy be.pub to FAC, and be.key to a proxy that is not\n"
-        "  blind, then start backend and FAC anew. Durable messages wait meanwhile.\n");
+        "  1. copy be.pub and be.previous.pub to FAC, and start FAC anew: it trusts both\n"
+        "  2. copy be.key and be.previous.pub to the proxy, if it is not blind\n"
+        "  3. copy be.key to the backend, which takes it within a second\n");
   }
   return {};
 }

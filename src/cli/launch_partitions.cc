@@ -17,6 +17,7 @@
 #include "inspector/policy.h"
 #include "protocol/certificate.h"
 #include "protocol/framing.h"
+#include "protocol/server_keys.h"
 
 namespace furnace::cli {
 namespace {
@@ -150,9 +151,13 @@ Result<Partition> fac_partition(const CLI::App& flags, const partitions::FacOpti
       kStoragePlace));
   // Said here, where the files have their own names.
   FURNACE_TRY(const auto own_key, protocol::load_secret(fs::path(fac.keys) / "app.key"));
-  FURNACE_TRY(const auto backend_key, protocol::load_public(fs::path(fac.keys) / "be.pub"));
+  FURNACE_TRY(const auto backend_keys, protocol::ServerKeys::load(fs::path(fac.keys) / "be.pub"));
   for (const char* key : {"app.key", "be.pub"})
     FURNACE_CHECK(add_file(partition, fs::path(fac.keys) / key, fs::path(kKeysPlace) / key));
+  std::error_code error;
+  if (const fs::path previous = protocol::previous_of(fs::path(fac.keys) / "be.pub");
+      fs::exists(previous, error))
+    FURNACE_CHECK(add_file(partition, previous, fs::path(kKeysPlace) / previous.filename()));
   partition.view.network = true;
   inspector::Policy own;
   for (const uint16_t port : {fac.proxy_port, static_cast<uint16_t>(fac.proxy_port + 1)}) {

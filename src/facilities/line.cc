@@ -1,5 +1,6 @@
 #include "facilities/line.h"
 
+#include "base/log.h"
 #include "protocol/sequence.h"
 
 namespace furnace::facilities {
@@ -44,13 +45,16 @@ Result<std::unique_ptr<Line>> Line::connect(zmq::context_t& context, LineOptions
   if (!to.blind) loop.watch(line->messages_, [self] { self->take_messages(); });
   loop.watch(line->broadcasts_, [self] { self->take_broadcasts(); });
   loop.watch(line->connection_->socket(), [self] { self->connection_->handle(); });
+  loop.add_timer(std::chrono::seconds(1), [self] {
+    if (self->options_.backend_keys.drop_expired()) self->change_key();
+  });
   return line;
 }
 
 Result<zmq::socket_t> Line::open(zmq::socket_type type, const std::string& identity, uint16_t port) {
   zmq::socket_t socket(*context_, type);
   protocol::set_common_options(socket);
-  protocol::use_curve(socket, options_.own, options_.backend_key);
+  protocol::use_curve(socket, options_.own, options_.backend_keys.current());
   protocol::keep_connected(socket, options_.proxy_ip);
   if (type == zmq::socket_type::sub) {
     socket.set(zmq::sockopt::subscribe, "");
@@ -60,8 +64,12 @@ Result<zmq::socket_t> Line::open(zmq::socket_type type, const std::string& ident
   }
   if (!connection_) {
     const char* who = options_.blind ? "backend through the proxy at " : "proxy at ";
-    FURNACE_TRY(connection_, protocol::ConnectionLog::watch(*context_, socket, who + address(port),
-                                                            [this] { become_connected(); }));
+    FURNACE_TRY(connection_,
+                protocol::ConnectionLog::watch(*context_, socket, who + address(port),
+                                               {[this] { become_connected(); },
+                                                [this] {
+                                                  if (options_.backend_keys.try_other()) change_key();
+                                                }}));
   }
   FURNACE_CHECK(protocol::connect(socket, address(port)));
   return socket;
@@ -88,6 +96,18 @@ void Line::become_connected() {
     tell(hello.SerializeAsString());
   }
   events_.connected();
+}
+
+void Line::change_key() {
+  log::info("trying the backend's key {}", options_.backend_keys.current());
+  int port = options_.proxy_port;
+  for (zmq::socket_t* socket : {&requests_, &messages_, &broadcasts_}) {
+    if (socket == &broadcasts_) ++port;
+    if (!*socket) continue;  // a blind line has no socket of its own for messages
+    socket->set(zmq::sockopt::curve_serverkey, options_.backend_keys.current());
+    socket->disconnect(address(port));
+    socket->connect(address(port));
+  }
 }
 
 void Line::renew_requests() {

@@ -12,6 +12,7 @@
 #include "protocol/event_loop.h"
 #include "protocol/framing.h"
 #include "protocol/monitor.h"
+#include "protocol/server_keys.h"
 
 namespace furnace::facilities {
 
@@ -20,7 +21,7 @@ struct LineOptions {
   std::string proxy_ip;       ///< a host's name or address
   uint16_t proxy_port = 0;    ///< ROUTER there, PUB at the next
   protocol::Certificate own;  ///< the app's key pair
-  std::string backend_key;    ///< the backend's public key
+  protocol::ServerKeys backend_keys;  ///< the backend's
   /// The proxy passes connections on, not messages: what answers there is the backend. Messages then carry
   /// the app's identity in front as a message proxy would put it there, and the connections have secret names
   /// of their own, so that no other app of that backend can take them over.
@@ -62,6 +63,8 @@ class Line {
   [[nodiscard]] Result<zmq::socket_t> open(zmq::socket_type type, const std::string& identity, uint16_t port);
   [[nodiscard]] std::string address(int port) const;
   void become_connected();
+  /// The other key of the backend's, or what is left when one has expired: all is connected anew with it.
+  void change_key();
   void take_answer(const zmq::message_t& body);
   void take_answers();
   void take_messages();
@@ -70,9 +73,9 @@ class Line {
   zmq::context_t* context_;
   LineOptions options_;
   LineEvents events_;
+  std::optional<protocol::ConnectionLog> connection_;  // of requests_
   zmq::socket_t requests_;  // of a blind line: everything but broadcasts
   zmq::socket_t messages_, broadcasts_;
-  std::optional<protocol::ConnectionLog> connection_;  // of requests_
   // Of what the partition may take of memory (300 MB): what waits for the proxy.
   protocol::BoundedSender out_{32 << 20};
 };

@@ -50,8 +50,7 @@ Status serve(const FacOptions& options) {
   line.blind = options.blind;
   FURNACE_TRY(line.own, options.confined ? protocol::load_secret_of_partition(keys / "app.key")
                                          : protocol::load_secret(keys / "app.key"));
-  FURNACE_TRY(const protocol::Certificate backend, protocol::load_public(keys / "be.pub"));
-  line.backend_key = backend.public_key;
+  FURNACE_TRY(line.backend_keys, protocol::ServerKeys::load(keys / "be.pub"));
   FURNACE_TRY(server_options.metrics, MetricsSocket::make(options.metrics, options.metrics_descriptor));
 
   std::filesystem::path directory = std::filesystem::absolute(options.directory).lexically_normal();

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "protocol/framing.h"
+#include "protocol/server_keys.h"
 
 namespace furnace::protocol {
 namespace {
@@ -18,10 +19,8 @@ constexpr std::string_view kPrevious = ".previous";
 /// there.
 std::vector<fs::path> files_of(const fs::path& file) {
   std::vector<fs::path> files{file};
-  fs::path previous = file.parent_path() / file.stem();
-  previous += std::string(kPrevious) + ".pub";
   std::error_code error;
-  if (fs::exists(previous, error)) files.push_back(previous);
+  if (const fs::path previous = previous_of(file); fs::exists(previous, error)) files.push_back(previous);
   return files;
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
+#include <thread>
 
 #include "protocol/calls.h"
 
@@ -84,6 +86,16 @@ Status bind(zmq::socket_t& socket, const std::string& address) {
   } catch (const zmq::error_t& error) {
     return fail(errno_code(error.num()), "{}: cannot listen: {}", address, error.what());
   }
+}
+
+Status bind_again(zmq::socket_t& socket, const std::string& address) {
+  Status bound = bind(socket, address);
+  constexpr int tries = 100;
+  for (int i = 0; i < tries && !bound && bound.error().code() == errno_code(EADDRINUSE); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    bound = bind(socket, address);
+  }
+  return bound;
 }
 
 Status connect(zmq::socket_t& socket, const std::string& address) {

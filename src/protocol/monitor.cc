@@ -24,12 +24,12 @@ Result<zmq::socket_t> monitor_of(zmq::context_t& context, zmq::socket_t& socket,
 }  // namespace
 
 Result<ConnectionLog> ConnectionLog::watch(zmq::context_t& context, zmq::socket_t& socket, std::string peer,
-                                           std::function<void()> connected) {
+                                           Handlers handlers) {
   FURNACE_TRY(zmq::socket_t monitor,
               monitor_of(context, socket,
                          kFailures | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                              ZMQ_EVENT_DISCONNECTED));
-  return ConnectionLog(std::move(monitor), std::move(peer), std::move(connected));
+  return ConnectionLog(std::move(monitor), std::move(peer), std::move(handlers));
 }
 
 void ConnectionLog::handle() {
@@ -37,7 +37,8 @@ void ConnectionLog::handle() {
     const int event = load<uint16_t>(as_bytes(text(frames->front())), 0).value_or(0);
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED || event == ZMQ_EVENT_DISCONNECTED)
       is_connected_ = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
-    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED && on_connected_) on_connected_();
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) handlers_.connected();
+    if ((event & kFailures) != 0 && handlers_.no_handshake) handlers_.no_handshake();
     if (event == last_) continue;
     const bool was_connected = last_ == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     switch (event) {
@@ -52,7 +53,7 @@ void ConnectionLog::handle() {
         log::error("the {} refuses our key: it is not on its allow-list", peer_);
         break;
       default:
-        log::error("no handshake with the {}: wrong server key, or the other side does not speak CURVE",
+        log::error("no handshake with the {}: wrong server key, no room for another connection, or no CURVE there",
                    peer_);
         break;
     }
@@ -60,24 +61,37 @@ void ConnectionLog::handle() {
   }
 }
 
-Result<FailedHandshakes> FailedHandshakes::watch(zmq::context_t& context, zmq::socket_t& server) {
-  FURNACE_TRY(zmq::socket_t monitor, monitor_of(context, server, kFailures));
-  return FailedHandshakes(std::move(monitor));
+Result<ServerConnections> ServerConnections::watch(zmq::context_t& context, zmq::socket_t& server) {
+  FURNACE_TRY(zmq::socket_t monitor,
+              monitor_of(context, server, kFailures | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED));
+  return ServerConnections(std::move(monitor));
 }
 
-void FailedHandshakes::handle() {
-  while (receive(socket_)) {
-    ++count_;
-    constexpr std::chrono::seconds between_lines(1);
-    if (const auto now = std::chrono::steady_clock::now(); now - told_ > between_lines) {
-      told_ = now;
-      log::warning(
-          "a peer's handshake failed ({} so far): it does not speak CURVE, has another server key, or "
-          "repeats "
-          "a recorded one",
-          count_);
+void ServerConnections::handle() {
+  while (const auto frames = receive(socket_)) {
+    const auto event = as_bytes(text(frames->front()));
+    const int what = load<uint16_t>(event, 0).value_or(0);
+    const uint32_t descriptor = load<uint32_t>(event, sizeof(uint16_t)).value_or(0);
+    if (what == ZMQ_EVENT_ACCEPTED) {
+      standing_.insert(descriptor);
+    } else if (what == ZMQ_EVENT_DISCONNECTED) {
+      standing_.erase(descriptor);
+    } else {
+      note_failure();
     }
   }
+}
+
+void ServerConnections::note_failure() {
+  ++failed_;
+  constexpr std::chrono::seconds between_lines(1);
+  const auto now = std::chrono::steady_clock::now();
+  if (now - told_ <= between_lines) return;
+  told_ = now;
+  log::warning(
+      "a peer's handshake failed ({} so far): it does not speak CURVE, has another server key, or repeats a "
+      "recorded one",
+      failed_);
 }
 
 }  // namespace furnace::protocol

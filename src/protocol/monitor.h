@@ -1,8 +1,10 @@
 // What happens to a socket's connections, for log and metrics: connected, lost, refused because of a key.
+// What watches a socket must outlive it: an event that nobody takes would hold ZeroMQ's thread up.
 #pragma once
 
 #include <chrono>
 #include <functional>
+#include <set>
 #include <string>
 #include <zmq.hpp>
 
@@ -14,9 +16,13 @@ namespace furnace::protocol {
 /// again is one line.
 class ConnectionLog {
  public:
-  /// `peer` names the other side in the lines. `connected` is called at each connection.
+  struct Handlers {
+    std::function<void()> connected;     ///< at each connection
+    std::function<void()> no_handshake;  ///< at each one that failed: the server may have another key
+  };
+  /// `peer` names the other side in the lines.
   [[nodiscard]] static Result<ConnectionLog> watch(zmq::context_t& context, zmq::socket_t& socket,
-                                                   std::string peer, std::function<void()> connected = {});
+                                                   std::string peer, Handlers handlers);
 
   /// Whether a connection stood when `handle` was called last.
   [[nodiscard]] bool connected() const { return is_connected_; }
@@ -25,33 +31,37 @@ class ConnectionLog {
   void handle();
 
  private:
-  ConnectionLog(zmq::socket_t socket, std::string peer, std::function<void()> on_connected)
-      : socket_(std::move(socket)), peer_(std::move(peer)), on_connected_(std::move(on_connected)) {}
+  ConnectionLog(zmq::socket_t socket, std::string peer, Handlers handlers)
+      : socket_(std::move(socket)), peer_(std::move(peer)), handlers_(std::move(handlers)) {}
 
   zmq::socket_t socket_;
   std::string peer_;
-  std::function<void()> on_connected_;
+  Handlers handlers_;
   int last_ = 0;
   bool is_connected_ = false;
 };
 
-/// Counts the handshakes that failed at a CURVE server before its allow-list was asked: peers that don't
-/// speak CURVE, that expect another server, or that repeat what they have recorded of somebody else's
-/// handshake.
-class FailedHandshakes {
+/// What connects to a CURVE server: how many stand, and how many handshakes failed before its allow-list was
+/// asked: peers that don't speak CURVE, that expect another server, or that repeat what they have recorded of
+/// somebody else's handshake.
+class ServerConnections {
  public:
-  [[nodiscard]] static Result<FailedHandshakes> watch(zmq::context_t& context, zmq::socket_t& server);
+  [[nodiscard]] static Result<ServerConnections> watch(zmq::context_t& context, zmq::socket_t& server);
 
-  [[nodiscard]] uint64_t count() const { return count_; }
+  /// Connections as of the last `handle`, also those that are not let in yet.
+  [[nodiscard]] size_t standing() const { return standing_.size(); }
+  [[nodiscard]] uint64_t failed() const { return failed_; }
   [[nodiscard]] zmq::socket_t& socket() { return socket_; }
-  /// Counts what has come; one line of the log a second.
+  /// Counts what has come; one line of the log a second for what failed.
   void handle();
 
  private:
-  explicit FailedHandshakes(zmq::socket_t socket) : socket_(std::move(socket)) {}
+  explicit ServerConnections(zmq::socket_t socket) : socket_(std::move(socket)) {}
+  void note_failure();
 
   zmq::socket_t socket_;
-  uint64_t count_ = 0;
+  std::set<uint32_t> standing_;  // their descriptors
+  uint64_t failed_ = 0;
   std::chrono::steady_clock::time_point told_{};
 };
 

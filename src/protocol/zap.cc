@@ -27,16 +27,20 @@ void Authenticator::handle() {
       zmq_z85_encode(z85.data(), (*request)[6].data<uint8_t>(), 32);
       key = z85.data();
     }
-    const auto list = request->size() > 2 ? lists_.find(text((*request)[2])) : lists_.end();
-    const bool allowed = curve && list != lists_.end() && list->second->find(key) != nullptr;
+    const auto guard = request->size() > 2 ? guards_.find(text((*request)[2])) : guards_.end();
+    const bool allowed = curve && guard != guards_.end() && guard->second.list->find(key) != nullptr;
+    const bool has_room = !allowed || !guard->second.has_room || guard->second.has_room();
     if (!allowed) {
       ++refused_;
       log::warning("refused a peer at {}: its key {} is not on the allow-list",
                    request->size() > 3 ? text((*request)[3]) : "?", curve ? key : "(none)");
     }
     const std::string id = request->size() > 1 ? std::string(text((*request)[1])) : "";
-    send(socket_,
-         {"1.0", id, allowed ? "200" : "400", allowed ? "OK" : "key not allowed", allowed ? key : "", ""});
+    // 300: closed without a word, and tried again by the peer (RFC 27).
+    const auto [status, why] = !allowed   ? std::pair("400", "key not allowed")
+                               : has_room ? std::pair("200", "OK")
+                                          : std::pair("300", "too many connections");
+    send(socket_, {"1.0", id, status, why, allowed ? key : "", ""});
   }
 }
 

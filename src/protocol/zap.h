@@ -20,9 +20,12 @@ class Authenticator {
   /// Errc::Unavailable if the context has a handler already.
   [[nodiscard]] static Result<Authenticator> make(zmq::context_t& context);
 
-  /// Who may connect to sockets of this domain (`serve_curve`). The list must outlive this, or be taken back.
-  void guard(const std::string& domain, const AllowList& list) { lists_[domain] = &list; }
-  void forget(const std::string& domain) { lists_.erase(domain); }
+  /// Who may connect to sockets of this domain (`serve_curve`), and whether one more may. The list must outlive
+  /// this, or be taken back.
+  void guard(const std::string& domain, const AllowList& list, std::function<bool()> has_room = {}) {
+    guards_[domain] = {&list, std::move(has_room)};
+  }
+  void forget(const std::string& domain) { guards_.erase(domain); }
 
   [[nodiscard]] zmq::socket_t& socket() { return socket_; }
   void handle();
@@ -33,7 +36,11 @@ class Authenticator {
   explicit Authenticator(zmq::socket_t socket) : socket_(std::move(socket)) {}
 
   zmq::socket_t socket_;
-  std::map<std::string, const AllowList*, std::less<>> lists_;
+  struct Guard {
+    const AllowList* list = nullptr;
+    std::function<bool()> has_room;
+  };
+  std::map<std::string, Guard, std::less<>> guards_;
   uint64_t refused_ = 0;
 };
 

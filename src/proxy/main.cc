@@ -93,7 +93,7 @@ int main(int argc, char** argv) {
                    "A file of many routes instead of one on the command line; read again when it changes");
   flags
       .add_option("--connections", route.limits.connections,
-                  "Most connections at once, of a blind route; 0: no limit")
+                  "Most connections at once; 0: no limit")
       ->capture_default_str();
   flags
       .add_option("--bytes-per-second", route.limits.bytes_per_second,

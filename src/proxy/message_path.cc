@@ -24,8 +24,8 @@ Result<std::unique_ptr<MessagePath>> MessagePath::open(Poller& poller, zmq::cont
                                                        const Route& route) {
   std::unique_ptr<MessagePath> path(new MessagePath(poller, context, authenticator, route));
   FURNACE_TRY(const Keys keys, path->load_keys());
-  path->authenticator_.guard(path->domain(), path->allowed_);
-  FURNACE_CHECK(path->open_inside(keys));
+  path->authenticator_.guard(path->domain(), path->allowed_, [self = path.get()] { return self->has_room(); });
+  FURNACE_CHECK(path->open_inside(keys, protocol::bind));
   FURNACE_CHECK(path->open_outside(keys));
   path->work();
   return path;
@@ -35,21 +35,27 @@ MessagePath::~MessagePath() {
   poller_.forget(this);
   for (zmq::socket_t* socket : {&router_, &publisher_, &dealer_, &subscriber_}) unwatch(*socket);
   if (connection_) unwatch(connection_->socket());
+  if (inside_) unwatch(inside_->socket());
   authenticator_.forget(domain());
 }
 
+std::string MessagePath::state_of_keys() const {
+  return state_of(route_.app_key) + state_of(route_.backend_key);
+}
+
 Result<MessagePath::Keys> MessagePath::load_keys() {
-  state_of_keys_ = state_of(route_.app_key) + state_of(route_.backend_key);
+  state_of_keys_ = state_of_keys();
   FURNACE_TRY(protocol::Certificate app, protocol::load_secret(route_.app_key));
   FURNACE_TRY(protocol::Certificate backend, protocol::load_secret(route_.backend_key));
   FURNACE_CHECK(protocol::check_distinct(app, backend, route_.app_key.string(), route_.backend_key.string()));
   protocol::AllowList allowed;
   FURNACE_CHECK(allowed.add_file(route_.app_key));
   allowed_ = std::move(allowed);
-  return Keys{std::move(app), std::move(backend)};
+  FURNACE_TRY(auto outside, protocol::ServerKeys::load(route_.backend_key));
+  return Keys{std::move(app), std::move(backend), std::move(outside)};
 }
 
-Status MessagePath::open_inside(const Keys& keys) {
+Status MessagePath::open_inside(const Keys& keys, Bind bind) {
   backend_key_ = keys.backend.public_key;
   router_ = zmq::socket_t(context_, zmq::socket_type::router);
   publisher_ = zmq::socket_t(context_, zmq::socket_type::pub);
@@ -61,32 +67,61 @@ Status MessagePath::open_inside(const Keys& keys) {
     // A FAC that was restarted takes its identity over from its dead connection; only the app's key gets this
     // far.
     if (socket == &router_) router_.set(zmq::sockopt::router_handover, true);
-    FURNACE_CHECK(protocol::bind(*socket, address(route_.inside, offset++)));
+    FURNACE_CHECK(bind(*socket, address(route_.inside, offset++)));
   }
   watch(router_);
+  return count_inside();
+}
+
+Status MessagePath::count_inside() {
+  if (route_.limits.connections == 0) return {};
+  FURNACE_TRY(inside_, protocol::ServerConnections::watch(context_, router_));
+  watch(inside_->socket());
   return {};
+}
+
+bool MessagePath::has_room() {
+  if (!inside_ || route_.limits.connections == 0) return true;
+  inside_->handle();
+  const bool room = inside_->standing() <= route_.limits.connections;  // the one that asks stands already
+  if (!room) ++counters_.refused;
+  return room;
 }
 
 Status MessagePath::open_outside(const Keys& keys) {
   app_key_ = keys.app.public_key;
+  outside_keys_ = keys.outside;
   dealer_ = zmq::socket_t(context_, zmq::socket_type::dealer);
   subscriber_ = zmq::socket_t(context_, zmq::socket_type::sub);
   for (zmq::socket_t* socket : {&dealer_, &subscriber_}) {
     protocol::set_common_options(*socket);
-    protocol::use_curve(*socket, keys.app, keys.backend.public_key);
+    protocol::use_curve(*socket, keys.app, outside_keys_.current());
     protocol::keep_connected(*socket, route_.outside.host);
   }
   subscriber_.set(zmq::sockopt::subscribe, "");
   subscriber_.set(zmq::sockopt::immediate, true);  // no queue for a backend that isn't there
   FURNACE_TRY(connection_,
               protocol::ConnectionLog::watch(context_, dealer_, "backend at " + address(route_.outside, 0),
-                                             [this] { ++counters_.connections; }));
+                                             {[this] { ++counters_.connections; },
+                                              [this] {
+                                                if (outside_keys_.try_other()) connect_anew();
+                                              }}));
   FURNACE_CHECK(protocol::connect(dealer_, address(route_.outside, 0)));
   FURNACE_CHECK(protocol::connect(subscriber_, address(route_.outside, 1)));
   watch(connection_->socket());
   watch(dealer_);
   watch(subscriber_);
   return {};
+}
+
+void MessagePath::connect_anew() {
+  int offset = 0;
+  for (zmq::socket_t* socket : {&dealer_, &subscriber_}) {
+    const std::string to = address(route_.outside, offset++);
+    socket->set(zmq::sockopt::curve_serverkey, outside_keys_.current());
+    socket->disconnect(to);
+    socket->connect(to);
+  }
 }
 
 void MessagePath::watch(zmq::socket_t& socket) {
@@ -123,6 +158,10 @@ bool MessagePath::pass(zmq::socket_t& from, zmq::socket_t& to, uint64_t& bytes) 
 
 void MessagePath::work() {
   connection_->handle();
+  if (inside_) {
+    inside_->handle();
+    counters_.handshakes = inside_->failed();
+  }
   bool more = false;
   more |= pass(router_, dealer_, counters_.bytes_out);
   more |= pass(dealer_, router_, counters_.bytes_in);
@@ -146,11 +185,15 @@ void MessagePath::work() {
 void MessagePath::set_limits(const Limits& limits) {
   if (limits.bytes_per_second != route_.limits.bytes_per_second) rate_ = Rate(limits.bytes_per_second);
   route_.limits = limits;
+  if (inside_) return;
+  if (auto counted = count_inside(); !counted)
+    log::error("route {}: {}", route_.app, counted.error().message());
 }
 
 void MessagePath::look_after() {
   allowed_.refresh();
-  if (state_of(route_.app_key) + state_of(route_.backend_key) == state_of_keys_) return;
+  if (outside_keys_.drop_expired()) connect_anew();
+  if (state_of_keys() == state_of_keys_) return;
   const auto keys = load_keys();
   if (!keys) return log::warning("route {}: new keys: {}", route_.app, keys.error().message());
   const bool is_new_inside = keys->backend.public_key != backend_key_;
@@ -158,15 +201,21 @@ void MessagePath::look_after() {
   log::info("route {}: new keys", route_.app);
   // What waits in the old sockets goes with them: durable messages come again.
   for (zmq::socket_t* socket : {&connection_->socket(), &dealer_, &subscriber_}) unwatch(*socket);
+  if (inside_ && is_new_inside) unwatch(inside_->socket());
   Status opened = open_outside(*keys);
   if (opened && is_new_inside) {
     for (zmq::socket_t* socket : {&router_, &publisher_}) {
       if (socket == &router_) unwatch(*socket);
       socket->close();
     }
-    opened = open_inside(*keys);
+    opened = open_inside(*keys, protocol::bind_again);
   }
-  if (!opened) log::error("route {}: {}", route_.app, opened.error().message());
+  if (!opened) {
+    log::error("route {}: {}; trying again", route_.app, opened.error().message());
+    state_of_keys_.clear();
+    app_key_.clear();
+    backend_key_.clear();
+  }
   work();
 }
 

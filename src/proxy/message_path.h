@@ -9,6 +9,7 @@
 #include "protocol/bounded_sender.h"
 #include "protocol/certificate.h"
 #include "protocol/monitor.h"
+#include "protocol/server_keys.h"
 #include "protocol/zap.h"
 #include "proxy/path.h"
 #include "proxy/poller.h"
@@ -28,7 +29,7 @@ class MessagePath : public Path {
   /// Takes new keys, if their files have changed.
   void look_after() override;
   [[nodiscard]] size_t connections() const override {
-    return connection_ && connection_->connected() ? 1 : 0;
+    return (connection_ && connection_->connected() ? 1 : 0) + (inside_ ? inside_->standing() : 0);
   }
 
  private:
@@ -43,11 +44,19 @@ class MessagePath : public Path {
   /// Secret ones: they stay in the sockets alone.
   struct Keys {
     protocol::Certificate app, backend;
+    protocol::ServerKeys outside;  ///< the backend's, which may not have taken its new key yet
   };
   [[nodiscard]] Result<Keys> load_keys();
-  [[nodiscard]] Status open_inside(const Keys& keys);
+  [[nodiscard]] std::string state_of_keys() const;
+  using Bind = Status (*)(zmq::socket_t&, const std::string&);
+  [[nodiscard]] Status open_inside(const Keys& keys, Bind bind);
   [[nodiscard]] Status open_outside(const Keys& keys);
+  /// The same sockets, with what is the backend's key now.
+  void connect_anew();
   [[nodiscard]] std::string domain() const { return "route " + to_text(route_.inside); }
+  /// Counts connections inside from now on, if the route limits them.
+  [[nodiscard]] Status count_inside();
+  [[nodiscard]] bool has_room();
   void watch(zmq::socket_t& socket);
   void unwatch(zmq::socket_t& socket);
   void work();
@@ -61,13 +70,15 @@ class MessagePath : public Path {
   Route route_;
   Rate rate_;
   std::string app_key_, backend_key_;  // public ones, in use
+  protocol::ServerKeys outside_keys_;
   protocol::AllowList allowed_;
   std::string state_of_keys_;
+  std::optional<protocol::ConnectionLog> connection_;  // of dealer_
+  std::optional<protocol::ServerConnections> inside_;  // to router_; only where their number has a limit
   zmq::socket_t router_;                               // inside: FAC's requests and messages
   zmq::socket_t publisher_;                            // inside: broadcasts
   zmq::socket_t dealer_;                               // outside
   zmq::socket_t subscriber_;                           // outside
-  std::optional<protocol::ConnectionLog> connection_;  // of dealer_
   protocol::BoundedSender out_{64 << 20}, in_{64 << 20}, broadcasts_{64 << 20};
   bool waits_ = false;
 };

@@ -11,7 +11,7 @@ namespace furnace::proxy {
 
 /// What a route counts.
 struct Counters {
-  uint64_t connections = 0, refused = 0, failed = 0, idle = 0;
+  uint64_t connections = 0, refused = 0, failed = 0, idle = 0, handshakes = 0;
   uint64_t bytes_out = 0, bytes_in = 0;  ///< to the backend, and from it
   uint64_t messages = 0, dropped = 0;
 };

@@ -52,8 +52,10 @@ Status read_route(TomlTable& table, const fs::path& file, Route& route) {
     return table.invalid("a route of mode message needs 'app_key' and 'backend_key'");
   if (route.blind && (!route.app_key.empty() || !route.backend_key.empty()))
     return table.invalid("a blind route needs no keys: leave 'app_key' and 'backend_key' out");
-  if (!route.blind && (route.limits.connections != 0 || idle != 0))
-    return table.invalid("'connections' and 'idle_seconds' are limits of blind routes");
+  if (!route.blind && idle != 0)
+    return table.invalid(
+        "'idle_seconds' is a limit of blind routes: peers of a message route connect again at once, and dead "
+        "connections are closed anyway");
   return {};
 }
 

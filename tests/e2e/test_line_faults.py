@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -59,6 +60,15 @@ class App:
         print(json.dumps([self.next, self.once, self.asked, self.answered]), flush=True)
         fe.exit()
 '''
+
+
+def metrics_of(path):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        text = b''
+        while piece := connection.recv(65536):
+            text += piece
+    return text.decode()
 
 
 def lines_of(file):
@@ -135,12 +145,7 @@ class Line:
         return process
 
     def metric(self, name):
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self.work / 'be.metrics'))
-            text = b''
-            while piece := connection.recv(65536):
-                text += piece
-        return int(re.search(rf'^furnace_backend_{name} (\d+)$', text.decode(), re.M)[1])
+        return int(re.search(rf'^furnace_backend_{name} (\d+)$', metrics_of(self.work / 'be.metrics'), re.M)[1])
 
 
 @pytest.fixture
@@ -180,6 +185,32 @@ def test_an_app_under_its_own_name_is_told_how_to_be_safe(line):
     app = line.app('one-app', directory, "try:\n    fe.request('hello', timeout=5)\nexcept fe.VmiError as e:\n    print(e)\nfe.exit()")
     assert app.wait_end(20) == 0, app.log
     assert 'start its FAC partition with --blind' in app.out
+
+
+def test_a_message_route_lets_no_more_connections_in_than_it_may(sim, work):
+    sim.start_backend(RECORDING_BACKEND % str(work / 'heard')).wait_log('listening')
+    proxy = sim.start('proxy', '--ak', sim.keys / 'app.key', '--bk', sim.keys / 'be.key', '--ip', '127.0.0.1', '--it', sim.inside, '--ep', '127.0.0.1',
+                      '--et', sim.outside, '--connections', 2, '--metrics', work / 'metrics')
+    proxy.wait_log('connected to the backend')
+
+    def peer(name):
+        one = peers.socket_of(zmq.DEALER, 1000, identity=name, **peers.client_of(sim.keys))
+        one.setsockopt(zmq.RECONNECT_IVL, 50)
+        one.connect(f'tcp://127.0.0.1:{sim.inside}')
+        one.send_multipart([b'', peers.be_msg(name.decode())])
+        return one
+    first, second = peer(b'one-app-r'), peer(b'two-app-r')
+    assert first.recv_multipart() and second.recv_multipart()
+    third = peer(b'three-app-r')
+    with pytest.raises(zmq.Again):
+        third.recv_multipart()
+    refused = re.search(r'^furnace_proxy_refused_connections_total\{.*\} (\d+)$', metrics_of(work / 'metrics'), re.M)
+    assert int(refused[1]) >= 1
+    first.close()
+    third.setsockopt(zmq.RCVTIMEO, 10000)
+    assert third.recv_multipart()
+    for one in (second, third):
+        one.close()
 
 
 @pytest.mark.parametrize('server', ['proxy', 'backend'])
@@ -274,6 +305,100 @@ def test_keys_are_rotated_without_a_gap_and_revoked_at_once(line):
     assert not [heard for heard in lines_of(line.heard) if 'too late' in heard]
     for peer in (old, new):
         peer.close()
+
+
+class KeptApart:
+    """Each process has a directory of keys of its own, as on hosts of their own."""
+
+    def __init__(self, sim, work, blind):
+        self.sim, self.blind, self.heard = sim, blind, work / 'heard'
+        self.made = work / 'made'
+        furnace('keys', 'new', self.made)
+        self.places = {name: work / name for name in ('at-fac', 'at-proxy', 'at-backend')}
+        for place in self.places.values():
+            place.mkdir()
+        self.hand_out('at-fac', 'app.key', 'be.pub')
+        self.hand_out('at-proxy', 'app.key', 'be.key')
+        self.hand_out('at-backend', 'app.pub', 'be.key')
+
+    def hand_out(self, place, *names):
+        for name in names:
+            new = self.places[place] / f'{name}.new'
+            shutil.copy(self.made / name, new)
+            new.rename(self.places[place] / name)
+
+    def start_backend(self):
+        keys = self.places['at-backend']
+        backend = self.sim.start('backend', '-c', self.sim.source('be', RECORDING_BACKEND % str(self.heard)), '--ep', '127.0.0.1',
+                                 '--et', self.sim.outside, '--ak', keys / 'app.pub', '--bk', keys / 'be.key', *(['--router'] if self.blind else []))
+        backend.wait_log('listening')
+        return backend
+
+    def start_proxy(self):
+        keys = self.places['at-proxy']
+        how = ['--blind'] if self.blind else ['--ak', keys / 'app.key', '--bk', keys / 'be.key']
+        return self.sim.start('proxy', *how, '--ip', '127.0.0.1', '--it', self.sim.inside, '--ep', '127.0.0.1', '--et', self.sim.outside)
+
+    def start_fac(self):
+        fac = self.sim.start('fac', '--u2', APP, '--kp', self.places['at-fac'], '--ip', '127.0.0.1', '--it', self.sim.inside,
+                             '--fac', self.sim.fac_dir, *(['--blind'] if self.blind else []))
+        fac.wait_log('connected to the')
+        return fac
+
+    def wait_for_more(self):
+        """Messages of the app pass, of all kinds."""
+        before = len(lines_of(self.heard))
+        wait_for(lambda: {line.split(' ')[1] for line in lines_of(self.heard)[before:]} >= {'durable', 'once', 'question'}, 10, 'messages')
+
+
+@pytest.mark.parametrize('way', ['blind', 'message'])
+def test_the_backends_key_is_rotated_while_messages_pass(sim, work, way):
+    line = KeptApart(sim, work, way == 'blind')
+    sim.start_vmi()
+    backend, proxy, fac = line.start_backend(), line.start_proxy(), line.start_fac()
+    app = sim.start_app(STORM_APP)
+    line.wait_for_more()
+    assert 'takes it within a second' in furnace('keys', 'rotate', line.made, '--key', 'be', '--window', '1h').stdout
+    # FAC comes to know both keys. The backend has the old one still.
+    line.hand_out('at-fac', 'be.pub', 'be.previous.pub')
+    assert fac.stop() == 0
+    fac = line.start_fac()
+    line.wait_for_more()
+    if way == 'message':
+        line.hand_out('at-proxy', 'be.previous.pub', 'be.key')
+        proxy.wait_log('new keys')
+        line.wait_for_more()
+    # The backend takes its new key: connections that are made from now on are made with that one.
+    line.hand_out('at-backend', 'be.key')
+    backend.wait_log('a new key of our own')
+    line.wait_for_more()
+    # From its next start it has the new one alone.
+    assert backend.stop() == 0
+    backend = line.start_backend()
+    line.wait_for_more()
+    (work / 'heard.end').touch()
+    assert app.wait_end(30) == 0, app.log
+    sent, _, asked, answered = json.loads(app.out.splitlines()[-1])
+    assert answered >= asked - 4  # one each in the starts, at most
+    wait_for(lambda: len([text for text in lines_of(line.heard) if ' durable ' in text]) >= sent, 10, 'the rest')
+    numbers = [int(text.split(' ')[2]) for text in lines_of(line.heard) if ' durable ' in text]
+    assert numbers == list(range(sent))
+
+
+def test_a_backends_old_key_is_not_trusted_after_its_time(sim, work):
+    """Who has stolen the key that was taken out of use can't play the backend."""
+    line = KeptApart(sim, work, True)
+    sim.start_vmi()
+    line.start_proxy()
+    furnace('keys', 'rotate', line.made, '--key', 'be', '--window', '6s')
+    line.hand_out('at-fac', 'be.pub', 'be.previous.pub')
+    thief = line.start_backend()
+    fac = line.start_fac()
+    fac.wait_log(r'(?s)connected to the backend.*trying the backend.s key', 15)
+    assert furnace('keys', 'show', line.made / 'be.pub').stdout.split()[2] in fac.log
+    thief.wait_log("a peer's handshake failed", 10)
+    line.hand_out('at-backend', 'be.key')
+    fac.wait_log(r'(?s)trying the backend.s key.*connected to the backend', 10)
 
 
 def test_wrong_keys_are_named(work):

@@ -85,7 +85,7 @@ class Line : public ::testing::Test {
 
   void start_fac(const protocol::Certificate& key) {
     Options options;
-    options.line = {"unit-app", "127.0.0.1", inside_, key, be_.public_key, blind_};
+    options.line = {"unit-app", "127.0.0.1", inside_, key, protocol::ServerKeys(be_.public_key), blind_};
     options.directory = directory_.path();
     options.request_timeout = std::chrono::milliseconds(1500);
     server_ = take(Server::bind(context_fac_, std::move(options),
