@@ -30,8 +30,8 @@ namespace furnace::backend {
 
 struct Options {
   std::string ip;
-  uint16_t port = 5563;         ///< DEALER or ROUTER there, PUB at the next
-  protocol::Certificate own;    ///< the backend's key pair
+  uint16_t port = 5563;       ///< DEALER or ROUTER there, PUB at the next
+  protocol::Certificate own;  ///< the backend's key pair
   /// Where it comes from: a new one there is taken. Empty: `own` for good.
   std::filesystem::path own_file;
   protocol::AllowList allowed;  ///< who may connect

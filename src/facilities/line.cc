@@ -64,12 +64,12 @@ Result<zmq::socket_t> Line::open(zmq::socket_type type, const std::string& ident
   }
   if (!connection_) {
     const char* who = options_.blind ? "backend through the proxy at " : "proxy at ";
-    FURNACE_TRY(connection_,
-                protocol::ConnectionLog::watch(*context_, socket, who + address(port),
-                                               {[this] { become_connected(); },
-                                                [this] {
-                                                  if (options_.backend_keys.try_other()) change_key();
-                                                }}));
+    FURNACE_TRY(connection_, protocol::ConnectionLog::watch(*context_, socket, who + address(port),
+                                                            {[this] { become_connected(); },
+                                                             [this] {
+                                                               if (options_.backend_keys.try_other())
+                                                                 change_key();
+                                                             }}));
   }
   FURNACE_CHECK(protocol::connect(socket, address(port)));
   return socket;

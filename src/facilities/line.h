@@ -17,10 +17,10 @@
 namespace furnace::facilities {
 
 struct LineOptions {
-  std::string app;            ///< the app's id
-  std::string proxy_ip;       ///< a host's name or address
-  uint16_t proxy_port = 0;    ///< ROUTER there, PUB at the next
-  protocol::Certificate own;  ///< the app's key pair
+  std::string app;                    ///< the app's id
+  std::string proxy_ip;               ///< a host's name or address
+  uint16_t proxy_port = 0;            ///< ROUTER there, PUB at the next
+  protocol::Certificate own;          ///< the app's key pair
   protocol::ServerKeys backend_keys;  ///< the backend's
   /// The proxy passes connections on, not messages: what answers there is the backend. Messages then carry
   /// the app's identity in front as a message proxy would put it there, and the connections have secret names
@@ -74,7 +74,7 @@ class Line {
   LineOptions options_;
   LineEvents events_;
   std::optional<protocol::ConnectionLog> connection_;  // of requests_
-  zmq::socket_t requests_;  // of a blind line: everything but broadcasts
+  zmq::socket_t requests_;                             // of a blind line: everything but broadcasts
   zmq::socket_t messages_, broadcasts_;
   // Of what the partition may take of memory (300 MB): what waits for the proxy.
   protocol::BoundedSender out_{32 << 20};

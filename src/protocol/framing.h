@@ -42,8 +42,8 @@ void keep_connected(zmq::socket_t& socket, std::string_view host);
 /// bind and connect with errors that name the address and the cause.
 [[nodiscard]] Status bind(zmq::socket_t& socket, const std::string& address);
 [[nodiscard]] Status connect(zmq::socket_t& socket, const std::string& address);
-/// bind where a socket of ours has just been closed or unbound: ZeroMQ's thread frees the port a little later,
-/// which is waited for, one second at most.
+/// bind where a socket of ours has just been closed or unbound: ZeroMQ's thread frees the port a little
+/// later, which is waited for, one second at most.
 [[nodiscard]] Status bind_again(zmq::socket_t& socket, const std::string& address);
 
 /// The `ipc://` address of `name` in `directory`, checked against the length a UNIX socket path may have.

@@ -53,8 +53,9 @@ void ConnectionLog::handle() {
         log::error("the {} refuses our key: it is not on its allow-list", peer_);
         break;
       default:
-        log::error("no handshake with the {}: wrong server key, no room for another connection, or no CURVE there",
-                   peer_);
+        log::error(
+            "no handshake with the {}: wrong server key, no room for another connection, or no CURVE there",
+            peer_);
         break;
     }
     last_ = event;

@@ -20,8 +20,8 @@ class Authenticator {
   /// Errc::Unavailable if the context has a handler already.
   [[nodiscard]] static Result<Authenticator> make(zmq::context_t& context);
 
-  /// Who may connect to sockets of this domain (`serve_curve`), and whether one more may. The list must outlive
-  /// this, or be taken back.
+  /// Who may connect to sockets of this domain (`serve_curve`), and whether one more may. The list must
+  /// outlive this, or be taken back.
   void guard(const std::string& domain, const AllowList& list, std::function<bool()> has_room = {}) {
     guards_[domain] = {&list, std::move(has_room)};
   }

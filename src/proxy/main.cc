@@ -91,9 +91,7 @@ int main(int argc, char** argv) {
       "speak to each other (furnace fac --blind, furnace backend --router)");
   flags.add_option("--routes", options.routes,
                    "A file of many routes instead of one on the command line; read again when it changes");
-  flags
-      .add_option("--connections", route.limits.connections,
-                  "Most connections at once; 0: no limit")
+  flags.add_option("--connections", route.limits.connections, "Most connections at once; 0: no limit")
       ->capture_default_str();
   flags
       .add_option("--bytes-per-second", route.limits.bytes_per_second,

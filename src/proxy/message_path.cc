@@ -24,7 +24,8 @@ Result<std::unique_ptr<MessagePath>> MessagePath::open(Poller& poller, zmq::cont
                                                        const Route& route) {
   std::unique_ptr<MessagePath> path(new MessagePath(poller, context, authenticator, route));
   FURNACE_TRY(const Keys keys, path->load_keys());
-  path->authenticator_.guard(path->domain(), path->allowed_, [self = path.get()] { return self->has_room(); });
+  path->authenticator_.guard(path->domain(), path->allowed_,
+                             [self = path.get()] { return self->has_room(); });
   FURNACE_CHECK(path->open_inside(keys, protocol::bind));
   FURNACE_CHECK(path->open_outside(keys));
   path->work();

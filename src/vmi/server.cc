@@ -61,6 +61,7 @@ Result<std::unique_ptr<Server>> Server::bind(zmq::context_t& context, const std:
   FURNACE_TRY(server->counter_, MessageCounter::open(options.counter));
   FURNACE_TRY(auto metrics, MetricsSocket::make(options.metrics, options.metrics_descriptor));
   if (metrics) server->metrics_.emplace(*std::move(metrics));
+  server->watch(-1);
   return server;
 }
 
@@ -102,6 +103,9 @@ struct Server::Watched {
     return std::any_of(items.begin() + static_cast<ptrdiff_t>(own), items.end(),
                        [](const pollfd& item) { return item.revents != 0; });
   }
+  [[nodiscard]] bool any_ready() const {
+    return std::any_of(items.begin(), items.end(), [](const pollfd& item) { return item.revents != 0; });
+  }
   void wait(const std::vector<int>& hypervisor, std::chrono::milliseconds time) {
     items.resize(own);
     for (const int descriptor : hypervisor) items.push_back({descriptor, POLLIN, 0});
@@ -110,42 +114,64 @@ struct Server::Watched {
   }
 };
 
+void Server::watch(int stop) {
+  watched_ = std::make_unique<Watched>(stop, metrics_ ? metrics_->descriptor() : -1, endpoints_);
+  notice_departures();  // a first read, so that the next event makes the descriptor ready
+}
+
+Server::~Server() = default;
+
 bool Server::run(int stop) {
-  const int metrics = metrics_ ? metrics_->descriptor() : -1;
-  Watched watched(stop, metrics, endpoints_);
-  notice_departures();                     // a first read, so that the next event makes the descriptor ready
-  constexpr int turns_between_looks = 16;  // at what is not ZeroMQ's, while there are calls to serve
-  for (int turn = 0;; ++turn) {
-    // Before calls: a new connection may have the descriptor of one whose end was not noticed yet.
-    if (watched.departures_ready()) notice_departures();
-    receive_calls();
-    const bool served = serve();
-    if (!served && !ended_.empty()) {
-      for (const auto& [endpoint, connection] : std::exchange(ended_, {}))
-        mark_departed(*endpoint, connection);
-      forget_departed();
-    }
-    if (served && turn % turns_between_looks != 0) continue;
-    watched.wait(machine_.hypervisor().descriptors(), served ? std::chrono::milliseconds(0) : time_to_wait());
-    if (watched.ready(Watched::kStop)) return true;
-    if (watched.ready(Watched::kNewApps) && endpoints_.take_new()) {
-      watched = Watched(stop, metrics, endpoints_);
-      notice_departures();
-    }
-    if (watched.hypervisor_ready()) {
-      if (machine_.poll()) {
-        receive_calls();
-        while (serve()) {
-        }  // who asked already gets an answer
-        return false;
-      }
-      if (machine_.was_reset()) events_.guest_was_reset();
-      events_.dispatch();
-    }
-    for (int i = 0; i < kEventsPerTurn && events_.pending(); ++i) events_.dispatch();
-    events_.do_what_is_due();
-    if (watched.ready(Watched::kMetrics)) metrics_->answer(metrics_text(machine_.name(), clients_, dropped_));
+  watch(stop);
+  for (;;) {
+    if (turn(true) == Turn::Gone) return false;
+    if (watched_->ready(Watched::kStop)) return true;
   }
+}
+
+std::vector<int> Server::descriptors() const {
+  std::vector<int> descriptors = machine_.hypervisor().descriptors();
+  for (const pollfd& item : watched_->items)
+    if (item.fd >= 0) descriptors.push_back(item.fd);
+  return descriptors;
+}
+
+Server::Turn Server::turn(bool may_wait) {
+  constexpr unsigned turns_between_looks = 16;  // at what is not ZeroMQ's, while there are calls to serve
+  Watched& watched = *watched_;
+  // Before calls: a new connection may have the descriptor of one whose end was not noticed yet.
+  if (watched.departures_ready()) notice_departures();
+  receive_calls();
+  const bool served = serve();
+  if (!served && !ended_.empty()) {
+    for (const auto& [endpoint, connection] : std::exchange(ended_, {})) mark_departed(*endpoint, connection);
+    forget_departed();
+  }
+  if (served && ++busy_turns_ % turns_between_looks != 0) return Turn::Busy;
+  const bool waits = may_wait && !served;
+  watched.wait(machine_.hypervisor().descriptors(), waits ? time_to_wait() : std::chrono::milliseconds(0));
+  if (watched.ready(Watched::kStop)) return Turn::Idle;
+  if (watched.hypervisor_ready() && machine_.poll()) {
+    receive_calls();
+    while (serve()) {
+    }  // who asked already gets an answer
+    return Turn::Gone;
+  }
+  const bool any_ready = watched.any_ready();
+  look_around();
+  return served || any_ready ? Turn::Busy : Turn::Idle;
+}
+
+/// At what was ready and is not a call.
+void Server::look_around() {
+  if (watched_->hypervisor_ready()) {
+    if (machine_.was_reset()) events_.guest_was_reset();
+    events_.dispatch();
+  }
+  for (int i = 0; i < kEventsPerTurn && events_.pending(); ++i) events_.dispatch();
+  events_.do_what_is_due();
+  if (watched_->ready(Watched::kMetrics)) metrics_->answer(metrics_text(machine_.name(), clients_, dropped_));
+  if (watched_->ready(Watched::kNewApps) && endpoints_.take_new()) watch(watched_->items[Watched::kStop].fd);
 }
 
 void Server::receive_calls() {

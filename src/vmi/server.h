@@ -37,20 +37,36 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  ~Server();
+
   /// Serves until `stop` becomes readable or the VM is gone. True for the first.
   bool run(int stop);
+
+  // For a program that has a loop of its own:
+
+  /// Does what there is to do, one turn of it, and doesn't wait.
+  enum class Turn : uint8_t { Busy, Idle, Gone };
+  [[nodiscard]] Turn turn() { return turn(false); }
+  /// What to watch for reading while idle. Apps that come add to it.
+  [[nodiscard]] std::vector<int> descriptors() const;
+  /// How long there is nothing to do unless one of them is ready; negative: for ever.
+  [[nodiscard]] std::chrono::milliseconds time_to_wait();
+  /// Delivers what the driver has seen, at once.
+  void deliver_events() { events_.dispatch(); }
 
   [[nodiscard]] uint64_t dropped() const { return dropped_; }
 
  private:
   Server(Endpoints endpoints, Machine& machine, const ServerOptions& options);
 
-  [[nodiscard]] std::chrono::milliseconds time_to_wait();
+  [[nodiscard]] Turn turn(bool may_wait);
+  void look_around();
   void receive_calls();
   void enqueue(Endpoint& endpoint, protocol::Frames& frames);
   [[nodiscard]] bool admits(const Endpoint& endpoint, std::string_view identity, int connection);
   void refuse(Endpoint& endpoint, protocol::Frames& frames, protocol::BatchError why);
   struct Watched;
+  void watch(int stop);
   /// Serves every client a slice; false: there was nothing to do.
   bool serve();
   void send_answer(Client& client);
@@ -77,6 +93,8 @@ class Server {
   std::vector<std::pair<const Endpoint*, int>> ended_;  // that had ended when their first message was read
   std::optional<MetricsSocket> metrics_;
   MessageCounter counter_;
+  std::unique_ptr<Watched> watched_;
+  unsigned busy_turns_ = 0;
   uint64_t dropped_ = 0;
   std::chrono::steady_clock::time_point told_of_refusal_{};
 };

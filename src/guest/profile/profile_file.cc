@@ -80,4 +80,11 @@ Result<std::shared_ptr<const Profile>> load_profile(const std::filesystem::path&
   return profile;
 }
 
+Result<std::shared_ptr<const Profile>> parse_profile(std::string_view text, std::string_view name) {
+  const LargePageHeap heap;
+  auto profile = make_profile(PaddedText(std::string(text)), {});
+  if (!profile) return fail(profile.error(), std::string(name));
+  return profile;
+}
+
 }  // namespace furnace::guest

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string_view>
 
 #include "base/result.h"
 #include "guest/profile/profile.h"
@@ -14,5 +15,9 @@ namespace furnace::guest {
 /// is wrong in it.
 [[nodiscard]] Result<std::shared_ptr<const Profile>> load_profile(const std::filesystem::path& file,
                                                                   const std::filesystem::path& types = {});
+
+/// The same of text that another program has read, without packing. `name` is for errors.
+[[nodiscard]] Result<std::shared_ptr<const Profile>> parse_profile(std::string_view text,
+                                                                   std::string_view name);
 
 }  // namespace furnace::guest

@@ -61,7 +61,8 @@ TEST_F(KeysOfAServer, AreTheNewOneAloneWhenTheTimeOfTheOldOneIsOver) {
 TEST_F(KeysOfAServer, AreRefusedWithoutATimeForTheOldOne) {
   write("be.pub");
   write("be.previous.pub");
-  EXPECT_NE(message_of(load()).find("be.previous.pub: says no time until which it is valid"), std::string::npos);
+  EXPECT_NE(message_of(load()).find("be.previous.pub: says no time until which it is valid"),
+            std::string::npos);
 }
 
 }  // namespace
