@@ -22,6 +22,6 @@ pkg_check_modules(CAPSTONE REQUIRED IMPORTED_TARGET capstone)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 # The Xen driver is built where Xen's libraries are.
-pkg_check_modules(XEN IMPORTED_TARGET xencontrol xenguest xenforeignmemory xenstore xenevtchn xendevicemodel)
+pkg_check_modules(XEN IMPORTED_TARGET xencontrol xenguest xenstore xenevtchn xendevicemodel)
 # The LibVMI driver is built where LibVMI is (it is in no package of Debian's).
 pkg_check_modules(LIBVMI IMPORTED_TARGET libvmi)

@@ -59,8 +59,7 @@ void choose_group(Partition& partition, const LaunchOptions& options, std::strin
   partition.limits = options.limits;
 }
 
-Status choose_policy(Partition& partition, const LaunchOptions& options, std::string_view kind,
-                     inspector::Lesson& lesson) {
+Status choose_policy(Partition& partition, const LaunchOptions& options, inspector::Lesson& lesson) {
   if (!options.learn.empty()) {
     log::warning("{}: LEARNING: its system calls are not restricted", partition.name);
     partition.policy.emplace();
@@ -73,8 +72,7 @@ Status choose_policy(Partition& partition, const LaunchOptions& options, std::st
     log::warning("{}: NOT INSPECTED: its system calls are not restricted", partition.name);
     return {};
   }
-  // Every driver so far is content with what QEMU's needs.
-  const std::string own = fmt::format("{}.policy", kind == "vmi" ? "vmi-qemu" : kind);
+  const std::string own = partition.policy_name + ".policy";
   const std::string file =
       !options.policy.empty() ? options.policy : (installed_directory("policies") / own).string();
   FURNACE_TRY(auto parsed, inspector::load_policy(file));
@@ -155,7 +153,7 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
       partition.command.insert(partition.command.begin(), {"--counter", std::to_string(counter.get())});
       partition.handles.push_back(std::move(counter));
       partition.command.insert(partition.command.begin(), fmt::format("/usr/bin/{}", binary));
-      FURNACE_CHECK(choose_policy(partition, launching, kind.name, lesson));
+      FURNACE_CHECK(choose_policy(partition, launching, lesson));
     }
     if (flags.count("--memory") == 0 && std::string_view(kind.name) == "vmi")
       launching.limits.memory_mb = vmi_memory(flags);

@@ -14,6 +14,7 @@
 #include "cli/launch.h"
 #include "hypervisor/attach.h"
 #include "hypervisor/qemu/handles.h"
+#include "hypervisor/xen/broker.h"
 #include "inspector/policy.h"
 #include "protocol/certificate.h"
 #include "protocol/framing.h"
@@ -117,6 +118,7 @@ Result<Partition> app_partition(const CLI::App& flags, const partitions::AppOpti
   // It names a directory, which is bound into the view.
   if (app.app.starts_with('.')) return fail(Errc::Invalid, "app id '{}': must not begin with a dot", app.app);
   Partition partition;
+  partition.policy_name = "app";
   const auto native = shared_object_for(app.file);
   const fs::path file = native ? fs::path(*native) : fs::path(app.file + ".py");
   const fs::path place = fs::path("/opt/furnace/app") / file.filename();
@@ -142,6 +144,7 @@ Result<Partition> app_partition(const CLI::App& flags, const partitions::AppOpti
 Result<Partition> fac_partition(const CLI::App& flags, const partitions::FacOptions& fac,
                                 const LaunchOptions& /*options*/) {
   Partition partition;
+  partition.policy_name = "fac";
   fs::path directory = fs::absolute(fac.directory).lexically_normal();
   if (!directory.has_filename()) directory = directory.parent_path();
   FURNACE_CHECK(add_writable(partition, directory, kFacilitiesPlace));
@@ -179,27 +182,43 @@ Result<Partition> fac_partition(const CLI::App& flags, const partitions::FacOpti
 Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOptions& vmi,
                                 const LaunchOptions& /*options*/) {
   Partition partition;
+  // Every driver but Xen's is content with what QEMU's needs.
+  partition.policy_name = "vmi-qemu";
   constexpr uint64_t most_files = 4096;  // three descriptors for each app
   partition.open_files = most_files;
+  partition.file_size = 0;  // it writes none
   std::map<std::string, std::optional<std::string>> instead{{"--vmi", kVmiPlace},
                                                             {"--in-partition", std::nullopt}};
   const std::string driver = hypervisor::driver_for(vmi.vm, vmi.driver);
   std::vector<std::string> more{"--in-partition"};
-  if (driver == "xen" || driver == "libvmi")
+  if (driver == "libvmi")
     return fail(Errc::Unavailable, "driver '{}' can't be confined yet: start with --unconfined", driver);
+  const auto hand_over = [&](std::string_view names, std::vector<Fd> descriptors) -> Status {
+    FURNACE_TRY(Fd text, sandbox::memory_file(names));
+    more.insert(more.end(), {"--handles", std::to_string(text.get())});
+    partition.handles = std::move(descriptors);
+    partition.handles.push_back(std::move(text));
+    return {};
+  };
   if (driver == "qemu") {
     FURNACE_TRY(auto handles, hypervisor::QemuHandles::open(vmi.vm));
     auto lent = hypervisor::QemuHandles::lend(std::move(handles));
-    FURNACE_TRY(Fd text, sandbox::memory_file(lent.text));
-    more.insert(more.end(), {"--handles", std::to_string(text.get())});
-    partition.handles = std::move(lent.descriptors);
-    partition.handles.push_back(std::move(text));
+    FURNACE_CHECK(hand_over(lent.text, std::move(lent.descriptors)));
+  } else if (driver == "xen") {
+    FURNACE_TRY(auto lent, hypervisor::lend_xen(vmi.vm));
+    FURNACE_CHECK(hand_over(lent.text, std::move(lent.descriptors)));
+    instead["--driver"] = "xen";
+    partition.policy_name = "vmi-xen";
   } else if (fs::exists(vmi.vm)) {
     const std::string place = fs::path("/opt/furnace/shared") / fs::path(vmi.vm).filename();
     FURNACE_CHECK(add_large_file(partition, vmi.vm, place));
     instead["VM"] = place;
     if (driver == "snapshot") {
       FURNACE_TRY(Fd scratch, temporary_file());
+      // What is in the snapshot, in another order; between its parts there may be holes.
+      constexpr uint64_t holes = 256 << 20;
+      std::error_code ignored;
+      partition.file_size = fs::file_size(vmi.vm, ignored) + holes;
       more.insert(more.end(), {"--scratch", std::to_string(scratch.get())});
       partition.handles.push_back(std::move(scratch));
     }

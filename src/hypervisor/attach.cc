@@ -8,6 +8,7 @@
 #include "hypervisor/simulator/simulator.h"
 #include "hypervisor/snapshot/snapshot.h"
 #include "hypervisor/xen/attach_xen.h"
+#include "hypervisor/xen/broker.h"
 
 namespace furnace::hypervisor {
 bool is_dom0() {
@@ -17,6 +18,12 @@ bool is_dom0() {
 
 #ifndef FURNACE_XEN
 Result<std::unique_ptr<Hypervisor>> attach_xen(const std::string& name) {
+  return fail(Errc::Unavailable, "domain '{}': this build has no Xen driver (it needs libxen-dev)", name);
+}
+Result<std::unique_ptr<Hypervisor>> borrow_xen(const std::string&) {
+  return fail(Errc::Unavailable, "this build has no Xen driver (it needs libxen-dev)");
+}
+Result<LentXen> lend_xen(const std::string& name) {
   return fail(Errc::Unavailable, "domain '{}': this build has no Xen driver (it needs libxen-dev)", name);
 }
 Result<XenHost> look_at_xen_host() {

@@ -23,6 +23,7 @@ struct Partition {
   View view;
   std::vector<std::string> command;          ///< the program inside and its arguments
   std::vector<Fd> handles;                   ///< open inside as well, under the same numbers
+  std::string policy_name;                   ///< which of policies/ is its own: "vmi-xen"
   std::optional<inspector::Policy> policy;   ///< otherwise its calls are not inspected
   bool audit = false;                        ///< what the policy does not allow is told and let through
   inspector::Supervisor::Observer observer;  ///< is told what was decided, instead of the log
@@ -35,6 +36,7 @@ struct Partition {
   OutputLimit output;
   MessageCounter messages;  ///< that the program counts
   uint64_t open_files = 256;
+  uint64_t file_size = UINT64_MAX;  ///< bytes that a file it writes may have; that number: no limit
   std::function<void()> on_ready;  ///< it has established itself
 };
 

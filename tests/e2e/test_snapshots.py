@@ -190,6 +190,16 @@ def test_bad_files_are_refused_by_name(work, name):
     assert 'bad.snapshot' in result.stderr or name == 'no kernel in it'
 
 
+def test_a_dump_that_puts_a_byte_far_away_takes_no_room_on_the_host(work):
+    """The file that a flattened dump is rearranged in is the host's: it grows no larger than the dump and its holes."""
+    path = work / 'far.kdump'
+    path.write_bytes(b'makedumpfile\0\0\0\0' + struct.pack('>qq', 1, 1) + bytes(4096 - 32) + struct.pack('>qq', 1 << 40, 1) + b'x')
+    cloud = Cloud(work / 'c', path, driver='snapshot')
+    vmi = cloud.start('vmi', path, '--driver', 'snapshot', '--vmi', cloud.vmi_dir)
+    assert vmi.wait_end(20) == 1
+    assert 'temporary file for the rearranged dump: File too large' in vmi.log, vmi.log
+
+
 def test_a_snapshot_that_is_cut_off_while_it_is_served_gives_short_reads(snapshots, work):
     copy = work / 'copy.elf'
     copy.write_bytes(snapshots['elf'].read_bytes())

@@ -23,13 +23,20 @@ XEN_OPTIONS = ('console=com1 com1=115200,8n1 dom0_mem=1700M smap=0 smep=0 cpuidl
 MODULES = ('xen-privcmd', 'xen-evtchn', 'xen-gntdev', 'xen-gntalloc', 'xenfs', 'e1000')
 TOOLS = ('xenstored', 'xen-init-dom0', 'xenconsoled', 'xenconsole', 'xl')
 
+ATTACKS = Path(__file__).resolve().parents[1] / 'security' / 'attacks'
+
 DOM0_INIT = '''#!/bin/busybox sh
+if [ "$1" != again ]; then  # bubblewrap can't leave the root that the kernel begins with
+  /bin/busybox mkdir /new; /bin/busybox mount -t tmpfs -o size=80% new /new
+  for each in /*; do [ $each = /new ] || /bin/busybox cp -a $each /new/; done
+  exec /bin/busybox switch_root /new /init again
+fi
 /bin/busybox --install -s /bin
 export PATH=/bin:/opt/furnace/bin:/usr/lib/xen-4.17/bin LD_LIBRARY_PATH=/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm /run/xen /run/xenstored /var/lib/xen /var/lib/xenstored /var/log/xen/console /tmp /root
 mount -t devpts pts /dev/pts; mount -t tmpfs shm /dev/shm; mount -t tmpfs tmp /tmp
-mount -t tmpfs cgroup /sys/fs/cgroup 2>/dev/null
+mount -t cgroup2 cgroup /sys/fs/cgroup; echo +cpu +memory +pids > /sys/fs/cgroup/cgroup.subtree_control
 for module in /modules/*.ko; do insmod $module; done
 mount -t xenfs xenfs /proc/xen
 hostname dom0
@@ -113,12 +120,16 @@ class Archive:
                 continue
             if path.is_symlink():
                 self.link(inside, os.readlink(path))
+            elif path.is_dir():
+                self.directory(inside)
             elif path.is_file():
                 self.copy(path, inside)
 
     def program(self, source, name=None, libraries=None):
-        """An executable, and the libraries it is linked with."""
-        self.copy(source, name)
+        """An executable without what is for debuggers, and the libraries it is linked with."""
+        with tempfile.NamedTemporaryFile() as stripped:
+            subprocess.run(['strip', '-o', stripped.name, source], check=True)
+            self.file(name or str(source), Path(stripped.name).read_bytes())
         environment = dict(os.environ, LD_LIBRARY_PATH=str(libraries)) if libraries else None
         shown = subprocess.run(['ldd', source], capture_output=True, text=True, env=environment).stdout
         for found in re.findall(r'=> (/\S+)|^\s+(/\S+) \(', shown, re.M):
@@ -222,11 +233,27 @@ class Bed:
 
     def add_programs(self, archive):
         """Ours, and what they need."""
-        for program in ('furnace', 'furnace-vmi', 'furnace-app', 'furnace-fac'):
+        for program in ('furnace', 'furnace-vmi', 'furnace-app', 'furnace-fac', 'furnace-proxy', 'furnace-enter'):
             archive.program(self.build / 'bin' / program, f'opt/furnace/bin/{program}')
+        archive.program(shutil.which('bwrap'), 'bin/bwrap')
+        archive.tree(self.root / 'policies', 'opt/furnace/policies')
+        for kind in ('vmi', 'app', 'fac'):  # dom0 has no packages to build them from
+            made = self.directory / kind
+            subprocess.run([self.build / 'bin' / 'furnace', 'rootfs', 'build', kind, '-o', made], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(['strip', made / 'usr' / 'bin' / f'furnace-{kind}'], check=True)
+            archive.tree(made, f'opt/furnace/{kind}_filesystem')
+        for attack in self.attacks(self.root):
+            program = self.directory / f'attack-{attack.stem}'
+            subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-fno-stack-protector', '-DPROGRAM', f'-I{ATTACKS}', '-o', program, attack], check=True)
+            archive.copy(program, f'attacks/{attack.stem}')
         archive.tree(self.root / 'python', 'opt/furnace/python', ignore=('__pycache__',))
         archive.tree(self.root / 'apps', 'opt/furnace/apps', ignore=('__pycache__',))
         archive.tree('/usr/lib/python3.11', 'usr/lib/python3.11', ignore=('__pycache__', 'test', 'idlelib', 'lib2to3', 'pydoc_data', 'config-3.11-x86_64-linux-gnu'))
+
+    @staticmethod
+    def attacks(root):
+        """Those of a VMI partition that somebody has taken over: of Xen, and those of the other partitions that are machine code."""
+        return sorted([*(root / 'tests' / 'xen' / 'attacks').glob('*.c'), *ATTACKS.glob('native_*.c')])
 
     # The machine.
 

@@ -11,7 +11,7 @@ import pytest
 
 from bed import GUESTS, Bed
 from call_checks import NAMES, body_of
-from conftest import BUILD, ROOT, RUN, wait_for
+from conftest import BUILD, ROOT, RUN, Cloud, wait_for
 
 
 def why_not():
@@ -40,9 +40,9 @@ def bed():
 class Partition:
     """A VMI partition in dom0, and apps that ask it."""
 
-    def __init__(self, bed, domain):
+    def __init__(self, bed, domain, *flags):
         self.bed, self.directory = bed, f'/tmp/vmi-{time.monotonic_ns()}'
-        bed.run(f'(furnace vmi {domain} --unconfined --vmi {self.directory} >{self.directory}.log 2>&1 </dev/null & echo $! >{self.directory}.pid)')
+        bed.run(f'(furnace vmi {domain} {" ".join(flags)} --vmi {self.directory} >{self.directory}.log 2>&1 </dev/null & echo $! >{self.directory}.pid)')
         wait_for(lambda: 'serving VM' in self.log(), 30, 'the VMI partition')
 
     def log(self):
@@ -79,8 +79,8 @@ class Partition:
 def partition(bed):
     made = []
 
-    def make(domain):
-        made.append(Partition(bed, domain))
+    def make(domain, *flags):
+        made.append(Partition(bed, domain, *flags))
         return made[-1]
     yield make
     for each in made:
@@ -117,10 +117,6 @@ def test_the_commands_of_the_documentation(bed):
             assert re.search(r'^-- Xen +4\.17\.\S+ on AuthenticAMD, nested paging \(HAP\)\n +-> events of CR3 and breakpoints', said, re.M), said
 
 
-def test_a_partition_that_can_not_be_confined_says_so(bed):
-    assert "driver 'xen' can't be confined yet: start with --unconfined" in bed.run('furnace vmi pvh --vmi /tmp/confined')
-
-
 def test_the_bed_explains_itself():
     shown = subprocess.run([ROOT / 'scripts' / 'xen-testbed', '--help'], capture_output=True, text=True, check=True).stdout
     assert 'Usage: scripts/xen-testbed [COMMAND]' in shown
@@ -140,15 +136,64 @@ BY_BREAKPOINT = ('start_syscall', 'stop_syscall')
 EVENTS = ('event_register', *BY_BREAKPOINT)
 
 
+@pytest.mark.parametrize('flags', [(), ('--unconfined',)], ids=['confined', 'unconfined'])
 @pytest.mark.parametrize('guest', GUESTS)
-def test_every_call(bed, partition, guest):
+def test_every_call(bed, partition, guest, flags):
     """The suite that the other drivers pass as well."""
     facts = dict(bed.facts_of(guest), vm=guest, pid=int(bed.run(f'xl domid {guest}')), access_mode=0, least_memory=250 << 20, most_memory=260 << 20)
     left_out = EVENTS if guest == 'pv' else BY_BREAKPOINT
     kept = [line for line in body_of(facts).splitlines() if not any(f"[{name!r}" in line for name in left_out)]
-    shown = dict(partition(guest).show('\n'.join(kept)))
+    shown = dict(partition(guest, *flags).show('\n'.join(kept)))
     assert {name: result for name, result in shown.items() if result is not True} == {}
     assert set(shown) == set(NAMES) - set(left_out)
+
+
+class TakenOver:
+    """VMI partitions whose program is an attack: it has the policy, the view and the handles of furnace-vmi."""
+
+    def __init__(self, bed):
+        self.bed = bed
+        bed.run('mkdir -p /tmp/taken && cp -a /opt/furnace/vmi_filesystem /tmp/taken/')
+
+    def run(self, attack, *flags):
+        return self.bed.run(f'cp /attacks/{attack} /tmp/taken/vmi_filesystem/usr/bin/furnace-vmi\n'
+                            f'FURNACE_DIR=/tmp/taken timeout 30 furnace vmi pvh {" ".join(flags)} --vmi /tmp/taken/vmi </dev/null; echo "ended with $?"')
+
+
+@pytest.fixture(scope='module')
+def taken_over(bed):
+    return TakenOver(bed)
+
+
+OF_XEN = {path.stem for path in (ROOT / 'tests' / 'xen' / 'attacks').glob('*.c')}
+
+
+@pytest.mark.parametrize('attack', Bed.attacks(ROOT), ids=lambda path: path.stem)
+def test_who_takes_a_vmi_partition_over_has_nothing_of_the_host(bed, taken_over, attack):
+    stopped = re.search(r'^// stopped by: "?(.*?)"?$', attack.read_text(), re.M)[1]
+    said = taken_over.run(attack.stem)
+    assert 'BROKE OUT' not in said
+    if stopped == 'refused':
+        assert 'ended with 0' in said and 'violation' not in said, said
+    elif stopped == 'signal':
+        assert re.search('ended with (139|159)', said), said
+    else:
+        assert 'ended with 159' in said and re.search(rf'violation: /usr/bin/furnace-vmi .*{stopped}\b', said), said
+    if attack.stem in OF_XEN:
+        assert bed.run(f'/attacks/{attack.stem}') == 'BROKE OUT\n', 'it works without the walls'
+
+
+@pytest.mark.parametrize('attack', ['hypercall', 'restrict_anew'])
+def test_the_device_it_was_lent_makes_no_hypercalls_without_the_policy_either(taken_over, attack):
+    said = taken_over.run(attack, '--no-inspect')
+    assert 'NOT INSPECTED' in said and 'ended with 0' in said and 'BROKE OUT' not in said, said
+
+
+def test_a_broker_that_is_told_nonsense_lets_the_guest_go(bed, taken_over):
+    said = taken_over.run('ask_nonsense')
+    assert 'ended with 0' in said
+    wait_for(lambda: 'furnace-broker' not in bed.run('ps'), 10, 'the end of the broker')
+    assert runs(bed, 'pvh')
 
 
 def uptimes(bed, guest):
@@ -159,6 +204,12 @@ def runs(bed, guest):
     said = len(uptimes(bed, guest))
     time.sleep(3)
     return len(uptimes(bed, guest)) > said
+
+
+def wait_until_it_runs(bed, guest, seconds=30):
+    end = time.monotonic() + seconds
+    while not runs(bed, guest):
+        assert time.monotonic() < end, f'{guest} stands still:\n{bed.run("xl list; ps; xl dmesg | tail -5")}'
 
 
 @pytest.mark.parametrize('guest', GUESTS)
@@ -173,7 +224,7 @@ def test_a_paused_guest_stands_until_its_app_or_the_partition_ends(bed, partitio
         bed.run(f'kill -9 $(cat {serving.directory}.app.pid)')
     elif how == 'partition dies':
         serving.stop('KILL')
-    wait_for(lambda: runs(bed, guest), 15, 'the guest to run on')
+    wait_until_it_runs(bed, guest)
 
 
 def test_the_host_name_that_we_write_is_the_one_the_guest_has(bed, partition):
@@ -215,7 +266,7 @@ def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, partition):
     wait_for(lambda: 'ready' in serving.said(), 20, 'events')
     time.sleep(1)
     serving.stop('KILL')
-    wait_for(lambda: runs(bed, 'pvh'), 10, 'the guest to run on')
+    wait_until_it_runs(bed, 'pvh')
     _, seen = partition('pvh').app(CR3_APP, CR3_METHODS)
     assert seen, 'its ring is free again'
 
@@ -239,6 +290,62 @@ try: fe.event_register({'event_type': fe.REG, 'callback': print})
 except fe.VmiError as e: show(str(e))
 """)
     assert 'another program has the monitor ring of domain' in shown
+
+
+def test_a_guest_runs_on_when_its_broker_is_killed(bed, partition):
+    serving = partition('pvh')
+    serving.start_app('fe.pause_vm()\nshow("paused")\ntime.sleep(60)')
+    wait_for(lambda: 'paused' in serving.said(), 20, 'the pause')
+    bed.run('killall -9 furnace-broker')
+    wait_until_it_runs(bed, 'pvh')
+    wait_for(lambda: "VM 'pvh' is gone" in serving.log(), 20, 'the end of the partition')
+
+
+BACKEND = """
+import be
+class AppBE:
+    def __init__(self, ctx):
+        be.event_register({'event_type': be.FE, 'callback': self.message})
+    def message(self, ctx):
+        with open(%r, 'a') as file:
+            file.write(ctx.message + '\\n')
+        return 'thank you'
+"""
+
+TELLING_APP = """
+import fe
+class App:
+    def __init__(self, ctx):
+        names = [process['name'] for process in fe.checked.process_list().values()]
+        fe.notify(f'{fe.get_name()} runs ' + ' '.join(names))
+        fe.io_set('seen', str(len(names)))
+        print('BACKEND SAYS', fe.request('are you there?'), fe.io_get('seen'), flush=True)
+        fe.exit()
+"""
+
+
+@pytest.mark.parametrize('guest', GUESTS)
+def test_all_partitions_of_an_app_in_dom0_and_its_backend_on_another_host(bed, partition, work, guest):
+    """VMI, APP and FAC are confined; proxy and backend run here, which dom0 reaches as 10.0.2.2."""
+    cloud, heard = Cloud(work, guest), work / 'heard'
+    try:
+        cloud.start_backend(BACKEND % str(heard)).wait_log('listening')
+        cloud.start_proxy().wait_log('connected')
+        place = f'/tmp/tenant-{guest}'
+        for name in ('app.key', 'be.pub'):
+            bed.run(f"mkdir -p {place}/keys; umask 077; cat > {place}/keys/{name} <<'EOF'\n{(cloud.keys / name).read_text()}EOF")
+        bed.run(f"cat > {place}/app.py <<'EOF'\n{TELLING_APP}EOF")
+        serving = partition(guest)
+        bed.run(f'(furnace fac --u2 dom0-app --kp {place}/keys --ip 10.0.2.2 --it {cloud.inside} --fac {place}/fac_socket >{place}/fac.log 2>&1 </dev/null &)')
+        wait_for(lambda: 'connected to the proxy' in bed.run(f'cat {place}/fac.log'), 30, 'FAC')
+        said = bed.run(f'furnace app -c {place}/app --u2 dom0-app --vmi {serving.directory} --fac {place}/fac_socket </dev/null', 120)
+        assert re.search(r'BACKEND SAYS thank you \d+', said), said
+        assert 'NOT CONFINED' not in serving.log() + said
+        first, second = heard.read_text().splitlines()
+        assert first.startswith(f'{guest} runs ') and ' kthreadd' in first and second == 'are you there?'
+    finally:
+        bed.run('killall furnace-fac furnace')
+        cloud.stop()
 
 
 def test_the_end_of_a_domain_is_noticed(bed, partition):

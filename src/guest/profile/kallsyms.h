@@ -7,6 +7,7 @@
 // are understood.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -38,9 +39,12 @@ struct Kallsyms {
 inline constexpr uint64_t kTokenTableBefore = 4 << 10;
 inline constexpr uint64_t kTokenTableBehind = 16 << 10;
 
-/// Bytes before and behind the signature that hold all tables of any kernel.
-inline constexpr uint64_t kKallsymsBefore = 16 << 20;
-inline constexpr uint64_t kKallsymsBehind = 8 << 20;
+/// Bytes before and behind the signature: those that hold all tables of a distribution's kernel, and of any.
+struct KallsymsWindow {
+  uint64_t before, behind;
+};
+inline constexpr std::array kKallsymsWindows = {KallsymsWindow{6 << 20, 4 << 20},
+                                                KallsymsWindow{16 << 20, 8 << 20}};
 
 /// Decodes the tables around a signature found at `signature` of `window`. The window must start at a
 /// physical address divisible by 8. Everything in it is untrusted.

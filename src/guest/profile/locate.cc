@@ -91,12 +91,9 @@ class ImageReader {
   }
 
   Result<Kernel> read(Gpa signature, std::optional<Gpa> text_gpa) {
-    const Gpa start = window_start(signature, kKallsymsBefore);
-    const auto bytes = window(signature, start, kKallsymsBehind);
-    FURNACE_TRY(const Kallsyms symbols, parse_kallsyms(bytes, signature.value - start.value));
+    FURNACE_TRY(Decoded decoded, decode(signature));
+    const Kallsyms& symbols = decoded.symbols;
     const Gva text{symbols.relative_base};
-    const Gpa base_gpa = start + symbols.relative_base_position;
-
     const auto address_of = [&](std::string_view name) -> std::optional<uint64_t> {
       const auto found = std::find_if(symbols.symbols.begin(), symbols.symbols.end(),
                                       [&](const Kallsyms::Symbol& symbol) { return symbol.name == name; });
@@ -105,29 +102,54 @@ class ImageReader {
     };
     const auto banner = address_of("linux_banner");
     if (!banner) return fail(Errc::Invalid, "kallsyms: no symbol linux_banner");
-    if (!text_gpa) FURNACE_CHECK(find_text(*banner, base_gpa, text_gpa));
-
-    ProfileBuilder builder;
-    builder.set_banner(banner_at(memory_, *text_gpa + *banner));
-    const Gpa tables_gpa = start + symbols.tables_start;
-    builder.set_layout(tables_gpa.value - text_gpa->value,
-                       {bytes.begin() + static_cast<ptrdiff_t>(symbols.tables_start),
-                        bytes.begin() + static_cast<ptrdiff_t>(symbols.tables_end)},
-                       base_gpa.value - text_gpa->value);
-    for (const auto& symbol : symbols.symbols)
-      builder.add_symbol(symbol.name, symbol.address, text.value, symbol.type);
+    if (!text_gpa) FURNACE_CHECK(find_text(*banner, decoded.base_gpa, text_gpa));
     const auto btf_start = address_of("__start_BTF");
     const auto btf_end = address_of("__stop_BTF");
     if (!btf_start || !btf_end || *btf_end <= *btf_start || *btf_end - *btf_start > kMaxBtf)
       return fail(Errc::NotFound, "the kernel carries no BTF types (CONFIG_DEBUG_INFO_BTF is off)");
+
+    ProfileBuilder builder;
+    builder.set_banner(banner_at(memory_, *text_gpa + *banner));
+    builder.set_layout(decoded.tables_gpa.value - text_gpa->value, std::move(decoded.tables),
+                       decoded.base_gpa.value - text_gpa->value);
+    builder.reserve(symbols.symbols.size());
+    for (auto& symbol : decoded.symbols.symbols)
+      builder.add_symbol(std::move(symbol.name), symbol.address, text.value, symbol.type);
+    decoded.symbols.symbols = {};
     builder.set_types(memory_.read_block(*text_gpa + *btf_start, *btf_end - *btf_start));
-    auto built = builder.build();
+    auto built = std::move(builder).build();
     if (!built) return fail(built.error(), "the kernel's types (its BTF) can't be read");
     std::shared_ptr<const Profile> profile = *std::move(built);
     return verify(memory_, std::move(profile), text, *text_gpa);
   }
 
  private:
+  /// What is kept of a window, which is large.
+  struct Decoded {
+    Kallsyms symbols;
+    std::vector<std::byte> tables;
+    Gpa tables_gpa, base_gpa;
+  };
+  [[nodiscard]] Result<Decoded> decode(Gpa signature) const {
+    Error reason(Errc::NotFound, "kallsyms: none");
+    for (const KallsymsWindow& size : kKallsymsWindows) {
+      const Gpa start = window_start(signature, size.before);
+      const auto bytes = window(signature, start, size.behind);
+      auto symbols = parse_kallsyms(bytes, signature.value - start.value);
+      if (!symbols) {
+        reason = symbols.error();
+        continue;
+      }
+      const auto at = [&](size_t position) { return bytes.begin() + static_cast<ptrdiff_t>(position); };
+      Decoded decoded{*std::move(symbols), {}, {}, {}};
+      decoded.tables.assign(at(decoded.symbols.tables_start), at(decoded.symbols.tables_end));
+      decoded.tables_gpa = start + decoded.symbols.tables_start;
+      decoded.base_gpa = start + decoded.symbols.relative_base_position;
+      return decoded;
+    }
+    return tl::unexpected<Error>(std::move(reason));
+  }
+
   [[nodiscard]] Gpa window_start(Gpa signature, uint64_t before) const {
     const uint64_t available = signature.value - range_.start.value;
     return Gpa{(signature.value - std::min(before, available) + 7) & ~uint64_t{7}};

@@ -22,7 +22,7 @@ Result<std::shared_ptr<const Profile>> ProfileParts::build() && {
   builder.reserve(symbols.size());
   for (Symbol& symbol : symbols)
     builder.add_symbol(std::move(symbol.name), symbol.address, start, symbol.type);
-  return builder.build();
+  return std::move(builder).build();
 }
 
 }  // namespace furnace::guest

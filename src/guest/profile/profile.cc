@@ -113,7 +113,7 @@ void ProfileBuilder::set_layout(uint64_t tables_offset, std::vector<std::byte> t
   relative_base_offset_ = relative_base_offset;
 }
 
-Result<std::shared_ptr<const Profile>> ProfileBuilder::build() const {
+Result<std::shared_ptr<const Profile>> ProfileBuilder::build() && {
   std::vector<const Named*> sorted;
   sorted.reserve(symbols_.size());
   for (const Named& symbol : symbols_) sorted.push_back(&symbol);
@@ -145,6 +145,8 @@ Result<std::shared_ptr<const Profile>> ProfileBuilder::build() const {
   for (const Named* symbol : sorted)
     if (symbol->name == "linux_banner") header.banner_offset = symbol->value.value;
   header.relative_base_offset = relative_base_offset_;
+  sorted = {};
+  symbols_ = {};
 
   std::vector<std::byte> image;
   image.reserve(sizeof header + banner_.size() + entries.size() * sizeof(Profile::Entry) + names.size() +
@@ -153,8 +155,8 @@ Result<std::shared_ptr<const Profile>> ProfileBuilder::build() const {
   append(image, as_bytes(banner_));
   append(image, std::as_bytes(std::span(entries)));
   append(image, as_bytes(names));
-  append(image, tables_);
-  append(image, btf_);
+  append(image, std::exchange(tables_, {}));
+  append(image, std::exchange(btf_, {}));
   return Profile::from_image(std::move(image));
 }
 

@@ -108,7 +108,8 @@ class ProfileBuilder {
   /// Where things lie in the image, from _text on, and the tables the symbols came from.
   void set_layout(uint64_t tables_offset, std::vector<std::byte> tables, uint64_t relative_base_offset);
 
-  [[nodiscard]] Result<std::shared_ptr<const Profile>> build() const;
+  /// Takes what was collected along: the profile is built in the memory of a partition.
+  [[nodiscard]] Result<std::shared_ptr<const Profile>> build() &&;
 
  private:
   struct Named {

@@ -163,7 +163,7 @@ Status World::build_image() {
   }
   profile.set_banner(guest_.banner);
   profile.set_types(simulated_types(guest_.seed));
-  FURNACE_TRY(auto built, profile.build());
+  FURNACE_TRY(auto built, std::move(profile).build());
   kernel_.emplace(std::move(built), guest::Placement{map_.text(), AddressMap::kImage, map_.kernel_table()});
   return {};
 }

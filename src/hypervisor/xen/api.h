@@ -8,7 +8,6 @@
 extern "C" {
 #include <xenctrl.h>
 #include <xenguest.h>
-#include <xenforeignmemory.h>
 #include <xendevicemodel.h>
 #include <xenevtchn.h>
 #include <xenstore.h>

@@ -11,6 +11,9 @@ namespace furnace::hypervisor {
 /// `name`: of a domain, its number or its UUID.
 [[nodiscard]] Result<std::unique_ptr<Hypervisor>> attach_xen(const std::string& name);
 
+/// What `lend_xen` (broker.h) has lent to this process.
+[[nodiscard]] Result<std::unique_ptr<Hypervisor>> borrow_xen(const std::string& text);
+
 /// What a Xen host can, asked from its dom0.
 struct XenHost {
   std::string version;         ///< "4.17.7"

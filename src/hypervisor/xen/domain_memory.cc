@@ -38,18 +38,22 @@ Result<MachineFrames> MachineFrames::of(xc_interface& control, const Domain& dom
   xc_domain_meminfo info{};
   if (::xc_map_domain_meminfo(&control, domain.id, &info) != 0)
     return fail_errno("domain {}: its table of machine frames", domain.id);
-  MachineFrames frames;
+  std::vector<uint64_t> frames;
   const uint64_t count = std::min<uint64_t>(info.p2m_size, claimed);
-  frames.machine_.reserve(count);
+  frames.reserve(count);
   for (uint64_t frame = 0; frame < count; ++frame) {
     const uint64_t machine = info.p2m_table[frame];
     constexpr uint64_t foreign = 1ULL << 62;  // Linux: FOREIGN_FRAME_BIT, not this guest's own
     const bool own = machine != kNone && (machine & (foreign | (1ULL << 63))) == 0;
-    frames.machine_.push_back(own ? machine : kNone);
-    if (own) frames.frame_.emplace(machine, frame);
+    frames.push_back(own ? machine : kNone);
   }
   ::xc_unmap_domain_meminfo(&control, &info);
-  return frames;
+  return MachineFrames(std::move(frames));
+}
+
+MachineFrames::MachineFrames(std::vector<uint64_t> machine) : machine_(std::move(machine)) {
+  for (uint64_t frame = 0; frame < machine_.size(); ++frame)
+    if (machine_[frame] != kNone) frame_.emplace(machine_[frame], frame);
 }
 
 uint64_t MachineFrames::machine(uint64_t frame) const {
@@ -61,43 +65,49 @@ uint64_t MachineFrames::frame(uint64_t machine) const {
   return found == frame_.end() ? kNone : found->second;
 }
 
-Result<std::unique_ptr<DomainMemory>> DomainMemory::open(xc_interface& control, const Domain& domain) {
-  FURNACE_TRY(XenForeignMemory memory, open_foreign_memory());
-  std::unique_ptr<DomainMemory> opened(new DomainMemory(std::move(memory), domain.id));
-  if (domain.pv) {
-    FURNACE_TRY(opened->machine_frames_, MachineFrames::of(control, domain));
-  }
-  FURNACE_CHECK(opened->find_ranges(control, domain));
-  return opened;
+namespace {
+
+void append_page(std::vector<guest::GpaRange>& ranges, uint64_t frame) {
+  const guest::Gpa at{frame * guest::kPageSize};
+  if (!ranges.empty() && ranges.back().end == at)
+    ranges.back().end = at + guest::kPageSize;
+  else
+    ranges.push_back({at, at + guest::kPageSize});
 }
 
-Status DomainMemory::find_ranges(xc_interface& control, const Domain& domain) {
+Status find_own_frames(xc_interface& control, const Domain& domain, std::vector<guest::GpaRange>& ranges) {
   FURNACE_TRY(uint64_t count, frames_of(control, domain));
-  count = machine_frames_ ? machine_frames_->count() : std::min(count, most_frames(domain));
+  count = std::min(count, most_frames(domain));
   std::array<xen_pfn_t, 1024> types{};  // the most that Xen takes at a time
   for (uint64_t from = 0; from < count; from += types.size()) {
     const uint64_t some = std::min<uint64_t>(types.size(), count - from);
-    for (uint64_t i = 0; i < some; ++i) types[i] = mapped_frame(from + i);
-    if (!machine_frames_ &&
-        ::xc_get_pfn_type_batch(&control, domain.id, static_cast<unsigned>(some), types.data()) != 0)
+    for (uint64_t i = 0; i < some; ++i) types[i] = from + i;
+    if (::xc_get_pfn_type_batch(&control, domain.id, static_cast<unsigned>(some), types.data()) != 0)
       return fail_errno("domain {}: its memory", domain.id);
-    for (uint64_t i = 0; i < some; ++i) {
-      const bool hole = machine_frames_ ? types[i] == MachineFrames::kNone
-                                        : (types[i] & XEN_DOMCTL_PFINFO_LTAB_MASK) == XEN_DOMCTL_PFINFO_XTAB;
-      if (hole) continue;
-      const guest::Gpa at{(from + i) * guest::kPageSize};
-      if (!ranges_.empty() && ranges_.back().end == at)
-        ranges_.back().end = at + guest::kPageSize;
-      else
-        ranges_.push_back({at, at + guest::kPageSize});
-    }
+    for (uint64_t i = 0; i < some; ++i)
+      if ((types[i] & XEN_DOMCTL_PFINFO_LTAB_MASK) != XEN_DOMCTL_PFINFO_XTAB) append_page(ranges, from + i);
   }
-  if (ranges_.empty()) return fail(Errc::Unavailable, "domain {} has no memory", domain.id);
   return {};
 }
 
+}  // namespace
+
+Result<MemoryLayout> MemoryLayout::of(xc_interface& control, const Domain& domain) {
+  MemoryLayout layout;
+  if (domain.pv) {
+    FURNACE_TRY(layout.machine_frames, MachineFrames::of(control, domain));
+    const auto frames = layout.machine_frames->all();
+    for (uint64_t frame = 0; frame < frames.size(); ++frame)
+      if (frames[frame] != MachineFrames::kNone) append_page(layout.ranges, frame);
+  } else {
+    FURNACE_CHECK(find_own_frames(control, domain, layout.ranges));
+  }
+  if (layout.ranges.empty()) return fail(Errc::Unavailable, "domain {} has no memory", domain.id);
+  return layout;
+}
+
 uint64_t DomainMemory::mapped_frame(uint64_t frame) const {
-  return machine_frames_ ? machine_frames_->machine(frame) : frame;
+  return layout_.machine_frames ? layout_.machine_frames->machine(frame) : frame;
 }
 
 const DomainMemory::Piece* DomainMemory::piece(uint64_t number) const {
@@ -117,10 +127,9 @@ const DomainMemory::Piece* DomainMemory::piece(uint64_t number) const {
   std::array<xen_pfn_t, kFrames> frames{};
   std::array<int, kFrames> errors{};
   for (uint64_t i = 0; i < kFrames; ++i) frames[i] = mapped_frame(number * kFrames + i);
-  void* const address =
-      ::xenforeignmemory_map(memory_.get(), domain_, PROT_READ, kFrames, frames.data(), errors.data());
-  if (address == nullptr) return nullptr;
-  Piece made{ForeignPages(*memory_, address, kFrames), std::vector<bool>(kFrames), now, {}};
+  auto pages = memory_.map(domain_, PROT_READ, frames, errors);
+  if (!pages) return nullptr;
+  Piece made{*std::move(pages), std::vector<bool>(kFrames), now, {}};
   for (uint64_t i = 0; i < kFrames; ++i) made.present[i] = errors[i] == 0;
   used_.push_front(number);
   made.use = used_.begin();
@@ -131,7 +140,7 @@ size_t DomainMemory::read(guest::Gpa from, std::span<std::byte> out) const {
   size_t done = 0;
   while (done < out.size()) {
     const uint64_t at = from.value + done;
-    if (at < from.value || at >= ranges_.back().end.value) break;
+    if (at < from.value || at >= ranges().back().end.value) break;
     const uint64_t frame = at / guest::kPageSize;
     const Piece* const found = piece(frame / kFrames);
     if (found == nullptr || !found->present[frame % kFrames]) break;
@@ -160,24 +169,21 @@ size_t DomainMemory::write(guest::Gpa to, std::span<const std::byte> data) {
   size_t done = 0;
   while (done < data.size()) {
     const uint64_t at = to.value + done;
-    if (at < to.value || at >= ranges_.back().end.value) break;
+    if (at < to.value || at >= ranges().back().end.value) break;
     const xen_pfn_t frame = mapped_frame(at / guest::kPageSize);
     int error = 0;
-    void* const address =
-        ::xenforeignmemory_map(memory_.get(), domain_, PROT_READ | PROT_WRITE, 1, &frame, &error);
-    if (address == nullptr) break;
-    const ForeignPages page(*memory_, address, 1);
-    if (error != 0) break;
+    const auto page = memory_.map(domain_, PROT_READ | PROT_WRITE, {&frame, 1}, {&error, 1});
+    if (!page || error != 0) break;
     const size_t size = std::min<size_t>(data.size() - done, guest::kPageSize - at % guest::kPageSize);
-    std::memcpy(page.at(at % guest::kPageSize), data.data() + done, size);
+    std::memcpy(page->at(at % guest::kPageSize), data.data() + done, size);
     done += size;
   }
   return done;
 }
 
 guest::Gpa DomainMemory::from_table(guest::Gpa address) const {
-  if (!machine_frames_) return address;
-  const uint64_t frame = machine_frames_->frame(address.value / guest::kPageSize);
+  if (!layout_.machine_frames) return address;
+  const uint64_t frame = layout_.machine_frames->frame(address.value / guest::kPageSize);
   if (frame == MachineFrames::kNone) return {~0ULL - guest::kPageSize};  // outside of all memory
   return {frame * guest::kPageSize + address.value % guest::kPageSize};
 }

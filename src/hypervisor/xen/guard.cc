@@ -12,6 +12,7 @@
 
 #include "guest/address.h"
 #include "hypervisor/xen/domain.h"
+#include "hypervisor/xen/foreign_memory.h"
 #include "hypervisor/xen/monitor_ring.h"
 
 namespace furnace::hypervisor {
@@ -44,16 +45,14 @@ void note(Charge& charge, const XenGuard::Message& message) {
   }
 }
 
-void put_back(xenforeignmemory_handle& memory, uint32_t domain, uint64_t gpa, uint8_t byte) {
+void put_back(const ForeignMemory& memory, uint32_t domain, uint64_t gpa, uint8_t byte) {
   const xen_pfn_t frame = gpa / guest::kPageSize;
   int error = 0;
-  void* const page = ::xenforeignmemory_map(&memory, domain, PROT_READ | PROT_WRITE, 1, &frame, &error);
-  if (page == nullptr) return;
+  const auto page = memory.map(domain, PROT_READ | PROT_WRITE, {&frame, 1}, {&error, 1});
+  if (!page || error != 0) return;
   // What the guest has written there since stays.
-  constexpr uint8_t int3 = 0xcc;
-  if (auto* const at = static_cast<uint8_t*>(page) + gpa % guest::kPageSize; error == 0 && *at == int3)
-    *at = byte;
-  ::xenforeignmemory_unmap(&memory, page, 1);
+  constexpr std::byte int3{0xcc};
+  if (std::byte* const at = page->at(gpa % guest::kPageSize); *at == int3) *at = std::byte{byte};
 }
 
 /// Xen keeps a vCPU paused whose event nobody has answered, also when its ring has gone (common/vm_event.c):
@@ -77,10 +76,10 @@ void free_monitored(xc_interface& control, uint32_t domain) {
 void let_go(const Charge& charge, uint32_t domain) {
   if (!charge.paused && !charge.monitored && charge.breakpoints.empty()) return;
   const auto control = open_control();
-  const auto memory = open_foreign_memory();
+  const auto memory = ForeignMemory::open();
   if (!control || !memory) return;
   ::xc_domain_pause(control->get(), domain);
-  for (const auto& [gpa, byte] : charge.breakpoints) put_back(**memory, domain, gpa, byte);
+  for (const auto& [gpa, byte] : charge.breakpoints) put_back(*memory, domain, gpa, byte);
   if (charge.monitored) free_monitored(**control, domain);
   ::xc_domain_unpause(control->get(), domain);
   if (charge.paused) ::xc_domain_unpause(control->get(), domain);

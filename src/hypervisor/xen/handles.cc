@@ -28,12 +28,6 @@ Result<XenControl> open_control() {
   return control;
 }
 
-Result<XenForeignMemory> open_foreign_memory() {
-  XenForeignMemory memory(::xenforeignmemory_open(silence(), 0));
-  if (!memory) return not_open("Xen's foreign memory");
-  return memory;
-}
-
 Result<XenStore> open_store() {
   XenStore store(::xs_open(0));
   if (!store) return not_open("xenstore");

@@ -7,18 +7,20 @@
 namespace furnace::hypervisor {
 
 Result<std::unique_ptr<Hypervisor>> attach_xen(const std::string& name) {
-  return Xen::attach(name);
+  return Xen::open(name);
 }
 
-Result<std::unique_ptr<Hypervisor>> Xen::attach(const std::string& name) {
+Result<std::unique_ptr<Xen>> Xen::open(const std::string& name) {
   FURNACE_TRY(XenControl control, open_control());
   FURNACE_TRY(XenStore store, open_store());
   FURNACE_TRY(Domain domain, find_domain(*control, store.get(), name));
   FURNACE_TRY(XenGuard guard, XenGuard::start(domain.id));
-  FURNACE_TRY(auto memory, DomainMemory::open(*control, domain));
+  FURNACE_TRY(ForeignMemory foreign, ForeignMemory::open());
+  FURNACE_TRY(MemoryLayout layout, MemoryLayout::of(*control, domain));
+  auto memory = std::make_unique<DomainMemory>(std::move(foreign), domain.id, std::move(layout));
   // xenstored tells when a domain has ended.
   if (!::xs_watch(store.get(), "@releaseDomain", "end")) return fail_errno("xenstore: watch");
-  return std::unique_ptr<Hypervisor>(
+  return std::unique_ptr<Xen>(
       new Xen(std::move(domain), std::move(guard), std::move(control), std::move(store), std::move(memory)));
 }
 

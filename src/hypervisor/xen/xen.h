@@ -13,13 +13,14 @@ namespace furnace::hypervisor {
 class Xen : public Hypervisor {
  public:
   /// `name`: of the domain, its number or its UUID.
-  [[nodiscard]] static Result<std::unique_ptr<Hypervisor>> attach(const std::string& name);
+  [[nodiscard]] static Result<std::unique_ptr<Xen>> open(const std::string& name);
   ~Xen() override;
 
   [[nodiscard]] std::string name() const override { return domain_.name; }
   [[nodiscard]] uint32_t id() const override { return domain_.id; }
   [[nodiscard]] AccessMode access_mode() const override { return AccessMode::Xen; }
   [[nodiscard]] guest::GuestMemory& memory() override { return *memory_; }
+  [[nodiscard]] const DomainMemory& domain_memory() const { return *memory_; }
   [[nodiscard]] uint64_t memory_size() const override;
   [[nodiscard]] uint32_t vcpus() const override { return domain_.vcpus; }
   [[nodiscard]] Result<std::optional<Registers>> registers(uint32_t vcpu) override;

@@ -181,7 +181,7 @@ TEST(Profile, IsTheSameFromAFile) {
   builder.add_symbol("a", {1, true});
   builder.add_symbol("c", {3, false});
   builder.add_symbol("a", {99, true});  // a second local symbol of the name: the first counts
-  const auto built = furnace::test::take(builder.build());
+  const auto built = furnace::test::take(std::move(builder).build());
   const furnace::test::TemporaryDirectory directory;
   ASSERT_TRUE(write_file(directory.path() / "p", as_text(built->image())));
   const auto read = furnace::test::take(Profile::from_file(directory.path() / "p"));
@@ -199,7 +199,7 @@ TEST(Profile, DamagedFilesAreRefusedOrHarmless) {
   ProfileBuilder builder;
   builder.set_types(types());
   for (int i = 0; i < 50; ++i) builder.add_symbol("symbol" + std::to_string(i), {1, true});
-  const auto built = furnace::test::take(builder.build());
+  const auto built = furnace::test::take(std::move(builder).build());
   const std::vector<std::byte> image(built->image().begin(), built->image().end());
   for (size_t size = 0; size < image.size(); size += 3)
     EXPECT_FALSE(Profile::from_image({image.begin(), image.begin() + static_cast<ptrdiff_t>(size)}));

@@ -1,0 +1,259 @@
+#include "hypervisor/xen/broker.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "hypervisor/xen/broker_protocol.h"
+#include "hypervisor/xen/xen.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+using broker::Answer;
+using broker::Ask;
+using broker::Request;
+using nlohmann::json;
+
+Answer failed(const Error& why) {
+  Answer answer;
+  answer.failed = 1;
+  answer.code = why.code();
+  why.message().copy(answer.why.data(), answer.why.size() - 1);
+  return answer;
+}
+Answer said(const Status& status) {
+  return status ? Answer{} : failed(status.error());
+}
+
+class Broker {
+ public:
+  Broker(std::unique_ptr<Xen> xen, Fd socket, Fd bell)
+      : xen_(std::move(xen)), socket_(std::move(socket)), bell_(std::move(bell)) {}
+
+  /// Until the partition has ended.
+  void serve() {
+    for (;;) {
+      std::vector<pollfd> items{{socket_.get(), POLLIN, 0}};
+      // What has been told stays unread until the partition asks for it.
+      if (!rung_)
+        for (const int each : xen_->descriptors()) items.push_back({each, POLLIN, 0});
+      if (::poll(items.data(), items.size(), -1) < 0 && errno != EINTR) return;
+      for (size_t i = 1; i < items.size(); ++i) rung_ |= items[i].revents != 0;
+      if (rung_ && !told_) ring();
+      if (items[0].revents != 0 && !answer_one()) return;
+    }
+  }
+
+ private:
+  void ring() {
+    const uint64_t one = 1;
+    told_ = ::write(bell_.get(), &one, sizeof one) == sizeof one;
+  }
+
+  bool answer_one() {
+    Request request;
+    if (!broker::receive_message(socket_, broker::bytes_of(request))) return false;
+    std::vector<std::byte> items;
+    Answer answer = do_what(request, items);
+    return broker::send_message(socket_, broker::bytes_of(answer), items);
+  }
+
+  template <typename T>
+  static void add(std::vector<std::byte>& items, Answer& answer, T item) {
+    if (answer.items >= broker::kMostItems) return;
+    const auto bytes = broker::bytes_of(item);
+    items.insert(items.end(), bytes.begin(), bytes.end());
+    ++answer.items;
+  }
+
+  /// An answer to a change of watches tells which bytes are covered now.
+  void add_covered(std::vector<std::byte>& items, Answer& answer) const {
+    for (const auto& [gpa, byte] : xen_->domain_memory().covered())
+      add(items, answer, broker::SentByte{gpa, std::to_integer<uint64_t>(byte)});
+  }
+
+  Answer watch(const Request& request) {
+    Watch wanted;
+    wanted.kind = request.kind;
+    wanted.address = guest::Gva{request.address};
+    wanted.length = request.length;
+    wanted.access = request.access;
+    if (request.has_table != 0) wanted.table = guest::PageTable{guest::Gpa{request.root}, request.levels};
+    if (!xen_->events()->offers(wanted.kind))
+      return failed({Errc::Invalid, "an event that the Xen driver does not know"});
+    const auto number = xen_->events()->watch(wanted);
+    if (!number) return failed(number.error());
+    Answer answer;
+    answer.number = *number;
+    return answer;
+  }
+
+  Answer do_what(const Request& request, std::vector<std::byte>& items) {
+    Answer answer;
+    switch (request.ask) {
+      case Ask::Registers: {
+        const auto read = xen_->registers(static_cast<uint32_t>(request.number));
+        if (!read) return failed(read.error());
+        add(items, answer, broker::pack(**read));
+        return answer;
+      }
+      case Ask::Pause:
+        return said(xen_->pause());
+      case Ask::Resume:
+        return said(xen_->resume());
+      case Ask::State:
+        answer.state = xen_->state();
+        return answer;
+      case Ask::Watch:
+        answer = watch(request);
+        add_covered(items, answer);
+        return answer;
+      case Ask::Unwatch:
+        answer = said(xen_->events()->unwatch(request.number));
+        add_covered(items, answer);
+        return answer;
+      case Ask::Forget:
+        xen_->events()->forget();
+        return answer;
+      case Ask::Take:
+        rung_ = told_ = false;
+        for (const GuestEvent& event : xen_->events()->take())
+          add(items, answer,
+              broker::SentEvent{event.watch, event.address.value, event.vcpu, event.access,
+                                broker::pack(event.registers)});
+        return answer;
+      case Ask::Proceed:
+        xen_->events()->proceed();
+        return answer;
+      case Ask::Poll:
+        rung_ = told_ = false;
+        for (const Notice notice : xen_->poll()) add(items, answer, static_cast<uint8_t>(notice));
+        return answer;
+    }
+    return failed({Errc::Invalid, "an unknown request"});
+  }
+
+  std::unique_ptr<Xen> xen_;
+  Fd socket_, bell_;
+  bool rung_ = false;  // something waits for the partition
+  bool told_ = false;  // and it knows
+};
+
+/// What the partition needs to know once.
+json describe(Xen& xen) {
+  json ranges = json::array();
+  for (const auto& range : xen.memory().ranges()) ranges.push_back({range.start.value, range.end.value});
+  return {{"name", xen.name()}, {"id", xen.id()}, {"vcpus", xen.vcpus()}, {"ranges", ranges}};
+}
+
+bool write_frames(const Fd& file, std::span<const uint64_t> frames) {
+  auto bytes = std::as_bytes(frames);
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(file.get(), bytes.data(), bytes.size());
+    if (written <= 0) return false;
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return true;
+}
+
+/// Attaches, says how that went (an empty error, and what it is), and serves.
+void run_broker(const std::string& name, Fd socket, Fd bell, const Fd& frames, Fd hello) {
+  auto xen = Xen::open(name);
+  json text;
+  if (!xen) {
+    text = {{"error", xen.error().message()}, {"code", static_cast<int>(xen.error().code())}};
+  } else {
+    text = describe(**xen);
+    if (const auto& machine = (*xen)->domain_memory().layout().machine_frames;
+        machine && !write_frames(frames, machine->all()))
+      text = {{"error", "the table of machine frames could not be handed over"},
+              {"code", static_cast<int>(Errc::Failed)}};
+  }
+  const std::string said = text.dump();
+  const bool is_told = ::write(hello.get(), said.data(), said.size()) == static_cast<ssize_t>(said.size());
+  hello.close();
+  if (!is_told || text.contains("error")) return;
+  Broker(*std::move(xen), std::move(socket), std::move(bell)).serve();
+}
+
+void become_a_process_of_its_own(std::initializer_list<int> kept) {
+  ::setsid();
+  ::prctl(PR_SET_NAME, "furnace-broker");
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(signal, SIG_IGN);
+  unsigned from = 3;
+  std::vector<int> sorted(kept);
+  std::sort(sorted.begin(), sorted.end());
+  for (const int each : sorted) {
+    if (static_cast<unsigned>(each) > from) ::close_range(from, static_cast<unsigned>(each) - 1, 0);
+    from = static_cast<unsigned>(each) + 1;
+  }
+  ::close_range(from, ~0U, 0);
+  // Standard streams belong to whoever started us: a process that kept them would keep their pipes open.
+  const int null = ::open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+}
+
+/// What the broker says when it has attached; the error if it could not.
+Result<json> hear(const Fd& hello) {
+  std::string text;
+  std::array<char, 4096> piece{};
+  ssize_t size = 0;
+  while ((size = ::read(hello.get(), piece.data(), piece.size())) > 0)
+    text.append(piece.data(), static_cast<size_t>(size));
+  json said = json::parse(text, nullptr, false);
+  if (said.is_discarded())
+    return fail(Errc::Failed, "the process that holds Xen's control ended at its start");
+  if (said.contains("error"))
+    return fail(static_cast<Errc>(said.value("code", 0)), "{}", said.value("error", ""));
+  return said;
+}
+
+Result<std::pair<Fd, Fd>> message_sockets() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("socket pair");
+  constexpr int room = 1 << 20;  // for an answer of events
+  for (const int end : ends) ::setsockopt(end, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+  return std::pair(Fd(ends[0]), Fd(ends[1]));
+}
+
+}  // namespace
+
+Result<LentXen> lend_xen(const std::string& name) {
+  FURNACE_TRY(auto sockets, message_sockets());
+  FURNACE_TRY(auto hello, make_pipe());
+  Fd bell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  Fd frames(::memfd_create("furnace-frames", MFD_CLOEXEC));
+  if (!bell.valid() || !frames.valid()) return fail_errno("Xen's broker");
+  const pid_t pid = ::fork();
+  if (pid < 0) return fail_errno("fork");
+  if (pid == 0) {
+    become_a_process_of_its_own({sockets.first.get(), bell.get(), frames.get(), hello.writing.get()});
+    run_broker(name, std::move(sockets.first), std::move(bell), frames, std::move(hello.writing));
+    ::_exit(0);
+  }
+  hello.writing.close();
+  FURNACE_TRY(json text, hear(hello.reading));
+  FURNACE_TRY(ForeignMemory foreign, ForeignMemory::open());
+  FURNACE_CHECK(foreign.restrict_to(text.at("id").get<uint32_t>()));
+  LentXen lent;
+  for (auto& [key, descriptor] :
+       {std::pair("socket", &sockets.second), std::pair("bell", &bell), std::pair("frames", &frames)}) {
+    text[key] = descriptor->get();
+    lent.descriptors.push_back(std::move(*descriptor));
+  }
+  lent.descriptors.push_back(std::move(foreign).take_apart());
+  text["privcmd"] = lent.descriptors.back().get();
+  lent.text = text.dump();
+  return lent;
+}
+
+}  // namespace furnace::hypervisor

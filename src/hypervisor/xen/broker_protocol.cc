@@ -1,0 +1,44 @@
+#include "hypervisor/xen/broker_protocol.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+namespace furnace::hypervisor::broker {
+
+SentRegisters pack(const Registers& registers) {
+  SentRegisters sent;
+  for (size_t i = 0; i < kRegisters.size(); ++i)
+    if (const auto value = registers.get(kRegisters[i])) {
+      sent.present |= 1ULL << i;
+      sent.values[i] = *value;
+    }
+  return sent;
+}
+
+Registers unpack(const SentRegisters& sent) {
+  Registers registers;
+  for (size_t i = 0; i < kRegisters.size(); ++i)
+    if ((sent.present >> i & 1) != 0) registers.set(kRegisters[i], sent.values[i]);
+  return registers;
+}
+
+bool send_message(const Fd& socket, std::span<const std::byte> head, std::span<const std::byte> items) {
+  std::vector<std::byte> bytes(head.begin(), head.end());
+  bytes.insert(bytes.end(), items.begin(), items.end());
+  return ::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+}
+
+std::optional<std::vector<std::byte>> receive_message(const Fd& socket, std::span<std::byte> head) {
+  constexpr size_t most = sizeof(Answer) + kMostItems * sizeof(SentEvent);
+  std::vector<std::byte> bytes(most);
+  ssize_t size = 0;
+  do {
+    size = ::recv(socket.get(), bytes.data(), bytes.size(), 0);
+  } while (size < 0 && errno == EINTR);
+  if (size < static_cast<ssize_t>(head.size())) return std::nullopt;
+  std::memcpy(head.data(), bytes.data(), head.size());
+  return std::vector(bytes.begin() + static_cast<ptrdiff_t>(head.size()), bytes.begin() + size);
+}
+
+}  // namespace furnace::hypervisor::broker

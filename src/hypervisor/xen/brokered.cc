@@ -1,0 +1,160 @@
+#include "hypervisor/xen/brokered.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "hypervisor/xen/attach_xen.h"
+
+namespace furnace::hypervisor {
+
+using broker::Ask;
+using broker::Request;
+using nlohmann::json;
+
+namespace {
+
+/// A PV guest's, of a file that is empty for others.
+std::optional<MachineFrames> read_frames(const Fd& file) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0 || status.st_size == 0) return std::nullopt;
+  std::vector<uint64_t> frames(static_cast<size_t>(status.st_size) / sizeof(uint64_t));
+  auto bytes = std::as_writable_bytes(std::span(frames));
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t got =
+        ::pread(file.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+    if (got <= 0) return std::nullopt;
+    done += static_cast<size_t>(got);
+  }
+  return MachineFrames(std::move(frames));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Hypervisor>> borrow_xen(const std::string& text) {
+  return BrokeredXen::borrow(text);
+}
+
+Result<std::unique_ptr<Hypervisor>> BrokeredXen::borrow(const std::string& text) try {
+  const json all = json::parse(text);
+  const auto descriptor = [&](const char* key) { return Fd(all.at(key).get<int>()); };
+  MemoryLayout layout;
+  for (const json& range : all.at("ranges"))
+    layout.ranges.push_back({guest::Gpa{range.at(0)}, guest::Gpa{range.at(1)}});
+  layout.machine_frames = read_frames(descriptor("frames"));
+  const uint32_t id = all.at("id");
+  DomainMemory memory(ForeignMemory(descriptor("privcmd")), id, std::move(layout));
+  return std::unique_ptr<Hypervisor>(new BrokeredXen(
+      all.at("name"), id, all.at("vcpus"), descriptor("socket"), descriptor("bell"), std::move(memory)));
+} catch (const json::exception& error) {
+  return fail(Errc::Invalid, "--handles: {}", error.what());
+}
+
+Result<BrokeredXen::Reply> BrokeredXen::ask(Request request) const {
+  Reply reply;
+  if (!broker::send_message(socket_, broker::bytes_of(request), {}))
+    return fail(Errc::Unavailable, "VM '{}': the process that holds Xen's control has ended", name_);
+  auto items = broker::receive_message(socket_, broker::bytes_of(reply.answer));
+  if (!items)
+    return fail(Errc::Unavailable, "VM '{}': the process that holds Xen's control has ended", name_);
+  reply.items = *std::move(items);
+  if (reply.answer.failed != 0) return fail(reply.answer.code, "{}", reply.answer.why.data());
+  return reply;
+}
+
+uint64_t BrokeredXen::memory_size() const {
+  uint64_t size = 0;
+  for (const auto& range : memory_.ranges()) size += range.size();
+  return size;
+}
+
+Result<std::optional<Registers>> BrokeredXen::registers(uint32_t vcpu) {
+  FURNACE_TRY(const Reply reply, ask({.ask = Ask::Registers, .number = vcpu}));
+  const auto sent = broker::items_of<broker::SentRegisters>(reply.items);
+  if (sent.empty()) return fail(Errc::Failed, "no registers of vCPU {} of '{}'", vcpu, name_);
+  return broker::unpack(sent.front());
+}
+
+Status BrokeredXen::pause() {
+  FURNACE_TRY([[maybe_unused]] const Reply reply, ask({.ask = Ask::Pause}));
+  return {};
+}
+
+Status BrokeredXen::resume() {
+  FURNACE_TRY([[maybe_unused]] const Reply reply, ask({.ask = Ask::Resume}));
+  return {};
+}
+
+RunState BrokeredXen::state() const {
+  const auto reply = ask({.ask = Ask::State});
+  return reply ? reply->answer.state : RunState::Gone;
+}
+
+std::vector<Notice> BrokeredXen::poll() {
+  uint64_t rung = 0;
+  (void)!::read(bell_.get(), &rung, sizeof rung);
+  const auto reply = ask({.ask = Ask::Poll});
+  if (!reply) return {Notice::Gone};
+  std::vector<Notice> notices;
+  for (const auto each : broker::items_of<uint8_t>(reply->items))
+    notices.push_back(static_cast<Notice>(each));
+  return notices;
+}
+
+void BrokeredXen::cover(const Reply& reply) {
+  std::map<uint64_t, std::byte> covered;
+  for (const auto& [gpa, byte] : broker::items_of<broker::SentByte>(reply.items))
+    covered.emplace(gpa, static_cast<std::byte>(byte));
+  memory_.cover_these(std::move(covered));
+}
+
+Result<uint64_t> BrokeredXen::watch(const Watch& watch) {
+  Request request{.ask = Ask::Watch,
+                  .kind = watch.kind,
+                  .access = watch.access,
+                  .address = watch.address.value,
+                  .length = watch.length};
+  if (watch.table) {
+    request.has_table = 1;
+    request.root = watch.table->root.value;
+    request.levels = watch.table->levels;
+  }
+  FURNACE_TRY(const Reply reply, ask(request));
+  cover(reply);
+  return reply.answer.number;
+}
+
+Status BrokeredXen::unwatch(uint64_t watch) {
+  FURNACE_TRY(const Reply reply, ask({.ask = Ask::Unwatch, .number = watch}));
+  cover(reply);
+  return {};
+}
+
+void BrokeredXen::forget() {
+  if (auto reply = ask({.ask = Ask::Forget}); !reply) log::debug("{}", reply.error().message());
+  memory_.cover_these({});
+}
+
+std::vector<GuestEvent> BrokeredXen::take() {
+  const auto reply = ask({.ask = Ask::Take});
+  if (!reply) return {};
+  std::vector<GuestEvent> events;
+  for (const auto& sent : broker::items_of<broker::SentEvent>(reply->items)) {
+    GuestEvent event;
+    event.watch = sent.watch;
+    event.vcpu = sent.vcpu;
+    event.address = guest::Gva{sent.address};
+    event.access = sent.access;
+    event.registers = broker::unpack(sent.registers);
+    events.push_back(std::move(event));
+  }
+  return events;
+}
+
+void BrokeredXen::proceed() {
+  if (auto reply = ask({.ask = Ask::Proceed}); !reply) log::debug("{}", reply.error().message());
+}
+
+}  // namespace furnace::hypervisor
