@@ -109,10 +109,10 @@ void make_shell(Partition& partition) {
   partition.command = {"/usr/bin/bash", "--norc"};
 }
 
-/// MB. A partition on a VM lives on 20, but to find a 6.12 kernel in RAM takes 90 for a moment; a profile
+/// MB. A partition on a VM lives on 20, but to find a 6.12 kernel in RAM takes 50 for a moment; a profile
 /// that is given is read as a whole.
 uint64_t vmi_memory(const CLI::App& flags) {
-  constexpr uint64_t usual = 128, with_profile = 600;
+  constexpr uint64_t usual = 64, with_profile = 600;
   return flags.count("--profile") != 0 ? with_profile : usual;
 }
 
@@ -131,6 +131,11 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
   partitions::add_options(program.options(), options);
   CLI::App& flags = program.options();
   add_options(flags, launching);
+  if (std::string_view(kind.name) == "app")
+    flags
+        .add_flag("--forensic", launching.forensic,
+                  "With what forensic tools need: Python's yara, and its policy (python3-yara)")
+        ->group(kConfinement);
   int exit_code = 0;
   const int status = program.run(argc, argv, [&]() -> Status {
     const std::string binary = fmt::format("furnace-{}", kind.name);
@@ -143,7 +148,8 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
     FURNACE_TRY(Partition partition, make_partition(flags, options, launching));
     partition.name = fmt::format("{} {}", kind.name, options.*id);
     partition.account = sandbox::partition_account();
-    FURNACE_TRY(const sandbox::Root root, sandbox::find_root(sandbox::root_kind(kind.name)));
+    const char* const root_kind = launching.forensic ? "forensic" : kind.name;
+    FURNACE_TRY(const sandbox::Root root, sandbox::find_root(sandbox::root_kind(root_kind)));
     partition.view.root = root.directory;
     if (launching.shell) {
       make_shell(partition);
@@ -200,7 +206,7 @@ void add_options(CLI::App& flags, LaunchOptions& options) {
       ->group(group);
   flags
       .add_option("--memory", options.limits.memory_mb,
-                  "Limit: MB of memory (VMI partitions: 128, with a profile 600)")
+                  "Limit: MB of memory (VMI partitions: 64, with a profile 600)")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str()
       ->group(group);

@@ -118,7 +118,7 @@ Result<Partition> app_partition(const CLI::App& flags, const partitions::AppOpti
   // It names a directory, which is bound into the view.
   if (app.app.starts_with('.')) return fail(Errc::Invalid, "app id '{}': must not begin with a dot", app.app);
   Partition partition;
-  partition.policy_name = "app";
+  partition.policy_name = options.forensic ? "forensic" : "app";
   const auto native = shared_object_for(app.file);
   const fs::path file = native ? fs::path(*native) : fs::path(app.file + ".py");
   const fs::path place = fs::path("/opt/furnace/app") / file.filename();

@@ -193,9 +193,9 @@ class Furnace {
     auto* rootfs = app.add_subcommand("rootfs", "Read-only roots of partitions, out of the host's packages");
     rootfs->require_subcommand(1);
     auto* build = rootfs->add_subcommand("build", "Build one; prints the hash of its manifest");
-    build->add_option("KIND", root_kind_, "app, fac or vmi")
+    build->add_option("KIND", root_kind_, "app, fac, vmi, or forensic (furnace app --forensic)")
         ->required()
-        ->check(CLI::IsMember({"app", "fac", "vmi"}));
+        ->check(CLI::IsMember({"app", "fac", "vmi", "forensic"}));
     build->add_option("-o,--output", directory_,
                       "Where to; without: where partitions use it, in $FURNACE_DIR");
     on(build, [this] {

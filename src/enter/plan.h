@@ -27,7 +27,7 @@ struct Plan {
   uint32_t user = 1000, group = 1000;
   uint64_t open_files = 256;
   uint64_t file_size = UINT64_MAX;  ///< bytes that a file may grow to; that number: no limit
-  bool confine_files = true;  ///< Landlock, as far as the kernel has it
+  bool confine_files = true;        ///< Landlock, as far as the kernel has it
   bool confine_network = true;
   uint32_t writable_count = 0;
   std::array<std::array<char, 64>, 4> writable{};  ///< directories; all else is read-only

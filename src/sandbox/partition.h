@@ -37,7 +37,7 @@ struct Partition {
   MessageCounter messages;  ///< that the program counts
   uint64_t open_files = 256;
   uint64_t file_size = UINT64_MAX;  ///< bytes that a file it writes may have; that number: no limit
-  std::function<void()> on_ready;  ///< it has established itself
+  std::function<void()> on_ready;   ///< it has established itself
 };
 
 struct PartitionEnd {

@@ -23,11 +23,17 @@ bdb cmd code curses distutils doctest email ensurepip ftplib http idlelib lib2to
 readline smtplib sqlite3 ssl _ssl test tkinter unittest urllib.request webbrowser winreg xmlrpc
 '''.split()
 
-target, ours = sys.argv[1:]
+target, ours, more = sys.argv[1:]
+packages = '/usr/lib/python3/dist-packages'
 version = f'{sys.version_info[0]}.{sys.version_info[1]}'
 library = os.path.dirname(os.path.realpath(os.__file__))
 finder = modulefinder.ModuleFinder(path=[library, library + '/lib-dynload', ours], excludes=WITHOUT)
 for name in ROOTS:
+    finder.import_hook(name)
+for name in more.split():
+    if importlib.machinery.PathFinder.find_spec(name, [packages]) is None:
+        sys.exit(f'Python module {name} is not installed (Debian: python3-{name})')
+    finder.path = [library, library + '/lib-dynload', packages]
     finder.import_hook(name)
 files, extensions = {}, set()
 for module in finder.modules.values():
@@ -63,10 +69,10 @@ for path in sorted(extensions):
 }  // namespace
 
 Result<PythonLibrary> collect_python_library(const std::filesystem::path& zip,
-                                             const std::filesystem::path& ours) {
+                                             const std::filesystem::path& ours, std::string_view more) {
   FURNACE_TRY(const std::string listing,
               run({"/usr/bin/env", "-i", "PYTHONHASHSEED=0", "/usr/bin/python3", "-S", "-B", "-s", "-c",
-                   kCollect, zip.string(), ours.string()}));
+                   kCollect, zip.string(), ours.string(), std::string(more)}));
   PythonLibrary library;
   std::string_view rest = listing;
   while (!rest.empty()) {

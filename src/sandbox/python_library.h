@@ -18,8 +18,10 @@ struct PythonLibrary {
 
 /// Writes the modules of the list in python_library.cc, with all that they import, and those in `ours`,
 /// compiled into `zip`. One file, because every file opened costs time under a policy. The same bytes each
-/// time.
+/// time. `more`: modules of the host's packages, separated by spaces; the error names one that is not
+/// installed.
 [[nodiscard]] Result<PythonLibrary> collect_python_library(const std::filesystem::path& zip,
-                                                           const std::filesystem::path& ours);
+                                                           const std::filesystem::path& ours,
+                                                           std::string_view more);
 
 }  // namespace furnace::sandbox

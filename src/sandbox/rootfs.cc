@@ -36,10 +36,10 @@ fs::path own_directory() {
   return fs::read_symlink("/proc/self/exe", ignored).parent_path();
 }
 
-Status add_python(RootBuilder& builder, const fs::path& root) {
-  FURNACE_TRY(
-      const PythonLibrary library,
-      collect_python_library(root / "usr/lib/python.zip", fs::canonical(installed_directory("python"))));
+Status add_python(RootBuilder& builder, const fs::path& root, std::string_view modules) {
+  FURNACE_TRY(const PythonLibrary library,
+              collect_python_library(root / "usr/lib/python.zip",
+                                     fs::canonical(installed_directory("python")), modules));
   const std::string zip = "usr/lib/" + library.zip_name;
   std::error_code error;
   fs::rename(root / "usr/lib/python.zip", root / zip, error);
@@ -61,7 +61,7 @@ Result<std::string> fill(const RootKind& kind, const fs::path& root) {
   FURNACE_CHECK(builder.copy(program, fmt::format("usr/bin/{}", kind.program), 0755));
   FURNACE_CHECK(builder.copy(own_directory() / "furnace-enter", kEnter + 1, 0755));
   FURNACE_CHECK(builder.copy_libraries_of({program}));
-  if (kind.python) FURNACE_CHECK(add_python(builder, root));
+  if (kind.python) FURNACE_CHECK(add_python(builder, root, kind.modules));
   // Without its cache the loader would look for each library in many places.
   FURNACE_TRY(const std::string ignored, run({"/sbin/ldconfig", "-X", "-r", root.string()}));
   std::error_code error;

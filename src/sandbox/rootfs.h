@@ -18,10 +18,11 @@ struct RootKind {
   const char* name;
   const char* program;  ///< in /usr/bin
   bool python;
+  std::string_view modules = {};  ///< of Python, beside its own library: of Debian's packages
 };
-inline constexpr std::array kRootKinds = {RootKind{"app", "furnace-app", true},
-                                          RootKind{"fac", "furnace-fac", false},
-                                          RootKind{"vmi", "furnace-vmi", false}};
+inline constexpr std::array kRootKinds = {
+    RootKind{"app", "furnace-app", true}, RootKind{"fac", "furnace-fac", false},
+    RootKind{"vmi", "furnace-vmi", false}, RootKind{"forensic", "furnace-app", true, "yara"}};
 [[nodiscard]] const RootKind& root_kind(std::string_view name);
 
 inline constexpr std::string_view kManifest = "manifest";

@@ -92,6 +92,7 @@ Status read_app(TomlTable& table, Manifest& manifest) {
   FURNACE_CHECK(table.take("class", manifest.class_name));
   FURNACE_CHECK(table.take("metadata", manifest.metadata));
   FURNACE_CHECK(table.take_list("files", files));
+  FURNACE_CHECK(table.take("forensic", manifest.forensic));
   FURNACE_CHECK(table.take("restart", restart));
   constexpr std::array<std::pair<std::string_view, Restart>, 3> words{
       {{"on-failure", Restart::OnFailure}, {"always", Restart::Always}, {"never", Restart::Never}}};
@@ -180,6 +181,7 @@ Part app_part(const Manifest& manifest) {
              manifest.metadata, "--vmi", manifest.vm.directory}};
   if (manifest.home)
     part.arguments.insert(part.arguments.end(), {"--fac", manifest.directory / "fac_socket"});
+  if (manifest.forensic) part.arguments.emplace_back("--forensic");
   for (const std::string& file : manifest.files) part.arguments.insert(part.arguments.end(), {"--add", file});
   add_limits(part, manifest.app_limits);
   return part;

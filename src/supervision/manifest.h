@@ -25,6 +25,7 @@ struct Manifest {
   std::string class_name = "App";
   std::string metadata;
   std::vector<std::string> files;  ///< that lie beside the app's
+  bool forensic = false;           ///< with what forensic tools need
   Restart restart = Restart::OnFailure;
 
   struct Vmi {

@@ -17,7 +17,7 @@ namespace furnace::vmi {
 /// What one app may take.
 struct Limits {
   uint32_t calls_per_second = 0;        ///< 0: no limit; a second's worth may come at once
-  size_t outstanding_bytes = 64 << 20;  ///< of answers that it has not read
+  size_t outstanding_bytes = 16 << 20;  ///< of answers that it has not read: a partition has 64 MB in all
   size_t waiting_messages = 16;         ///< more are refused at once
 };
 

@@ -59,7 +59,7 @@ show(time.monotonic() - start)
 
 
 def test_an_app_that_does_not_read_its_answers_is_served_no_more(sim, work):
-    vmi = sim.start_vmi('--outstanding', '30000000', '--metrics', work / 'metrics')
+    vmi = sim.start_vmi('--outstanding', '30000000', '--memory', '128', '--metrics', work / 'metrics')
     run_app(sim, 'fe.status()')
     context = zmq.Context()
     peer = context.socket(zmq.DEALER)

@@ -175,7 +175,7 @@ def test_an_app_that_reads_no_answers_is_served_no_more(place):
         for _ in range(60):
             dealer.send_multipart([b'', question])
         time.sleep(2)
-        assert 8 < resident_mb(vmi) - before < 110, 'MB: 64 may lie unread, and one answer more'
+        assert 8 < resident_mb(vmi) - before < 45, 'MB: 16 may lie unread, and one answer more'
 
 
 def test_a_sync_callback_that_hangs_holds_the_guest_for_the_watchdogs_time(simulated):

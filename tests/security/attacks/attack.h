@@ -1,5 +1,5 @@
-// What native attacks need: system calls without a C library, and a way to say that one succeeded. Each runs when it is
-// loaded, in a process that it has to itself from then on.
+// What native attacks need: system calls without a C library, and a way to say that one succeeded. Each runs
+// when it is loaded, in a process that it has to itself from then on.
 #pragma once
 
 static inline long call(long number, long a, long b, long c, long d, long e, long f) {
@@ -18,12 +18,12 @@ static inline void leave(int broke_out) {
 }
 
 #ifdef PROGRAM  // in place of a partition's program: it goes on as if it had established itself
-#define ATTACK                                                                \
-  static void attack(void);                                                   \
-  __attribute__((force_align_arg_pointer)) void _start(void) {                \
-    call(257, -100, (long)"ESTABLISHED", 0, 0, 0, 0);                         \
-    attack();                                                                 \
-  }                                                                           \
+#define ATTACK                                                 \
+  static void attack(void);                                    \
+  __attribute__((force_align_arg_pointer)) void _start(void) { \
+    call(257, -100, (long)"ESTABLISHED", 0, 0, 0, 0);          \
+    attack();                                                  \
+  }                                                            \
   static void attack(void)
 #else
 #define ATTACK __attribute__((constructor)) static void attack(void)

@@ -1,10 +1,11 @@
-// What attacks of a VMI partition on Xen need: the device that it was lent, or without the walls one of its own.
+// What attacks of a VMI partition on Xen need: the device that it was lent, or without the walls one of its
+// own.
 #pragma once
 #include "attack.h"
 
-#define HYPERCALL 0x305000u   // IOCTL_PRIVCMD_HYPERCALL (linux: include/uapi/xen/privcmd.h)
-#define MMAPBATCH 0x205004u   // IOCTL_PRIVCMD_MMAPBATCH_V2
-#define RESTRICT 0x25006u     // IOCTL_PRIVCMD_RESTRICT
+#define HYPERCALL 0x305000u  // IOCTL_PRIVCMD_HYPERCALL (linux: include/uapi/xen/privcmd.h)
+#define MMAPBATCH 0x205004u  // IOCTL_PRIVCMD_MMAPBATCH_V2
+#define RESTRICT 0x25006u    // IOCTL_PRIVCMD_RESTRICT
 
 static char names[4096];
 
