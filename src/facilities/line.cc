@@ -88,6 +88,7 @@ bool Line::tell(std::string_view message) {
 }
 
 void Line::become_connected() {
+  told_of_key_ = false;
   if (options_.blind) {
     // So that the backend knows the way to this app before it hears from it.
     FacMessage hello;
@@ -99,7 +100,9 @@ void Line::become_connected() {
 }
 
 void Line::change_key() {
-  log::info("trying the backend's key {}", options_.backend_keys.current());
+  // Again and again while nobody answers: told once.
+  if (!std::exchange(told_of_key_, true))
+    log::info("trying the backend's key {}", options_.backend_keys.current());
   int port = options_.proxy_port;
   for (zmq::socket_t* socket : {&requests_, &messages_, &broadcasts_}) {
     if (socket == &broadcasts_) ++port;

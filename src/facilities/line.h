@@ -73,6 +73,7 @@ class Line {
   zmq::context_t* context_;
   LineOptions options_;
   LineEvents events_;
+  bool told_of_key_ = false;                           // since the last connection
   std::optional<protocol::ConnectionLog> connection_;  // of requests_
   zmq::socket_t requests_;                             // of a blind line: everything but broadcasts
   zmq::socket_t messages_, broadcasts_;

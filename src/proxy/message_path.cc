@@ -75,7 +75,7 @@ Status MessagePath::open_inside(const Keys& keys, Bind bind) {
 }
 
 Status MessagePath::count_inside() {
-  if (route_.limits.connections == 0) return {};
+  if (route_.limits.connections == 0 && !route_.counts_handshakes) return {};
   FURNACE_TRY(inside_, protocol::ServerConnections::watch(context_, router_));
   watch(inside_->socket());
   return {};

@@ -54,7 +54,7 @@ class MessagePath : public Path {
   /// The same sockets, with what is the backend's key now.
   void connect_anew();
   [[nodiscard]] std::string domain() const { return "route " + to_text(route_.inside); }
-  /// Counts connections inside from now on, if the route limits them.
+  /// Counts connections inside, and handshakes that fail, from now on, if the route wants it.
   [[nodiscard]] Status count_inside();
   [[nodiscard]] bool has_room();
   void watch(zmq::socket_t& socket);
@@ -74,7 +74,7 @@ class MessagePath : public Path {
   protocol::AllowList allowed_;
   std::string state_of_keys_;
   std::optional<protocol::ConnectionLog> connection_;  // of dealer_
-  std::optional<protocol::ServerConnections> inside_;  // to router_; only where their number has a limit
+  std::optional<protocol::ServerConnections> inside_;  // to router_, of a route that counts them
   zmq::socket_t router_;                               // inside: FAC's requests and messages
   zmq::socket_t publisher_;                            // inside: broadcasts
   zmq::socket_t dealer_;                               // outside

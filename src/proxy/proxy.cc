@@ -20,7 +20,7 @@ constexpr std::array kMetrics = {
     Metric{"refused_connections", "Connections over the route's limit", &Counters::refused},
     Metric{"failed_connections", "Connections for which the backend could not be reached", &Counters::failed},
     Metric{"failed_handshakes",
-           "Handshakes of peers that failed, of message routes with a limit of connections",
+           "Handshakes of peers that failed, of a single message route, or one with a limit of connections",
            &Counters::handshakes},
     Metric{"idle_connections", "Connections closed because nothing passed", &Counters::idle},
     Metric{"sent_bytes", "Bytes to the backend", &Counters::bytes_out},

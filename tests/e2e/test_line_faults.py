@@ -219,7 +219,8 @@ def test_a_recorded_handshake_gets_nobody_in(line, sim, work, server):
         sim.outside, sim.inside = free_port(), free_port()
         backend = sim.start_backend(RECORDING_BACKEND % str(work / 'heard'))
         backend.wait_log('listening')
-        sim.start_proxy().wait_log('connected to the backend')
+        sim.start('proxy', '--ak', sim.keys / 'app.key', '--bk', sim.keys / 'be.key', '--ip', '127.0.0.1', '--it', sim.inside, '--ep', '127.0.0.1',
+                  '--et', sim.outside, '--metrics', work / 'proxy.metrics').wait_log('connected to the backend')
         line.keys['one-app'] = sim.keys
     relay = RecordingRelay(sim.inside if server == 'proxy' else sim.outside)
     sim.inside = relay.port
@@ -239,6 +240,9 @@ def test_a_recorded_handshake_gets_nobody_in(line, sim, work, server):
     if server == 'backend':
         line.backend.wait_log("a peer's handshake failed")
         assert line.metric('failed_handshakes_total') >= 3
+    else:
+        counted = re.search(r'^furnace_proxy_failed_handshakes_total\{.*\} (\d+)$', metrics_of(work / 'proxy.metrics'), re.M)
+        assert int(counted[1]) >= 3
 
 
 def test_a_blind_proxy_sees_nothing(line):

@@ -8,7 +8,7 @@ void fuzz(std::span<const std::byte> input) {
   ProfileBuilder builder;
   builder.add_symbol("_text", {0, true, 'T'});
   builder.set_types({input.begin(), input.end()});
-  const auto profile = builder.build();
+  const auto profile = std::move(builder).build();
   if (!profile) return;
   for (const auto format : {ProfileFormat::Isf, ProfileFormat::Rekall, ProfileFormat::SystemMap})
     (void)export_profile(**profile, format);

@@ -148,6 +148,15 @@ def test_every_call(bed, partition, guest, flags):
     assert set(shown) == set(NAMES) - set(left_out)
 
 
+@pytest.mark.skipif(b'libvmi.so' not in (BUILD / 'bin' / 'furnace-vmi').read_bytes(), reason='this build has no LibVMI driver')
+def test_every_call_through_libvmi(bed, partition):
+    """LibVMI's own Xen driver beneath ours for LibVMI: memory, registers, pauses; it has no events."""
+    facts = dict(bed.facts_of('pvh'), vm='pvh', pid=int(bed.run('xl domid pvh')), access_mode=0, least_memory=250 << 20, most_memory=260 << 20)
+    kept = [line for line in body_of(facts).splitlines() if not any(f"[{name!r}" in line for name in EVENTS)]
+    shown = dict(partition('pvh', '--driver', 'libvmi', '--unconfined').show('\n'.join(kept)))
+    assert {name: result for name, result in shown.items() if result is not True} == {}
+
+
 class TakenOver:
     """VMI partitions whose program is an attack: it has the policy, the view and the handles of furnace-vmi."""
 
