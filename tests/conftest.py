@@ -395,7 +395,7 @@ def run_example(cloud, name, metadata='', seconds=30):
     return app.out
 
 
-def run_app(cloud, body, seconds=20, **options):
+def run_app(cloud, body, seconds=60, **options):
     """Runs statements as an app's constructor; returns what it prints as JSON with show(...)."""
     lines = '\n'.join('        ' + line for line in body.strip().splitlines())
     code = f'import fe, json, time\nshow = lambda v: print(json.dumps(v))\nclass App:\n    def __init__(self, ctx):\n{lines}\n        fe.exit()\n'

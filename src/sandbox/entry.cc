@@ -27,7 +27,7 @@ using enter::Plan;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kTimeToEnter(10'000);
+constexpr milliseconds kTimeToEnter(30'000);  // a loaded host makes namespaces slowly
 
 struct SharedPlan {
   Fd file;

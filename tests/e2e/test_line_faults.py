@@ -113,6 +113,30 @@ def test_two_hundred_kills_lose_no_durable_message(sim, work):
     assert once - 20 <= arrived + lost <= once, (once, arrived, lost)
 
 
+@pytest.mark.parametrize('partition', ['fac', 'vmi'])
+def test_a_partition_starts_while_apps_try_to_connect(sim, work, partition):
+    """They are accepted before it has established itself: what its policy allows then."""
+    socket_path = {'fac': sim.fac_dir / 'fac_rtr', 'vmi': sim.vmi_dir / 'vmi_rtr'}[partition]
+    stop = threading.Event()
+
+    def knock():
+        while not stop.is_set():
+            with socket.socket(socket.AF_UNIX) as peer:
+                try:
+                    peer.connect(str(socket_path))
+                except OSError:
+                    continue
+    knocking = threading.Thread(target=knock)
+    knocking.start()
+    try:
+        for _ in range(5):
+            started = sim.start_fac() if partition == 'fac' else sim.start_vmi()
+            assert started.stop() == 0, started.log
+    finally:
+        stop.set()
+        knocking.join()
+
+
 class Line:
     """A blind proxy, and a backend of two apps behind it."""
 

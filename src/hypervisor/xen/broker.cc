@@ -10,6 +10,7 @@
 
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/log.h"
 #include "hypervisor/xen/broker_protocol.h"
@@ -88,10 +89,15 @@ class Broker {
     wanted.length = request.length;
     wanted.access = request.access;
     if (request.has_table != 0) wanted.table = guest::PageTable{guest::Gpa{request.root}, request.levels};
-    if (!xen_->events()->offers(wanted.kind))
+    if (!xen_->events()->offers(wanted.kind) ||
+        (wanted.table && wanted.table->levels != 4 && wanted.table->levels != 5))
       return failed({Errc::Invalid, "an event that the Xen driver does not know"});
+    constexpr size_t most = 1000;
+    if (watches_.size() >= most)
+      return failed({Errc::Unavailable, "1000 events are watched for: that is the limit"});
     const auto number = xen_->events()->watch(wanted);
     if (!number) return failed(number.error());
+    watches_.insert(*number);
     Answer answer;
     answer.number = *number;
     return answer;
@@ -118,10 +124,12 @@ class Broker {
         add_covered(items, answer);
         return answer;
       case Ask::Unwatch:
+        watches_.erase(request.number);
         answer = said(xen_->events()->unwatch(request.number));
         add_covered(items, answer);
         return answer;
       case Ask::Forget:
+        watches_.clear();
         xen_->events()->forget();
         return answer;
       case Ask::Take:
@@ -144,6 +152,7 @@ class Broker {
 
   std::unique_ptr<Xen> xen_;
   Fd socket_, bell_;
+  std::set<uint64_t> watches_;
   bool rung_ = false;  // something waits for the partition
   bool told_ = false;  // and it knows
 };
