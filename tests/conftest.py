@@ -401,5 +401,5 @@ def run_app(cloud, body, seconds=60, **options):
     code = f'import fe, json, time\nshow = lambda v: print(json.dumps(v))\nclass App:\n    def __init__(self, ctx):\n{lines}\n        fe.exit()\n'
     app = cloud.start_app(code, **options)
     status = app.wait_end(seconds)
-    assert status == 0, app.log
+    assert status == 0, '\n'.join(each.log[-3000:] for each in [app, *cloud.processes])
     return [json.loads(line) for line in app.out.splitlines()]
