@@ -162,16 +162,13 @@ void measure_relay() {
 }
 
 void measure_routes(const fs::path& work) {
-  const auto resident = [&](int routes, const char* mode) {
+  const auto resident = [&](int routes, std::string_view lines) {
     const fs::path file = work / "routes.toml";
     std::string text;
     for (int i = 0; i < routes; ++i)
-      text += fmt::format(
-          "[[route]]\napp = \"app-{0}\"\nmode = \"{1}\"\nlisten = \"127.0.0.1:{2}\"\nbackend = "
-          "\"127.0.0.1:9\"\n{3}",
-          i, mode, 20'000 + 2 * i,
-          std::string_view(mode) == "blind" ? ""
-                                            : "app_key = \"keys/app.key\"\nbackend_key = \"keys/be.key\"\n");
+      text +=
+          fmt::format("[[route]]\napp = \"app-{}\"\nlisten = \"127.0.0.1:{}\"\nbackend = \"127.0.0.1:9\"\n{}",
+                      i, 20'000 + 2 * i, lines);
     (void)write_file(file, text);
     const Child proxy([&] { become("furnace-proxy", {"--routes", file}); });
     if (routes != 0) (void)connect_to(static_cast<uint16_t>(20'000 + 2 * (routes - 1)));
@@ -179,9 +176,14 @@ void measure_routes(const fs::path& work) {
     return proxy.resident_kb();
   };
   constexpr int routes = 1000;
-  for (const char* mode : {"blind", "message"}) {
-    const uint64_t none = resident(0, mode), many = resident(routes, mode);
-    fmt::print("{} routes, {}: {:.1f} KB each ({} KB, without any {} KB)\n", routes, mode,
+  const std::string blind = "mode = \"blind\"\n",
+                    message =
+                        "mode = \"message\"\napp_key = \"keys/app.key\"\nbackend_key = \"keys/be.key\"\n";
+  for (const auto& [name, lines] :
+       {std::pair("blind", blind), std::pair("message", message),
+        std::pair("message, with a limit of connections", message + "connections = 8\n")}) {
+    const uint64_t none = resident(0, lines), many = resident(routes, lines);
+    fmt::print("{} routes, {}: {:.1f} KB each ({} KB, without any {} KB)\n", routes, name,
                static_cast<double>(many - none) / routes, many, none);
   }
 }

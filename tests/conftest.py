@@ -109,7 +109,7 @@ class Process:
     def out(self):
         return self.out_file.read_text()
 
-    def wait_log(self, pattern, seconds=10):
+    def wait_log(self, pattern, seconds=30):  # the first partition of a kind builds its root
         def found():
             match = re.search(pattern, self.log)
             assert match or self.process.poll() is None or re.search(pattern, self.log), \
@@ -117,7 +117,7 @@ class Process:
             return match
         return wait_for(found, seconds, f'/{pattern}/ in the log:\n{self.log}')
 
-    def wait_out(self, pattern, seconds=10):
+    def wait_out(self, pattern, seconds=30):
         return wait_for(lambda: re.search(pattern, self.out), seconds, f'/{pattern}/ in the output; log:\n{self.log}')
 
     def wait_end(self, seconds=10):

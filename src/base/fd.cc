@@ -52,10 +52,22 @@ Result<Pipe> make_pipe() {
   return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
-Result<std::pair<Fd, Fd>> socket_pair() {
+namespace {
+
+Result<std::pair<Fd, Fd>> pair_of(int type) {
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("socketpair");
+  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("socketpair");
   return std::pair(Fd(ends[0]), Fd(ends[1]));
+}
+
+}  // namespace
+
+Result<std::pair<Fd, Fd>> socket_pair() {
+  return pair_of(SOCK_STREAM);
+}
+
+Result<std::pair<Fd, Fd>> message_socket_pair() {
+  return pair_of(SOCK_SEQPACKET);
 }
 
 Status send_with(const Fd& socket, std::string_view bytes, int descriptor) {

@@ -37,6 +37,9 @@ class Fd {
 /// A connected pair of stream sockets.
 [[nodiscard]] Result<std::pair<Fd, Fd>> socket_pair();
 
+/// The same of sockets that keep messages apart (SOCK_SEQPACKET).
+[[nodiscard]] Result<std::pair<Fd, Fd>> message_socket_pair();
+
 struct Pipe {
   Fd reading, writing;
 };

@@ -1,12 +1,11 @@
 #include "sandbox/reaper.h"
 
-#include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
-#include <csignal>
+#include <cerrno>
+
+#include "base/helper_process.h"
 
 namespace furnace::sandbox {
 namespace {
@@ -14,15 +13,7 @@ namespace {
 constexpr char kDismissed = 'd';
 
 [[noreturn]] void wait_for_end(int pipe, const std::function<void()>& clean_up) {
-  ::setsid();
-  ::prctl(PR_SET_NAME, "furnace-reaper");  // NOLINT: variadic
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE})
-    ::signal(signal, SIG_IGN);  // NOLINT: a macro of C
-  // Whoever waits for the ends of the launcher's pipes must not wait for us.
-  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
-  if (pipe > 3) ::close_range(3, static_cast<unsigned>(pipe) - 1, 0);
-  ::close_range(static_cast<unsigned>(pipe) + 1, ~0U, 0);
+  become_helper("furnace-reaper", {pipe});
   char word = 0;
   while (::read(pipe, &word, 1) < 0 && errno == EINTR) {
   }

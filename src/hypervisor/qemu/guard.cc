@@ -1,22 +1,14 @@
 #include "hypervisor/qemu/guard.h"
 
-#include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
-
+#include "base/helper_process.h"
 #include "hypervisor/qemu/stub.h"
 
 namespace furnace::hypervisor {
 namespace {
-
-void keep_only(int fd) {
-  if (fd > 3) ::close_range(3, static_cast<unsigned>(fd) - 1, 0);
-  ::close_range(static_cast<unsigned>(fd) + 1, ~0U, 0);
-}
 
 /// What the guard was told last.
 struct Charge {
@@ -67,14 +59,7 @@ void let_go(Charge& charge, const std::filesystem::path& qmp_socket) {
 }
 
 [[noreturn]] void guard(int socket, const std::filesystem::path& qmp_socket) {
-  ::setsid();
-  ::prctl(PR_SET_NAME, "furnace-guard");
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(signal, SIG_IGN);
-  keep_only(socket);
-  // Standard streams belong to whoever started us: a guard that kept them would keep their pipes open.
-  const int null = ::open("/dev/null", O_RDWR);
-  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
-
+  become_helper("furnace-guard", {socket});
   Charge charge;
   const Fd own(socket);
   char state = 0;

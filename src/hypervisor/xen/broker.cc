@@ -1,18 +1,15 @@
 #include "hypervisor/xen/broker.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "base/log.h"
+#include "base/helper_process.h"
 #include "hypervisor/xen/broker_protocol.h"
 #include "hypervisor/xen/xen.h"
 
@@ -161,7 +158,11 @@ class Broker {
 json describe(Xen& xen) {
   json ranges = json::array();
   for (const auto& range : xen.memory().ranges()) ranges.push_back({range.start.value, range.end.value});
-  return {{"name", xen.name()}, {"id", xen.id()}, {"vcpus", xen.vcpus()}, {"ranges", ranges}};
+  return {{"name", xen.name()},
+          {"id", xen.id()},
+          {"vcpus", xen.vcpus()},
+          {"ranges", ranges},
+          {"pv", xen.domain_memory().layout().machine_frames.has_value()}};
 }
 
 bool write_frames(const Fd& file, std::span<const uint64_t> frames) {
@@ -174,7 +175,12 @@ bool write_frames(const Fd& file, std::span<const uint64_t> frames) {
   return true;
 }
 
-/// Attaches, says how that went (an empty error, and what it is), and serves.
+/// A domain's name is the toolstack's: whatever bytes it has.
+std::string to_line(const json& text) {
+  return text.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+/// Attaches, says what it is, or why that failed, and serves.
 void run_broker(const std::string& name, Fd socket, Fd bell, const Fd& frames, Fd hello) {
   auto xen = Xen::open(name);
   json text;
@@ -187,28 +193,11 @@ void run_broker(const std::string& name, Fd socket, Fd bell, const Fd& frames, F
       text = {{"error", "the table of machine frames could not be handed over"},
               {"code", static_cast<int>(Errc::Failed)}};
   }
-  const std::string said = text.dump();
+  const std::string said = to_line(text);
   const bool is_told = ::write(hello.get(), said.data(), said.size()) == static_cast<ssize_t>(said.size());
   hello.close();
   if (!is_told || text.contains("error")) return;
   Broker(*std::move(xen), std::move(socket), std::move(bell)).serve();
-}
-
-void become_a_process_of_its_own(std::initializer_list<int> kept) {
-  ::setsid();
-  ::prctl(PR_SET_NAME, "furnace-broker");
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(signal, SIG_IGN);
-  unsigned from = 3;
-  std::vector<int> sorted(kept);
-  std::sort(sorted.begin(), sorted.end());
-  for (const int each : sorted) {
-    if (static_cast<unsigned>(each) > from) ::close_range(from, static_cast<unsigned>(each) - 1, 0);
-    from = static_cast<unsigned>(each) + 1;
-  }
-  ::close_range(from, ~0U, 0);
-  // Standard streams belong to whoever started us: a process that kept them would keep their pipes open.
-  const int null = ::open("/dev/null", O_RDWR);
-  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
 }
 
 /// What the broker says when it has attached; the error if it could not.
@@ -226,18 +215,12 @@ Result<json> hear(const Fd& hello) {
   return said;
 }
 
-Result<std::pair<Fd, Fd>> message_sockets() {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("socket pair");
-  constexpr int room = 1 << 20;  // for an answer of events
-  for (const int end : ends) ::setsockopt(end, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
-  return std::pair(Fd(ends[0]), Fd(ends[1]));
-}
-
 }  // namespace
 
 Result<LentXen> lend_xen(const std::string& name) {
-  FURNACE_TRY(auto sockets, message_sockets());
+  FURNACE_TRY(auto sockets, message_socket_pair());
+  constexpr int room = 1 << 20;  // for an answer of events
+  ::setsockopt(sockets.first.get(), SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
   FURNACE_TRY(auto hello, make_pipe());
   Fd bell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   Fd frames(::memfd_create("furnace-frames", MFD_CLOEXEC));
@@ -245,7 +228,7 @@ Result<LentXen> lend_xen(const std::string& name) {
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
   if (pid == 0) {
-    become_a_process_of_its_own({sockets.first.get(), bell.get(), frames.get(), hello.writing.get()});
+    become_helper("furnace-broker", {sockets.first.get(), bell.get(), frames.get(), hello.writing.get()});
     run_broker(name, std::move(sockets.first), std::move(bell), frames, std::move(hello.writing));
     ::_exit(0);
   }
@@ -261,7 +244,7 @@ Result<LentXen> lend_xen(const std::string& name) {
   }
   lent.descriptors.push_back(std::move(foreign).take_apart());
   text["privcmd"] = lent.descriptors.back().get();
-  lent.text = text.dump();
+  lent.text = to_line(text);
   return lent;
 }
 

@@ -1,6 +1,5 @@
 #include "hypervisor/xen/brokered.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
@@ -14,25 +13,6 @@ using broker::Ask;
 using broker::Request;
 using nlohmann::json;
 
-namespace {
-
-/// A PV guest's, of a file that is empty for others.
-std::optional<MachineFrames> read_frames(const Fd& file) {
-  struct stat status {};
-  if (::fstat(file.get(), &status) != 0 || status.st_size == 0) return std::nullopt;
-  std::vector<uint64_t> frames(static_cast<size_t>(status.st_size) / sizeof(uint64_t));
-  auto bytes = std::as_writable_bytes(std::span(frames));
-  for (size_t done = 0; done < bytes.size();) {
-    const ssize_t got =
-        ::pread(file.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
-    if (got <= 0) return std::nullopt;
-    done += static_cast<size_t>(got);
-  }
-  return MachineFrames(std::move(frames));
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Hypervisor>> borrow_xen(const std::string& text) {
   return BrokeredXen::borrow(text);
 }
@@ -43,7 +23,10 @@ Result<std::unique_ptr<Hypervisor>> BrokeredXen::borrow(const std::string& text)
   MemoryLayout layout;
   for (const json& range : all.at("ranges"))
     layout.ranges.push_back({guest::Gpa{range.at(0)}, guest::Gpa{range.at(1)}});
-  layout.machine_frames = read_frames(descriptor("frames"));
+  const Fd frames = descriptor("frames");
+  if (all.at("pv").get<bool>()) {
+    FURNACE_TRY(layout.machine_frames, MachineFrames::from_file(frames));
+  }
   const uint32_t id = all.at("id");
   DomainMemory memory(ForeignMemory(descriptor("privcmd")), id, std::move(layout));
   return std::unique_ptr<Hypervisor>(new BrokeredXen(

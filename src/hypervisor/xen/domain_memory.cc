@@ -28,6 +28,33 @@ uint64_t most_frames(const Domain& domain) {
   return domain.most_pages * with_holes + below_4g;
 }
 
+/// A guest can give every other page back. Behind so many ranges the holes between are told as memory: what
+/// is not there reads as not there anyway.
+constexpr size_t kMostRanges = 4096;
+
+void append_page(std::vector<guest::GpaRange>& ranges, uint64_t frame) {
+  const guest::Gpa at{frame * guest::kPageSize};
+  if (!ranges.empty() && (ranges.back().end == at || ranges.size() == kMostRanges))
+    ranges.back().end = at + guest::kPageSize;
+  else
+    ranges.push_back({at, at + guest::kPageSize});
+}
+
+Status find_own_frames(xc_interface& control, const Domain& domain, std::vector<guest::GpaRange>& ranges) {
+  FURNACE_TRY(uint64_t count, frames_of(control, domain));
+  count = std::min(count, most_frames(domain));
+  std::array<xen_pfn_t, 1024> types{};  // the most that Xen takes at a time
+  for (uint64_t from = 0; from < count; from += types.size()) {
+    const uint64_t some = std::min<uint64_t>(types.size(), count - from);
+    for (uint64_t i = 0; i < some; ++i) types[i] = from + i;
+    if (::xc_get_pfn_type_batch(&control, domain.id, static_cast<unsigned>(some), types.data()) != 0)
+      return fail_errno("domain {}: its memory", domain.id);
+    for (uint64_t i = 0; i < some; ++i)
+      if ((types[i] & XEN_DOMCTL_PFINFO_LTAB_MASK) != XEN_DOMCTL_PFINFO_XTAB) append_page(ranges, from + i);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<MachineFrames> MachineFrames::of(xc_interface& control, const Domain& domain) {
@@ -51,9 +78,28 @@ Result<MachineFrames> MachineFrames::of(xc_interface& control, const Domain& dom
   return MachineFrames(std::move(frames));
 }
 
-MachineFrames::MachineFrames(std::vector<uint64_t> machine) : machine_(std::move(machine)) {
-  for (uint64_t frame = 0; frame < machine_.size(); ++frame)
-    if (machine_[frame] != kNone) frame_.emplace(machine_[frame], frame);
+MachineFrames::MachineFrames(std::vector<uint64_t> machine) : own_(std::move(machine)), machine_(own_) {
+  sort();
+}
+
+Result<MachineFrames> MachineFrames::from_file(const Fd& file) {
+  MachineFrames frames;
+  FURNACE_TRY(frames.mapped_, Mapping::whole_file(file, false));
+  const auto bytes = frames.mapped_.bytes();  // whole pages: aligned
+  frames.machine_ = {reinterpret_cast<const uint64_t*>(bytes.data()), bytes.size() / sizeof(uint64_t)};
+  frames.sort();
+  return frames;
+}
+
+/// An index by machine frame, of 4 bytes for a page: of all that a confined partition has, it may take 64 MB.
+void MachineFrames::sort() {
+  const auto count = static_cast<uint32_t>(std::min<size_t>(machine_.size(), UINT32_MAX));
+  machine_ = machine_.first(count);
+  for (uint32_t frame = 0; frame < count; ++frame)
+    if (machine_[frame] != kNone) by_machine_.push_back(frame);
+  std::sort(by_machine_.begin(), by_machine_.end(),
+            [this](uint32_t a, uint32_t b) { return machine_[a] < machine_[b]; });
+  by_machine_.shrink_to_fit();
 }
 
 uint64_t MachineFrames::machine(uint64_t frame) const {
@@ -61,36 +107,10 @@ uint64_t MachineFrames::machine(uint64_t frame) const {
 }
 
 uint64_t MachineFrames::frame(uint64_t machine) const {
-  const auto found = frame_.find(machine);
-  return found == frame_.end() ? kNone : found->second;
+  const auto found = std::lower_bound(by_machine_.begin(), by_machine_.end(), machine,
+                                      [this](uint32_t frame, uint64_t of) { return machine_[frame] < of; });
+  return found == by_machine_.end() || machine_[*found] != machine ? kNone : *found;
 }
-
-namespace {
-
-void append_page(std::vector<guest::GpaRange>& ranges, uint64_t frame) {
-  const guest::Gpa at{frame * guest::kPageSize};
-  if (!ranges.empty() && ranges.back().end == at)
-    ranges.back().end = at + guest::kPageSize;
-  else
-    ranges.push_back({at, at + guest::kPageSize});
-}
-
-Status find_own_frames(xc_interface& control, const Domain& domain, std::vector<guest::GpaRange>& ranges) {
-  FURNACE_TRY(uint64_t count, frames_of(control, domain));
-  count = std::min(count, most_frames(domain));
-  std::array<xen_pfn_t, 1024> types{};  // the most that Xen takes at a time
-  for (uint64_t from = 0; from < count; from += types.size()) {
-    const uint64_t some = std::min<uint64_t>(types.size(), count - from);
-    for (uint64_t i = 0; i < some; ++i) types[i] = from + i;
-    if (::xc_get_pfn_type_batch(&control, domain.id, static_cast<unsigned>(some), types.data()) != 0)
-      return fail_errno("domain {}: its memory", domain.id);
-    for (uint64_t i = 0; i < some; ++i)
-      if ((types[i] & XEN_DOMCTL_PFINFO_LTAB_MASK) != XEN_DOMCTL_PFINFO_XTAB) append_page(ranges, from + i);
-  }
-  return {};
-}
-
-}  // namespace
 
 Result<MemoryLayout> MemoryLayout::of(xc_interface& control, const Domain& domain) {
   MemoryLayout layout;

@@ -19,18 +19,28 @@ class MachineFrames {
  public:
   static constexpr uint64_t kNone = ~0ULL;
   [[nodiscard]] static Result<MachineFrames> of(xc_interface& control, const Domain& domain);
-  /// `machine`: by frame, kNone for a hole.
+  /// By frame, kNone for a hole.
   explicit MachineFrames(std::vector<uint64_t> machine);
+  /// The same in a file, which is mapped: it takes none of a partition's memory.
+  [[nodiscard]] static Result<MachineFrames> from_file(const Fd& file);
 
   /// The machine frame of a frame, kNone for a hole.
   [[nodiscard]] uint64_t machine(uint64_t frame) const;
   /// The frame that a machine frame holds, kNone if it is not the guest's.
   [[nodiscard]] uint64_t frame(uint64_t machine) const;
+  MachineFrames(MachineFrames&&) noexcept = default;
+  MachineFrames& operator=(MachineFrames&&) noexcept = default;
+
   [[nodiscard]] std::span<const uint64_t> all() const { return machine_; }
 
  private:
-  std::vector<uint64_t> machine_;
-  std::unordered_map<uint64_t, uint64_t> frame_;
+  MachineFrames() = default;
+  void sort();
+
+  std::vector<uint64_t> own_;
+  Mapping mapped_;
+  std::span<const uint64_t> machine_;  // one of those two
+  std::vector<uint32_t> by_machine_;   // frames that are there, in the order of their machine frames
 };
 
 /// Where a domain has memory, as its control tells.

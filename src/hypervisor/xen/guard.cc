@@ -1,15 +1,13 @@
 #include "hypervisor/xen/guard.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <map>
 
+#include "base/helper_process.h"
 #include "guest/address.h"
 #include "hypervisor/xen/domain.h"
 #include "hypervisor/xen/foreign_memory.h"
@@ -21,6 +19,7 @@ namespace {
 /// What the guard was told last.
 struct Charge {
   bool paused = false, monitored = false;
+  bool held = false;                        // a moment more, while its monitoring ends
   std::map<uint64_t, uint8_t> breakpoints;  // by physical address: what was there
 };
 
@@ -33,6 +32,10 @@ void note(Charge& charge, const XenGuard::Message& message) {
     case 'm':
     case 'e':
       charge.monitored = message.kind == 'm';
+      break;
+    case 'h':
+    case 'g':
+      charge.held = message.kind == 'h';
       break;
     case 'b':
       charge.breakpoints[message.gpa] = message.byte;
@@ -74,7 +77,7 @@ void free_monitored(xc_interface& control, uint32_t domain) {
 }
 
 void let_go(const Charge& charge, uint32_t domain) {
-  if (!charge.paused && !charge.monitored && charge.breakpoints.empty()) return;
+  if (!charge.paused && !charge.held && !charge.monitored && charge.breakpoints.empty()) return;
   const auto control = open_control();
   const auto memory = ForeignMemory::open();
   if (!control || !memory) return;
@@ -82,18 +85,13 @@ void let_go(const Charge& charge, uint32_t domain) {
   for (const auto& [gpa, byte] : charge.breakpoints) put_back(*memory, domain, gpa, byte);
   if (charge.monitored) free_monitored(**control, domain);
   ::xc_domain_unpause(control->get(), domain);
-  if (charge.paused) ::xc_domain_unpause(control->get(), domain);
+  // Xen counts pauses.
+  for (const bool pause : {charge.paused, charge.held})
+    if (pause) ::xc_domain_unpause(control->get(), domain);
 }
 
 [[noreturn]] void guard(int socket, uint32_t domain) {
-  ::setsid();
-  ::prctl(PR_SET_NAME, "furnace-guard");
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::signal(signal, SIG_IGN);
-  if (socket > 3) ::close_range(3, static_cast<unsigned>(socket) - 1, 0);
-  ::close_range(static_cast<unsigned>(socket) + 1, ~0U, 0);
-  // Standard streams belong to whoever started us: a guard that kept them would keep their pipes open.
-  const int null = ::open("/dev/null", O_RDWR);
-  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+  become_helper("furnace-guard", {socket});
   Charge charge;
   XenGuard::Message message{};
   while (::recv(socket, &message, sizeof message, 0) == sizeof message) note(charge, message);
@@ -104,15 +102,11 @@ void let_go(const Charge& charge, uint32_t domain) {
 }  // namespace
 
 Result<XenGuard> XenGuard::start(uint32_t domain) {
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
-    return fail_errno("socketpair");
-  Fd ours(ends[0]);
-  const Fd theirs(ends[1]);
+  FURNACE_TRY(auto ends, message_socket_pair());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
-  if (pid == 0) guard(theirs.get(), domain);
-  return XenGuard(std::move(ours), pid);
+  if (pid == 0) guard(ends.second.get(), domain);
+  return XenGuard(std::move(ends.first), pid);
 }
 
 XenGuard::~XenGuard() {

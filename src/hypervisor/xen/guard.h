@@ -21,6 +21,8 @@ class XenGuard {
 
   /// Tell before the domain is paused, and after it was let run.
   [[nodiscard]] Status note_paused(bool paused) { return tell({paused ? 'p' : 'r', 0, 0}); }
+  /// The same of a second pause, which ends soon.
+  [[nodiscard]] Status note_held(bool held) { return tell({held ? 'h' : 'g', 0, 0}); }
   /// Tell before monitoring begins, and after it has ended.
   [[nodiscard]] Status note_monitored(bool monitored) { return tell({monitored ? 'm' : 'e', 0, 0}); }
   /// Tell before a breakpoint is written at a physical address, and after it was taken back.

@@ -145,6 +145,7 @@ void MonitorEvents::forget() {
   if (!ring_) return;
   // The domain stands meanwhile: a vCPU whose event came behind the last look at the ring would wait for an
   // answer for good.
+  (void)guard_.note_held(true);
   const bool stands = ::xc_domain_pause(&control_, domain_.id) == 0;
   (void)::xc_monitor_write_ctrlreg(&control_, domain_.id, VM_EVENT_X86_CR3, false, true, 0, true);
   // Who stands at a breakpoint that has gone runs the instruction itself.
@@ -153,6 +154,7 @@ void MonitorEvents::forget() {
   proceed();
   ring_.reset();
   if (stands) ::xc_domain_unpause(&control_, domain_.id);
+  (void)guard_.note_held(false);
   (void)guard_.note_monitored(false);
 }
 
