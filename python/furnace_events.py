@@ -4,8 +4,8 @@ from collections import namedtuple
 
 import _furnace
 import _furnace_checked as _checked
-from furnace_constants import (ASYNC, CR3, CREDENTIALS, INT, MEM, MODULE_LOADED, PROCESS_CREATED, PROCESS_EXECUTED, PROCESS_EXITED,
-                               REG, SYNC, SYSCALL, SYSCALL_PLUGIN)
+from furnace_constants import (ASYNC, CR3, CREDENTIALS, GUEST_REQUEST, INT, MEM, MODULE_LOADED, PROCESS_CREATED, PROCESS_EXECUTED,
+                               PROCESS_EXITED, REG, SYNC, SYSCALL, SYSCALL_PLUGIN)
 
 _BASE = 'type identifier cr3 rip rbp rsp rdi rsi rdx rax vcpu uid procname pid ppid'
 
@@ -50,7 +50,7 @@ _ACCESS = {'r': 1, 'w': 2, 'x': 4}
 _SYNC_STATE = {SYNC: 1, ASYNC: 2}
 _FORMS = {REG: VmEvent, INT: VmEvent, MEM: MemoryEvent, SYSCALL: SyscallEvent, SYSCALL_PLUGIN: SyscallEvent,
           PROCESS_CREATED: ProcessEvent, PROCESS_EXECUTED: ProcessEvent, PROCESS_EXITED: ProcessEvent,
-          CREDENTIALS: CredentialsEvent, MODULE_LOADED: ModuleEvent}
+          CREDENTIALS: CredentialsEvent, MODULE_LOADED: ModuleEvent, GUEST_REQUEST: VmEvent}
 _WIRE_TYPE = {REG: 1, MEM: 2, INT: 3}  # the others are the same numbers on the wire
 _TEXTS = {'procname', 'name', 'subject_name', 'path', 'module'}
 _UNKNOWN = {'old_value', 'new_value', 'exit_status', 'return_value'}  # None where the event doesn't tell

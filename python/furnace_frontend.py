@@ -61,6 +61,8 @@ def event_register(event):
     {'event_type': fe.PROCESS_CREATED}, PROCESS_EXECUTED, PROCESS_EXITED: f(ProcessEvent).
     {'event_type': fe.CREDENTIALS}: a process gets other user ids or capabilities; f(CredentialsEvent).
     {'event_type': fe.MODULE_LOADED}: a kernel module is loaded; f(ModuleEvent).
+    {'event_type': fe.GUEST_REQUEST}: a process of the VM asks for attention by a call of the hypervisor (Xen's
+    HVMOP_guest_request_vm_event); rdx is what it wants to say. Xen alone has it.
     """
     global _backend_event
     kind = event.get('event_type')
@@ -70,7 +72,7 @@ def event_register(event):
     if kind in _events.KINDS:
         return _events.register(event, callback)
     if kind != BE:
-        raise ValueError(f"event_register: 'event_type' is {kind!r}: expected TIMER, BE, REG, INT, MEM, SYSCALL, PROCESS_..., CREDENTIALS or MODULE_LOADED")
+        raise ValueError(f"event_register: 'event_type' is {kind!r}: expected TIMER, BE, REG, INT, MEM, SYSCALL, PROCESS_..., CREDENTIALS, MODULE_LOADED or GUEST_REQUEST")
     if _backend_event is not None:
         raise ValueError('event_register: a callback for the backend is registered already (one at most)')
     _backend_event = _BACKEND_ID

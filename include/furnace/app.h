@@ -64,6 +64,7 @@ enum class EventKind : uint8_t {
   ProcessExited,
   CredentialsChanged,  ///< a process gets other user ids or capabilities
   ModuleLoaded,        ///< a kernel module is about to run its init function
+  GuestRequest,        ///< a process of the guest asks for attention (HVMOP_guest_request_vm_event of Xen)
 };
 enum Access : uint8_t { kRead = 1, kWrite = 2, kExecute = 4 };
 

@@ -68,7 +68,10 @@ Finding examine_xen() {
   if (!host->memory_access)
     return {Verdict::Limited, "Xen", state,
             "events of CR3 and breakpoints; those of memory (mem_access, altp2m) need Intel's EPT"};
-  return {Verdict::Good, "Xen", state, ""};
+  if (!host->views)
+    return {Verdict::Good, "Xen", state + ", mem_access, no altp2m",
+            "memory events of guests with several vCPUs lack new values: start Xen with altp2m=1"};
+  return {Verdict::Good, "Xen", state + ", mem_access, altp2m", ""};
 }
 
 Finding examine_other_processes() {

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "base/log.h"
-#include "hypervisor/qemu/memory_access.h"
+#include "hypervisor/vcpu_memory.h"
 
 namespace furnace::embedding {
 

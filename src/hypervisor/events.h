@@ -24,6 +24,8 @@ enum class EventKind : uint8_t {
   ProcessExited,
   CredentialsChanged,
   ModuleLoaded,
+  /// The guest asks for attention by a call of the hypervisor.
+  GuestRequest,
 };
 
 /// Bits of an access to memory.

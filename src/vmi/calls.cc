@@ -324,7 +324,7 @@ Result<EventRequest> event_request(const Arguments& arguments) {
   const auto type = arguments.get(Number::EventType).value_or(0);
   request.type = find_event_type(type);
   if (request.type == nullptr)
-    return fail(Errc::Invalid, "event_type {}: expected F_REG 1, F_EPT 2, F_INT 3, or 200 to 205", type);
+    return fail(Errc::Invalid, "event_type {}: expected F_REG 1, F_EPT 2, F_INT 3, or 200 to 206", type);
   constexpr uint64_t cr3 = 1;
   if (request.type->number == wire::F_REG && arguments.get(Number::RegValue).value_or(cr3) != cr3)
     return fail(Errc::Invalid, "reg_value: only F_CR3 can be watched");

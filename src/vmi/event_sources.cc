@@ -78,6 +78,9 @@ Result<EventSources::Source> EventSources::arm(const Key& key, const EventReques
     source.watches.push_back(watch);
     return source;
   }
+  if (!type.trace)
+    return fail(Errc::Unavailable, "the hypervisor of '{}' does not tell of {}", machine_.name(),
+                wire::EventType_Name(type.number));
   FURNACE_TRY(const guest::Kernel* kernel, machine_.kernel());
   FURNACE_TRY(const guest::LinuxGuest* guest, machine_.linux_guest());
   FURNACE_TRY(const auto points,

@@ -19,6 +19,7 @@ constexpr std::array kTypes = {
     EventType{wire::F_PROCESS_EXITED, EventKind::ProcessExited, Trace::ProcessExited},
     EventType{wire::F_CREDENTIALS, EventKind::CredentialsChanged, Trace::CredentialsChanged},
     EventType{wire::F_MODULE_LOADED, EventKind::ModuleLoaded, Trace::ModuleLoaded},
+    EventType{wire::F_GUEST_REQUEST, EventKind::GuestRequest, std::nullopt},
 };
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace furnace::vmi {
 struct EventType {
   wire::EventType number;
   hypervisor::EventKind kind;         ///< what a driver may see by itself
-  std::optional<guest::Trace> trace;  ///< what is watched in the kernel otherwise
+  std::optional<guest::Trace> trace;  ///< what is watched in the kernel otherwise, if anything can be
 };
 
 /// nullptr: there is no such type.

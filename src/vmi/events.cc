@@ -19,7 +19,7 @@ bool always_delivered(const EventRequest& request) {
 }
 
 bool has_place(const EventRequest& request) {
-  return !request.type->trace;
+  return request.type->number == wire::F_INT || request.type->number == wire::F_EPT;
 }
 
 }  // namespace

@@ -304,7 +304,7 @@ BAD = {
     'twice': ('[[task]]\npid = 1\n[[task]]\npid = 1', 'task 1 exists already'),
     'socket': ('[[task]]\npid = 1\nsockets = [{local = "nonsense"}]', "socket address 'nonsense'"),
     'change': ('[[change]]\nat = 1', 'a change needs one of'),
-    'event': ('[[event]]\nkind = "x"', "'kind': expected syscall, cr3, int, mem or credentials"),
+    'event': ('[[event]]\nkind = "x"', "'kind': expected syscall, cr3, int, mem, request or credentials"),
     'time': ('[[change]]\nat = -1\nexit = 1', "'at': expected seconds, 0 or more"),
     'too often': ('[[change]]\nevery = 0.0000001\ncount = 9\nexit = 1', "'count' needs 'every', 0.0001 seconds or more"),
     'deep path': ('[[task]]\npid = 1\nfiles = ["' + '/a' * 9000 + '"]', 'a path of 18000 characters, at most 4095'),
@@ -323,7 +323,7 @@ def test_bad_descriptions_are_refused_with_the_line(work, name):
     assert result.returncode == 1 and expected in result.stderr, result.stderr
 
 
-def test_processes_users_modules_and_returns_are_events_of_the_simulator_too(simulated):
+def test_processes_users_modules_requests_and_returns_are_events_of_the_simulator_too(simulated):
     """The same registrations as on a live guest; changes of the description are what happens."""
     cloud = simulated('''
 [[task]]
@@ -345,6 +345,10 @@ kind = "credentials"
 pid = 300
 value = 0
 [[event]]
+at = 2.35
+kind = "request"
+pid = 300
+[[event]]
 at = 2.4
 kind = "syscall"
 pid = 300
@@ -357,7 +361,7 @@ result = 300
 import fe, json
 class App:
     def __init__(self, ctx):
-        for kind in (fe.PROCESS_CREATED, fe.PROCESS_EXECUTED, fe.PROCESS_EXITED, fe.CREDENTIALS, fe.MODULE_LOADED):
+        for kind in (fe.PROCESS_CREATED, fe.PROCESS_EXECUTED, fe.PROCESS_EXITED, fe.CREDENTIALS, fe.MODULE_LOADED, fe.GUEST_REQUEST):
             fe.event_register({'event_type': kind, 'sync': fe.SYNC, 'callback': self.tell})
         fe.event_register({'event_type': fe.SYSCALL, 'number': 'getpid', 'returns': True, 'callback': self.tell})
         fe.events_start()
@@ -369,11 +373,12 @@ class App:
             fe.shutdown()
 ''')
     assert app.wait_end(20) == 0, app.log
-    created, executed, module, ended, user, entry, returned = json.loads(app.out)
+    created, executed, module, ended, user, request, entry, returned = json.loads(app.out)
     assert created[:2] == ['ProcessEvent', 300] and created[2]['subject_pid'] == 400 and created[2]['subject_name'] == 'child'
     assert executed[:2] == ['ProcessEvent', 400] and executed[2]['path'] == '/bin/child'
     assert module[2]['module'] == 'rootkit'
     assert ended[:2] == ['ProcessEvent', 400] and ended[2]['exit_status'] == 0
     assert (user[1], user[2]['old_uid'], user[2]['new_uid'], user[2]['uid']) == (300, 1000, 0, 0)
+    assert request[:2] == ['VmEvent', 300]
     assert (entry[2]['name'], entry[2]['is_return']) == ('getpid', False)
     assert (returned[2]['name'], returned[2]['return_value']) == ('getpid', 300)

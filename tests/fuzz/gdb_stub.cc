@@ -1,7 +1,7 @@
 // What comes from a gdb stub, and code out of a guest.
 #include "base/bytes.h"
 #include "fuzz.h"
-#include "hypervisor/qemu/instruction.h"
+#include "hypervisor/instruction.h"
 #include "hypervisor/qemu/stub.h"
 
 void fuzz(std::span<const std::byte> input) {

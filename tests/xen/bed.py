@@ -1,4 +1,4 @@
-"""A Xen host under QEMU without virtualization: Debian's hypervisor, a dom0 with our partitions in it, a PV and a PVH guest.
+"""A Xen host on an emulated machine: Debian's hypervisor, a dom0 with our partitions in it, a PV and a PVH guest.
 
 Nothing is installed on the machine it runs on: the packages are fetched (apt-get download) and unpacked beside the build.
 """
@@ -16,10 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from machines import MACHINES, Amd
+
 PACKAGES = ('xen-hypervisor-4.17-amd64', 'xen-utils-4.17', 'libxenmisc4.17', 'libxencall1', 'libxendevicemodel1', 'libxenevtchn1',
             'libxenforeignmemory1', 'libxengnttab1', 'libxenhypfs1', 'libxenstore4', 'libxentoolcore1', 'libxentoollog1', 'libyajl2')
-XEN_OPTIONS = ('console=com1 com1=115200,8n1 dom0_mem=1700M smap=0 smep=0 cpuidle=0 noreboot '
-               'loglvl=info guest_loglvl=info conring_size=64k')
 MODULES = ('xen-privcmd', 'xen-evtchn', 'xen-gntdev', 'xen-gntalloc', 'xenfs', 'e1000')
 TOOLS = ('xenstored', 'xen-init-dom0', 'xenconsoled', 'xenconsole', 'xl')
 
@@ -60,16 +60,19 @@ echo "FACTS $(grep ' init_task$' /proc/kallsyms | cut -d' ' -f1) $(grep stack /p
 while true; do
   echo "BEGIN $(cut -d" " -f1 /proc/uptime) $(hostname)"; ps -o pid,ppid,comm; echo "END"
   for i in 1 2 3 4 5; do /bin/true; done
+  /bin/ask_for_attention
   sleep 1
 done
 '''
 
-# rdtscp: emulated SVM can't decode it.
-GUESTS = {
-    'pv': 'name = "pv"\nkernel = "/guest/vmlinuz"\nramdisk = "/guest/initrd"\nmemory = 256\nvcpus = 1\nextra = "console=hvc0 quiet"\n',
-    'pvh': 'name = "pvh"\ntype = "pvh"\nkernel = "/guest/vmlinux"\nramdisk = "/guest/initrd"\nmemory = 256\nvcpus = 1\n'
-           'extra = "console=hvc0 quiet clearcpuid=rdtscp"\ntsc_mode = "native"\n',
-}
+GUESTS = ('pv', 'pvh')
+
+
+def guest_configuration(name, machine):
+    lines = f'name = "{name}"\nramdisk = "/guest/initrd"\nmemory = 256\nvcpus = 1\n'
+    if name == 'pv':
+        return lines + 'kernel = "/guest/vmlinuz"\nextra = "console=hvc0 quiet"\n'
+    return lines + f'type = "pvh"\nkernel = "/guest/vmlinux"\nextra = "console=hvc0 quiet {machine.guest_options}"\n{machine.guest_lines}'
 
 
 class Archive:
@@ -172,21 +175,41 @@ def elf_inside(vmlinuz):
     return lzma.LZMADecompressor().decompress(content[start:])
 
 
+def compiled(source, program, *options):
+    """A program in C that needs no library."""
+    subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-fno-stack-protector', *options, '-o', program, source], check=True)
+    return program
+
+
 class Bed:
-    def __init__(self, directory, cache, build, root):
+    def __init__(self, directory, cache, build, root, machine=None, guests=GUESTS):
         self.directory, self.cache, self.build, self.root = Path(directory), Path(cache), Path(build), Path(root)
-        self.process = self.port = None
+        self.machine, self.guests = machine or Amd(), guests
+        self.process = self.port = self.kernel = None
 
     # What is booted.
 
     def prepare(self):
         self.directory.mkdir(parents=True, exist_ok=True)
         unpacked = {package: unpack(self.cache, package) for package in PACKAGES}
-        kernel = unpack(self.cache, newest('linux-image-amd64'))
+        self.kernel = kernel = unpack(self.cache, newest('linux-image-amd64'))
         xen = next((unpacked['xen-hypervisor-4.17-amd64'] / 'boot').glob('xen-*.gz'))
         (self.directory / 'xen').write_bytes(gzip.decompress(xen.read_bytes()))
         shutil.copy(next((kernel / 'boot').glob('vmlinuz-*')), self.directory / 'vmlinuz')
         (self.directory / 'dom0').write_bytes(self._dom0(unpacked, kernel))
+
+    def archive(self, files, modules=()):
+        """A first root: busybox, these files, and modules of dom0's kernel in this order."""
+        archive = Archive()
+        archive.copy(shutil.which('busybox'), 'bin/busybox')
+        for name, content in files.items():
+            archive.file(name, content)
+        for directory in ('proc', 'sys', 'dev', 'tmp'):
+            archive.directory(directory)
+        known = {path.stem: path for path in self.kernel.rglob('*.ko')}
+        for number, name in enumerate(modules):
+            archive.copy(known[name], f'modules/{number:02}-{name}.ko')
+        return archive.bytes()
 
     def _dom0(self, unpacked, kernel):
         archive = Archive()
@@ -208,6 +231,7 @@ class Bed:
         tools = unpacked['xen-utils-4.17'] / 'usr/lib/xen-4.17/bin'
         for tool in TOOLS:
             archive.program(tools / tool, f'usr/lib/xen-4.17/bin/{tool}', libraries)
+        archive.link('usr/lib/x86_64-linux-gnu/libxenstore.so', 'libxenstore.so.4')  # of that name LibVMI opens it
         modules = {path.stem: path for path in kernel.rglob('*.ko')}
         for number, name in enumerate(MODULES):
             archive.copy(modules[name], f'modules/{number:02}-{name}.ko')
@@ -218,18 +242,14 @@ class Bed:
         subprocess.run(['strip', vmlinux], check=True)
         archive.copy(vmlinux, 'guest/vmlinux')
         archive.file('guest/initrd', self._guest(), 0o644)
-        for name, lines in GUESTS.items():
-            archive.file(f'guest/{name}.cfg', lines, 0o644)
+        for name in self.guests:
+            archive.file(f'guest/{name}.cfg', guest_configuration(name, self.machine), 0o644)
         self.add_programs(archive)
         return archive.bytes()
 
     def _guest(self):
-        archive = Archive()
-        archive.file('init', GUEST_INIT)
-        archive.copy(shutil.which('busybox'), 'bin/busybox')
-        for directory in ('proc', 'sys', 'dev', 'tmp'):
-            archive.directory(directory)
-        return archive.bytes()
+        asking = compiled(Path(__file__).parent / 'ask_for_attention.c', self.directory / 'ask_for_attention')
+        return self.archive({'init': GUEST_INIT, 'bin/ask_for_attention': asking.read_bytes()})
 
     def add_programs(self, archive):
         """Ours, and what they need."""
@@ -243,9 +263,7 @@ class Bed:
             subprocess.run(['strip', made / 'usr' / 'bin' / f'furnace-{kind}'], check=True)
             archive.tree(made, f'opt/furnace/{kind}_filesystem')
         for attack in self.attacks(self.root):
-            program = self.directory / f'attack-{attack.stem}'
-            subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-fno-stack-protector', '-DPROGRAM', f'-I{ATTACKS}', '-o', program, attack], check=True)
-            archive.copy(program, f'attacks/{attack.stem}')
+            archive.copy(compiled(attack, self.directory / f'attack-{attack.stem}', '-DPROGRAM', f'-I{ATTACKS}'), f'attacks/{attack.stem}')
         archive.tree(self.root / 'python', 'opt/furnace/python', ignore=('__pycache__',))
         archive.tree(self.root / 'apps', 'opt/furnace/apps', ignore=('__pycache__',))
         archive.tree('/usr/lib/python3.11', 'usr/lib/python3.11', ignore=('__pycache__', 'test', 'idlelib', 'lib2to3', 'pydoc_data', 'config-3.11-x86_64-linux-gnu'))
@@ -263,19 +281,19 @@ class Bed:
             self.port = probe.getsockname()[1]
         log = self.directory / 'console.log'
         log.unlink(missing_ok=True)
-        # -avx: a PV dom0 under QEMU 7.2 loses vector registers now and then.
-        self.process = subprocess.Popen([
-            'qemu-system-x86_64', '-name', f'xen-bed-{os.getpid()}', '-machine', 'q35,accel=tcg', '-cpu', 'EPYC,+svm,+npt,-smap,-smep,-monitor,-avx,-avx2,-fma,-f16c,-xsave',
-            '-m', '3G', '-nodefaults', '-display', 'none', '-monitor', 'none', '-serial', f'file:{log}',
-            '-kernel', self.directory / 'xen', '-append', XEN_OPTIONS,
-            '-initrd', f'{self.directory}/vmlinuz console=hvc0 quiet,{self.directory}/dom0',
-            '-netdev', f'user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:5000', '-device', 'e1000,netdev=net'],
-            stderr=(self.directory / 'qemu.log').open('w'))
+        self.process = self.machine.start(self, self.port, log)
+        seconds *= self.machine.slowness
         end = time.monotonic() + seconds
-        while not log.exists() or b'DOM0 READY' not in log.read_bytes():
-            said = log.read_text(errors='replace')[-3000:] if log.exists() else (self.directory / 'qemu.log').read_text()
+        while not log.exists() or b'DOM0 READY' not in log.read_bytes() or not self._answers():
+            said = log.read_text(errors='replace')[-3000:] if log.exists() else (self.directory / 'machine.log').read_text()
             assert time.monotonic() < end and self.process.poll() is None, f'no dom0 within {seconds} s:\n{said}'
             time.sleep(0.2)
+
+    def _answers(self):
+        try:
+            return self.run('echo $((6 * 7))', 5) == '42\n'
+        except OSError:
+            return False
 
     def run(self, command, seconds=60):
         """What the command prints in dom0. Processes that stay must not hold its output."""
@@ -287,10 +305,10 @@ class Bed:
         return text.decode(errors='replace')
 
     def start_guests(self, seconds=60):
-        for name in GUESTS:
-            self.run(f'xl create /guest/{name}.cfg')
-        end = time.monotonic() + seconds
-        while not all(self.processes_of(name) for name in GUESTS):
+        for name in self.guests:
+            self.run(f'xl create /guest/{name}.cfg', seconds * self.machine.slowness)
+        end = time.monotonic() + seconds * self.machine.slowness
+        while not all(self.processes_of(name) for name in self.guests):
             assert time.monotonic() < end, f'no guests within {seconds} s:\n{self.run("xl list; tail /var/log/xen/console/*; xl dmesg | tail")}'
             time.sleep(0.5)
 
@@ -320,14 +338,18 @@ class Bed:
 
 def main(arguments):
     root = Path(__file__).resolve().parents[2]
+    kind = arguments.pop(0)[2:] if arguments and arguments[0] in ('--amd', '--intel') else 'amd'
+    machine = MACHINES[kind]()
+    if reason := machine.why_not():
+        sys.exit(reason)
     with tempfile.TemporaryDirectory(prefix='furnace-xen-', dir='/tmp') as directory:
-        bed = Bed(directory, root / 'build' / 'cache' / 'xen', root / 'build', root)
+        bed = Bed(directory, root / 'build' / 'cache' / 'xen', root / 'build', root, machine, GUESTS if kind == 'amd' else ('pvh',))
         print('fetching and unpacking what is missing', flush=True)
         bed.prepare()
         try:
             print('booting Xen and dom0', flush=True)
             bed.start()
-            print('starting the guests pv and pvh', flush=True)
+            print('starting the guests: ' + ', '.join(bed.guests), flush=True)
             bed.start_guests()
             if arguments:
                 print(bed.run(' '.join(arguments), 600), end='')

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -12,17 +11,10 @@ import pytest
 from bed import GUESTS, Bed
 from call_checks import NAMES, body_of
 from conftest import BUILD, ROOT, RUN, Cloud, wait_for
+from dom0 import Partition, runs, same_processes, wait_until_it_runs, why_not
+from machines import Amd
 
-
-def why_not():
-    if shutil.which('qemu-system-x86_64') is None:
-        return 'no qemu-system-x86_64: Xen can not be booted'
-    if b'libxenctrl' not in (BUILD / 'bin' / 'furnace-vmi').read_bytes():
-        return 'this build has no Xen driver (libxen-dev)'
-    return None
-
-
-pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+pytestmark = pytest.mark.skipif(why_not(Amd) is not None, reason=str(why_not(Amd)))
 
 
 @pytest.fixture(scope='module')
@@ -37,44 +29,6 @@ def bed():
         made.stop()
 
 
-class Partition:
-    """A VMI partition in dom0, and apps that ask it."""
-
-    def __init__(self, bed, domain, *flags):
-        self.bed, self.directory = bed, f'/tmp/vmi-{time.monotonic_ns()}'
-        bed.run(f'(furnace vmi {domain} {" ".join(flags)} --vmi {self.directory} >{self.directory}.log 2>&1 </dev/null & echo $! >{self.directory}.pid)')
-        wait_for(lambda: 'serving VM' in self.log(), 30, 'the VMI partition')
-
-    def log(self):
-        return self.bed.run(f'cat {self.directory}.log')
-
-    def stop(self, signal='TERM'):
-        self.bed.run(f'kill -{signal} $(cat {self.directory}.pid) 2>/dev/null')
-        if signal == 'TERM':
-            wait_for(lambda: not self.bed.run(f'kill -0 $(cat {self.directory}.pid) 2>/dev/null && echo runs'), 10, 'the end of the partition')
-
-    def app(self, body, methods='', seconds=60):
-        """Runs statements as an app's constructor to its end; what it shows."""
-        self.start_app(body, methods)
-        wait_for(lambda: not self.bed.run(f'kill -0 $(cat {self.directory}.app.pid) 2>/dev/null && echo runs'), seconds, 'the end of the app')
-        said = self.said()
-        assert 'raised' not in said and 'Segmentation' not in said, said
-        return [json.loads(line[6:]) for line in said.splitlines() if line.startswith('SHOWN ')]
-
-    def said(self):
-        return self.bed.run(f'cat {self.directory}.out')
-
-    def start_app(self, body, methods=''):
-        lines = '\n'.join('        ' + line for line in body.strip().splitlines())
-        code = f'import fe, json, time\nshow = lambda v: print("SHOWN " + json.dumps(v), flush=True)\nclass App:\n    def __init__(self, ctx):\n{lines}\n{methods}'
-        self.bed.run(f"cat > {self.directory}.py <<'EOF'\n{code}\nEOF")
-        self.bed.run(f'(furnace app -c {self.directory} --u2 test-app --unconfined --vmi {self.directory} >{self.directory}.out 2>&1 </dev/null & '
-                     f'echo $! >{self.directory}.app.pid)')
-
-    def show(self, body):
-        return self.app(body + '\nfe.exit()')
-
-
 @pytest.fixture
 def partition(bed):
     made = []
@@ -87,22 +41,9 @@ def partition(bed):
         each.stop()
 
 
-def short(name):
-    """As the kernel keeps it: ps adds to a worker's name what it does."""
-    return name.strip('[]').partition('-')[0][:15] if name.startswith('[kworker') or name.startswith('kworker') else name.strip('[]')[:15]
-
-
 @pytest.mark.parametrize('guest', GUESTS)
 def test_processes_are_those_that_the_guest_has_itself(bed, guest):
-    said = json.loads(bed.run(f'furnace ps {guest} --json'))
-    ours = {each['pid']: (each['ppid'], each['name']) for each in said}
-    # Between ours and the guest's own look short-lived processes come and go.
-    theirs = bed.processes_of(guest)
-    lasting = {pid: who for pid, who in theirs.items() if ours.get(pid) and pid < 80}
-    assert len(lasting) > 30
-    assert {pid: (parent, short(name)) for pid, (parent, name) in lasting.items()} \
-        == {pid: (ours[pid][0], short(ours[pid][1])) for pid in lasting}
-    assert set(pid for pid in theirs if pid < 40) <= set(ours)
+    assert same_processes(bed, guest) > 30
 
 
 def test_the_commands_of_the_documentation(bed):
@@ -150,11 +91,17 @@ def test_every_call(bed, partition, guest, flags):
 
 @pytest.mark.skipif(b'libvmi.so' not in (BUILD / 'bin' / 'furnace-vmi').read_bytes(), reason='this build has no LibVMI driver')
 def test_every_call_through_libvmi(bed, partition):
-    """LibVMI's own Xen driver beneath ours for LibVMI: memory, registers, pauses; it has no events."""
+    """LibVMI's own Xen driver beneath ours for LibVMI: memory, registers, pauses, events of CR3."""
     facts = dict(bed.facts_of('pvh'), vm='pvh', pid=int(bed.run('xl domid pvh')), access_mode=0, least_memory=250 << 20, most_memory=260 << 20)
-    kept = [line for line in body_of(facts).splitlines() if not any(f"[{name!r}" in line for name in EVENTS)]
-    shown = dict(partition('pvh', '--driver', 'libvmi', '--unconfined').show('\n'.join(kept)))
+    kept = [line for line in body_of(facts).splitlines() if not any(f"[{name!r}" in line for name in BY_BREAKPOINT)]
+    serving = partition('pvh', '--driver', 'libvmi', '--unconfined')
+    shown = dict(serving.show('\n'.join(kept)))
     assert {name: result for name, result in shown.items() if result is not True} == {}
+    assert set(shown) == set(NAMES) - set(BY_BREAKPOINT)
+    _, seen = serving.app(CR3_APP, CR3_METHODS)
+    assert {'init', 'sleep', 'ps'} & set(seen), seen
+    serving.stop()
+    wait_until_it_runs(bed, 'pvh')
 
 
 class TakenOver:
@@ -203,22 +150,6 @@ def test_a_broker_that_is_told_nonsense_lets_the_guest_go(bed, taken_over):
     assert 'ended with 0' in said
     wait_for(lambda: 'furnace-broker' not in bed.run('ps'), 10, 'the end of the broker')
     assert runs(bed, 'pvh')
-
-
-def uptimes(bed, guest):
-    return [uptime for uptime, *_ in bed.turns_of(guest)]
-
-
-def runs(bed, guest):
-    said = len(uptimes(bed, guest))
-    time.sleep(3)
-    return len(uptimes(bed, guest)) > said
-
-
-def wait_until_it_runs(bed, guest, seconds=30):
-    end = time.monotonic() + seconds
-    while not runs(bed, guest):
-        assert time.monotonic() < end, f'{guest} stands still:\n{bed.run("xl list; ps; xl dmesg | tail -5")}'
 
 
 @pytest.mark.parametrize('guest', GUESTS)

@@ -180,15 +180,16 @@ tenant::Result<tenant::Value> NativeHost::call(std::string_view name,
 tenant::Result<uint64_t> NativeHost::on_event(const tenant::EventRequest& request,
                                               std::function<void(const tenant::Event&)> callback) {
   // EventType of the wire, in the order of EventKind.
-  constexpr std::array<uint64_t, 9> types = {wire::F_REG,
-                                             wire::F_INT,
-                                             wire::F_EPT,
-                                             wire::F_SYSCALL,
-                                             wire::F_PROCESS_CREATED,
-                                             wire::F_PROCESS_EXECUTED,
-                                             wire::F_PROCESS_EXITED,
-                                             wire::F_CREDENTIALS,
-                                             wire::F_MODULE_LOADED};
+  constexpr std::array<uint64_t, 10> types = {wire::F_REG,
+                                              wire::F_INT,
+                                              wire::F_EPT,
+                                              wire::F_SYSCALL,
+                                              wire::F_PROCESS_CREATED,
+                                              wire::F_PROCESS_EXECUTED,
+                                              wire::F_PROCESS_EXITED,
+                                              wire::F_CREDENTIALS,
+                                              wire::F_MODULE_LOADED,
+                                              wire::F_GUEST_REQUEST};
   const auto kind = static_cast<size_t>(request.kind);
   if (kind >= types.size())
     return tl::unexpected<tenant::Error>(tenant::Error{"on_event: no such kind of event"});

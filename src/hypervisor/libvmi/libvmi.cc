@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "hypervisor/libvmi/attach_libvmi.h"
+#include "hypervisor/libvmi/libvmi_events.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -85,6 +86,7 @@ size_t LibVmiMemory::read(guest::Gpa from, std::span<std::byte> out) const {
     done += got;
     if (got != wanted) break;
   }
+  covered_.apply(from, out.first(done));
   return done;
 }
 
@@ -112,7 +114,14 @@ Result<std::unique_ptr<Hypervisor>> LibVmi::attach(const std::string& name) {
   const AccessMode known = mode == VMI_XEN    ? AccessMode::Xen
                            : mode == VMI_FILE ? AccessMode::File
                                               : AccessMode::Kvm;
-  return std::unique_ptr<Hypervisor>(new LibVmi(name, known, std::move(instance)));
+  std::unique_ptr<LibVmi> attached(new LibVmi(name, known, std::move(instance)));
+#ifdef FURNACE_XEN
+  if (mode == VMI_XEN) {
+    FURNACE_TRY(XenGuard guard, XenGuard::start(attached->id()));
+    attached->events_ = std::make_unique<LibVmiEvents>(name, attached->memory_, std::move(guard));
+  }
+#endif
+  return attached;
 }
 
 LibVmi::LibVmi(std::string name, AccessMode mode, LibVmiInstance instance)
@@ -142,10 +151,35 @@ Result<std::optional<Registers>> LibVmi::registers(uint32_t vcpu) {
   return registers;
 }
 
+#ifdef FURNACE_XEN
+std::vector<int> LibVmi::descriptors() const {
+  return events_ ? std::vector{events_->descriptor()} : std::vector<int>{};
+}
+EventSource* LibVmi::events() {
+  return events_.get();
+}
+Status LibVmi::note_paused(bool paused) {
+  return events_ ? events_->guard().note_paused(paused) : Status{};
+}
+#else
+std::vector<int> LibVmi::descriptors() const {
+  return {};
+}
+EventSource* LibVmi::events() {
+  return nullptr;
+}
+Status LibVmi::note_paused(bool) {
+  return {};
+}
+#endif
+
 Status LibVmi::pause() {
   if (paused_ || mode_ == AccessMode::File) return {};
-  if (::vmi_pause_vm(instance_.get()) != VMI_SUCCESS)
+  FURNACE_CHECK(note_paused(true));
+  if (::vmi_pause_vm(instance_.get()) != VMI_SUCCESS) {
+    (void)note_paused(false);
     return fail(Errc::Failed, "LibVMI: '{}' not paused", name_);
+  }
   paused_ = true;
   return {};
 }
@@ -154,7 +188,7 @@ Status LibVmi::resume() {
   if (!std::exchange(paused_, false)) return {};
   if (::vmi_resume_vm(instance_.get()) != VMI_SUCCESS)
     return fail(Errc::Failed, "LibVMI: '{}' not resumed", name_);
-  return {};
+  return note_paused(false);
 }
 
 }  // namespace furnace::hypervisor

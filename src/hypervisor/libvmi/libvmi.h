@@ -1,13 +1,17 @@
-// The LibVMI driver, for VMs that LibVMI's drivers reach and ours don't. Memory, registers and pauses; no
-// events.
+// The LibVMI driver, for VMs that LibVMI's drivers reach and ours don't: memory, registers, pauses, and on
+// Xen events.
 #pragma once
 
+// clang-format off: in this order
 extern "C" {
+#include <libvmi/events.h>
 #include <libvmi/libvmi.h>
 }
+// clang-format on
 
 #include <memory>
 
+#include "hypervisor/covered_bytes.h"
 #include "hypervisor/hypervisor.h"
 
 namespace furnace::hypervisor {
@@ -25,12 +29,16 @@ class LibVmiMemory : public guest::GuestMemory {
   [[nodiscard]] size_t write(guest::Gpa to, std::span<const std::byte> data) override;
   [[nodiscard]] bool writable() const override { return writable_; }
   [[nodiscard]] const std::vector<guest::GpaRange>& ranges() const override { return ranges_; }
+  [[nodiscard]] CoveredBytes& covered() { return covered_; }
 
  private:
   vmi_instance_t instance_;
+  CoveredBytes covered_;
   bool writable_;
   std::vector<guest::GpaRange> ranges_;
 };
+
+class LibVmiEvents;
 
 class LibVmi : public Hypervisor {
  public:
@@ -47,14 +55,20 @@ class LibVmi : public Hypervisor {
   [[nodiscard]] Status pause() override;
   [[nodiscard]] Status resume() override;
   [[nodiscard]] RunState state() const override { return paused_ ? RunState::Paused : RunState::Running; }
+  [[nodiscard]] std::vector<int> descriptors() const override;
+  [[nodiscard]] EventSource* events() override;
 
  private:
+  /// Tells the guard, where there is one.
+  [[nodiscard]] Status note_paused(bool paused);
+
   LibVmi(std::string name, AccessMode mode, LibVmiInstance instance);
 
   std::string name_;
   AccessMode mode_;
   LibVmiInstance instance_;
   LibVmiMemory memory_;
+  std::unique_ptr<LibVmiEvents> events_;  // on Xen
   bool paused_ = false;
 };
 

@@ -7,24 +7,6 @@ namespace furnace::hypervisor {
 
 using guest::Gva;
 
-guest::PageTable VcpuMemory::table_of(const Registers& registers) {
-  constexpr uint64_t cr4_la57 = 1 << 12;
-  return {guest::kernel_root(registers.get("cr3").value_or(0)),
-          (registers.get("cr4").value_or(0) & cr4_la57) != 0 ? 5 : 4};
-}
-
-size_t VcpuMemory::read(guest::PageTable table, uint64_t address, std::span<std::byte> out) const {
-  size_t done = 0;
-  while (done < out.size()) {
-    const uint64_t at = address + done;
-    const size_t piece = std::min<size_t>(out.size() - done, guest::kPageSize - at % guest::kPageSize);
-    const auto page = guest::walk(memory_, table, Gva{at});
-    if (!page || memory_.read(page->gpa, out.subspan(done, piece)) != piece) break;
-    done += piece;
-  }
-  return done;
-}
-
 std::optional<MemoryOperand> WatchedBytes::operand_that_hit(const Registers& registers, uint64_t slot,
                                                             uint64_t length, bool writes) const {
   constexpr uint64_t longest = 15;  // bytes of an x86 instruction

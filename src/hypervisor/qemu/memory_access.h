@@ -8,24 +8,10 @@
 
 #include "guest/address_space.h"
 #include "hypervisor/events.h"
-#include "hypervisor/qemu/instruction.h"
+#include "hypervisor/instruction.h"
+#include "hypervisor/vcpu_memory.h"
 
 namespace furnace::hypervisor {
-
-/// Reads what a vCPU sees, through the page tables it uses.
-class VcpuMemory {
- public:
-  explicit VcpuMemory(guest::GuestMemory& memory) : memory_(memory) {}
-  /// Bytes read from `address` on: up to the first page that is missing.
-  [[nodiscard]] size_t read(const Registers& registers, uint64_t address, std::span<std::byte> out) const {
-    return read(table_of(registers), address, out);
-  }
-  [[nodiscard]] size_t read(guest::PageTable table, uint64_t address, std::span<std::byte> out) const;
-  [[nodiscard]] static guest::PageTable table_of(const Registers& registers);
-
- private:
-  guest::GuestMemory& memory_;
-};
 
 /// Watched memory in pieces of 8 bytes, with their last known content.
 class WatchedBytes {

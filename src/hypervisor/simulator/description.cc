@@ -147,9 +147,9 @@ Status read_event(TomlTable& table, TimelineEntry& entry) {
   FURNACE_CHECK(table.take("value", event.value));
   FURNACE_CHECK(table.take("returns", event.returns));
   FURNACE_CHECK(table.take("result", event.result));
-  constexpr std::array kinds = {"syscall", "cr3", "int", "mem", "credentials"};
+  constexpr std::array kinds = {"syscall", "cr3", "int", "mem", "request", "credentials"};
   if (std::find(kinds.begin(), kinds.end(), event.kind) == kinds.end())
-    return table.invalid("'kind': expected syscall, cr3, int, mem or credentials");
+    return table.invalid("'kind': expected syscall, cr3, int, mem, request or credentials");
   entry.what = std::move(event);
   return {};
 }

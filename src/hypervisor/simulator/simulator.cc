@@ -162,10 +162,12 @@ Status Simulator::play_or_say_why(const ScriptedEvent& event) {
   if (!event.symbol.empty()) {
     FURNACE_TRY(address, world_->symbol(event.symbol));
   }
-  constexpr std::array<std::pair<std::string_view, EventKind>, 4> kinds{{{"syscall", EventKind::Syscall},
-                                                                         {"cr3", EventKind::Cr3Write},
-                                                                         {"int", EventKind::Breakpoint},
-                                                                         {"mem", EventKind::MemoryAccess}}};
+  constexpr std::array<std::pair<std::string_view, EventKind>, 5> kinds{
+      {{"syscall", EventKind::Syscall},
+       {"cr3", EventKind::Cr3Write},
+       {"int", EventKind::Breakpoint},
+       {"mem", EventKind::MemoryAccess},
+       {"request", EventKind::GuestRequest}}};
   const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const auto& each) {
                       return each.first == event.kind;
                     })->second;

@@ -75,7 +75,7 @@ class Broker {
 
   /// An answer to a change of watches tells which bytes are covered now.
   void add_covered(std::vector<std::byte>& items, Answer& answer) const {
-    for (const auto& [gpa, byte] : xen_->domain_memory().covered())
+    for (const auto& [gpa, byte] : xen_->domain_memory().covered().all())
       add(items, answer, broker::SentByte{gpa, std::to_integer<uint64_t>(byte)});
   }
 
@@ -131,10 +131,7 @@ class Broker {
         return answer;
       case Ask::Take:
         rung_ = told_ = false;
-        for (const GuestEvent& event : xen_->events()->take())
-          add(items, answer,
-              broker::SentEvent{event.watch, event.address.value, event.vcpu, event.access,
-                                broker::pack(event.registers)});
+        for (const GuestEvent& event : xen_->events()->take()) add(items, answer, broker::pack(event));
         return answer;
       case Ask::Proceed:
         xen_->events()->proceed();

@@ -23,6 +23,32 @@ Registers unpack(const SentRegisters& sent) {
   return registers;
 }
 
+SentEvent pack(const GuestEvent& event) {
+  SentEvent sent;
+  sent.watch = event.watch;
+  sent.address = event.address.value;
+  sent.vcpu = event.vcpu;
+  sent.access = event.access;
+  sent.has_old = static_cast<uint8_t>(event.old_value.has_value());
+  sent.has_new = static_cast<uint8_t>(event.new_value.has_value());
+  sent.old_value = event.old_value.value_or(0);
+  sent.new_value = event.new_value.value_or(0);
+  sent.registers = pack(event.registers);
+  return sent;
+}
+
+GuestEvent unpack(const SentEvent& sent) {
+  GuestEvent event;
+  event.watch = sent.watch;
+  event.vcpu = sent.vcpu;
+  event.registers = unpack(sent.registers);
+  event.address = guest::Gva{sent.address};
+  event.access = sent.access;
+  if (sent.has_old != 0) event.old_value = sent.old_value;
+  if (sent.has_new != 0) event.new_value = sent.new_value;
+  return event;
+}
+
 bool send_message(const Fd& socket, std::span<const std::byte> head, std::span<const std::byte> items) {
   std::vector<std::byte> bytes(head.begin(), head.end());
   bytes.insert(bytes.end(), items.begin(), items.end());

@@ -36,6 +36,8 @@ struct SentEvent {
   uint64_t watch = 0, address = 0;
   uint32_t vcpu = 0;
   uint8_t access = 0;
+  uint8_t has_old = 0, has_new = 0;
+  uint64_t old_value = 0, new_value = 0;
   SentRegisters registers;
 };
 
@@ -59,6 +61,8 @@ struct Answer {
 
 [[nodiscard]] SentRegisters pack(const Registers& registers);
 [[nodiscard]] Registers unpack(const SentRegisters& sent);
+[[nodiscard]] SentEvent pack(const GuestEvent& event);
+[[nodiscard]] GuestEvent unpack(const SentEvent& sent);
 
 /// A message of a structure and items. False at the end of the connection, or of a message of another form.
 [[nodiscard]] bool send_message(const Fd& socket, std::span<const std::byte> head,

@@ -87,10 +87,9 @@ std::vector<Notice> BrokeredXen::poll() {
 }
 
 void BrokeredXen::cover(const Reply& reply) {
-  std::map<uint64_t, std::byte> covered;
+  memory_.covered() = {};
   for (const auto& [gpa, byte] : broker::items_of<broker::SentByte>(reply.items))
-    covered.emplace(gpa, static_cast<std::byte>(byte));
-  memory_.cover_these(std::move(covered));
+    memory_.covered().set(guest::Gpa{gpa}, static_cast<std::byte>(byte));
 }
 
 Result<uint64_t> BrokeredXen::watch(const Watch& watch) {
@@ -117,22 +116,15 @@ Status BrokeredXen::unwatch(uint64_t watch) {
 
 void BrokeredXen::forget() {
   if (auto reply = ask({.ask = Ask::Forget}); !reply) log::debug("{}", reply.error().message());
-  memory_.cover_these({});
+  memory_.covered() = {};
 }
 
 std::vector<GuestEvent> BrokeredXen::take() {
   const auto reply = ask({.ask = Ask::Take});
   if (!reply) return {};
   std::vector<GuestEvent> events;
-  for (const auto& sent : broker::items_of<broker::SentEvent>(reply->items)) {
-    GuestEvent event;
-    event.watch = sent.watch;
-    event.vcpu = sent.vcpu;
-    event.address = guest::Gva{sent.address};
-    event.access = sent.access;
-    event.registers = broker::unpack(sent.registers);
-    events.push_back(std::move(event));
-  }
+  for (const auto& sent : broker::items_of<broker::SentEvent>(reply->items))
+    events.push_back(broker::unpack(sent));
   return events;
 }
 

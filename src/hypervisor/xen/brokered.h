@@ -4,6 +4,7 @@
 #include "hypervisor/hypervisor.h"
 #include "hypervisor/xen/broker_protocol.h"
 #include "hypervisor/xen/domain_memory.h"
+#include "hypervisor/xen/event_kinds.h"
 
 namespace furnace::hypervisor {
 
@@ -37,9 +38,7 @@ class BrokeredXen : public Hypervisor, private EventSource {
         memory_(std::move(memory)) {}
 
   // EventSource
-  [[nodiscard]] bool offers(EventKind kind) const override {
-    return kind == EventKind::Cr3Write || kind == EventKind::Breakpoint || kind == EventKind::MemoryAccess;
-  }
+  [[nodiscard]] bool offers(EventKind kind) const override { return xen_offers(kind); }
   [[nodiscard]] Result<uint64_t> watch(const Watch& watch) override;
   [[nodiscard]] Status unwatch(uint64_t watch) override;
   void forget() override;

@@ -168,21 +168,8 @@ size_t DomainMemory::read(guest::Gpa from, std::span<std::byte> out) const {
     std::memcpy(out.data() + done, found->pages.at(at % (kFrames * guest::kPageSize)), size);
     done += size;
   }
-  if (!covered_.empty()) uncover(from, out.first(done));
+  covered_.apply(from, out.first(done));
   return done;
-}
-
-void DomainMemory::uncover(guest::Gpa from, std::span<std::byte> out) const {
-  for (auto it = covered_.lower_bound(from.value);
-       it != covered_.end() && it->first - from.value < out.size(); ++it)
-    out[it->first - from.value] = it->second;
-}
-
-void DomainMemory::cover(guest::Gpa at, std::optional<std::byte> original) {
-  if (original)
-    covered_[at.value] = *original;
-  else
-    covered_.erase(at.value);
 }
 
 size_t DomainMemory::write(guest::Gpa to, std::span<const std::byte> data) {

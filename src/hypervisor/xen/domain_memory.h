@@ -4,11 +4,11 @@
 
 #include <chrono>
 #include <list>
-#include <map>
 #include <unordered_map>
 #include <vector>
 
 #include "guest/memory.h"
+#include "hypervisor/covered_bytes.h"
 #include "hypervisor/xen/domain.h"
 #include "hypervisor/xen/foreign_memory.h"
 
@@ -62,10 +62,8 @@ class DomainMemory : public guest::GuestMemory {
   [[nodiscard]] const MemoryLayout& layout() const { return layout_; }
   [[nodiscard]] guest::Gpa from_table(guest::Gpa address) const override;
 
-  /// What is read in place of a breakpoint's byte: what was there. nullopt: nothing any more.
-  void cover(guest::Gpa at, std::optional<std::byte> original);
-  [[nodiscard]] const std::map<uint64_t, std::byte>& covered() const { return covered_; }
-  void cover_these(std::map<uint64_t, std::byte> covered) { covered_ = std::move(covered); }
+  [[nodiscard]] CoveredBytes& covered() { return covered_; }
+  [[nodiscard]] const CoveredBytes& covered() const { return covered_; }
 
  private:
   /// A run of frames that are mapped together.
@@ -77,12 +75,11 @@ class DomainMemory : public guest::GuestMemory {
   };
   [[nodiscard]] const Piece* piece(uint64_t number) const;
   [[nodiscard]] uint64_t mapped_frame(uint64_t frame) const;
-  void uncover(guest::Gpa from, std::span<std::byte> out) const;
 
   ForeignMemory memory_;
   uint32_t domain_;
   MemoryLayout layout_;
-  std::map<uint64_t, std::byte> covered_;  // by address
+  CoveredBytes covered_;
   mutable std::unordered_map<uint64_t, Piece> pieces_;
   mutable std::list<uint64_t> used_;  // pieces, the one that was used last in front
 };

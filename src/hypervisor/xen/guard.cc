@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <map>
+#include <set>
 
 #include "base/helper_process.h"
 #include "guest/address.h"
@@ -20,7 +21,14 @@ namespace {
 struct Charge {
   bool paused = false, monitored = false;
   bool held = false;                        // a moment more, while its monitoring ends
+  bool altp2m = false;                      // was switched on by us
+  uint16_t view = 0;                        // of altp2m
+  std::set<uint64_t> forbidden;             // frames
   std::map<uint64_t, uint8_t> breakpoints;  // by physical address: what was there
+
+  [[nodiscard]] bool empty() const {
+    return !paused && !held && !monitored && !altp2m && view == 0 && forbidden.empty() && breakpoints.empty();
+  }
 };
 
 void note(Charge& charge, const XenGuard::Message& message) {
@@ -37,11 +45,24 @@ void note(Charge& charge, const XenGuard::Message& message) {
     case 'g':
       charge.held = message.kind == 'h';
       break;
+    case 'a':
+    case 'z':
+      charge.altp2m = message.kind == 'a';
+      break;
+    case 'v':
+      charge.view = static_cast<uint16_t>(message.number);
+      break;
+    case 'f':
+      charge.forbidden.insert(message.number);
+      break;
+    case 'o':
+      charge.forbidden.erase(message.number);
+      break;
     case 'b':
-      charge.breakpoints[message.gpa] = message.byte;
+      charge.breakpoints[message.number] = message.byte;
       break;
     case 'n':
-      charge.breakpoints.erase(message.gpa);
+      charge.breakpoints.erase(message.number);
       break;
     default:
       break;
@@ -58,6 +79,16 @@ void put_back(const ForeignMemory& memory, uint32_t domain, uint64_t gpa, uint8_
   if (std::byte* const at = page->at(gpa % guest::kPageSize); *at == int3) *at = std::byte{byte};
 }
 
+void allow_everything(xc_interface& control, uint32_t domain, const Charge& charge) {
+  for (const uint64_t frame : charge.forbidden)
+    ::xc_set_mem_access(&control, domain, XENMEM_access_rwx, frame, 1);
+  if (charge.view != 0) {
+    ::xc_altp2m_switch_to_view(&control, domain, 0);
+    ::xc_altp2m_destroy_view(&control, domain, charge.view);
+  }
+  if (charge.altp2m) ::xc_altp2m_set_domain_state(&control, domain, false);
+}
+
 /// Xen keeps a vCPU paused whose event nobody has answered, also when its ring has gone (common/vm_event.c):
 /// it is answered on a ring of ours.
 void free_monitored(xc_interface& control, uint32_t domain) {
@@ -66,6 +97,7 @@ void free_monitored(xc_interface& control, uint32_t domain) {
   const auto seen = look_at_domain(control, domain);
   if (!ring || !seen) return;
   for (uint32_t vcpu = 0; vcpu < seen->vcpus; ++vcpu) {
+    ::xc_domain_debug_control(&control, domain, XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_OFF, vcpu);
     vm_event_response_t response{};
     response.version = VM_EVENT_INTERFACE_VERSION;
     response.flags = VM_EVENT_FLAG_VCPU_PAUSED;
@@ -77,12 +109,13 @@ void free_monitored(xc_interface& control, uint32_t domain) {
 }
 
 void let_go(const Charge& charge, uint32_t domain) {
-  if (!charge.paused && !charge.held && !charge.monitored && charge.breakpoints.empty()) return;
+  if (charge.empty()) return;
   const auto control = open_control();
   const auto memory = ForeignMemory::open();
   if (!control || !memory) return;
   ::xc_domain_pause(control->get(), domain);
   for (const auto& [gpa, byte] : charge.breakpoints) put_back(*memory, domain, gpa, byte);
+  allow_everything(**control, domain, charge);
   if (charge.monitored) free_monitored(**control, domain);
   ::xc_domain_unpause(control->get(), domain);
   // Xen counts pauses.

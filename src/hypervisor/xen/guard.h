@@ -9,8 +9,8 @@
 namespace furnace::hypervisor {
 
 /// A small process of its own that waits for the end of ours: then it puts the bytes under breakpoints back,
-/// ends the monitoring, and takes our pause back. kill -9 of the whole process group does not reach it. Make
-/// it before threads and before connections that it must not inherit.
+/// allows what was forbidden, ends the monitoring, and takes our pause back. kill -9 of the whole process
+/// group does not reach it. Make it before threads and before connections that it must not inherit.
 class XenGuard {
  public:
   [[nodiscard]] static Result<XenGuard> start(uint32_t domain);
@@ -29,10 +29,19 @@ class XenGuard {
   [[nodiscard]] Status note_breakpoint(uint64_t gpa, uint8_t original) { return tell({'b', original, gpa}); }
   [[nodiscard]] Status note_no_breakpoint(uint64_t gpa) { return tell({'n', 0, gpa}); }
 
+  /// Tell before alternative page tables (altp2m) are switched on, and after they were switched off.
+  [[nodiscard]] Status note_altp2m(bool on) { return tell({on ? 'a' : 'z', 0, 0}); }
+  /// Tell which of their views is ours; 0: none any more.
+  [[nodiscard]] Status note_view(uint16_t view) { return tell({'v', 0, view}); }
+  /// Tell before accesses to a frame are forbidden in the page tables that all domains have, and after.
+  [[nodiscard]] Status note_forbidden(uint64_t frame, bool forbidden) {
+    return tell({forbidden ? 'f' : 'o', 0, frame});
+  }
+
   struct Message {
     char kind;
-    uint8_t byte;
-    uint64_t gpa;
+    uint8_t byte;     ///< of a breakpoint: what was there
+    uint64_t number;  ///< gpa of a breakpoint, frame, view
   };
 
  private:

@@ -13,6 +13,15 @@ std::string cpu_vendor() {
   return text->substr(at + key.size(), text->find('\n', at) - at - key.size());
 }
 
+/// The option of Xen's command line, as its boolean parameters are written.
+bool is_switched_on(std::string_view option, std::string_view command_line) {
+  for (const std::string_view value : {"", "=1", "=yes", "=on", "=true", "=enable"}) {
+    const std::string wanted = fmt::format(" {}{} ", option, value);
+    if (fmt::format(" {} ", command_line).find(wanted) != std::string::npos) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<XenHost> look_at_xen_host() {
@@ -30,6 +39,9 @@ Result<XenHost> look_at_xen_host() {
   host.nested_paging = (physical.capabilities & XEN_SYSCTL_PHYSCAP_hap) != 0;
   host.memory_access =
       host.nested_paging && host.vendor == "GenuineIntel";  // Xen: p2m_mem_access_sanity_check
+  xen_commandline_t options{};
+  host.views = host.memory_access && ::xc_version(control.get(), XENVER_commandline, &options) == 0 &&
+               is_switched_on("altp2m", static_cast<const char*>(options));
   return host;
 }
 

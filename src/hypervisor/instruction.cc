@@ -1,4 +1,4 @@
-#include "hypervisor/qemu/instruction.h"
+#include "hypervisor/instruction.h"
 
 #include <capstone/capstone.h>
 

@@ -1,0 +1,74 @@
+#include "hypervisor/software_breakpoints.h"
+
+#include <array>
+
+#include "hypervisor/vcpu_memory.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+constexpr std::byte kInt3{0xcc};
+constexpr size_t kMaxBreakpoints = 4096;
+
+}  // namespace
+
+Status SoftwareBreakpoints::set(uint64_t watch, guest::Gpa at) {
+  if (const auto known = breakpoints_.find(at.value); known != breakpoints_.end()) {
+    known->second.watches.insert(watch);
+    return {};
+  }
+  if (breakpoints_.size() >= kMaxBreakpoints)
+    return fail(Errc::Unavailable, "{} breakpoints are in use: that is the limit", breakpoints_.size());
+  const auto original = memory_.read<std::byte>(at);
+  if (!original) return fail(Errc::Unmapped, "physical address {:#x} is not in memory", at.value);
+  FURNACE_CHECK(note_(at, *original));
+  if (memory_.write(at, std::span(&kInt3, 1)) != 1) {
+    (void)note_(at, std::nullopt);
+    return fail(Errc::Failed, "physical address {:#x} can't be written", at.value);
+  }
+  covered_.set(at, *original);
+  breakpoints_.emplace(at.value, Breakpoint{*original, {watch}});
+  return {};
+}
+
+Status SoftwareBreakpoints::remove(uint64_t watch, guest::Gpa at) {
+  const auto found = breakpoints_.find(at.value);
+  if (found == breakpoints_.end()) return {};
+  found->second.watches.erase(watch);
+  if (!found->second.watches.empty()) return {};
+  lift(at);
+  breakpoints_.erase(found);
+  return note_(at, std::nullopt);
+}
+
+const std::set<uint64_t>* SoftwareBreakpoints::find(guest::Gpa at) const {
+  const auto found = breakpoints_.find(at.value);
+  return found == breakpoints_.end() ? nullptr : &found->second.watches;
+}
+
+void SoftwareBreakpoints::lift(guest::Gpa at) {
+  const auto found = breakpoints_.find(at.value);
+  if (found == breakpoints_.end()) return;
+  covered_.set(at, std::nullopt);
+  // What the guest has written there since stays.
+  if (memory_.read<std::byte>(at) == kInt3) (void)memory_.write(at, std::span(&found->second.original, 1));
+}
+
+void SoftwareBreakpoints::put_back(guest::Gpa at) {
+  const auto found = breakpoints_.find(at.value);
+  // The guest may have other code there now.
+  if (found == breakpoints_.end() || memory_.read<std::byte>(at) != found->second.original) return;
+  (void)memory_.write(at, std::span(&kInt3, 1));
+  covered_.set(at, found->second.original);
+}
+
+InPlaceOfInt3 in_place_of_int3(guest::GuestMemory& memory, const Registers& registers) {
+  InPlaceOfInt3 found;
+  const uint64_t rip = registers.get("rip").value_or(0);
+  const size_t size = VcpuMemory(memory).read(registers, rip, found.code);
+  const auto instruction = Disassembler().decode(std::span(found.code).first(size), rip, registers, false);
+  if (instruction && instruction->no_effect) found.next = rip + instruction->length;
+  return found;
+}
+
+}  // namespace furnace::hypervisor

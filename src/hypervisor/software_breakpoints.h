@@ -1,0 +1,57 @@
+// Software breakpoints: INT3 in the guest's memory, and what was there.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/result.h"
+#include "guest/memory.h"
+#include "hypervisor/covered_bytes.h"
+#include "hypervisor/instruction.h"
+
+namespace furnace::hypervisor {
+
+class SoftwareBreakpoints {
+ public:
+  /// Told before INT3 is written over a byte, and (nullopt) when it has been taken back.
+  using Note = std::function<Status(guest::Gpa at, std::optional<std::byte> original)>;
+  /// `covered`: what `memory` shows in place of INT3.
+  SoftwareBreakpoints(guest::GuestMemory& memory, CoveredBytes& covered, Note note)
+      : memory_(memory), covered_(covered), note_(std::move(note)) {}
+
+  /// Errc::Unmapped: there is no memory.
+  [[nodiscard]] Status set(uint64_t watch, guest::Gpa at);
+  [[nodiscard]] Status remove(uint64_t watch, guest::Gpa at);
+
+  /// The watches of a breakpoint; nullptr: none of ours lies there.
+  [[nodiscard]] const std::set<uint64_t>* find(guest::Gpa at) const;
+  [[nodiscard]] bool empty() const { return breakpoints_.empty(); }
+
+  /// For the time of one instruction.
+  void lift(guest::Gpa at);
+  void put_back(guest::Gpa at);
+
+ private:
+  struct Breakpoint {
+    std::byte original;
+    std::set<uint64_t> watches;
+  };
+
+  guest::GuestMemory& memory_;
+  CoveredBytes& covered_;
+  Note note_;
+  std::map<uint64_t, Breakpoint> breakpoints_;  // by physical address
+};
+
+/// What runs in place of INT3 where all vCPUs must meet it meanwhile: the hypervisor emulates the code, or
+/// the vCPU goes on behind it, because it has no effect.
+struct InPlaceOfInt3 {
+  std::optional<uint64_t> next;
+  std::array<std::byte, 16> code{};
+};
+[[nodiscard]] InPlaceOfInt3 in_place_of_int3(guest::GuestMemory& memory, const Registers& registers);
+
+}  // namespace furnace::hypervisor

@@ -1,0 +1,88 @@
+"""What the tests of a bed do in its dom0, and how they look at its guests."""
+
+import json
+import time
+
+from conftest import BUILD, wait_for
+
+
+def why_not(machine):
+    if b'libxenctrl' not in (BUILD / 'bin' / 'furnace-vmi').read_bytes():
+        return 'this build has no Xen driver (libxen-dev)'
+    return machine.why_not()
+
+
+class Partition:
+    """A VMI partition in dom0, and apps that ask it."""
+
+    def __init__(self, bed, domain, *flags):
+        self.bed, self.directory = bed, f'/tmp/vmi-{time.monotonic_ns()}'
+        bed.run(f'(furnace vmi {domain} {" ".join(flags)} --vmi {self.directory} >{self.directory}.log 2>&1 </dev/null & echo $! >{self.directory}.pid)')
+        wait_for(lambda: 'serving VM' in self.log(), 30 * bed.machine.slowness, 'the VMI partition')
+
+    def log(self):
+        return self.bed.run(f'cat {self.directory}.log')
+
+    def stop(self, signal='TERM'):
+        self.bed.run(f'kill -{signal} $(cat {self.directory}.pid) 2>/dev/null')
+        if signal == 'TERM':
+            wait_for(lambda: not self.bed.run(f'kill -0 $(cat {self.directory}.pid) 2>/dev/null && echo runs'), 10 * self.bed.machine.slowness, 'the end of the partition')
+
+    def app(self, body, methods='', seconds=60):
+        """Runs statements as an app's constructor to its end; what it shows."""
+        self.start_app(body, methods)
+        wait_for(lambda: not self.bed.run(f'kill -0 $(cat {self.directory}.app.pid) 2>/dev/null && echo runs'), seconds * self.bed.machine.slowness, 'the end of the app')
+        said = self.said()
+        assert 'raised' not in said and 'Segmentation' not in said, said
+        return [json.loads(line[6:]) for line in said.splitlines() if line.startswith('SHOWN ')]
+
+    def said(self):
+        return self.bed.run(f'cat {self.directory}.out')
+
+    def start_app(self, body, methods=''):
+        lines = '\n'.join('        ' + line for line in body.strip().splitlines())
+        code = f'import fe, json, time\nshow = lambda v: print("SHOWN " + json.dumps(v), flush=True)\nclass App:\n    def __init__(self, ctx):\n{lines}\n{methods}'
+        self.bed.run(f"cat > {self.directory}.py <<'EOF'\n{code}\nEOF")
+        self.bed.run(f'(furnace app -c {self.directory} --u2 test-app --unconfined --vmi {self.directory} >{self.directory}.out 2>&1 </dev/null & '
+                     f'echo $! >{self.directory}.app.pid)')
+
+    def show(self, body):
+        return self.app(body + '\nfe.exit()')
+
+
+def short(name):
+    """As the kernel keeps it: ps adds to a worker's name what it does."""
+    return name.strip('[]').partition('-')[0][:15] if name.startswith('[kworker') or name.startswith('kworker') else name.strip('[]')[:15]
+
+
+def same_processes(bed, guest):
+    """Compares ours with those that the guest has itself; how many there were to compare."""
+    said = json.loads(bed.run(f'furnace ps {guest} --json', 60 * bed.machine.slowness))
+    ours = {each['pid']: (each['ppid'], each['name']) for each in said}
+    # Between ours and the guest's own look short-lived processes come and go.
+    theirs = bed.processes_of(guest)
+    lasting = {pid: who for pid, who in theirs.items() if ours.get(pid) and pid < 80}
+    assert {pid: (parent, short(name)) for pid, (parent, name) in lasting.items()} \
+        == {pid: (ours[pid][0], short(ours[pid][1])) for pid in lasting}
+    assert set(pid for pid in theirs if pid < 40) <= set(ours)
+    return len(lasting)
+
+
+def uptimes(bed, guest):
+    return [uptime for uptime, *_ in bed.turns_of(guest)]
+
+
+def runs(bed, guest):
+    said = len(uptimes(bed, guest))
+    end = time.monotonic() + 3 * bed.machine.slowness
+    while time.monotonic() < end:
+        time.sleep(0.3)
+        if len(uptimes(bed, guest)) > said:
+            return True
+    return False
+
+
+def wait_until_it_runs(bed, guest, seconds=30):
+    end = time.monotonic() + seconds * bed.machine.slowness
+    while not runs(bed, guest):
+        assert time.monotonic() < end, f'{guest} stands still:\n{bed.run("xl list; ps; xl dmesg | tail -5")}'
