@@ -51,7 +51,7 @@ constexpr std::array kCalls = {
     plain(T::EVENT_REGISTER, "event_register", Verb::EventRegister, "event_type sync_state reg_value bp_addr bp_pid bp_name gva length access uid number returns notices gathers gpa", Answer::Identifier, "Registers an event; returns its identifier."),
     plain(T::EVENTS_START, "events_start", Verb::EventsStart, "", Answer::Status, "Starts the delivery of this app's events."),
     plain(T::EVENTS_STOP, "events_stop", Verb::EventsStop, "", Answer::Status, "Stops the delivery of this app's events."),
-    plain(T::GET_ACCESS_MODE, "get_access_mode", Verb::GetAccessMode, "", Answer::Number, "How guest memory is reached (LibVMI's vmi_mode_t: 1 QEMU/KVM, 2 file)."),
+    plain(T::GET_ACCESS_MODE, "get_access_mode", Verb::GetAccessMode, "", Answer::Number, "How guest memory is reached (LibVMI's vmi_mode_t: 0 Xen, 1 QEMU/KVM, 2 file)."),
     plain(T::GET_MEMSIZE, "get_memsize", Verb::GetMemsize, "", Answer::Number, "The guest's memory in bytes."),
     plain(T::GET_NAME, "get_name", Verb::GetName, "", Answer::Text, "The VM's name."),
     plain(T::GET_OFFSET, "get_offset", Verb::GetOffset, "symbol", Answer::Number, "A well-known offset: linux_tasks, linux_name, linux_pid, linux_mm, linux_pgd."),

@@ -182,9 +182,9 @@ def compiled(source, program, *options):
 
 
 class Bed:
-    def __init__(self, directory, cache, build, root, machine=None, guests=GUESTS):
+    def __init__(self, directory, cache, build, root, machine=None, guests=GUESTS, confined=True):
         self.directory, self.cache, self.build, self.root = Path(directory), Path(cache), Path(build), Path(root)
-        self.machine, self.guests = machine or Amd(), guests
+        self.machine, self.guests, self.confined = machine or Amd(), guests, confined
         self.process = self.port = self.kernel = None
 
     # What is booted.
@@ -236,7 +236,8 @@ class Bed:
         for number, name in enumerate(MODULES):
             archive.copy(modules[name], f'modules/{number:02}-{name}.ko')
         vmlinuz = next((kernel / 'boot').glob('vmlinuz-*'))
-        archive.copy(vmlinuz, 'guest/vmlinuz')
+        if 'pv' in self.guests:
+            archive.copy(vmlinuz, 'guest/vmlinuz')
         vmlinux = self.directory / 'vmlinux'
         vmlinux.write_bytes(elf_inside(vmlinuz))
         subprocess.run(['strip', vmlinux], check=True)
@@ -255,8 +256,16 @@ class Bed:
         """Ours, and what they need."""
         for program in ('furnace', 'furnace-vmi', 'furnace-app', 'furnace-fac', 'furnace-proxy', 'furnace-enter'):
             archive.program(self.build / 'bin' / program, f'opt/furnace/bin/{program}')
-        archive.program(shutil.which('bwrap'), 'bin/bwrap')
         archive.tree(self.root / 'policies', 'opt/furnace/policies')
+        if self.confined:
+            self._add_walls(archive)
+        archive.tree(self.root / 'python', 'opt/furnace/python', ignore=('__pycache__',))
+        archive.tree(self.root / 'apps', 'opt/furnace/apps', ignore=('__pycache__',))
+        archive.tree('/usr/lib/python3.11', 'usr/lib/python3.11', ignore=('__pycache__', 'test', 'idlelib', 'lib2to3', 'pydoc_data', 'config-3.11-x86_64-linux-gnu'))
+
+    def _add_walls(self, archive):
+        """What partitions are confined with, and what tries them."""
+        archive.program(shutil.which('bwrap'), 'bin/bwrap')
         for kind in ('vmi', 'app', 'fac'):  # dom0 has no packages to build them from
             made = self.directory / kind
             subprocess.run([self.build / 'bin' / 'furnace', 'rootfs', 'build', kind, '-o', made], check=True, stdout=subprocess.DEVNULL)
@@ -264,9 +273,6 @@ class Bed:
             archive.tree(made, f'opt/furnace/{kind}_filesystem')
         for attack in self.attacks(self.root):
             archive.copy(compiled(attack, self.directory / f'attack-{attack.stem}', '-DPROGRAM', f'-I{ATTACKS}'), f'attacks/{attack.stem}')
-        archive.tree(self.root / 'python', 'opt/furnace/python', ignore=('__pycache__',))
-        archive.tree(self.root / 'apps', 'opt/furnace/apps', ignore=('__pycache__',))
-        archive.tree('/usr/lib/python3.11', 'usr/lib/python3.11', ignore=('__pycache__', 'test', 'idlelib', 'lib2to3', 'pydoc_data', 'config-3.11-x86_64-linux-gnu'))
 
     @staticmethod
     def attacks(root):

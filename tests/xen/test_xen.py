@@ -60,7 +60,7 @@ def test_the_commands_of_the_documentation(bed):
 
 def test_the_bed_explains_itself():
     shown = subprocess.run([ROOT / 'scripts' / 'xen-testbed', '--help'], capture_output=True, text=True, check=True).stdout
-    assert 'Usage: scripts/xen-testbed [COMMAND]' in shown
+    assert 'Usage: scripts/xen-testbed [--amd | --intel] [COMMAND]' in shown
 
 
 def test_a_domain_goes_by_its_name_number_and_uuid(bed):

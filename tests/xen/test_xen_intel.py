@@ -21,7 +21,7 @@ CAN_STEP = MACHINE.own is not None  # the monitor trap flag, which Bochs 2.7 lac
 
 @pytest.fixture(scope='module')
 def bed():
-    made = Bed(Path(RUN) / 'xen-intel', BUILD / 'cache' / 'xen', BUILD, ROOT, MACHINE, ('pvh',))
+    made = Bed(Path(RUN) / 'xen-intel', BUILD / 'cache' / 'xen', BUILD, ROOT, MACHINE, ('pvh',), confined=False)
     made.prepare()
     try:
         made.start()
@@ -33,37 +33,64 @@ def bed():
 
 @pytest.fixture(scope='module')
 def serving(bed):
-    """It takes a while to find the kernel there: one for all."""
-    made = Partition(bed, 'pvh')
+    """Everything takes its time there: one partition for all that leaves it alive."""
+    made = Partition(bed, 'pvh', '--unconfined')
     yield made
     made.stop()
 
 
+# What is watched, one after the other.
+WATCHED = {
+    'requests': ["'event_type': fe.GUEST_REQUEST"],
+    'commands': ["'event_type': fe.PROCESS_EXECUTED"],
+    'system calls': ["'event_type': fe.SYSCALL"],
+    'writes': ["'event_type': fe.MEM, 'addr': fe.lookup_symbol('jiffies'), 'length': 8, 'access': 'w'"],
+    'execution': ["'event_type': fe.MEM, 'addr': fe.lookup_symbol('do_syscall_64'), 'length': 16, 'access': 'x'"],
+}
 WATCHING = """
-self.seen = []
-{register}
-fe.event_register({{'event_type': fe.TIMER, 'time_value': {seconds}, 'callback': self.end}})
+self.rest, self.running = {phases}, []
+fe.event_register({{'event_type': fe.TIMER, 'time_value': 10, 'callback': self.turn}})
 fe.events_start()
-show('ready')
+self.turn(None)
 """
 WATCHING_METHODS = """
     def told(self, event):
         self.seen.append({**event._asdict(), 'text': getattr(event, 'name', '')})
-    def end(self, _):
-        fe.events_stop()
-        show(self.seen)
-        fe.exit()
+    def turn(self, _):
+        if self.running:
+            for identifier in self.running:
+                fe.event_clear(identifier)
+            show([self.name, self.seen])
+        if not self.rest:
+            fe.exit()
+        self.name, registrations = self.rest.pop(0)
+        self.seen = []
+        self.running = [fe.event_register({**each, 'callback': self.told}) for each in registrations]
+        print('WATCHING', self.name, flush=True)
 """
 
 
-def watched(serving, *registrations, seconds=12):
-    """The events that come of these registrations in some seconds, by their kind."""
-    register = '\n'.join(f"fe.event_register({{'callback': self.told, {each}}})" for each in registrations)
-    _, seen = serving.app(WATCHING.format(register=register, seconds=seconds), WATCHING_METHODS)
-    kinds = {}
-    for each in seen:
-        kinds.setdefault(each['type'], []).append(each)
-    return kinds
+def watching(phases):
+    return WATCHING.format(phases='[' + ', '.join(f"({name!r}, [{', '.join('{' + each + '}' for each in phases[name])}])" for name in phases) + ']')
+
+
+def seen_by(serving, phases):
+    """The events of each phase."""
+    told = dict(serving.app(watching(phases), WATCHING_METHODS))
+    assert {(each['type']) for events in told.values() for each in events} <= {MEM, SYSCALL, PROCESS_EXECUTED, GUEST_REQUEST}
+    return told
+
+
+@pytest.fixture(scope='module', params=['xen', pytest.param('libvmi', marks=pytest.mark.skipif(
+    b'libvmi.so' not in (BUILD / 'bin' / 'furnace-vmi').read_bytes(), reason='this build has no LibVMI driver'))])
+def seen(request, bed):
+    if request.param == 'xen':
+        return seen_by(request.getfixturevalue('serving'), WATCHED) | {'driver': 'xen'}
+    through = Partition(bed, 'pvh', '--driver', 'libvmi', '--unconfined')
+    try:
+        return seen_by(through, {name: events for name, events in WATCHED.items() if name != 'requests'}) | {'driver': 'libvmi'}
+    finally:
+        through.stop()
 
 
 def test_the_host_is_explained(bed):
@@ -78,53 +105,54 @@ def test_every_call(bed, serving):
     assert set(shown) == set(NAMES)
 
 
-def test_what_the_guest_runs_is_told_by_breakpoints(bed, serving):
-    """Its init runs some commands in each of its turns, one of which asks for attention with a token in RDX."""
-    seen = watched(serving, "'event_type': fe.PROCESS_EXECUTED", "'event_type': fe.GUEST_REQUEST")
-    assert {'/bin/true', '/bin/ask_for_attention'} <= {each['path'] for each in seen[PROCESS_EXECUTED]}
-    requests = [(each['procname'], each['rdx'], each['rdi']) for each in seen[GUEST_REQUEST]]
-    assert requests and set(requests) == {('ask_for_attenti', 0x5eed, 24)}
-    assert runs(bed, 'pvh')
+def test_what_the_guest_runs_is_told_by_breakpoints(seen):
+    """Its init runs some commands in each of its turns."""
+    assert {'/bin/true', '/bin/ask_for_attention'} <= {each['path'] for each in seen['commands']}
 
 
-def test_system_calls_are_told(bed, serving):
+def test_the_guest_asks_for_attention(seen):
+    """With a token in RDX."""
+    if seen['driver'] == 'xen':
+        assert {(each['procname'], each['rdx'], each['rdi']) for each in seen['requests']} == {('ask_for_attenti', 0x5eed, 24)}
+
+
+def test_system_calls_are_told(seen):
     """Most are those of ps, which looks through /proc."""
-    seen = watched(serving, "'event_type': fe.SYSCALL")[SYSCALL]
-    assert len(seen) > 20
-    assert {each['procname'] for each in seen} <= {'init', 'true', 'ps', 'sleep', 'cut', 'hostname', 'ask_for_attenti'}
-    paths = {each['arguments'].get('filename') for each in seen if (each['procname'], each['text']) == ('ps', 'openat')}
+    told = seen['system calls']
+    assert len(told) > 20
+    assert {each['procname'] for each in told} <= {'init', 'true', 'ps', 'sleep', 'cut', 'hostname', 'ask_for_attenti'}
+    paths = {each['arguments'].get('filename') for each in told if (each['procname'], each['text']) == ('ps', 'openat')}
     assert all(path.startswith('/proc') for path in paths if path), paths
-    assert runs(bed, 'pvh')
 
 
-def test_writes_of_memory_are_told(bed, serving):
+def test_writes_of_memory_are_told(seen):
     """jiffies only grows: the values of its writes follow each other. Xen sees the whole page: what else lies there passes unseen."""
-    seen = watched(serving, "'event_type': fe.MEM, 'addr': fe.lookup_symbol('jiffies'), 'length': 8, 'access': 'w'")[MEM]
-    old = [each['old_value'] for each in seen]
-    assert len(old) > 5 and old == sorted(set(old)) and {(each['access'], each['address']) for each in seen} == {('w', seen[0]['address'])}
-    if CAN_STEP:
-        assert [each['new_value'] for each in seen[:-1]] == old[1:]
+    told = seen['writes']
+    old = [each['old_value'] for each in told]
+    assert len(old) > 5 and old == sorted(set(old)) and {(each['access'], each['address']) for each in told} == {('w', told[0]['address'])}
+    if CAN_STEP and seen['driver'] == 'xen':
+        assert [each['new_value'] for each in told[:-1]] == old[1:]
     else:
-        assert {each['new_value'] for each in seen} == {None}
-    assert runs(bed, 'pvh')
+        assert {each['new_value'] for each in told} == {None}
 
 
-def test_execution_of_a_range_is_told(bed, serving):
-    seen = watched(serving, "'event_type': fe.MEM, 'addr': fe.lookup_symbol('__x64_sys_wait4'), 'length': 16, 'access': 'x'")[MEM]
-    assert all(each['access'] == 'x' and each['address'] == each['rip'] for each in seen)
-    assert 'init' in {each['procname'] for each in seen}
-    assert runs(bed, 'pvh')
+def test_execution_of_a_range_is_told(seen):
+    told = seen['execution']
+    assert all(each['access'] == 'x' and each['address'] == each['rip'] for each in told)
+    assert len({each['address'] for each in told}) > 1
+
+
+def test_the_guest_runs_on_when_nothing_is_watched_any_more(bed, seen):
+    assert seen and runs(bed, 'pvh')
 
 
 def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, serving):
     dying = Partition(bed, 'pvh', '--unconfined')
-    dying.start_app(WATCHING.format(seconds=600, register="""
-for name in ('jiffies', 'init_task'):
-    fe.event_register({'event_type': fe.MEM, 'addr': fe.lookup_symbol(name), 'length': 64, 'access': 'rw', 'callback': self.told})
-fe.event_register({'event_type': fe.SYSCALL, 'callback': self.told})
-"""), WATCHING_METHODS)
-    wait_for(lambda: 'ready' in dying.said(), 200, 'events')
+    dying.start_app(watching({'everything': WATCHED['system calls'] + WATCHED['writes'] + [
+        "'event_type': fe.MEM, 'addr': fe.lookup_symbol('init_task'), 'length': 64, 'access': 'rw'"]}), WATCHING_METHODS)
+    wait_for(lambda: 'WATCHING' in dying.said(), 200, 'events')
     time.sleep(2)
     dying.stop('KILL')
     wait_until_it_runs(bed, 'pvh')
-    assert GUEST_REQUEST in watched(serving, "'event_type': fe.GUEST_REQUEST"), 'its ring is free again'
+    # Its ring is free again.
+    assert seen_by(serving, {'requests': WATCHED['requests']})['requests']
