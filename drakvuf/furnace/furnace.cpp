@@ -113,13 +113,13 @@ void fill_breakpoint(const furnace_watch& watch, uint8_t, drakvuf_trap_t& trap)
     trap.breakpoint.addr = watch.gpa;
 }
 
-/* Told after the instruction, as by Furnace's other drivers: what it wrote can be read then. */
+/* As by Furnace's other drivers, data is told behind the instruction, where what it wrote can be read, and execution before. */
 void fill_memaccess(const furnace_watch& watch, uint8_t access, drakvuf_trap_t& trap)
 {
     trap.type = MEMACCESS;
     trap.memaccess.gfn = watch.gpa / VMI_PS_4KB;
     trap.memaccess.access = access == FURNACE_READ ? VMI_MEMACCESS_R : access == FURNACE_WRITE ? VMI_MEMACCESS_W : VMI_MEMACCESS_X;
-    trap.memaccess.type = POST;
+    trap.memaccess.type = access == FURNACE_EXECUTE ? PRE : POST;
 }
 
 } // namespace

@@ -119,9 +119,15 @@ extern "C" {
 FURNACE_EXPORT furnace_vmi_host* furnace_vmi_host_open(const furnace_guest* guest,
                                                        const furnace_vmi_options* options, char* error,
                                                        size_t size) {
-  auto host = furnace_vmi_host::open(*guest, *options);
-  if (host) return host->release();
-  if (size != 0) error[host.error().message().copy(error, size - 1)] = '\0';
+  std::string why;
+  try {
+    auto host = furnace_vmi_host::open(*guest, *options);
+    if (host) return host->release();
+    why = host.error().message();
+  } catch (const std::exception& thrown) {  // memory is short; callers may be C
+    why = thrown.what();
+  }
+  if (size != 0) error[why.copy(error, size - 1)] = '\0';
   return nullptr;
 }
 

@@ -18,6 +18,13 @@ constexpr uint64_t kWidest = 8;  // bytes of a value that is told
 
 }  // namespace
 
+Status MemoryWatches::refuse_execution(const Watch& watch) {
+  if ((watch.access & kAccessExecute) == 0) return {};
+  return fail(Errc::Unavailable,
+              "execution of a range needs a CPU that single-steps, and altp2m where there are several vCPUs: "
+              "watch single instructions");
+}
+
 Status MemoryWatches::forbid_union(uint64_t frame) const {
   uint8_t access = 0;
   const auto [first, last] = parts_.equal_range(frame);

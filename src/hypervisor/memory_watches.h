@@ -37,6 +37,8 @@ class MemoryWatches {
  public:
   /// Has the hypervisor forbid these accesses (bits of hypervisor::Access) to a frame; 0: none.
   using Forbid = std::function<Status(uint64_t frame, uint8_t access)>;
+  /// Where instructions are emulated: kernels' entries have some that no emulator knows.
+  [[nodiscard]] static Status refuse_execution(const Watch& watch);
   MemoryWatches(guest::GuestMemory& memory, Forbid forbid)
       : memory_(memory), seen_by_vcpu_(memory), forbid_(std::move(forbid)) {}
 

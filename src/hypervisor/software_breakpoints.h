@@ -10,9 +10,16 @@
 #include "base/result.h"
 #include "guest/memory.h"
 #include "hypervisor/covered_bytes.h"
+#include "hypervisor/events.h"
 #include "hypervisor/instruction.h"
 
 namespace furnace::hypervisor {
+
+/// An instruction that is watched by itself is a breakpoint: other code of its page runs at full speed.
+[[nodiscard]] inline bool watches_instruction(const Watch& watch) {
+  return watch.kind == EventKind::Breakpoint ||
+         (watch.kind == EventKind::MemoryAccess && watch.access == kAccessExecute && watch.length == 1);
+}
 
 class SoftwareBreakpoints {
  public:

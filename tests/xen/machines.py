@@ -53,6 +53,7 @@ class Intel:
     guest_lines = 'altp2m = "external"\n'
     guest_options = 'cryptomgr.notests'
     slowness = 5
+    dom0_memory = '1000M'
 
     def __init__(self):
         self.own = os.environ.get('FURNACE_BOCHS')
@@ -94,7 +95,7 @@ class Intel:
         (tree / 'boot' / 'initrd').write_bytes(bed.archive({'init': DISK_INIT}, DISK_MODULES))
         (tree / 'boot' / 'grub' / 'grub.cfg').write_text(
             'set timeout=0\nmenuentry xen {\n'
-            f'multiboot /boot/xen {XEN_OPTIONS} dom0_mem=1000M,max:1000M altp2m=1 vpid=0 apicv=0\n'
+            f'multiboot /boot/xen {XEN_OPTIONS} dom0_mem={self.dom0_memory},max:{self.dom0_memory} altp2m=1 vpid=0 apicv=0\n'
             'module /boot/vmlinuz console=hvc0 quiet cryptomgr.notests rodata=off\nmodule /boot/initrd\n}\n')
         subprocess.run(['grub-mkrescue', '-o', bed.directory / 'disk.iso', tree], check=True, capture_output=True)
         shutil.rmtree(tree)

@@ -139,6 +139,39 @@ def test_who_takes_a_vmi_partition_over_has_nothing_of_the_host(bed, taken_over,
         assert bed.run(f'/attacks/{attack.stem}') == 'BROKE OUT\n', 'it works without the walls'
 
 
+CALL = re.compile(r'^(?:ALLOW|[01A] TRACE) (\w+)|^[01A] TEST_ARGS (\w+) \{$', re.M)
+OPERANDS = re.compile(r'^[01A] TEST_ARGS (\w+) \{\n(.*?)^\}', re.M | re.S)
+
+
+def rules_of(text):
+    """The calls that a policy allows, and those of whose arguments it says something with what it says."""
+    calls = {first or second for first, second in CALL.findall(text)}
+    places = {(call, path) for call, body in OPERANDS.findall(text) for path in re.findall(r'REG_PTR:\w+\|(\S+)', body)}
+    return calls, places
+
+
+def test_each_rule_of_the_policy_for_xen_is_needed(bed):
+    """What partitions do that find no kernel, are given a profile, serve confined apps, show their counters, and find another one in their place."""
+    bed.run("sed 's/name = \"pvh\"/name = \"booting\"/; s/256/128/' /guest/pvh.cfg >/guest/booting.cfg; xl create -p /guest/booting.cfg; mkdir -p /tmp/learn/app")
+    bed.run('furnace profile export pvh --format rekall -o /tmp/learn/profile.json')
+    bed.run("printf 'import fe\\nclass App:\\n    def __init__(self, ctx):\\n        fe.process_list(); fe.exit()\\n' >/tmp/learn/app.py")
+    said = ''
+    for domain, flags, until in (('booting', '', 'no kernel yet'), ('pvh', '--profile /tmp/learn/profile.json --metrics /tmp/learn/metrics', 'serving VM')):
+        log = f'/tmp/learn/{domain}.log'
+        bed.run(f'(furnace vmi {domain} {flags} --learn /tmp/learn/{domain} --vmi /tmp/learn/vmi-{domain} >{log} 2>&1 </dev/null & echo $! >/tmp/learn/pid)')
+        wait_for(lambda log=log, until=until: until in bed.run(f'cat {log}'), 30, until)
+        if domain == 'pvh':
+            said = bed.run('furnace app -c /tmp/learn/app --u2 test-app --vmi /tmp/learn/vmi-pvh </dev/null; furnace top --once /tmp/learn/metrics 2>&1')
+            assert 'another VMI partition serves there' in bed.run('furnace vmi pvh --learn /tmp/learn/second --vmi /tmp/learn/vmi-pvh 2>&1 </dev/null')
+        bed.run(f'kill $(cat /tmp/learn/pid); while kill -0 $(cat /tmp/learn/pid) 2>/dev/null; do sleep 0.2; done')
+    bed.run('xl destroy booting')
+    learned, opened = rules_of(bed.run('cat /tmp/learn/booting /tmp/learn/second /tmp/learn/pvh'))
+    calls, places = rules_of((ROOT / 'policies' / 'vmi-xen.policy').read_text())
+    assert calls <= learned, (calls - learned, said)
+    directories = {path for _, path in opened} | {path.rsplit('/', 1)[0] for _, path in opened}
+    assert {path for _, path in places} <= directories, (places, opened)
+
+
 @pytest.mark.parametrize('attack', ['hypercall', 'restrict_anew'])
 def test_the_device_it_was_lent_makes_no_hypercalls_without_the_policy_either(taken_over, attack):
     said = taken_over.run(attack, '--no-inspect')

@@ -128,7 +128,10 @@ Status LibVmiEvents::arm(uint64_t number, const Watch& watch, Watched& watched) 
     return add(cr3_);
   }
   FURNACE_TRY(const guest::PageTable table, table_of(watch));
-  if (watch.kind == EventKind::MemoryAccess) return accesses_.add(number, watch, table);
+  if (!watches_instruction(watch)) {
+    FURNACE_CHECK(MemoryWatches::refuse_execution(watch));
+    return accesses_.add(number, watch, table);
+  }
   const auto found = guest::walk(memory_, table, watch.address);
   if (!found) return fail(Errc::Unmapped, "{}", guest::explain(found.error()));
   if (int3_.data == nullptr) {
@@ -169,12 +172,12 @@ Status LibVmiEvents::unwatch(uint64_t watch) {
 }
 
 void LibVmiEvents::disarm(uint64_t number, const Watched& watched) {
-  if (watched.kind == EventKind::MemoryAccess) return accesses_.remove(number);
-  if (watched.kind == EventKind::Breakpoint) {
+  if (watched.at.value != 0) {
     if (auto removed = breakpoints_.remove(number, watched.at); !removed)
       log::warning("{}", removed.error().message());
     return;
   }
+  if (watched.kind == EventKind::MemoryAccess) return accesses_.remove(number);
   const bool others = std::any_of(watches_.begin(), watches_.end(),
                                   [](const auto& each) { return each.second.kind == EventKind::Cr3Write; });
   if (!others) drop(cr3_);
@@ -248,13 +251,19 @@ event_response_t LibVmiEvents::note_breakpoint(vmi_event_t& event) {
   event.interrupt_event.reinject = is_the_guests ? 1 : 0;
   if (watches == nullptr) return VMI_EVENT_RESPONSE_NONE;
   const Registers registers = registers_of(*event.x86_regs);
-  for (const uint64_t number : *watches)
-    events_.push_back({.watch = number,
-                       .vcpu = event.vcpu_id,
-                       .registers = registers,
-                       .address = {},
-                       .old_value = {},
-                       .new_value = {}});
+  for (const uint64_t number : *watches) {
+    GuestEvent told{.watch = number,
+                    .vcpu = event.vcpu_id,
+                    .registers = registers,
+                    .address = {},
+                    .old_value = {},
+                    .new_value = {}};
+    if (watches_.at(number).kind == EventKind::MemoryAccess) {
+      told.address = guest::Gva{event.interrupt_event.gla};
+      told.access = kAccessExecute;
+    }
+    events_.push_back(std::move(told));
+  }
   hold();
   const auto original = in_place_of_int3(memory_, registers);
   if (original.next) {

@@ -13,12 +13,6 @@ guest::Gpa place_of(const vm_event_request_t& breakpoint) {
           breakpoint.data.regs.x86.rip % guest::kPageSize};
 }
 
-/// An instruction that is watched by itself is a breakpoint: other code of its page runs at full speed.
-bool is_breakpoint(const Watch& watch) {
-  return watch.kind == EventKind::Breakpoint ||
-         (watch.kind == EventKind::MemoryAccess && watch.access == kAccessExecute && watch.length == 1);
-}
-
 std::optional<Fault> fault_of(const vm_event_request_t& request) {
   if (request.reason != VM_EVENT_REASON_MEM_ACCESS) return std::nullopt;
   static_assert(kAccessRead == MEM_ACCESS_R && kAccessWrite == MEM_ACCESS_W &&
@@ -84,7 +78,7 @@ Result<uint64_t> MonitorEvents::watch(const Watch& watch) {
 Status MonitorEvents::arm(uint64_t number, const Watch& watch, Watched& watched) {
   if (watch.kind == EventKind::Cr3Write) return watch_cr3();
   if (watch.kind == EventKind::GuestRequest) return watch_guest_requests();
-  if (!is_breakpoint(watch)) return watch_memory(number, watch);
+  if (!watches_instruction(watch)) return watch_memory(number, watch);
   FURNACE_TRY(watched.at, set_breakpoint(number, watch));
   return {};
 }
@@ -130,7 +124,9 @@ Status MonitorEvents::watch_memory(uint64_t number, const Watch& watch) {
           "instructions: {} needs altp2m (start Xen with altp2m=1) and a CPU with the monitor trap flag",
           domain_.name);
   }
-  Status added = accesses_.add(number, watch, table);
+  Status added;
+  if (frames_->passing() == Passing::Emulated) added = MemoryWatches::refuse_execution(watch);
+  if (added) added = accesses_.add(number, watch, table);
   if (accesses_.empty()) frames_.reset();
   return added;
 }

@@ -1,0 +1,68 @@
+"""DRAKVUF itself with our plugin in it, on an emulated Intel CPU. FURNACE_DRAKVUF_PROGRAM names the program (tests/e2e/test_drakvuf.py builds
+one); it needs the monitor trap flag, which a Bochs newer than Debian's has (FURNACE_BOCHS)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bed import Bed
+from conftest import BUILD, ROOT, RUN, wait_for
+from dom0 import Partition, wait_until_it_runs, why_not
+from machines import Intel
+from watching import WATCHED, seen_by
+
+PROGRAM = os.environ.get('FURNACE_DRAKVUF_PROGRAM')
+MACHINE = Intel()
+pytestmark = [pytest.mark.skipif(why_not(Intel) is not None, reason=str(why_not(Intel))),
+              pytest.mark.skipif(not PROGRAM or not MACHINE.own, reason='no DRAKVUF (FURNACE_DRAKVUF_PROGRAM), or no newer Bochs (FURNACE_BOCHS)')]
+
+# DRAKVUF and LibVMI open Xen's libraries by the names that are for developers.
+LIBRARIES = {'xenctrl': '4.17', 'xenguest': '4.17', 'xenlight': '4.17', 'xenstore': '4', 'xentoollog': '1', 'xenforeignmemory': '1'}
+
+
+class BedWithDrakvuf(Bed):
+    def add_programs(self, archive):
+        super().add_programs(archive)
+        archive.program(PROGRAM, 'bin/drakvuf')
+        for name, version in LIBRARIES.items():
+            archive.link(f'usr/lib/x86_64-linux-gnu/lib{name}.so', f'lib{name}.so.{version}')
+
+
+@pytest.fixture(scope='module')
+def bed():
+    MACHINE.dom0_memory = '1700M'
+    made = BedWithDrakvuf(Path(RUN) / 'xen-drakvuf', BUILD / 'cache' / 'xen', BUILD, ROOT, MACHINE, ('pvh',), confined=False)
+    made.prepare()
+    try:
+        made.start()
+        made.start_guests()
+        yield made
+    finally:
+        made.stop()
+
+
+class Drakvuf(Partition):
+    """DRAKVUF in place of a VMI partition."""
+
+    def __init__(self, bed):
+        self.bed, self.directory = bed, '/tmp/drakvuf'
+        # dom0 has no AVX there, and simdjson does not ask the system.
+        bed.run('mkdir -p /tmp/drakvuf; furnace profile export pvh --format rekall -o /tmp/rekall.json', 300)
+        bed.run('(SIMDJSON_FORCE_IMPLEMENTATION=westmere FURNACE_VMI_DIR=/tmp/drakvuf drakvuf -r /tmp/rekall.json -d pvh '
+                '>/tmp/drakvuf.log 2>&1 </dev/null & echo $! >/tmp/drakvuf.pid)')
+        wait_for(lambda: 'serving VM' in self.log(), 200, 'DRAKVUF')
+
+
+def test_drakvuf_serves_calls_and_its_traps_are_events(bed):
+    serving = Drakvuf(bed)
+    count, name = serving.show('show(len(fe.checked.process_list())); show(fe.get_name())')
+    assert count > 30 and name == 'pvh'
+    seen = seen_by(serving, {name: WATCHED[name] for name in ('commands', 'system calls', 'writes')} | {
+        'execution': ["'event_type': fe.MEM, 'addr': fe.lookup_symbol('__x64_sys_wait4'), 'length': 16, 'access': 'x'"]})
+    assert {'/bin/true', '/bin/ask_for_attention'} <= {each['path'] for each in seen['commands']}
+    assert len({(each['procname'], each['text']) for each in seen['system calls']}) > 5
+    assert seen['writes'] and {(each['access'], each['address']) for each in seen['writes']} == {('w', seen['writes'][0]['address'])}
+    assert seen['execution'] and all(each['address'] == each['rip'] for each in seen['execution'])
+    serving.stop()
+    wait_until_it_runs(bed, 'pvh')
