@@ -47,7 +47,7 @@ class Amd:
 
 class Intel:
     """Bochs: it emulates VMX and EPT, slowly: two minutes to a guest. Bochs 2.7 of Debian 12 lacks the monitor trap flag; one that has it
-    may be named by FURNACE_BOCHS."""
+    may be named by FURNACE_BOCHS. FURNACE_ALTP2M=0 boots Xen without altp2m."""
 
     vendor = 'GenuineIntel'
     guest_lines = 'altp2m = "external"\n'
@@ -57,6 +57,7 @@ class Intel:
 
     def __init__(self):
         self.own = os.environ.get('FURNACE_BOCHS')
+        self.views = os.environ.get('FURNACE_ALTP2M') != '0'
 
     @staticmethod
     def why_not():
@@ -93,9 +94,11 @@ class Intel:
             shutil.copy(bed.directory / name, tree / 'boot')
         os.replace(bed.directory / 'dom0', tree / 'dom0')
         (tree / 'boot' / 'initrd').write_bytes(bed.archive({'init': DISK_INIT}, DISK_MODULES))
+        # vpid, apicv: with them Bochs keeps what it knows of other page tables (altp2m).
+        options = f'dom0_mem={self.dom0_memory},max:{self.dom0_memory} altp2m={int(self.views)} vpid=0 apicv=0'
         (tree / 'boot' / 'grub' / 'grub.cfg').write_text(
             'set timeout=0\nmenuentry xen {\n'
-            f'multiboot /boot/xen {XEN_OPTIONS} dom0_mem={self.dom0_memory},max:{self.dom0_memory} altp2m=1 vpid=0 apicv=0\n'
+            f'multiboot /boot/xen {XEN_OPTIONS} {options}\n'
             'module /boot/vmlinuz console=hvc0 quiet cryptomgr.notests rodata=off\nmodule /boot/initrd\n}\n')
         subprocess.run(['grub-mkrescue', '-o', bed.directory / 'disk.iso', tree], check=True, capture_output=True)
         shutil.rmtree(tree)

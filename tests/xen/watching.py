@@ -6,7 +6,7 @@ WATCHED = {
     'commands': ["'event_type': fe.PROCESS_EXECUTED"],
     'system calls': ["'event_type': fe.SYSCALL"],
     'writes': ["'event_type': fe.MEM, 'addr': fe.lookup_symbol('jiffies'), 'length': 8, 'access': 'w'"],
-    'execution': ["'event_type': fe.MEM, 'addr': fe.lookup_symbol('do_syscall_64'), 'length': 16, 'access': 'x'"],
+    'execution': ["'event_type': fe.MEM, 'addr': fe.lookup_symbol('__x64_sys_openat'), 'length': 16, 'access': 'x'"],
 }
 APP = """
 self.rest, self.running = {phases}, []
