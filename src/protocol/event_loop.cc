@@ -99,17 +99,26 @@ void EventLoop::run_timers() {
 void EventLoop::run() {
   while (!stopped_) {
     try {
-      sleep_([this] { zmq::poll(items_, time_to_sleep()); });
+      turn();
     } catch (const zmq::error_t& error) {
-      if (error.num() != EINTR) log::error("poll: {}", error.what());
-      continue;
+      // A signal may meet any call of ZeroMQ's; what was to be done is still ready.
+      if (error.num() != EINTR) throw;
     }
-    for (size_t i = 0; i < items_.size() && !stopped_; ++i)
-      if (items_[i].revents != 0) callbacks_[i]();
-    for (const auto& [waiting, ready] : waiting_)
-      if (!stopped_ && waiting()) ready();
-    if (!stopped_) run_timers();
   }
+}
+
+void EventLoop::turn() {
+  try {
+    sleep_([this] { zmq::poll(items_, time_to_sleep()); });
+  } catch (const zmq::error_t& error) {
+    if (error.num() != EINTR) log::error("poll: {}", error.what());
+    return;
+  }
+  for (size_t i = 0; i < items_.size() && !stopped_; ++i)
+    if (items_[i].revents != 0) callbacks_[i]();
+  for (const auto& [waiting, ready] : waiting_)
+    if (!stopped_ && waiting()) ready();
+  if (!stopped_) run_timers();
 }
 
 }  // namespace furnace::protocol

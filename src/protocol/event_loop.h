@@ -59,6 +59,7 @@ class EventLoop {
     Callback callback;
   };
   [[nodiscard]] std::chrono::milliseconds time_to_next_timer() const;
+  void turn();
   void run_timers();
   [[nodiscard]] std::chrono::milliseconds time_to_sleep() const;
 

@@ -124,7 +124,13 @@ Server::~Server() = default;
 bool Server::run(int stop) {
   watch(stop);
   for (;;) {
-    if (turn(true) == Turn::Gone) return false;
+    try {
+      if (turn(true) == Turn::Gone) return false;
+    } catch (const zmq::error_t& error) {
+      // A signal to stop may meet any call of ZeroMQ's.
+      if (error.num() != EINTR) throw;
+      continue;
+    }
     if (watched_->ready(Watched::kStop)) return true;
   }
 }

@@ -83,6 +83,19 @@ print([path for path in ('/bin/sh', '/usr/bin/sh', '/usr/bin/env', '/proc/self',
     assert shown.out == '[]\n'
 
 
+def test_the_library_is_opened_once_and_not_for_each_module(confined):
+    confined.vmi()
+    app = confined.app(app_code('''
+import _io
+opened, really = [], _io.open_code
+_io.open_code = lambda path: opened.append(path) or really(path)
+import xml.etree.ElementTree, csv, tomllib
+print(opened, tomllib.loads('a = 1'))
+'''))
+    assert app.wait_end(20) == 0, app.log
+    assert app.out == "[] {'a': 1}\n"
+
+
 def test_a_vmi_partition_gets_its_vm_as_descriptors(cloud):
     """Inside there is no way to QEMU; what it serves is the guest, which goes on when the partition is killed."""
     vmi = cloud.start_vmi()
