@@ -108,7 +108,7 @@ def test_the_guest_runs_on_when_nothing_is_watched_any_more(bed, seen):
     assert seen and runs(bed, 'pvh')
 
 
-def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, serving):
+def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed):
     dying = Partition(bed, 'pvh', '--unconfined')
     start_watching(dying, {'everything': WATCHED['system calls'] + WATCHED['writes'] + [
         "'event_type': fe.MEM, 'addr': fe.lookup_symbol('init_task'), 'length': 64, 'access': 'rw'"]})
@@ -116,5 +116,3 @@ def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, serving):
     time.sleep(2)
     dying.stop('KILL')
     wait_until_it_runs(bed, 'pvh')
-    # Its ring is free again.
-    assert seen_by(serving, {'requests': WATCHED['requests']})['requests']
