@@ -65,6 +65,20 @@ struct GuestEvent {
   std::optional<KernelEvent> kernel = {};
 };
 
+/// An event of `kind` where a vCPU stands. MemoryAccess: it is about to execute the instruction there.
+[[nodiscard]] inline GuestEvent event_here(uint64_t watch, EventKind kind, uint32_t vcpu,
+                                           const Registers& registers) {
+  GuestEvent event;
+  event.watch = watch;
+  event.vcpu = vcpu;
+  event.registers = registers;
+  if (kind == EventKind::MemoryAccess) {
+    event.address = guest::Gva{registers.get("rip").value_or(0)};
+    event.access = kAccessExecute;
+  }
+  return event;
+}
+
 class EventSource {
  public:
   virtual ~EventSource() = default;

@@ -3,6 +3,7 @@
 Nothing is installed on the machine it runs on: the packages are fetched (apt-get download) and unpacked beside the build.
 """
 
+import contextlib
 import gzip
 import lzma
 import os
@@ -335,6 +336,17 @@ class Bed:
     def processes_of(self, guest):
         turns = self.turns_of(guest)
         return turns[-1][2] if turns else None
+
+    @contextlib.contextmanager
+    def running(self):
+        """Prepared and booted, with its guests; it ends with the block."""
+        self.prepare()
+        try:
+            self.start()
+            self.start_guests()
+            yield self
+        finally:
+            self.stop()
 
     def stop(self):
         if self.process:

@@ -32,14 +32,8 @@ class BedWithDrakvuf(Bed):
 @pytest.fixture(scope='module')
 def bed():
     MACHINE.dom0_memory = '1700M'
-    made = BedWithDrakvuf(Path(RUN) / 'xen-drakvuf', BUILD / 'cache' / 'xen', BUILD, ROOT, MACHINE, ('pvh',), confined=False)
-    made.prepare()
-    try:
-        made.start()
-        made.start_guests()
+    with BedWithDrakvuf(Path(RUN) / 'xen-drakvuf', BUILD / 'cache' / 'xen', BUILD, ROOT, MACHINE, ('pvh',), confined=False).running() as made:
         yield made
-    finally:
-        made.stop()
 
 
 class Drakvuf(Partition):

@@ -19,14 +19,8 @@ pytestmark = pytest.mark.skipif(why_not(Amd) is not None, reason=str(why_not(Amd
 
 @pytest.fixture(scope='module')
 def bed():
-    made = Bed(Path(RUN) / 'xen', BUILD / 'cache' / 'xen', BUILD, ROOT)
-    made.prepare()
-    try:
-        made.start()
-        made.start_guests()
+    with Bed(Path(RUN) / 'xen', BUILD / 'cache' / 'xen', BUILD, ROOT).running() as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture

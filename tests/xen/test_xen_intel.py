@@ -21,14 +21,8 @@ CAN_STEP = MACHINE.own is not None  # the monitor trap flag, which Bochs 2.7 lac
 
 @pytest.fixture(scope='module')
 def bed():
-    made = Bed(Path(RUN) / 'xen-intel', BUILD / 'cache' / 'xen', BUILD, ROOT, MACHINE, ('pvh',), confined=False)
-    made.prepare()
-    try:
-        made.start()
-        made.start_guests()
+    with Bed(Path(RUN) / 'xen-intel', BUILD / 'cache' / 'xen', BUILD, ROOT, MACHINE, ('pvh',), confined=False).running() as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(scope='module')

@@ -93,6 +93,7 @@ Status LibVmiEvents::add(vmi_event_t& event) {
 
 void LibVmiEvents::drop(vmi_event_t& event) {
   if (event.data == nullptr) return;
+  settle();
   (void)::vmi_clear_event(instance_.get(), &event, nullptr);
   event.data = nullptr;
 }
@@ -233,12 +234,7 @@ event_response_t LibVmiEvents::note_cr3(vmi_event_t& event) {
   registers.replace("cr3", event.reg_event.value);
   for (const auto& [number, watched] : watches_)
     if (watched.kind == EventKind::Cr3Write)
-      events_.push_back({.watch = number,
-                         .vcpu = event.vcpu_id,
-                         .registers = registers,
-                         .address = {},
-                         .old_value = {},
-                         .new_value = {}});
+      events_.push_back(event_here(number, watched.kind, event.vcpu_id, registers));
   hold();
   return VMI_EVENT_RESPONSE_NONE;
 }
@@ -251,19 +247,8 @@ event_response_t LibVmiEvents::note_breakpoint(vmi_event_t& event) {
   event.interrupt_event.reinject = is_the_guests ? 1 : 0;
   if (watches == nullptr) return VMI_EVENT_RESPONSE_NONE;
   const Registers registers = registers_of(*event.x86_regs);
-  for (const uint64_t number : *watches) {
-    GuestEvent told{.watch = number,
-                    .vcpu = event.vcpu_id,
-                    .registers = registers,
-                    .address = {},
-                    .old_value = {},
-                    .new_value = {}};
-    if (watches_.at(number).kind == EventKind::MemoryAccess) {
-      told.address = guest::Gva{event.interrupt_event.gla};
-      told.access = kAccessExecute;
-    }
-    events_.push_back(std::move(told));
-  }
+  for (const uint64_t number : *watches)
+    events_.push_back(event_here(number, watches_.at(number).kind, event.vcpu_id, registers));
   hold();
   const auto original = in_place_of_int3(memory_, registers);
   if (original.next) {

@@ -295,20 +295,8 @@ void StubEvents::note_breakpoint(uint32_t vcpu, Registers registers) {
   const auto point = points_.find({Kind::Breakpoint, rip, 1});
   if (point == points_.end()) return;  // removed while it fired
   if (retries_.erase(retry_of(registers)) == 0)
-    for (const uint64_t watch : point->second) {
-      const Watch& watched = watches_.at(watch).watch;
-      GuestEvent event{.watch = watch,
-                       .vcpu = vcpu,
-                       .registers = registers,
-                       .address = {},
-                       .old_value = {},
-                       .new_value = {}};
-      if (watched.kind == EventKind::MemoryAccess) {
-        event.address = guest::Gva{rip};
-        event.access = kAccessExecute;
-      }
-      events_.push_back(std::move(event));
-    }
+    for (const uint64_t watch : point->second)
+      events_.push_back(event_here(watch, watches_.at(watch).watch.kind, vcpu, registers));
   standing_.push_back({vcpu, std::move(registers)});
 }
 

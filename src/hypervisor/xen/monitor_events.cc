@@ -89,7 +89,10 @@ Result<guest::Gpa> MonitorEvents::set_breakpoint(uint64_t number, const Watch& w
   if (!found) return fail(Errc::Unmapped, "{}", guest::explain(found.error()));
   if (breakpoints_.empty() && ::xc_monitor_software_breakpoint(&control_, domain_.id, true) != 0)
     return fail_errno("breakpoints");
-  FURNACE_CHECK(breakpoints_.set(number, found->gpa));
+  if (auto set = breakpoints_.set(number, found->gpa); !set) {
+    if (breakpoints_.empty()) (void)::xc_monitor_software_breakpoint(&control_, domain_.id, false);
+    return tl::unexpected<Error>(set.error());
+  }
   return found->gpa;
 }
 
@@ -221,32 +224,15 @@ void MonitorEvents::note(const vm_event_request_t& request) {
 void MonitorEvents::note_for_all(EventKind kind, const vm_event_request_t& request,
                                  const Registers& registers) {
   for (const auto& [number, watched] : watches_)
-    if (watched.kind == kind)
-      events_.push_back({.watch = number,
-                         .vcpu = request.vcpu_id,
-                         .registers = registers,
-                         .address = {},
-                         .old_value = {},
-                         .new_value = {}});
+    if (watched.kind == kind) events_.push_back(event_here(number, kind, request.vcpu_id, registers));
 }
 
 void MonitorEvents::note_breakpoint(const vm_event_request_t& request) {
   const auto* watches = breakpoints_.find(place_of(request));
   if (watches == nullptr) return;
   const Registers registers = registers_of(request.data.regs.x86);
-  for (const uint64_t number : *watches) {
-    GuestEvent event{.watch = number,
-                     .vcpu = request.vcpu_id,
-                     .registers = registers,
-                     .address = {},
-                     .old_value = {},
-                     .new_value = {}};
-    if (watches_.at(number).kind == EventKind::MemoryAccess) {
-      event.address = guest::Gva{request.data.regs.x86.rip};
-      event.access = kAccessExecute;
-    }
-    events_.push_back(std::move(event));
-  }
+  for (const uint64_t number : *watches)
+    events_.push_back(event_here(number, watches_.at(number).kind, request.vcpu_id, registers));
 }
 
 void MonitorEvents::note_access(const vm_event_request_t& request, const Registers& registers) {
