@@ -9,6 +9,7 @@
 
 #include "app/batch_message.h"
 #include "base/bytes.h"
+#include "protocol/monitor.h"
 
 namespace furnace::app {
 namespace {
@@ -128,36 +129,43 @@ Status set_argument(Message& message, const Field& field, const Argument& argume
   return {};
 }
 
-Result<CallSocket> CallSocket::connect(zmq::context_t& context, std::string address, std::string identity) {
-  CallSocket made(context, std::move(address), std::move(identity));
+Result<CallSocket> CallSocket::connect(zmq::context_t& context, std::string address, std::string identity,
+                                       WhenLost when_lost) {
+  CallSocket made(context, std::move(address), std::move(identity), when_lost);
   FURNACE_CHECK(made.open());
   return made;
 }
 
 Status CallSocket::open() {
+  close();
   socket_ = zmq::socket_t(*context_, zmq::socket_type::req);
   protocol::set_common_options(socket_);
   socket_.set(zmq::sockopt::routing_id, identity_);
-  if (notices_) FURNACE_CHECK(watch());
+  const int lost = when_lost_ == WhenLost::GiveUp ? ZMQ_EVENT_DISCONNECTED : 0;
+  FURNACE_TRY(monitor_, protocol::monitor_of(*context_, socket_, lost | ZMQ_EVENT_MONITOR_STOPPED));
   return protocol::connect(socket_, address_);
 }
 
-Status CallSocket::notice_disconnection() {
-  notices_ = true;
-  return open();
-}
-
-Status CallSocket::watch() {
-  const std::string name = fmt::format("inproc://calls-{}", socket_.handle());
-  if (zmq_socket_monitor(socket_.handle(), name.c_str(), ZMQ_EVENT_DISCONNECTED) != 0)
-    return fail_errno("socket monitor");
-  monitor_ = zmq::socket_t(*context_, zmq::socket_type::pair);
-  monitor_.set(zmq::sockopt::linger, 0);
-  return protocol::connect(monitor_, name);
+void CallSocket::close() {
+  if (!socket_) return;
+  socket_.close();
+  // ZeroMQ ends the connection later, on its own thread. The next one has the same name: were both under way
+  // at once, the server might meet the old one last, take it for the newer, and answer nobody.
+  constexpr std::chrono::milliseconds longest(1000);
+  monitor_.set(zmq::sockopt::rcvtimeo, static_cast<int>(longest.count()));
+  const auto end = std::chrono::steady_clock::now() + longest;
+  zmq::message_t event;
+  while (std::chrono::steady_clock::now() < end) {
+    // Not by C++: a signal is no exception here.
+    const bool received = zmq_msg_recv(event.handle(), monitor_.handle(), 0) >= 0;
+    if (!received && zmq_errno() != EINTR) return;
+    if (received && event.more() && protocol::monitored_event(event).number == ZMQ_EVENT_MONITOR_STOPPED)
+      return;
+  }
 }
 
 Result<bool> CallSocket::wait(std::chrono::milliseconds time) {
-  if (!notices_) {
+  if (when_lost_ == WhenLost::Wait) {
     socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(time.count()));
     return true;
   }
@@ -198,19 +206,26 @@ Status CallSocket::receive(zmq::message_t& reply) {
   }
 }
 
-Status CallSocket::ask(std::span<const std::byte> request, zmq::message_t& reply) {
+Status CallSocket::send(zmq::message_t& request) {
   if (counter_ != nullptr) counter_->add();
-  if (!socket_.send(zmq::buffer(request.data(), request.size()), zmq::send_flags::dontwait))
-    return give_up({Errc::Unavailable, fmt::format("{}: nobody serves there", address_)});
+  while (zmq_msg_send(request.handle(), socket_.handle(), ZMQ_DONTWAIT) < 0) {
+    if (zmq_errno() == EINTR) continue;
+    return give_up({Errc::Unavailable,
+                    fmt::format("{}: {}", address_,
+                                zmq_errno() == EAGAIN ? "nobody serves there" : zmq_strerror(zmq_errno()))});
+  }
+  return {};
+}
+
+Status CallSocket::ask(std::span<const std::byte> request, zmq::message_t& reply) {
+  zmq::message_t message(request.data(), request.size());
+  FURNACE_CHECK(send(message));
   return receive(reply);
 }
 
 Result<zmq::message_t> CallSocket::ask(zmq::message_t request) {
-  if (counter_ != nullptr) counter_->add();
   zmq::message_t reply;
-  if (!socket_.send(request, zmq::send_flags::dontwait)) {
-    FURNACE_CHECK(give_up({Errc::Unavailable, fmt::format("{}: nobody serves there", address_)}));
-  }
+  FURNACE_CHECK(send(request));
   FURNACE_CHECK(receive(reply));
   return reply;
 }

@@ -30,37 +30,46 @@ using Value = std::variant<std::monostate, uint64_t, std::string, Processes, wir
 /// again.
 class CallSocket {
  public:
+  /// What a wait does when the connection is lost: goes on (the server may be started anew and take what
+  /// still waits here), or ends at once with Errc::Unavailable, as no answer can come.
+  enum class WhenLost : uint8_t { Wait, GiveUp };
+
   [[nodiscard]] static Result<CallSocket> connect(zmq::context_t& context, std::string address,
-                                                  std::string identity);
+                                                  std::string identity, WhenLost when_lost = WhenLost::Wait);
+  CallSocket(CallSocket&&) = default;
+  ~CallSocket() { close(); }
 
   /// Called when waiting is interrupted by a signal; an error ends the wait.
   void set_interrupt(std::function<Status()> check) { interrupt_ = std::move(check); }
   /// Counts what is asked from now on.
   void set_counter(MessageCounter* counter) { counter_ = counter; }
   void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
-  /// Ends a wait at once when the connection is lost (Errc::Unavailable): no answer can come then.
-  [[nodiscard]] Status notice_disconnection();
 
   [[nodiscard]] Result<zmq::message_t> ask(zmq::message_t request);
   /// The same into a message that is used again and again: makes no allocation of its own.
   [[nodiscard]] Status ask(std::span<const std::byte> request, zmq::message_t& reply);
 
  private:
-  CallSocket(zmq::context_t& context, std::string address, std::string identity)
-      : context_(&context), address_(std::move(address)), identity_(std::move(identity)) {}
+  CallSocket(zmq::context_t& context, std::string address, std::string identity, WhenLost when_lost)
+      : context_(&context),
+        address_(std::move(address)),
+        identity_(std::move(identity)),
+        when_lost_(when_lost) {}
   [[nodiscard]] Status open();
+  /// Ends the connection, if there is one, and returns when it has ended.
+  void close();
+  [[nodiscard]] Status send(zmq::message_t& request);
   [[nodiscard]] Status receive(zmq::message_t& reply);
   [[nodiscard]] Status give_up(Error error);
-  [[nodiscard]] Status watch();
   /// Waits until there is an answer; false: the time is over, or (Errc::Unavailable) the connection is lost.
   [[nodiscard]] Result<bool> wait(std::chrono::milliseconds time);
 
   zmq::context_t* context_;
   std::string address_;
   std::string identity_;
+  WhenLost when_lost_;
   zmq::socket_t socket_;
-  zmq::socket_t monitor_;  // of socket_, if its disconnection is to be noticed
-  bool notices_ = false;
+  zmq::socket_t monitor_;  // of socket_
   std::function<Status()> interrupt_;
   MessageCounter* counter_ = nullptr;
   std::chrono::milliseconds timeout_{30'000};

@@ -11,9 +11,12 @@ namespace {
 
 constexpr int kFailures = ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
 
-/// The other end of a socket's monitor.
+}  // namespace
+
 Result<zmq::socket_t> monitor_of(zmq::context_t& context, zmq::socket_t& socket, int events) {
-  const std::string address = fmt::format("inproc://monitor-{}", socket.handle());
+  // The time makes it a name of its own: a socket that was just closed may have had this one's handle.
+  const std::string address = fmt::format("inproc://monitor-{}-{}", socket.handle(),
+                                          std::chrono::steady_clock::now().time_since_epoch().count());
   if (zmq_socket_monitor(socket.handle(), address.c_str(), events) != 0) return fail_errno("socket monitor");
   zmq::socket_t monitor(context, zmq::socket_type::pair);
   monitor.set(zmq::sockopt::linger, 0);
@@ -21,7 +24,10 @@ Result<zmq::socket_t> monitor_of(zmq::context_t& context, zmq::socket_t& socket,
   return monitor;
 }
 
-}  // namespace
+MonitoredEvent monitored_event(const zmq::message_t& frame) {
+  const auto bytes = as_bytes(text(frame));
+  return {load<uint16_t>(bytes, 0).value_or(0), load<uint32_t>(bytes, sizeof(uint16_t)).value_or(0)};
+}
 
 Result<ConnectionLog> ConnectionLog::watch(zmq::context_t& context, zmq::socket_t& socket, std::string peer,
                                            Handlers handlers) {
@@ -34,7 +40,7 @@ Result<ConnectionLog> ConnectionLog::watch(zmq::context_t& context, zmq::socket_
 
 void ConnectionLog::handle() {
   while (const auto frames = receive(socket_)) {
-    const int event = load<uint16_t>(as_bytes(text(frames->front())), 0).value_or(0);
+    const int event = monitored_event(frames->front()).number;
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED || event == ZMQ_EVENT_DISCONNECTED)
       is_connected_ = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) handlers_.connected();
@@ -70,12 +76,10 @@ Result<ServerConnections> ServerConnections::watch(zmq::context_t& context, zmq:
 
 void ServerConnections::handle() {
   while (const auto frames = receive(socket_)) {
-    const auto event = as_bytes(text(frames->front()));
-    const int what = load<uint16_t>(event, 0).value_or(0);
-    const uint32_t descriptor = load<uint32_t>(event, sizeof(uint16_t)).value_or(0);
-    if (what == ZMQ_EVENT_ACCEPTED) {
+    const auto [event, descriptor] = monitored_event(frames->front());
+    if (event == ZMQ_EVENT_ACCEPTED) {
       standing_.insert(descriptor);
-    } else if (what == ZMQ_EVENT_DISCONNECTED) {
+    } else if (event == ZMQ_EVENT_DISCONNECTED) {
       standing_.erase(descriptor);
     } else {
       note_failure();

@@ -12,6 +12,16 @@
 
 namespace furnace::protocol {
 
+/// The end of a new monitor of `socket` where its events (a mask of ZMQ_EVENT_*) arrive, each as two frames:
+/// number and value, address (zmq_socket_monitor(3)).
+[[nodiscard]] Result<zmq::socket_t> monitor_of(zmq::context_t& context, zmq::socket_t& socket, int events);
+/// What a first frame tells.
+struct MonitoredEvent {
+  int number = 0;      ///< one of ZMQ_EVENT_*; 0: none
+  uint32_t value = 0;  ///< a connection's descriptor, where the event is of one
+};
+[[nodiscard]] MonitoredEvent monitored_event(const zmq::message_t& frame);
+
 /// Logs the connection events of one CURVE client socket, each change once: a peer that refuses us again and
 /// again is one line.
 class ConnectionLog {

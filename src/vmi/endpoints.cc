@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "protocol/framing.h"
+#include "protocol/monitor.h"
 
 namespace furnace::vmi {
 namespace {
@@ -84,13 +85,8 @@ Status Endpoints::add(const std::string& app) {
   made->router.set(zmq::sockopt::sndhwm, kMessagesQueued);
   // An app that was started anew takes its identity over from its dead connection; nobody else gets here.
   if (!app.empty()) made->router.set(zmq::sockopt::router_handover, true);
-  const std::string monitor = fmt::format("inproc://monitor-{}", app);
-  if (zmq_socket_monitor(made->router.handle(), monitor.c_str(),
-                         ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED) != 0)
-    return fail_errno("socket monitor");
-  made->monitor = zmq::socket_t(*context_, zmq::socket_type::pair);
-  made->monitor.set(zmq::sockopt::linger, 0);
-  FURNACE_CHECK(protocol::connect(made->monitor, monitor));
+  FURNACE_TRY(made->monitor,
+              protocol::monitor_of(*context_, made->router, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED));
   FURNACE_CHECK(protocol::bind(made->router, address));
   if (!app.empty() && user_ == 0)  // the app may be another user's
     (void)::chown((made->directory + "/vmi_rtr").c_str(), status.st_uid, status.st_gid);

@@ -20,7 +20,7 @@ struct Endpoint {
   std::string app;  ///< whose it is; empty: the common one
   std::string directory;
   uint32_t owner = 0, own_user = 0;  ///< the directory's, and ours: who may connect
-  zmq::socket_t router, monitor;
+  zmq::socket_t monitor, router;
   std::set<int> connections = {};  ///< that stand, by ZeroMQ's descriptors
 
   /// Why a message of `identity` over the connection `descriptor` is not served; empty: it is.

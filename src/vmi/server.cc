@@ -297,20 +297,17 @@ void Server::notice_departures() {
 }
 
 void Server::read_changes(Endpoint& endpoint) {
-  // Two frames: event (16 bit) and value (32 bit, here the descriptor); then the address
-  // (zmq_socket_monitor(3)).
-  while (const auto frames = protocol::receive(endpoint.monitor)) note_change(endpoint, *frames);
+  while (const auto frames = protocol::receive(endpoint.monitor))
+    note_change(endpoint, protocol::monitored_event(frames->front()));
 }
 
-void Server::note_change(Endpoint& endpoint, const protocol::Frames& frames) {
-  const auto event = load<uint16_t>(as_bytes(protocol::text(frames[0])), 0);
-  const auto descriptor = load<int32_t>(as_bytes(protocol::text(frames[0])), 2);
-  if (!event || !descriptor) return;
-  if (event == ZMQ_EVENT_ACCEPTED) {
-    endpoint.connections.insert(*descriptor);
+void Server::note_change(Endpoint& endpoint, protocol::MonitoredEvent event) {
+  const auto descriptor = static_cast<int>(event.value);
+  if (event.number == ZMQ_EVENT_ACCEPTED) {
+    endpoint.connections.insert(descriptor);
   } else {
-    endpoint.connections.erase(*descriptor);
-    mark_departed(endpoint, *descriptor);
+    endpoint.connections.erase(descriptor);
+    mark_departed(endpoint, descriptor);
   }
 }
 

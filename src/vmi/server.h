@@ -7,6 +7,7 @@
 
 #include "base/message_counter.h"
 #include "protocol/framing.h"
+#include "protocol/monitor.h"
 #include "vmi/batch.h"
 #include "vmi/endpoints.h"
 #include "vmi/events.h"
@@ -71,7 +72,7 @@ class Server {
   bool serve();
   void send_answer(Client& client);
   void notice_departures();
-  void note_change(Endpoint& endpoint, const protocol::Frames& frames);
+  void note_change(Endpoint& endpoint, protocol::MonitoredEvent event);
   void read_changes(Endpoint& endpoint);
   void mark_departed(const Endpoint& endpoint, int connection);
   void forget_departed();

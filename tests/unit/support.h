@@ -28,6 +28,14 @@ class TemporaryDirectory {
   std::filesystem::path path_;
 };
 
+/// An address of this host that no other test listens at: tests run side by side, and the kernel gives ports
+/// of 127.0.0.1 to whoever connects.
+inline std::string own_loopback() {
+  const auto pid = static_cast<unsigned>(::getpid());  // less than 2^22 (proc(5), pid_max)
+  return "127." + std::to_string(64 + (pid >> 16)) + "." + std::to_string(pid >> 8 & 0xff) + "." +
+         std::to_string(pid & 0xff);
+}
+
 /// Runs a server's loop on a thread until it goes out of scope.
 class Background {
  public:

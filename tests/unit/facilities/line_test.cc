@@ -15,28 +15,12 @@ namespace {
 using furnace::test::take;
 using furnace::test::TemporaryDirectory;
 
-/// Two ports in a row that are free now.
-uint16_t free_port() {
-  static std::mt19937 random(std::random_device{}());
-  zmq::context_t context;
-  while (true) {
-    const auto port = static_cast<uint16_t>(20'000 + random() % 30'000);
-    zmq::socket_t first(context, zmq::socket_type::dealer);
-    zmq::socket_t second(context, zmq::socket_type::dealer);
-    if (protocol::bind(first, fmt::format("tcp://127.0.0.1:{}", port)) &&
-        protocol::bind(second, fmt::format("tcp://127.0.0.1:{}", port + 1)))
-      return port;
-  }
-}
-
 class Line : public ::testing::Test {
  protected:
   void SetUp() override { start(app_, app_.public_key); }
 
   /// Everything but the app; FAC has the key pair `fac`, the others allow `allowed`.
   void start(const protocol::Certificate& fac, const std::string& allowed) {
-    inside_ = free_port();
-    outside_ = free_port();
     ASSERT_TRUE(protocol::save_certificate(app_, directory_.path(), "app"));
     ASSERT_TRUE(protocol::save_certificate(be_, directory_.path(), "be"));
     start_backend(allowed);
@@ -48,7 +32,7 @@ class Line : public ::testing::Test {
   void start_backend(const std::string& allowed) {
     context_backend_ = std::make_unique<zmq::context_t>();
     backend::Options options;
-    options.ip = "127.0.0.1";
+    options.ip = host_;
     options.port = outside_;
     options.own = be_;
     options.allowed.add(allowed);
@@ -68,8 +52,8 @@ class Line : public ::testing::Test {
     proxy::Route route;
     route.app = "unit-app";
     route.blind = blind_;
-    route.inside = {"127.0.0.1", inside_};
-    route.outside = {"127.0.0.1", outside_};
+    route.inside = {host_, inside_};
+    route.outside = {host_, outside_};
     if (!blind_) {
       route.app_key = directory_.path() / "app.key";
       route.backend_key = directory_.path() / "be.key";
@@ -85,7 +69,7 @@ class Line : public ::testing::Test {
 
   void start_fac(const protocol::Certificate& key) {
     Options options;
-    options.line = {"unit-app", "127.0.0.1", inside_, key, protocol::ServerKeys(be_.public_key), blind_};
+    options.line = {"unit-app", host_, inside_, key, protocol::ServerKeys(be_.public_key), blind_};
     options.directory = directory_.path();
     options.request_timeout = std::chrono::milliseconds(1500);
     server_ = take(Server::bind(context_fac_, std::move(options),
@@ -126,7 +110,9 @@ class Line : public ::testing::Test {
   }
 
   bool blind_ = false;
-  uint16_t inside_ = 0, outside_ = 0;
+  const std::string host_ = furnace::test::own_loopback();
+  // Each with the one behind it, for broadcasts.
+  const uint16_t inside_ = 20'000, outside_ = 20'002;
   TemporaryDirectory directory_;
   protocol::Certificate app_ = take(protocol::new_certificate());
   protocol::Certificate be_ = take(protocol::new_certificate());
@@ -328,7 +314,7 @@ TEST_F(Line, MalformedMessagesThroughTheProxyHarmNeitherItNorTheBackend) {
   peer.set(zmq::sockopt::rcvtimeo, 10'000);
   peer.set(zmq::sockopt::linger, 0);
   protocol::use_curve(peer, app_, be_.public_key);
-  peer.connect(fmt::format("tcp://127.0.0.1:{}", inside_));
+  peer.connect(protocol::tcp_address(host_, inside_));
   std::mt19937 random(9);
   for (int i = 0; i < 1000; ++i) {
     std::string body(random() % 64, '\0');

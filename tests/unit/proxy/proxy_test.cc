@@ -93,7 +93,7 @@ class Relayed : public ::testing::Test {
   static sockaddr_in loopback(uint16_t port) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ::inet_pton(AF_INET, furnace::test::own_loopback().c_str(), &address.sin_addr);
     address.sin_port = htons(port);
     return address;
   }
@@ -127,20 +127,16 @@ class Relayed : public ::testing::Test {
   }
 
   void SetUp() override {
-    std::mt19937 random(std::random_device{}());
-    do {
-      inside_ = static_cast<uint16_t>(20'000 + random() % 10'000 * 4);
-    } while (!listen_at(inside_).valid() || !listen_at(inside_ + 1).valid() ||
-             !listen_at(inside_ + 2).valid() || !listen_at(inside_ + 3).valid());
-    backend_ = listen_at(inside_ + 2);
+    backend_ = listen_at(outside_);
+    ASSERT_TRUE(backend_.valid());
     start({});
   }
   [[nodiscard]] Route route(const Limits& limits) const {
     Route made;
     made.app = "unit-app";
     made.blind = true;
-    made.inside = {"127.0.0.1", inside_};
-    made.outside = {"127.0.0.1", static_cast<uint16_t>(inside_ + 2)};
+    made.inside = {furnace::test::own_loopback(), inside_};
+    made.outside = {furnace::test::own_loopback(), outside_};
     made.limits = limits;
     return made;
   }
@@ -154,7 +150,7 @@ class Relayed : public ::testing::Test {
   }
   Fd accepted() { return Fd(::accept(backend_.get(), nullptr, nullptr)); }
 
-  uint16_t inside_ = 0;
+  const uint16_t inside_ = 20'000, outside_ = 20'002;  // each with the one behind it, for broadcasts
   Fd backend_;
   std::unique_ptr<zmq::context_t> context_;
   std::unique_ptr<Proxy> proxy_;
