@@ -29,6 +29,9 @@ RUN = tempfile.mkdtemp(prefix='furnace-run-', dir='/tmp')
 os.environ['FURNACE_RUN'] = RUN
 os.environ.setdefault('FURNACE_CACHE', str(BUILD / 'cache'))
 
+# Limits of time are for what hangs: on one host everything takes so many times as long as on another, or is emulated.
+PATIENCE = 4
+
 KERNELS = {'6.1': 'linux-image-cloud-amd64', '6.12': 'linux-image-6.12-cloud-amd64'}
 
 
@@ -48,7 +51,8 @@ def furnace(*arguments, check=True, timeout=120, **options):
 
 
 def wait_for(condition, seconds=10, what='condition'):
-    """The first true value of condition(), which is tried until the time is over."""
+    """The first true value of condition(), which is tried until the time that it may take is over."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -155,7 +159,7 @@ class Guest:
         self._console.connect(str(self.directory / 'console'))
         self.meet_the_shell()
 
-    def meet_the_shell(self, seconds=60):
+    def meet_the_shell(self, seconds=60 * PATIENCE):
         """Waits until a shell answers: what is typed while the guest boots may be lost."""
         text = b''
         end = time.monotonic() + seconds
@@ -167,7 +171,7 @@ class Guest:
                 text += self._console.recv(65536)
             except TimeoutError:
                 continue
-        self._console.settimeout(60)
+        self._console.settimeout(60 * PATIENCE)
         self.run('true')
 
     def run(self, command):

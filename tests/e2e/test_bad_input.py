@@ -15,7 +15,7 @@ IDLE_APP = 'import fe\nclass App:\n    def __init__(self, ctx): print("up")\n'
 
 
 def fails(*arguments, code=1):
-    result = furnace(*arguments, check=False, timeout=30)
+    result = furnace(*arguments, check=False)
     assert result.returncode == code, (result.returncode, result.stdout, result.stderr)
     return result.stdout + result.stderr
 

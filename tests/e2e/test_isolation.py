@@ -5,7 +5,7 @@ import socket
 import time
 
 import zmq
-from conftest import furnace, resident_mb, run_app
+from conftest import furnace, resident_mb, run_app, wait_for
 
 GREEDY = '''
 import fe
@@ -31,9 +31,7 @@ def test_an_app_that_floods_starves_no_other(sim, work):
     """Each of the other's reads is served between two slices of the flood: it makes progress all the time."""
     sim.start_vmi('--metrics', work / 'metrics')
     greedy = sim.start_app(GREEDY, app='greedy')
-    wait = time.monotonic() + 10
-    while metrics(work / 'metrics').get(('furnace_vmi_calls_total', 'greedy-r'), 0) < 5000 and time.monotonic() < wait:
-        time.sleep(0.1)
+    wait_for(lambda: metrics(work / 'metrics').get(('furnace_vmi_calls_total', 'greedy-r'), 0) >= 5000, 10, 'the flood')
     done, = run_app(sim, """
 va = fe.lookup_symbol('init_task')
 start = time.monotonic()

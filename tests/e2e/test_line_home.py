@@ -1,8 +1,7 @@
 """Storage, messages and keys, through real FAC, proxy and backend processes."""
 
-import time
 
-from conftest import APP, furnace, run_app
+from conftest import APP, furnace, run_app, wait_for
 
 ECHO_BACKEND = '''
 import be
@@ -121,10 +120,7 @@ def test_restarts_of_proxy_and_backend_are_survived(sim):
         process.stop()
         start()
         before = len(app.out)
-        end = time.monotonic() + 15
-        while 'notify for you' not in app.out[before:]:
-            assert time.monotonic() < end, app.log
-            time.sleep(0.05)
+        wait_for(lambda: 'notify for you' in app.out[before:], 15, 'a notification')
     assert app.process.poll() is None
 
 

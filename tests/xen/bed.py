@@ -282,7 +282,7 @@ class Bed:
 
     # The machine.
 
-    def start(self, seconds=150):
+    def start(self, seconds=600):
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
             self.port = probe.getsockname()[1]
@@ -302,7 +302,7 @@ class Bed:
         except OSError:
             return False
 
-    def run(self, command, seconds=60):
+    def run(self, command, seconds=240):
         """What the command prints in dom0. Processes that stay must not hold its output."""
         with socket.create_connection(('127.0.0.1', self.port), timeout=seconds) as shell:
             shell.sendall(f'exec 2>&1\n{command}\nexit\n'.encode())
@@ -311,7 +311,7 @@ class Bed:
                 text += piece
         return text.decode(errors='replace')
 
-    def start_guests(self, seconds=60):
+    def start_guests(self, seconds=240):
         for name in self.guests:
             self.run(f'xl create /guest/{name}.cfg', seconds * self.machine.slowness)
         end = time.monotonic() + seconds * self.machine.slowness

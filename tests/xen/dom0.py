@@ -57,7 +57,7 @@ def short(name):
 
 def same_processes(bed, guest):
     """Compares ours with those that the guest has itself; how many there were to compare."""
-    said = json.loads(bed.run(f'furnace ps {guest} --json', 60 * bed.machine.slowness))
+    said = json.loads(bed.run(f'furnace ps {guest} --json', 240 * bed.machine.slowness))
     ours = {each['pid']: (each['ppid'], each['name']) for each in said}
     # Between ours and the guest's own look short-lived processes come and go.
     theirs = bed.processes_of(guest)
@@ -82,7 +82,7 @@ def runs(bed, guest):
     return False
 
 
-def wait_until_it_runs(bed, guest, seconds=30):
+def wait_until_it_runs(bed, guest, seconds=120):
     end = time.monotonic() + seconds * bed.machine.slowness
     while not runs(bed, guest):
         assert time.monotonic() < end, f'{guest} stands still:\n{bed.run("xl list; ps; xl dmesg | tail -5")}'
