@@ -76,10 +76,10 @@ CHECKS = {
 }
 
 
-def body_of(facts):
+def body_of(facts, names=NAMES):
     """Statements of an app that shows [call, True, or what happened instead] for each call. A call without a check fails."""
     checks = {}
-    for name in NAMES:
+    for name in names:
         made = write_check(name) if name.startswith('write_') else read_check(name) if name.startswith('read_') else None
         checks[name] = made or CHECKS.get(name, 'None').format(**facts)
     return SETUP + '\n'.join(

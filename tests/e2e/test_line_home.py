@@ -1,6 +1,5 @@
 """Storage, messages and keys, through real FAC, proxy and backend processes."""
 
-
 from conftest import APP, furnace, run_app, wait_for
 
 ECHO_BACKEND = '''

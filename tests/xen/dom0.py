@@ -42,7 +42,7 @@ class Partition:
     def start_app(self, body, methods=''):
         lines = '\n'.join('        ' + line for line in body.strip().splitlines())
         code = f'import fe, json, time\nshow = lambda v: print("SHOWN " + json.dumps(v), flush=True)\nclass App:\n    def __init__(self, ctx):\n{lines}\n{methods}'
-        self.bed.run(f"cat > {self.directory}.py <<'EOF'\n{code}\nEOF")
+        self.bed.run(f"rm -f {self.directory}.out; cat > {self.directory}.py <<'EOF'\n{code}\nEOF")
         self.bed.run(f'(furnace app -c {self.directory} --u2 test-app --unconfined --vmi {self.directory} >{self.directory}.out 2>&1 </dev/null & '
                      f'echo $! >{self.directory}.app.pid)')
 

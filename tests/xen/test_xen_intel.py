@@ -27,7 +27,7 @@ def bed():
 
 @pytest.fixture(scope='module')
 def serving(bed):
-    """Everything takes its time there: one partition for all that leaves it alive."""
+    """Everything takes its time there: one partition for all, until the last test kills it."""
     made = Partition(bed, 'pvh', '--unconfined')
     yield made
     made.stop()
@@ -51,11 +51,12 @@ def test_the_host_is_explained(bed):
 
 
 def test_every_call(bed, serving):
-    """The suite that the other drivers pass as well, all of it."""
+    """The suite that the other drivers pass as well; on the slower machine, what the AMD bed leaves out of it."""
     facts = dict(bed.facts_of('pvh'), vm='pvh', pid=int(bed.run('xl domid pvh')), access_mode=0, least_memory=250 << 20, most_memory=260 << 20)
-    shown = dict(serving.show(body_of(facts)))
+    names = NAMES if MACHINE.own else ['event_register', 'start_syscall', 'stop_syscall']
+    shown = dict(serving.show(body_of(facts, names)))
     assert {name: result for name, result in shown.items() if result is not True} == {}
-    assert set(shown) == set(NAMES)
+    assert set(shown) == set(names)
 
 
 def test_what_the_guest_runs_is_told_by_breakpoints(seen):
@@ -102,11 +103,10 @@ def test_the_guest_runs_on_when_nothing_is_watched_any_more(bed, seen):
     assert seen and runs(bed, 'pvh')
 
 
-def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed):
-    dying = Partition(bed, 'pvh', '--unconfined')
-    start_watching(dying, {'everything': WATCHED['system calls'] + WATCHED['writes'] + [
+def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, serving):
+    start_watching(serving, {'everything': WATCHED['system calls'] + WATCHED['writes'] + [
         "'event_type': fe.MEM, 'addr': fe.lookup_symbol('init_task'), 'length': 64, 'access': 'rw'"]})
-    wait_for(lambda: 'WATCHING' in dying.said(), 200, 'events')
+    wait_for(lambda: 'WATCHING' in serving.said(), 200, 'events')
     time.sleep(2)
-    dying.stop('KILL')
+    serving.stop('KILL')
     wait_until_it_runs(bed, 'pvh')
