@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from machines import MACHINES, Amd
+from machines import MACHINES, Amd, TooSlow
 
 PACKAGES = ('xen-hypervisor-4.17-amd64', 'xen-utils-4.17', 'libxenmisc4.17', 'libxencall1', 'libxendevicemodel1', 'libxenevtchn1',
             'libxenforeignmemory1', 'libxengnttab1', 'libxenhypfs1', 'libxenstore4', 'libxentoolcore1', 'libxentoollog1', 'libyajl2')
@@ -282,7 +282,8 @@ class Bed:
 
     # The machine.
 
-    def start(self, seconds=600):
+    def start(self, seconds=600, patience=None):
+        """To a dom0 that answers; TooSlow if that takes more seconds than `patience`."""
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
             self.port = probe.getsockname()[1]
@@ -290,10 +291,13 @@ class Bed:
         log.unlink(missing_ok=True)
         self.process = self.machine.start(self, self.port, log)
         seconds *= self.machine.slowness
-        end = time.monotonic() + seconds
+        began = time.monotonic()
+        end = began + seconds
         while not log.exists() or b'DOM0 READY' not in log.read_bytes() or not self._answers():
             said = log.read_text(errors='replace')[-3000:] if log.exists() else (self.directory / 'machine.log').read_text()
             assert time.monotonic() < end and self.process.poll() is None, f'no dom0 within {seconds} s:\n{said}'
+            if patience and time.monotonic() > began + patience and 'Panic' not in said:
+                raise TooSlow(f'this host is too slow for {type(self.machine).__name__} here: no dom0 within {patience} s')
             time.sleep(0.2)
 
     def _answers(self):
@@ -338,11 +342,11 @@ class Bed:
         return turns[-1][2] if turns else None
 
     @contextlib.contextmanager
-    def running(self):
+    def running(self, patience=None):
         """Prepared and booted, with its guests; it ends with the block."""
         self.prepare()
         try:
-            self.start()
+            self.start(patience=patience)
             self.start_guests()
             yield self
         finally:

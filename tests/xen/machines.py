@@ -21,6 +21,14 @@ exec /bin/busybox switch_root /new /init again
 DISK_MODULES = ('scsi_common', 'scsi_mod', 'libata', 'ata_piix', 'cdrom', 'sr_mod', 'isofs')
 
 
+# A machine ends with the process that started it, also when that is killed.
+TIED = ('setpriv', '--pdeathsig', 'KILL')
+
+
+class TooSlow(Exception):
+    """This host emulates the machine so slowly that a run of all tests has no time for it."""
+
+
 class Amd:
     """QEMU without virtualization: it emulates SVM and nested page tables, and takes a minute to the guests."""
 
@@ -37,7 +45,7 @@ class Amd:
     def start(self, bed, port, log):
         # -avx: a PV dom0 under QEMU 7.2 loses vector registers now and then.
         return subprocess.Popen([
-            'qemu-system-x86_64', '-name', f'xen-bed-{os.getpid()}', '-machine', 'q35,accel=tcg', '-cpu', 'EPYC,+svm,+npt,-smap,-smep,-monitor,-avx,-avx2,-fma,-f16c,-xsave',
+            *TIED, 'qemu-system-x86_64', '-name', f'xen-bed-{os.getpid()}', '-machine', 'q35,accel=tcg', '-cpu', 'EPYC,+svm,+npt,-smap,-smep,-monitor,-avx,-avx2,-fma,-f16c,-xsave',
             '-m', '3G', '-nodefaults', '-display', 'none', '-monitor', 'none', '-serial', f'file:{log}',
             '-kernel', bed.directory / 'xen', '-append', f'{XEN_OPTIONS} dom0_mem=1700M smap=0 smep=0',
             '-initrd', f'{bed.directory}/vmlinuz console=hvc0 quiet,{bed.directory}/dom0',
@@ -84,7 +92,7 @@ class Intel:
             f'log: {bed.directory}/bochs.log',
             'panic: action=fatal', 'error: action=ignore', 'info: action=ignore', 'debug: action=ignore')))
         debugger = [] if self.own else ['-rc', bed.directory / 'rc']
-        return subprocess.Popen([self.own or 'bochs', '-q', '-f', bed.directory / 'bochsrc', *debugger], cwd=bed.directory, stdin=subprocess.DEVNULL,
+        return subprocess.Popen([*TIED, self.own or 'bochs', '-q', '-f', bed.directory / 'bochsrc', *debugger], cwd=bed.directory, stdin=subprocess.DEVNULL,
                                 stdout=(bed.directory / 'machine.log').open('w'), stderr=subprocess.STDOUT, start_new_session=True)
 
     def _make_disk(self, bed):
