@@ -206,8 +206,14 @@ Status CallSocket::receive(zmq::message_t& reply) {
   }
 }
 
+void CallSocket::forget_lost_connections() {
+  zmq::message_t event;
+  while (zmq_msg_recv(event.handle(), monitor_.handle(), ZMQ_DONTWAIT) >= 0 || zmq_errno() == EINTR) continue;
+}
+
 Status CallSocket::send(zmq::message_t& request) {
   if (counter_ != nullptr) counter_->add();
+  if (when_lost_ == WhenLost::GiveUp) forget_lost_connections();
   while (zmq_msg_send(request.handle(), socket_.handle(), ZMQ_DONTWAIT) < 0) {
     if (zmq_errno() == EINTR) continue;
     return give_up({Errc::Unavailable,

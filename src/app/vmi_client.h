@@ -58,6 +58,8 @@ class CallSocket {
   [[nodiscard]] Status open();
   /// Ends the connection, if there is one, and returns when it has ended.
   void close();
+  /// Those that ended before a request are nothing to it: it goes over the next one.
+  void forget_lost_connections();
   [[nodiscard]] Status send(zmq::message_t& request);
   [[nodiscard]] Status receive(zmq::message_t& reply);
   [[nodiscard]] Status give_up(Error error);

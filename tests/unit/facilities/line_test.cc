@@ -212,6 +212,14 @@ TEST_F(Line, ARequestEndsAtOnceWhenItsFacEnds) {
   EXPECT_TRUE(within(std::chrono::seconds(5), [&] { return client_->request("two").has_value(); }));
 }
 
+TEST_F(Line, ARequestAfterFacWasStartedAnewIsAnswered) {
+  EXPECT_EQ(take(client_->request("one")).content, "answer to one");
+  stop_fac();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // the app is told of the end meanwhile
+  start_fac(app_);
+  EXPECT_EQ(take(client_->request("two")).content, "answer to two");
+}
+
 TEST_F(Line, AnAppIsToldWhenNoMoreCanWait) {
   stop_proxy();
   const std::string large(1'000'000, 'x');
