@@ -125,7 +125,7 @@ class Process:
         return wait_for(lambda: re.search(pattern, self.out), seconds, f'/{pattern}/ in the output; log:\n{self.log}')
 
     def wait_end(self, seconds=10):
-        return self.process.wait(seconds)
+        return self.process.wait(seconds * PATIENCE)
 
     def stop(self, how=signal.SIGTERM):
         if self.process.poll() is None:

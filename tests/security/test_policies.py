@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import APP, ROOT, Cloud, furnace, start_guest
+from conftest import APP, ROOT, Cloud, furnace, start_guest, wait_for
 
 POLICIES = ROOT / 'policies'
 KINDS = {'app': 'app.policy', 'fac': 'fac.policy', 'vmi': 'vmi-qemu.policy'}
@@ -133,13 +133,12 @@ class Bench:
         furnace('vm', 'snapshot', vm.name, self.elf)
         furnace('profile', 'export', vm.name, '--format', 'isf', '-o', self.profile)
 
-    def _app(self, cloud, code, *flags, fac=True):
+    def _app(self, cloud, code, *flags, fac=True, peer=None):
+        """An app that has ended; its code is None if `peer`, whom it speaks to, has ended before."""
         app = cloud.start('app', '-c', cloud.source('app', code), '-m', 'App', '--u2', APP, '--vmi', cloud.vmi_dir,
                           '--add', self.work / 'beside.py', *(['--fac', cloud.fac_dir] if fac else []), *flags)
-        try:
-            app.code = app.wait_end(20)
-        except subprocess.TimeoutExpired:
-            app.code = None  # whom it spoke to is gone
+        wait_for(lambda: any(each and each.process.poll() is not None for each in (app, peer)), 20, 'the end of the app')
+        app.code = app.process.poll()
         return app
 
     def _broke(self, process, done=True):
@@ -174,7 +173,7 @@ class Bench:
             except AssertionError:
                 return self._broke(fac, False)
             cloud.vmi_dir = self.sim.vmi_dir
-            app = self._app(cloud, '''
+            app = self._app(cloud, peer=fac, code='''
 import fe
 class App:
     def __init__(self, ctx):
@@ -201,7 +200,7 @@ class App:
                     vmi.wait_log('serving VM')
                 except AssertionError:
                     return self._broke(vmi, False)
-                app = self._app(cloud, f'''
+                app = self._app(cloud, peer=vmi, fac=False, code=f'''
 import fe
 class App:
     def __init__(self, ctx):
@@ -212,7 +211,9 @@ class App:
             fe.event_register({{'event_type': fe.SYSCALL if '{driver}' == 'qemu' else fe.REG, 'callback': lambda event: None}})
             fe.events_start()
         fe.event_register({{'event_type': fe.TIMER, 'time_value': 0.3, 'callback': lambda _: (print('done', flush=True), fe.exit())}})
-''', fac=False)
+''')
+                if vmi.process.poll() is not None:
+                    return self._broke(vmi, False)
                 if driver == 'simulator':
                     second = cloud.start('vmi', name, '--driver', driver, '--vmi', cloud.vmi_dir, '--policy', self.policy)
                     if broke := self._broke(second, second.wait_end(20) == 1 and 'another VMI partition serves' in second.log):
