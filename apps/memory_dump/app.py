@@ -13,7 +13,7 @@ import zlib
 import fe
 
 PIECE = 1 << 20
-MOST = 1 << 40  # physical addresses looked at: RAM has holes, and ends somewhere
+HOLES = 4 << 30  # of RAM: what a PC has no RAM behind lies below 4 GiB
 
 
 class App:
@@ -28,7 +28,7 @@ class App:
         fe.event_register({'event_type': fe.TIMER, 'time_value': 0.0, 'callback': self.turn})
 
     def turn(self, _):
-        if self.done >= self.size or self.address >= MOST:
+        if self.done >= self.size or self.address >= self.size + HOLES:
             return self.finish()
         data = fe.read_pa(self.address, min(PIECE, self.size - self.done))
         if data:

@@ -13,7 +13,7 @@ import yara
 
 PIECE = 4 << 20
 SHARED = 64 << 10  # of two pieces in a row: as long as what a rule matches may be
-MOST = 1 << 40  # physical addresses looked at: RAM has holes, and ends somewhere
+HOLES = 4 << 30  # of RAM: what a PC has no RAM behind lies below 4 GiB
 
 
 class App:
@@ -24,7 +24,7 @@ class App:
         fe.event_register({'event_type': fe.TIMER, 'time_value': 0.0, 'callback': self.turn})
 
     def turn(self, _):
-        if self.scanned >= self.size or self.address >= MOST:
+        if self.scanned >= self.size or self.address >= self.size + HOLES:
             print(f'{self.scanned >> 20} MB scanned, {self.told} matches', flush=True)
             return fe.exit()
         data = fe.read_pa(self.address, PIECE + SHARED)
