@@ -29,6 +29,10 @@ constexpr size_t kMostEndpoints = 256;
 
 }  // namespace
 
+Endpoint::~Endpoint() {
+  if (router) zmq_socket_monitor(router.handle(), nullptr, 0);
+}
+
 std::string Endpoint::refuses(std::string_view identity, int descriptor) const {
   if (app.empty()) return {};
   if (identity != protocol::call_identity(app))

@@ -17,6 +17,9 @@
 namespace furnace::vmi {
 
 struct Endpoint {
+  /// Ends the monitor: what ZeroMQ 4.3.4 tells one that is gone is memory lost, or a wait for ever.
+  ~Endpoint();
+
   std::string app;  ///< whose it is; empty: the common one
   std::string directory;
   uint32_t owner = 0, own_user = 0;  ///< the directory's, and ours: who may connect
