@@ -9,8 +9,6 @@
 
 #include "app/facilities_client.h"
 #include "base/fd.h"
-#include "facilities.pb.h"
-#include "protocol/monitor.h"
 #include "support.h"
 
 namespace furnace::app {
@@ -50,14 +48,14 @@ bool is_closed(const Fd& connection) {
   return ::poll(&state, 1, 0) == 1;
 }
 
-class CallSocketTo : public ::testing::TestWithParam<CallSocket::WhenLost> {
+class CallSockets : public ::testing::TestWithParam<CallSocket::WhenLost> {
  protected:
   TemporaryDirectory directory_;
   std::string path_ = directory_.path() / "socket";
   zmq::context_t context_;
 };
 
-TEST_P(CallSocketTo, AServerThatIsSilentEndsItsConnectionBeforeItMakesAnother) {
+TEST_P(CallSockets, EndTheirConnectionToASilentServerBeforeTheyMakeAnother) {
   const Silent server(path_);
   auto socket = take(CallSocket::connect(context_, "ipc://" + path_, "unit-app-r", GetParam()));
   Fd before = server.accept(milliseconds(5000));
@@ -73,7 +71,7 @@ TEST_P(CallSocketTo, AServerThatIsSilentEndsItsConnectionBeforeItMakesAnother) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, CallSocketTo,
+INSTANTIATE_TEST_SUITE_P(All, CallSockets,
                          ::testing::Values(CallSocket::WhenLost::Wait, CallSocket::WhenLost::GiveUp),
                          [](const auto& test) {
                            return test.param == CallSocket::WhenLost::Wait ? "Waiting" : "GivingUp";

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <optional>
 #include <random>
+#include <thread>
 
 #include "facilities/outbox.h"
 #include "protocol/calls.h"
