@@ -8,7 +8,7 @@ namespace {
 constexpr uint64_t kPresent = 1ULL << 0;
 constexpr uint64_t kWritable = 1ULL << 1;
 constexpr uint64_t kUser = 1ULL << 2;
-constexpr uint64_t kLargePage = 1ULL << 7;
+constexpr uint64_t kPageSizeFlag = 1ULL << 7;
 constexpr uint64_t kNoExecute = 1ULL << 63;
 constexpr uint64_t kAddress = 0x000f'ffff'ffff'f000ULL;  // bits 51:12
 // Linux marks PROT_NONE pages non-present with the global bit set (arch/x86/include/asm/pgtable_types.h,
@@ -62,7 +62,7 @@ WalkResult walk(const GuestMemory& memory, PageTable table, Gva gva) {
     const uint64_t index = (gva.value >> (12 + 9 * (level - 1))) & 0x1ff;
     const auto entry = memory.read<uint64_t>(base + index * 8);
     if (!entry) return fault(FaultKind::TableOutsideRam, level, base.value);
-    const bool can_be_leaf = level == 1 || (level <= 3 && (*entry & kLargePage) != 0);
+    const bool can_be_leaf = level == 1 || (level <= 3 && (*entry & kPageSizeFlag) != 0);
     rights &= *entry ^ kNoExecute;  // the bit in `rights` means "may execute"
     if ((*entry & kPresent) == 0) {
       if (*entry == 0) return fault(FaultKind::NotPresent, level, 0);

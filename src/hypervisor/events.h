@@ -43,6 +43,13 @@ struct Watch {
   std::vector<guest::Gva> after = {};
 };
 
+/// Refuses memory of more bytes than can be watched at once.
+[[nodiscard]] inline Status check_length(const Watch& watch) {
+  constexpr uint64_t most = 1 << 20;
+  if (watch.length <= most) return {};
+  return fail(Errc::Invalid, "{} bytes: at most {} can be watched at once", watch.length, most);
+}
+
 /// What a driver knows of an event of the operating system.
 struct KernelEvent {
   guest::Gva subject;  ///< the task created, the module loaded

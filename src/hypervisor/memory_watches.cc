@@ -12,7 +12,6 @@ using guest::Gpa;
 using guest::Gva;
 using guest::kPageSize;
 
-constexpr uint64_t kMaxRange = 1 << 20;
 constexpr size_t kLongestInstruction = 15;
 constexpr uint64_t kWidest = 8;  // bytes of a value that is told
 
@@ -33,8 +32,7 @@ Status MemoryWatches::forbid_union(uint64_t frame) const {
 }
 
 Status MemoryWatches::add(uint64_t number, const Watch& watch, guest::PageTable table) {
-  if (watch.length > kMaxRange)
-    return fail(Errc::Invalid, "{} bytes: at most {} can be watched at once", watch.length, kMaxRange);
+  if (auto checked = check_length(watch); !checked) return checked;
   std::vector<Part> parts;
   for (uint64_t done = 0; done < watch.length;) {
     const Gva at{watch.address.value + done};

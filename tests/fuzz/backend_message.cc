@@ -6,7 +6,7 @@
 #include "fuzz.h"
 
 // A message as an app may send it to its backend: frames cut at bytes of 0xff, then what is in the last one.
-void fuzz(std::span<const std::byte> input) {
+FUZZ(backend_message) {
   using namespace furnace;
   protocol::Frames frames;
   const std::string_view text = as_text(input);

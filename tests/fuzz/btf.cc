@@ -2,7 +2,7 @@
 
 #include "fuzz.h"
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(btf) {
   const auto btf = furnace::guest::Btf::parse(input);
   if (!btf) return;
   (void)btf->member("task_struct", "tasks.next");

@@ -3,6 +3,6 @@
 #include "base/bytes.h"
 #include "fuzz.h"
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(certificate) {
   (void)furnace::protocol::parse_certificate(furnace::as_text(input), "fuzz");
 }

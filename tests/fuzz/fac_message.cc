@@ -21,7 +21,7 @@ struct TemporaryDirectory {
 
 }  // namespace
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(fac_message) {
   using namespace furnace::facilities;
   static const TemporaryDirectory directory;
   static Storage storage = *Storage::open(directory.path, 256);

@@ -4,7 +4,7 @@
 #include "hypervisor/instruction.h"
 #include "hypervisor/qemu/stub.h"
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(gdb_stub) {
   using namespace furnace::hypervisor;
   const std::string_view text = furnace::as_text(input);
   GdbPacketReader reader;

@@ -2,6 +2,6 @@
 #include "fuzz.h"
 #include "hypervisor/simulator/description.h"
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(guest_description) {
   (void)furnace::hypervisor::parse_guest(furnace::as_text(input), "fuzz.toml");
 }

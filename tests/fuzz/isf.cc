@@ -3,7 +3,7 @@
 #include "base/bytes.h"
 #include "fuzz.h"
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(isf) {
   if (auto parts =
           furnace::guest::parse_isf(furnace::guest::PaddedText(std::string(furnace::as_text(input)))))
     (void)(*std::move(parts)).build();

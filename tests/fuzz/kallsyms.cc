@@ -2,7 +2,7 @@
 
 #include "fuzz.h"
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(kallsyms) {
   // The first two bytes place the signature, so that the fuzzer can move it.
   if (input.size() < 2) return;
   const size_t at = std::to_integer<size_t>(input[0]) | std::to_integer<size_t>(input[1]) << 8;

@@ -3,7 +3,7 @@
 #include "hypervisor/simulator/memory.h"
 
 // The input is the guest's memory; its first 8 bytes are the address, the next byte the number of levels.
-void fuzz(std::span<const std::byte> input) {
+FUZZ(page_walk) {
   if (input.size() < 9) return;
   using namespace furnace::guest;
   furnace::hypervisor::SimulatedMemory memory(input.size());

@@ -5,7 +5,7 @@
 #include "inspector/policy_parser.h"
 #include "inspector/policy_text.h"
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(policy) {
   using namespace furnace;
   const inspector::ReadFile none = [](const std::filesystem::path&) -> Result<std::string> {
     return fail(Errc::NotFound, "no files");

@@ -2,7 +2,7 @@
 
 #include "fuzz.h"
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(profile) {
   const auto profile = furnace::guest::Profile::from_image({input.begin(), input.end()});
   if (!profile) return;
   for (const char* name : {"init_task", "a", "", "zzz"}) (void)(*profile)->symbol(name);

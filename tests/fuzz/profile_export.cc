@@ -3,7 +3,7 @@
 #include "guest/profile/structure.h"
 
 // Types as a guest may have them, written for other tools.
-void fuzz(std::span<const std::byte> input) {
+FUZZ(profile_export) {
   using namespace furnace::guest;
   ProfileBuilder builder;
   builder.add_symbol("_text", {0, true, 'T'});

@@ -4,7 +4,7 @@
 #include "hypervisor/qemu/qemu.h"
 
 // What the monitor of a QEMU prints, and the words of its command line.
-void fuzz(std::span<const std::byte> input) {
+FUZZ(qemu_text) {
   const std::string text(furnace::as_text(input));
   (void)furnace::hypervisor::parse_flat_view(text, {"mem"});
   (void)furnace::hypervisor::parse_registers(text);

@@ -1,5 +1,5 @@
-// Runs the committed corpora through a fuzz target without libFuzzer: one pass, in the sanitizer build of the
-// tests. Usage: replay-NAME DIRECTORY
+// Runs a committed corpus through its fuzz target without libFuzzer: one pass, in the sanitizer build of the
+// tests. Usage: replay TARGET DIRECTORY
 #include <cstdio>
 #include <filesystem>
 
@@ -7,15 +7,24 @@
 #include "base/file.h"
 #include "fuzz.h"
 
+std::map<std::string_view, FuzzTarget>& fuzz_targets() {
+  static std::map<std::string_view, FuzzTarget> targets;
+  return targets;
+}
+
 int main(int argc, char** argv) {
+  const auto target = argc == 3 ? fuzz_targets().find(argv[1]) : fuzz_targets().end();
+  if (target == fuzz_targets().end()) {
+    std::fprintf(stderr, "Usage: replay TARGET DIRECTORY\n");
+    return 2;
+  }
   int inputs = 0;
-  for (int i = 1; i < argc; ++i)
-    for (const auto& entry : std::filesystem::directory_iterator(argv[i])) {
-      const auto content = furnace::read_file(entry.path());
-      if (!content) return 1;
-      fuzz(furnace::as_bytes(*content));
-      ++inputs;
-    }
+  for (const auto& entry : std::filesystem::directory_iterator(argv[2])) {
+    const auto content = furnace::read_file(entry.path());
+    if (!content) return 1;
+    target->second(furnace::as_bytes(*content));
+    ++inputs;
+  }
   std::printf("%d inputs\n", inputs);
   return inputs == 0 ? 1 : 0;
 }

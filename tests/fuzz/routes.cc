@@ -2,7 +2,7 @@
 #include "fuzz.h"
 #include "proxy/route.h"
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(routes) {
   (void)furnace::proxy::parse_routes(furnace::as_text(input), "routes.toml");
   (void)furnace::proxy::parse_endpoint(furnace::as_text(input));
 }

@@ -36,7 +36,7 @@ void read_all(std::unique_ptr<ImageFile> file) {
 }  // namespace
 
 // Raw, LiME and ELF core; and the same inside seekable zstd.
-void fuzz(std::span<const std::byte> input) {
+FUZZ(snapshot) {
   if (input.empty()) return;
   read_all(std::make_unique<InputFile>(input));
   if (auto unpacked = SeekableZstd::open(std::make_unique<InputFile>(input))) read_all(*std::move(unpacked));

@@ -3,7 +3,7 @@
 #include "base/bytes.h"
 #include "fuzz.h"
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(system_map) {
   (void)furnace::guest::looks_like_system_map(furnace::as_text(input));
   (void)furnace::guest::parse_system_map(furnace::as_text(input));
 }

@@ -2,7 +2,7 @@
 #include "fuzz.h"
 
 // An answer as a compromised VMI partition may send it to an app; the first half is the request.
-void fuzz(std::span<const std::byte> input) {
+FUZZ(vmi_answer) {
   using namespace furnace;
   wire::VmiMessage request, answer;
   const size_t half = input.size() / 2;

@@ -5,7 +5,7 @@
 using namespace furnace;
 
 // A body as a tenant may send it, executed on the simulator.
-void fuzz(std::span<const std::byte> input) {
+FUZZ(vmi_message) {
   static vmi::Machine machine(*hypervisor::Simulator::make(hypervisor::default_guest()), nullptr);
   static const vmi::Codecs codecs;
   static vmi::PauseCount pauses;

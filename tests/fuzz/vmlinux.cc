@@ -2,6 +2,6 @@
 
 #include "fuzz.h"
 
-void fuzz(std::span<const std::byte> input) {
+FUZZ(vmlinux) {
   (void)furnace::guest::parse_vmlinux(input);
 }

@@ -15,9 +15,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Cloud, wait_for
+from conftest import BUILD, ROOT, Cloud, wait_for
 
 ATTACKS = sorted(path for path in (Path(__file__).parent / 'attacks').iterdir() if path.suffix in ('.py', '.c'))
+NATIVE = [path for path in ATTACKS if path.suffix == '.c']
 NEIGHBOUR = '22222222-2222-2222-2222-222222222222-app'
 
 # An attack returns what it got, or raises.
@@ -164,6 +165,35 @@ def test_it_works_without_the_walls(place, attack):
     if 'BROKE OUT' not in app.out and 'needs' in head(attack):
         pytest.skip(f"this kernel has no {head(attack)['needs']} to attack by")
     assert 'BROKE OUT' in app.out, (app.code, app.out, app.log)
+
+
+@pytest.fixture(scope='module')
+def programs(tmp_path_factory):
+    """Attacks in place of a partition's program."""
+    made = tmp_path_factory.mktemp('programs')
+    for attack in NATIVE:
+        subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-fno-stack-protector', '-DPROGRAM', '-o', made / attack.stem, attack], check=True)
+    return made
+
+
+# FAC speaks to the proxy by TCP.
+TAKEN_OVER = [pytest.param(policy, attack, id=f'{policy}-{attack.stem}') for policy in ('vmi-qemu', 'vmi-xen', 'fac') for attack in NATIVE
+              if (policy, attack.stem) != ('fac', 'native_tcp')]
+
+
+@pytest.mark.parametrize(('policy', 'attack'), TAKEN_OVER)
+def test_who_takes_another_partition_over_is_ended_by_its_policy(programs, policy, attack):
+    """tests/xen does it to whole partitions on Xen, with what is Xen's own."""
+    stopped = head(attack)['stopped by']
+    ran = subprocess.run([BUILD / 'bin' / 'furnace-inspect', '--policy', ROOT / 'policies' / f'{policy}.policy', '--', programs / attack.stem],
+                         capture_output=True, text=True, timeout=60)
+    assert 'BROKE OUT' not in ran.stdout, ran.stderr
+    if stopped == 'refused':
+        assert ran.returncode == 0 and 'violation' not in ran.stderr, ran.stderr
+    elif stopped == 'signal':
+        assert ran.returncode in (128 + signal.SIGSEGV, 159), (ran.returncode, ran.stderr)
+    else:
+        assert ran.returncode == 159 and re.search(rf'violation: .*/{attack.stem} .*{stopped}\b', ran.stderr), (ran.returncode, ran.stderr)
 
 
 def test_the_neighbour_was_served_all_the_time(place, record_property):

@@ -3,7 +3,7 @@
 import json
 import time
 
-from conftest import BUILD, wait_for
+from conftest import BUILD, PATIENCE
 
 
 def why_not(machine):
@@ -12,26 +12,49 @@ def why_not(machine):
     return machine.why_not()
 
 
+def wait_in(bed, command, seconds, what):
+    """Waits until a command succeeds in dom0, which tries it itself: a connection for each look would be most of what its CPU does."""
+    seconds = int(seconds * bed.machine.slowness * PATIENCE)
+    said = bed.run(f'for i in $(seq {2 * seconds}); do if {command}; then echo DONE; break; fi; sleep 0.5; done', 2 * seconds)
+    assert said.endswith('DONE\n'), f'{what}: not within {seconds} s: {said[-1000:]}'
+
+
 class Partition:
     """A VMI partition in dom0, and apps that ask it."""
 
     def __init__(self, bed, domain, *flags):
         self.bed, self.directory = bed, f'/tmp/vmi-{time.monotonic_ns()}'
         bed.run(f'(furnace vmi {domain} {" ".join(flags)} --vmi {self.directory} >{self.directory}.log 2>&1 </dev/null & echo $! >{self.directory}.pid)')
-        wait_for(lambda: 'serving VM' in self.log(), 30 * bed.machine.slowness, 'the VMI partition')
+        self.wait_log('serving VM', 30)
 
     def log(self):
         return self.bed.run(f'cat {self.directory}.log')
 
+    def wait_log(self, text, seconds=20):
+        self._wait_file('log', text, seconds)
+
+    def wait_said(self, text, seconds=20):
+        """Until the app has said this."""
+        self._wait_file('out', text, seconds)
+
+    def _wait_file(self, suffix, text, seconds):
+        try:
+            wait_in(self.bed, f'grep -q "{text}" {self.directory}.{suffix} 2>/dev/null', seconds, text)
+        except AssertionError as error:
+            raise AssertionError(self.bed.run(f'cat {self.directory}.{suffix}')) from error
+
+    def _wait_end(self, pid, seconds, what):
+        wait_in(self.bed, f'! kill -0 $(cat {self.directory}.{pid}) 2>/dev/null', seconds, what)
+
     def stop(self, signal='TERM'):
         self.bed.run(f'kill -{signal} $(cat {self.directory}.pid) 2>/dev/null')
         if signal == 'TERM':
-            wait_for(lambda: not self.bed.run(f'kill -0 $(cat {self.directory}.pid) 2>/dev/null && echo runs'), 10 * self.bed.machine.slowness, 'the end of the partition')
+            self._wait_end('pid', 10, 'the end of the partition')
 
     def app(self, body, methods='', seconds=60):
         """Runs statements as an app's constructor to its end; what it shows."""
         self.start_app(body, methods)
-        wait_for(lambda: not self.bed.run(f'kill -0 $(cat {self.directory}.app.pid) 2>/dev/null && echo runs'), seconds * self.bed.machine.slowness, 'the end of the app')
+        self._wait_end('app.pid', seconds, 'the end of the app')
         said = self.said()
         assert 'raised' not in said and 'Segmentation' not in said, said
         return [json.loads(line[6:]) for line in said.splitlines() if line.startswith('SHOWN ')]
@@ -68,21 +91,11 @@ def same_processes(bed, guest):
     return len(lasting)
 
 
-def uptimes(bed, guest):
-    return [uptime for uptime, *_ in bed.turns_of(guest)]
-
-
-def runs(bed, guest):
-    said = len(uptimes(bed, guest))
-    end = time.monotonic() + 3 * bed.machine.slowness
-    while time.monotonic() < end:
-        time.sleep(0.3)
-        if len(uptimes(bed, guest)) > said:
-            return True
-    return False
+def runs(bed, guest, seconds=4):
+    """Whether the guest says something within so many seconds."""
+    said = f'$(grep -c ^END {bed.console(guest)})'
+    return 'RUNS' in bed.run(f'n={said}; for i in $(seq {2 * seconds * bed.machine.slowness}); do sleep 0.5; if [ {said} -gt $n ]; then echo RUNS; break; fi; done')
 
 
 def wait_until_it_runs(bed, guest, seconds=120):
-    end = time.monotonic() + seconds * bed.machine.slowness
-    while not runs(bed, guest):
-        assert time.monotonic() < end, f'{guest} stands still:\n{bed.run("xl list; ps; xl dmesg | tail -5")}'
+    assert runs(bed, guest, seconds), f'{guest} stands still:\n{bed.run("xl list; ps; xl dmesg | tail -5")}'

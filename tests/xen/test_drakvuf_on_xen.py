@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bed import Bed
-from conftest import BUILD, ROOT, RUN, wait_for
+from conftest import BUILD, ROOT, RUN
 from dom0 import Partition, wait_until_it_runs, why_not
 from machines import Intel
 from watching import WATCHED, seen_by
@@ -45,7 +45,7 @@ class Drakvuf(Partition):
         bed.run('mkdir -p /tmp/drakvuf; furnace profile export pvh --format rekall -o /tmp/rekall.json', 300)
         bed.run('(SIMDJSON_FORCE_IMPLEMENTATION=westmere FURNACE_VMI_DIR=/tmp/drakvuf drakvuf -r /tmp/rekall.json -d pvh '
                 '>/tmp/drakvuf.log 2>&1 </dev/null & echo $! >/tmp/drakvuf.pid)')
-        wait_for(lambda: 'serving VM' in self.log(), 200, 'DRAKVUF')
+        self.wait_log('serving VM', 40)
 
 
 def test_drakvuf_serves_calls_and_its_traps_are_events(bed):

@@ -10,8 +10,8 @@ import pytest
 
 from bed import GUESTS, Bed
 from call_checks import NAMES, body_of
-from conftest import BUILD, ROOT, RUN, Cloud, wait_for
-from dom0 import Partition, runs, same_processes, wait_until_it_runs, why_not
+from conftest import BUILD, ROOT, RUN, Cloud
+from dom0 import Partition, runs, same_processes, wait_in, wait_until_it_runs, why_not
 from machines import Amd
 
 pytestmark = pytest.mark.skipif(why_not(Amd) is not None, reason=str(why_not(Amd)))
@@ -152,7 +152,7 @@ def test_each_rule_of_the_policy_for_xen_is_needed(bed):
     for domain, flags, until in (('booting', '', 'no kernel yet'), ('pvh', '--profile /tmp/learn/profile.json --metrics /tmp/learn/metrics', 'serving VM')):
         log = f'/tmp/learn/{domain}.log'
         bed.run(f'(furnace vmi {domain} {flags} --learn /tmp/learn/{domain} --vmi /tmp/learn/vmi-{domain} >{log} 2>&1 </dev/null & echo $! >/tmp/learn/pid)')
-        wait_for(lambda log=log, until=until: until in bed.run(f'cat {log}'), 30, until)
+        wait_in(bed, f'grep -q "{until}" {log}', 30, until)
         if domain == 'pvh':
             said = bed.run('furnace app -c /tmp/learn/app --u2 test-app --vmi /tmp/learn/vmi-pvh </dev/null; furnace top --once /tmp/learn/metrics 2>&1')
             assert 'another VMI partition serves there' in bed.run('furnace vmi pvh --learn /tmp/learn/second --vmi /tmp/learn/vmi-pvh 2>&1 </dev/null')
@@ -174,8 +174,8 @@ def test_the_device_it_was_lent_makes_no_hypercalls_without_the_policy_either(ta
 def test_a_broker_that_is_told_nonsense_lets_the_guest_go(bed, taken_over):
     said = taken_over.run('ask_nonsense')
     assert 'ended with 0' in said
-    wait_for(lambda: 'furnace-broker' not in bed.run('ps'), 10, 'the end of the broker')
-    assert runs(bed, 'pvh')
+    wait_in(bed, '! pidof furnace-broker >/dev/null', 10, 'the end of the broker')
+    wait_until_it_runs(bed, 'pvh')
 
 
 @pytest.mark.parametrize('guest', GUESTS)
@@ -183,7 +183,7 @@ def test_a_broker_that_is_told_nonsense_lets_the_guest_go(bed, taken_over):
 def test_a_paused_guest_stands_until_its_app_or_the_partition_ends(bed, partition, guest, how):
     serving = partition(guest)
     serving.start_app('fe.pause_vm()\nshow("paused")\ntime.sleep(8)\n' + ('fe.resume_vm()' if how == 'resume' else 'time.sleep(60)'))
-    wait_for(lambda: 'paused' in serving.said(), 20, 'the pause')
+    serving.wait_said('paused')
     time.sleep(1.5)  # what is on its way to the console
     assert not runs(bed, guest)
     if how == 'app dies':
@@ -200,7 +200,7 @@ place = names + fe.lookup_structure('new_utsname', 'nodename')
 assert fe.read_str_va(place, 0) == 'guest', fe.read_str_va(place, 0)
 fe.checked.write_va(place, 0, b'renamed\\0')
 """)
-    wait_for(lambda: bed.turns_of('pvh')[-1][1] == 'renamed', 10, 'the new name')
+    wait_in(bed, f'tail -n 100 {bed.console("pvh")} | grep -q "^BEGIN .* renamed"', 10, 'the new name')
 
 
 CR3_APP = """
@@ -223,13 +223,13 @@ def test_writes_of_cr3_are_told_with_who_wrote_them(bed, partition):
     _, seen = partition('pvh').app(CR3_APP, CR3_METHODS)
     assert {'init', 'sleep', 'ps'} & set(seen), seen
     assert sum(seen.values()) > 5
-    assert runs(bed, 'pvh')
+    wait_until_it_runs(bed, 'pvh')
 
 
 def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, partition):
     serving = partition('pvh')
     serving.start_app(CR3_APP.replace("'time_value': 5", "'time_value': 60"), CR3_METHODS)
-    wait_for(lambda: 'ready' in serving.said(), 20, 'events')
+    serving.wait_said('ready')
     time.sleep(1)
     serving.stop('KILL')
     wait_until_it_runs(bed, 'pvh')
@@ -250,7 +250,7 @@ except fe.VmiError as e: show(str(e))
 """)
     assert "memory events need Intel's EPT" in shown
     holder.start_app(CR3_APP.replace("'time_value': 5", "'time_value': 20"), CR3_METHODS)
-    wait_for(lambda: 'ready' in holder.said(), 20, 'events')
+    holder.wait_said('ready')
     shown, = partition('pvh').show("""
 try: fe.event_register({'event_type': fe.REG, 'callback': print})
 except fe.VmiError as e: show(str(e))
@@ -261,10 +261,10 @@ except fe.VmiError as e: show(str(e))
 def test_a_guest_runs_on_when_its_broker_is_killed(bed, partition):
     serving = partition('pvh')
     serving.start_app('fe.pause_vm()\nshow("paused")\ntime.sleep(60)')
-    wait_for(lambda: 'paused' in serving.said(), 20, 'the pause')
+    serving.wait_said('paused')
     bed.run('killall -9 furnace-broker')
     wait_until_it_runs(bed, 'pvh')
-    wait_for(lambda: "VM 'pvh' is gone" in serving.log(), 20, 'the end of the partition')
+    serving.wait_log("VM 'pvh' is gone")
 
 
 BACKEND = """
@@ -303,7 +303,7 @@ def test_all_partitions_of_an_app_in_dom0_and_its_backend_on_another_host(bed, p
         bed.run(f"cat > {place}/app.py <<'EOF'\n{TELLING_APP}EOF")
         serving = partition(guest)
         bed.run(f'(furnace fac --u2 dom0-app --kp {place}/keys --ip 10.0.2.2 --it {cloud.inside} --fac {place}/fac_socket >{place}/fac.log 2>&1 </dev/null &)')
-        wait_for(lambda: 'connected to the proxy' in bed.run(f'cat {place}/fac.log'), 30, 'FAC')
+        wait_in(bed, f'grep -q "connected to the proxy" {place}/fac.log', 30, 'FAC')
         said = bed.run(f'furnace app -c {place}/app --u2 dom0-app --vmi {serving.directory} --fac {place}/fac_socket </dev/null', 480)
         assert re.search(r'BACKEND SAYS thank you \d+', said), said
         assert 'NOT CONFINED' not in serving.log() + said
@@ -317,5 +317,5 @@ def test_all_partitions_of_an_app_in_dom0_and_its_backend_on_another_host(bed, p
 def test_the_end_of_a_domain_is_noticed(bed, partition):
     serving = partition('pvh')
     bed.run('xl destroy pvh')
-    wait_for(lambda: "VM 'pvh' is gone" in serving.log(), 10, 'the end')
+    serving.wait_log("VM 'pvh' is gone")
     assert "no Xen domain 'pvh'; there are: Domain-0 (0), pv (1)" in bed.run('furnace ps pvh')

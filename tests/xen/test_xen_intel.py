@@ -8,8 +8,8 @@ import pytest
 
 from bed import Bed
 from call_checks import NAMES, body_of
-from conftest import BUILD, ROOT, RUN, wait_for
-from dom0 import Partition, runs, wait_until_it_runs, why_not
+from conftest import BUILD, ROOT, RUN
+from dom0 import Partition, wait_until_it_runs, why_not
 from machines import Intel, TooSlow
 from watching import WATCHED, seen_by, start_watching
 
@@ -105,13 +105,14 @@ def test_execution_of_a_range_is_told(seen):
 
 
 def test_the_guest_runs_on_when_nothing_is_watched_any_more(bed, seen):
-    assert seen and runs(bed, 'pvh')
+    assert seen
+    wait_until_it_runs(bed, 'pvh')
 
 
 def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, serving):
     start_watching(serving, {'everything': WATCHED['system calls'] + WATCHED['writes'] + [
         "'event_type': fe.MEM, 'addr': fe.lookup_symbol('init_task'), 'length': 64, 'access': 'rw'"]})
-    wait_for(lambda: 'WATCHING' in serving.said(), 200, 'events')
+    serving.wait_said('WATCHING', 40)
     time.sleep(2)
     serving.stop('KILL')
     wait_until_it_runs(bed, 'pvh')

@@ -3,42 +3,20 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "guest/profile/btf_kinds.h"
 
 namespace furnace::guest {
 namespace {
 
-constexpr uint16_t kMagic = 0xeb9f;
+constexpr uint16_t kBtfMagic = 0xeb9f;
 constexpr int kMaxMembers = 100'000;  // members looked at for one lookup
-constexpr size_t kMaxName = 511;      // KSYM_NAME_LEN, which the kernel's own verifier holds names to
+constexpr size_t kLongestName = 511;  // KSYM_NAME_LEN, which the kernel's own verifier holds names to
 constexpr int kMaxDepth = 16;  // nesting of anonymous members, length of a chain of typedefs and qualifiers
 
 struct Header {
   uint16_t magic;
   uint8_t version, flags;
   uint32_t header_length, type_offset, type_length, string_offset, string_length;
-};
-
-enum Kind : uint32_t {
-  kInt = 1,
-  kPtr,
-  kArray,
-  kStruct,
-  kUnion,
-  kEnum,
-  kFwd,
-  kTypedef,
-  kVolatile,
-  kConst,
-  kRestrict,
-  kFunc,
-  kFuncProto,
-  kVar,
-  kDatasec,
-  kFloat,
-  kDeclTag,
-  kTypeTag,
-  kEnum64,
-  kKinds
 };
 
 struct RawType {
@@ -49,21 +27,21 @@ struct RawType {
 struct TailSize {
   uint8_t fixed, each;
 };
-constexpr TailSize kTails[kKinds] = {
+constexpr TailSize kTails[btf::kKinds] = {
     {0, 0}, {4, 0}, {0, 0}, {12, 0}, {0, 12}, {0, 12}, {0, 8}, {0, 0}, {0, 0}, {0, 0},
     {0, 0}, {0, 0}, {0, 0}, {0, 8},  {4, 0},  {0, 12}, {0, 0}, {4, 0}, {0, 0}, {0, 12},
 };
 
 bool is_record(uint32_t kind) {
-  return kind == kStruct || kind == kUnion;
+  return kind == btf::kStruct || kind == btf::kUnion;
 }
 
 }  // namespace
 
 Result<Btf> Btf::parse(std::span<const std::byte> blob) {
   const auto header = load<Header>(blob, 0);
-  if (!header || header->magic != kMagic)
-    return fail(Errc::Invalid, "BTF: no magic {:#x} at the start", kMagic);
+  if (!header || header->magic != kBtfMagic)
+    return fail(Errc::Invalid, "BTF: no magic {:#x} at the start", kBtfMagic);
   if (header->version != 1) return fail(Errc::Invalid, "BTF: version {}, expected 1", header->version);
   const auto section = [&](uint64_t offset, uint64_t length) -> std::optional<std::span<const std::byte>> {
     const uint64_t start = header->header_length + offset;
@@ -86,7 +64,7 @@ Result<Btf> Btf::parse(std::span<const std::byte> blob) {
   for (uint64_t offset = 0; offset < types->size();) {
     const auto raw = load<RawType>(*types, offset);
     const uint32_t kind = raw ? (raw->info >> 24) & 0x1f : 0;
-    if (!raw || kind == 0 || kind >= kKinds)
+    if (!raw || kind == 0 || kind >= btf::kKinds)
       return fail(Errc::Invalid, "BTF: type {} at offset {} has no valid kind", btf.types_.size() + 1,
                   offset);
     btf.types_.push_back(static_cast<uint32_t>(offset));
@@ -94,7 +72,7 @@ Result<Btf> Btf::parse(std::span<const std::byte> blob) {
     if (offset > types->size())
       return fail(Errc::Invalid, "BTF: type {} ends past the type section", btf.types_.size());
     // A name may come twice (other compilation units); the first is the kernel's own order.
-    if (is_record(kind) || kind == kTypedef)
+    if (is_record(kind) || kind == btf::kTypedef)
       if (const auto name = btf.string(raw->name); !name.empty())
         if (const auto [known, fresh] =
                 btf.structures_.try_emplace(name, static_cast<uint32_t>(btf.types_.size()));
@@ -108,7 +86,7 @@ Result<Btf> Btf::parse(std::span<const std::byte> blob) {
 
 std::string_view Btf::string(uint32_t offset) const {
   // Many types may share one string: a long one would be copied and searched for each of them.
-  return offset < strings_.size() ? until_nul(strings_.substr(offset, kMaxName)) : std::string_view();
+  return offset < strings_.size() ? until_nul(strings_.substr(offset, kLongestName)) : std::string_view();
 }
 
 Result<Btf::Type> Btf::type(uint32_t id) const {
@@ -132,11 +110,11 @@ Result<Btf::Type> Btf::resolve(uint32_t id) const {
   for (int depth = 0; depth < kMaxDepth; ++depth) {
     FURNACE_TRY(const Type found, type(id));
     switch (found.kind) {
-      case kTypedef:
-      case kVolatile:
-      case kConst:
-      case kRestrict:
-      case kTypeTag:
+      case btf::kTypedef:
+      case btf::kVolatile:
+      case btf::kConst:
+      case btf::kRestrict:
+      case btf::kTypeTag:
         id = found.size_or_type;
         break;
       default:
@@ -220,10 +198,11 @@ std::vector<std::string_view> Btf::structure_names() const {
 }
 
 Result<uint64_t> Btf::size_of(const Type& type, int depth) const {
-  if (type.kind == kPtr) return sizeof(uint64_t);
-  if (type.kind != kArray)
-    return uint64_t{type.kind == kFunc || type.kind == kFuncProto || type.kind == kFwd ? 0
-                                                                                       : type.size_or_type};
+  if (type.kind == btf::kPtr) return sizeof(uint64_t);
+  if (type.kind != btf::kArray)
+    return uint64_t{type.kind == btf::kFunc || type.kind == btf::kFuncProto || type.kind == btf::kFwd
+                        ? 0
+                        : type.size_or_type};
   if (depth > kMaxDepth) return fail(Errc::Invalid, "BTF: arrays of arrays, {} deep", depth);
   const auto element = load<uint32_t>(type.tail, 0).value_or(0);
   if (element == 0) return 0;
@@ -241,18 +220,18 @@ Result<Btf::Description> Btf::describe(uint32_t id) const {
   std::string_view alias;
   for (int depth = 0; depth < kMaxDepth && id != 0; ++depth) {
     FURNACE_TRY(const Type reference, type(id));
-    if (reference.kind == kTypedef) alias = reference.name;
-    if (reference.kind != kTypedef && reference.kind != kVolatile && reference.kind != kConst &&
-        reference.kind != kRestrict && reference.kind != kTypeTag)
+    if (reference.kind == btf::kTypedef) alias = reference.name;
+    if (reference.kind != btf::kTypedef && reference.kind != btf::kVolatile &&
+        reference.kind != btf::kConst && reference.kind != btf::kRestrict && reference.kind != btf::kTypeTag)
       break;
     id = reference.size_or_type;
   }
   if (id == 0) return found;  // const void, a typedef of void
   FURNACE_TRY(const Type resolved, resolve(id));
-  constexpr Kind kinds[kKinds] = {Kind::Void,  Kind::Int,   Kind::Pointer,  Kind::Array,    Kind::Struct,
-                                  Kind::Union, Kind::Enum,  Kind::Struct,   Kind::Other,    Kind::Other,
-                                  Kind::Other, Kind::Other, Kind::Function, Kind::Function, Kind::Other,
-                                  Kind::Other, Kind::Float, Kind::Other,    Kind::Other,    Kind::Enum};
+  constexpr Kind kinds[btf::kKinds] = {Kind::Void,  Kind::Int,   Kind::Pointer,  Kind::Array,    Kind::Struct,
+                                       Kind::Union, Kind::Enum,  Kind::Struct,   Kind::Other,    Kind::Other,
+                                       Kind::Other, Kind::Other, Kind::Function, Kind::Function, Kind::Other,
+                                       Kind::Other, Kind::Float, Kind::Other,    Kind::Other,    Kind::Enum};
   found.kind = kinds[resolved.kind];
   found.id = resolved.id;
   found.name = resolved.name.empty() ? alias : resolved.name;
@@ -285,14 +264,15 @@ void Btf::visit_members(const Type& structure, uint64_t base, int depth, int& bu
 
 void Btf::for_each_constant(uint32_t id, const std::function<void(std::string_view, int64_t)>& visit) const {
   const auto found = type(id);
-  if (!found || (found->kind != kEnum && found->kind != kEnum64)) return;
+  if (!found || (found->kind != btf::kEnum && found->kind != btf::kEnum64)) return;
   const size_t each = kTails[found->kind].each;
   for (size_t i = 0; i < found->vlen; ++i) {
     const uint32_t name = load<uint32_t>(found->tail, i * each).value_or(0);
     const uint64_t low = load<uint32_t>(found->tail, i * each + 4).value_or(0);
-    const uint64_t high = found->kind == kEnum64 ? load<uint32_t>(found->tail, i * each + 8).value_or(0) : 0;
+    const uint64_t high =
+        found->kind == btf::kEnum64 ? load<uint32_t>(found->tail, i * each + 8).value_or(0) : 0;
     // Without the flag for signed constants they count as unsigned.
-    const bool is_signed = found->kind == kEnum && found->bit_fields;
+    const bool is_signed = found->kind == btf::kEnum && found->bit_fields;
     visit(string(name),
           is_signed ? int64_t{static_cast<int32_t>(low)} : static_cast<int64_t>(high << 32 | low));
   }

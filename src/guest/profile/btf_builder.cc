@@ -5,12 +5,11 @@
 #include <span>
 
 #include "base/bytes.h"
+#include "guest/profile/btf_kinds.h"
 
 namespace furnace::guest {
 namespace {
 
-// BTF_KIND_* (include/uapi/linux/btf.h).
-constexpr uint32_t kInt = 1, kPointer = 2, kArray = 3, kStruct = 4, kEnum = 6;
 constexpr uint32_t kKindFlag = 1U << 31;
 constexpr uint32_t kIntSigned = 1U << 24;
 constexpr uint32_t kMaxVlen = 0xffff;
@@ -46,24 +45,24 @@ uint32_t BtfBuilder::add(std::string_view name, uint32_t kind, uint32_t size,
 }
 
 uint32_t BtfBuilder::add_int(std::string_view name, uint32_t bytes, bool is_signed) {
-  return add(name, kInt, bytes, {(is_signed ? kIntSigned : 0) | bytes * 8});
+  return add(name, btf::kInt, bytes, {(is_signed ? kIntSigned : 0) | bytes * 8});
 }
 
 uint32_t BtfBuilder::add_enum(std::string_view name, uint32_t bytes) {
-  return add(name, kEnum, bytes, {});
+  return add(name, btf::kEnum, bytes, {});
 }
 
 uint32_t BtfBuilder::add_pointer(uint32_t target) {
-  return add("", kPointer, target, {});
+  return add("", btf::kPtr, target, {});
 }
 
 uint32_t BtfBuilder::add_array(uint32_t element, uint32_t count) {
   const uint32_t index = add_int("__ARRAY_SIZE_TYPE__", 4);
-  return add("", kArray, 0, {element, index, count});
+  return add("", btf::kArray, 0, {element, index, count});
 }
 
 uint32_t BtfBuilder::declare_record() {
-  types_.push_back({0, kStruct << 24, 0, 0, 0});
+  types_.push_back({0, btf::kStruct << 24, 0, 0, 0});
   return static_cast<uint32_t>(types_.size());
 }
 

@@ -12,12 +12,13 @@
 #include <vector>
 
 #include "base/result.h"
+#include "guest/profile/btf_kinds.h"
 
 namespace furnace::guest {
 
 class BtfBuilder {
  public:
-  enum class Record : uint8_t { Struct = 4, Union = 5 };  // BTF_KIND_*
+  enum class Record : uint32_t { Struct = btf::kStruct, Union = btf::kUnion };
   struct Member {
     std::string_view name;  ///< empty: anonymous
     uint32_t type;          ///< id

@@ -12,7 +12,7 @@ namespace furnace::guest {
 namespace {
 
 // The last character is the version of the form.
-constexpr char kMagic[8] = {'F', 'U', 'R', 'N', 'P', 'R', 'F', '3'};
+constexpr char kProfileMagic[8] = {'F', 'U', 'R', 'N', 'P', 'R', 'F', '3'};
 
 void append(std::vector<std::byte>& image, std::span<const std::byte> bytes) {
   image.insert(image.end(), bytes.begin(), bytes.end());
@@ -22,7 +22,7 @@ void append(std::vector<std::byte>& image, std::span<const std::byte> bytes) {
 
 bool Profile::is_image(std::span<const std::byte> bytes) {
   const auto header = load<Header>(bytes, 0);
-  return header && std::memcmp(header->magic, kMagic, sizeof kMagic) == 0;
+  return header && std::memcmp(header->magic, kProfileMagic, sizeof kProfileMagic) == 0;
 }
 
 Status Profile::open(std::span<const std::byte> image) {
@@ -136,7 +136,7 @@ Result<std::shared_ptr<const Profile>> ProfileBuilder::build() && {
     names += '\0';
   }
   Profile::Header header{};
-  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  std::memcpy(header.magic, kProfileMagic, sizeof kProfileMagic);
   header.symbol_count = static_cast<uint32_t>(entries.size());
   header.names_size = static_cast<uint32_t>(names.size());
   header.banner_size = static_cast<uint32_t>(banner_.size());

@@ -33,7 +33,7 @@ std::string without_comments(std::string_view xml) {
 }
 
 /// Little-endian bytes written as pairs of digits.
-std::optional<uint64_t> hexadecimal(std::string_view digits) {
+std::optional<uint64_t> little_endian(std::string_view digits) {
   uint64_t value = 0;
   for (size_t i = 0; i < digits.size(); i += 2) {
     unsigned byte = 0;
@@ -89,7 +89,7 @@ Result<Registers> RegisterLayout::decode(std::string_view answer) const {
     const size_t digits = 2 * slot.bytes;
     if (answer.size() < digits) break;
     if (slot.wanted)
-      if (const auto value = hexadecimal(answer.substr(0, digits))) registers.set(slot.name, *value);
+      if (const auto value = little_endian(answer.substr(0, digits))) registers.set(slot.name, *value);
     answer.remove_prefix(digits);
   }
   if (!registers.get("cr3") || !registers.get("rip"))

@@ -12,7 +12,6 @@ using Kind = StubPoint::Kind;
 
 constexpr size_t kMaxPoints = 4096;     // QEMU looks through them at every access to their pages
 constexpr uint64_t kMaxSlotted = 4096;  // bytes of a range that is watched in pieces
-constexpr uint64_t kMaxRange = 1 << 20;
 constexpr uint64_t kMaxExecuted = 64;  // bytes of code with a breakpoint on each
 constexpr size_t kMaxRetries = 256;
 constexpr size_t kCode = 15;
@@ -31,8 +30,7 @@ Result<std::vector<StubPoint>> points_of(const Watch& watch) {
   }
   const uint8_t data = watch.access & (kAccessRead | kAccessWrite);
   if (data == 0) return points;
-  if (watch.length > kMaxRange)
-    return fail(Errc::Invalid, "{} bytes: at most {} can be watched at once", watch.length, kMaxRange);
+  if (auto checked = check_length(watch); !checked) return tl::unexpected(checked.error());
   const Kind kind = data == kAccessWrite ? Kind::Write : data == kAccessRead ? Kind::Read : Kind::Access;
   const uint64_t piece = watch.length <= kMaxSlotted ? WatchedBytes::kSlot : guest::kPageSize;
   for (uint64_t at = start; at < start + watch.length;) {

@@ -19,7 +19,7 @@ struct LimeHeader {
   uint64_t reserved;
 };
 constexpr uint32_t kLimeMagic = 0x4C694D45;
-constexpr size_t kMaxRanges = 1 << 16;
+constexpr size_t kMaxPieces = 1 << 16;
 
 Result<SnapshotLayout> read_lime(const ImageFile& file) {
   SnapshotLayout layout{"LiME", {}, {}};
@@ -36,8 +36,8 @@ Result<SnapshotLayout> read_lime(const ImageFile& file) {
     if (size > file.size() - at)
       return fail(Errc::Invalid, "LiME: truncated: range {:#x} to {:#x} has {} of {} bytes", header.start,
                   header.end, file.size() - at, size);
-    if (layout.pieces.size() == kMaxRanges)
-      return fail(Errc::Invalid, "LiME: more than {} ranges", kMaxRanges);
+    if (layout.pieces.size() == kMaxPieces)
+      return fail(Errc::Invalid, "LiME: more than {} ranges", kMaxPieces);
     layout.pieces.push_back({{Gpa{header.start}, Gpa{header.end + 1}}, at, size});
     at += size;
   }

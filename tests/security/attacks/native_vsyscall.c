@@ -1,11 +1,11 @@
-// Calls the vsyscall page, whose calls the kernel emulates.
+// Asks for its CPU by the vsyscall page, whose calls the kernel emulates: one that the policy does not allow.
 // stopped by: signal
 // needs: vsyscall
 #include "attack.h"
 
 ATTACK {
-  long (*time_of_day)(long *, long) = (long (*)(long *, long))0xffffffffff600000;
-  long now[2] = {0, 0};
-  time_of_day(now, 0);
-  leave(now[0] != 0);
+  long (*get_cpu)(unsigned *, unsigned *, long) = (long (*)(unsigned *, unsigned *, long))0xffffffffff600800;
+  unsigned cpu = ~0U;
+  get_cpu(&cpu, 0, 0);
+  leave(cpu != ~0U);
 }
