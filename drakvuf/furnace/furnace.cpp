@@ -4,6 +4,9 @@
 #include <cstdlib>
 #include <iterator>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "furnace.h"
 
 namespace
@@ -305,9 +308,21 @@ event_response_t furnace_plugin::happened(drakvuf_t, drakvuf_trap_info_t* info)
     return VMI_EVENT_RESPONSE_NONE;
 }
 
+void furnace_plugin::establish()
+{
+    if (established)
+        return;
+    established = true;
+    /* DRAKVUF's loop runs: it has all it needs. Under an inspector the rights of its start end here (wire.md section 7). */
+    const int none = ::open("ESTABLISHED", O_RDONLY | O_CLOEXEC);
+    if (none != -1)
+        ::close(none);
+}
+
 void furnace_plugin::handle(int, void* data)
 {
     auto* self = static_cast<furnace_plugin*>(data);
+    self->establish();
     {
         /* The guest has run since. */
         vmi_lock_guard vmi(self->drakvuf);

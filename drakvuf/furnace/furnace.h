@@ -34,6 +34,7 @@ private:
 
     void open();
     void close();
+    void establish();
     furnace_guest lend();
     const char* watch(const furnace_watch& watch);
     void unwatch(uint64_t number);
@@ -49,6 +50,7 @@ private:
     furnace_vmi_host* host = nullptr;
     std::multimap<uint64_t, trap*> traps;
     std::string error;
+    bool established = false;
 };
 
 #endif

@@ -1,9 +1,10 @@
 """What the tests of a bed do in its dom0, and how they look at its guests."""
 
 import json
+import re
 import time
 
-from conftest import BUILD, PATIENCE
+from conftest import BUILD, PATIENCE, ROOT
 
 
 def why_not(machine):
@@ -99,3 +100,23 @@ def runs(bed, guest, seconds=4):
 
 def wait_until_it_runs(bed, guest, seconds=120):
     assert runs(bed, guest, seconds), f'{guest} stands still:\n{bed.run("xl list; ps; xl dmesg | tail -5")}'
+
+
+CALL = re.compile(r'^(?:ALLOW|[01A] TRACE) (\w+)|^[01A] TEST_ARGS (\w+) \{$', re.M)
+OPERANDS = re.compile(r'^[01A] TEST_ARGS (\w+) \{\n(.*?)^\}', re.M | re.S)
+
+
+def rules_of(text):
+    """The calls that a policy allows, and those of whose arguments it says something with what it says."""
+    calls = {first or second for first, second in CALL.findall(text)}
+    places = {(call, path) for call, body in OPERANDS.findall(text) for path in re.findall(r'REG_PTR:\w+\|(\S+)', body)}
+    return calls, places
+
+
+def assert_each_rule_is_used(policy, learned, said=''):
+    """Of a file in policies/, but for what it includes: by programs whose policies were learned meanwhile."""
+    calls, places = rules_of((ROOT / 'policies' / policy).read_text())
+    called, opened = rules_of(learned)
+    assert calls <= called, (calls - called, said)
+    directories = {path for _, path in opened} | {path.rsplit('/', 1)[0] for _, path in opened}
+    assert {path for _, path in places} <= directories, (places, opened)

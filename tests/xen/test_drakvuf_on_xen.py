@@ -8,7 +8,7 @@ import pytest
 
 from bed import Bed
 from conftest import BUILD, ROOT, RUN
-from dom0 import Partition, wait_until_it_runs, why_not
+from dom0 import Partition, assert_each_rule_is_used, wait_until_it_runs, why_not
 from machines import Intel
 from watching import WATCHED, seen_by
 
@@ -25,6 +25,7 @@ class BedWithDrakvuf(Bed):
     def add_programs(self, archive):
         super().add_programs(archive)
         archive.program(PROGRAM, 'bin/drakvuf')
+        archive.program(BUILD / 'bin' / 'furnace-inspect', 'opt/furnace/bin/furnace-inspect')
         for name, version in LIBRARIES.items():
             archive.link(f'usr/lib/x86_64-linux-gnu/lib{name}.so', f'lib{name}.so.{version}')
 
@@ -36,20 +37,23 @@ def bed():
         yield made
 
 
+UNDER_ITS_POLICY = 'furnace inspect --policy /opt/furnace/policies/drakvuf.policy --'
+
+
 class Drakvuf(Partition):
     """DRAKVUF in place of a VMI partition."""
 
-    def __init__(self, bed):
+    def __init__(self, bed, under):
         self.bed, self.directory = bed, '/tmp/drakvuf'
         # dom0 has no AVX there, and simdjson does not ask the system.
         bed.run('mkdir -p /tmp/drakvuf; furnace profile export pvh --format rekall -o /tmp/rekall.json', 300)
-        bed.run('(SIMDJSON_FORCE_IMPLEMENTATION=westmere FURNACE_VMI_DIR=/tmp/drakvuf drakvuf -r /tmp/rekall.json -d pvh '
+        bed.run(f'(SIMDJSON_FORCE_IMPLEMENTATION=westmere FURNACE_VMI_DIR=/tmp/drakvuf {under} drakvuf -r /tmp/rekall.json -d pvh '
                 '>/tmp/drakvuf.log 2>&1 </dev/null & echo $! >/tmp/drakvuf.pid)')
         self.wait_log('serving VM', 40)
 
 
-def test_drakvuf_serves_calls_and_its_traps_are_events(bed):
-    serving = Drakvuf(bed)
+def use(serving):
+    """Each kind of call and of trap."""
     count, name = serving.show('show(len(fe.checked.process_list())); show(fe.get_name())')
     assert count > 30 and name == 'pvh'
     seen = seen_by(serving, {name: WATCHED[name] for name in ('commands', 'system calls', 'writes')} | {
@@ -58,5 +62,18 @@ def test_drakvuf_serves_calls_and_its_traps_are_events(bed):
     assert len({(each['procname'], each['text']) for each in seen['system calls']}) > 5
     assert seen['writes'] and {(each['access'], each['address']) for each in seen['writes']} == {('w', seen['writes'][0]['address'])}
     assert seen['execution'] and all(each['address'] == each['rip'] for each in seen['execution'])
+
+
+def test_drakvuf_serves_calls_and_its_traps_are_events_under_its_policy(bed):
+    serving = Drakvuf(bed, UNDER_ITS_POLICY)
+    use(serving)
+    assert 'violation' not in serving.log()
     serving.stop()
     wait_until_it_runs(bed, 'pvh')
+
+
+def test_each_rule_of_its_policy_is_needed(bed):
+    serving = Drakvuf(bed, 'furnace policy learn -o /tmp/drakvuf.policy --')
+    use(serving)
+    serving.stop()
+    assert_each_rule_is_used('drakvuf.policy', bed.run('cat /tmp/drakvuf.policy'))

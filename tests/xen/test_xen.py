@@ -11,7 +11,7 @@ import pytest
 from bed import GUESTS, Bed
 from call_checks import NAMES, body_of
 from conftest import BUILD, ROOT, RUN, Cloud
-from dom0 import Partition, runs, same_processes, wait_in, wait_until_it_runs, why_not
+from dom0 import Partition, assert_each_rule_is_used, runs, same_processes, wait_in, wait_until_it_runs, why_not
 from machines import Amd
 
 pytestmark = pytest.mark.skipif(why_not(Amd) is not None, reason=str(why_not(Amd)))
@@ -132,17 +132,6 @@ def test_who_takes_a_vmi_partition_over_has_nothing_of_the_host(bed, taken_over,
         assert bed.run(f'/attacks/{attack.stem}') == 'BROKE OUT\n', 'it works without the walls'
 
 
-CALL = re.compile(r'^(?:ALLOW|[01A] TRACE) (\w+)|^[01A] TEST_ARGS (\w+) \{$', re.M)
-OPERANDS = re.compile(r'^[01A] TEST_ARGS (\w+) \{\n(.*?)^\}', re.M | re.S)
-
-
-def rules_of(text):
-    """The calls that a policy allows, and those of whose arguments it says something with what it says."""
-    calls = {first or second for first, second in CALL.findall(text)}
-    places = {(call, path) for call, body in OPERANDS.findall(text) for path in re.findall(r'REG_PTR:\w+\|(\S+)', body)}
-    return calls, places
-
-
 def test_each_rule_of_the_policy_for_xen_is_needed(bed):
     """What partitions do that find no kernel, are given a profile, serve confined apps, show their counters, and find another one in their place."""
     bed.run("sed 's/name = \"pvh\"/name = \"booting\"/; s/256/128/' /guest/pvh.cfg >/guest/booting.cfg; xl create -p /guest/booting.cfg; mkdir -p /tmp/learn/app")
@@ -158,11 +147,7 @@ def test_each_rule_of_the_policy_for_xen_is_needed(bed):
             assert 'another VMI partition serves there' in bed.run('furnace vmi pvh --learn /tmp/learn/second --vmi /tmp/learn/vmi-pvh 2>&1 </dev/null')
         bed.run(f'kill $(cat /tmp/learn/pid); while kill -0 $(cat /tmp/learn/pid) 2>/dev/null; do sleep 0.2; done')
     bed.run('xl destroy booting')
-    learned, opened = rules_of(bed.run('cat /tmp/learn/booting /tmp/learn/second /tmp/learn/pvh'))
-    calls, places = rules_of((ROOT / 'policies' / 'vmi-xen.policy').read_text())
-    assert calls <= learned, (calls - learned, said)
-    directories = {path for _, path in opened} | {path.rsplit('/', 1)[0] for _, path in opened}
-    assert {path for _, path in places} <= directories, (places, opened)
+    assert_each_rule_is_used('vmi-xen.policy', bed.run('cat /tmp/learn/booting /tmp/learn/second /tmp/learn/pvh'), said)
 
 
 @pytest.mark.parametrize('attack', ['hypercall', 'restrict_anew'])
@@ -249,7 +234,7 @@ try: fe.event_register({'event_type': fe.MEM, 'addr': fe.lookup_symbol('jiffies'
 except fe.VmiError as e: show(str(e))
 """)
     assert "memory events need Intel's EPT" in shown
-    holder.start_app(CR3_APP.replace("'time_value': 5", "'time_value': 20"), CR3_METHODS)
+    holder.start_app(CR3_APP.replace("'time_value': 5", "'time_value': 300"), CR3_METHODS)
     holder.wait_said('ready')
     shown, = partition('pvh').show("""
 try: fe.event_register({'event_type': fe.REG, 'callback': print})
