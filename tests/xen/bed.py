@@ -28,9 +28,8 @@ ATTACKS = Path(__file__).resolve().parents[1] / 'security' / 'attacks'
 
 DOM0_INIT = '''#!/bin/busybox sh
 if [ "$1" != again ]; then  # bubblewrap can't leave the root that the kernel begins with
-  /bin/busybox mkdir /new; /bin/busybox mount -t tmpfs -o size=80% new /new
-  for each in /*; do [ $each = /new ] || /bin/busybox cp -a $each /new/; done
-  exec /bin/busybox switch_root /new /init again
+  /bin/busybox mkdir /new; /bin/busybox mount --bind / /new; cd /new
+  /bin/busybox mount --move . /; exec /bin/busybox chroot . /init again
 fi
 /bin/busybox --install -s /bin
 export PATH=/bin:/opt/furnace/bin:/usr/lib/xen-4.17/bin LD_LIBRARY_PATH=/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu
