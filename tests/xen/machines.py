@@ -48,7 +48,7 @@ class Amd:
             *TIED, 'qemu-system-x86_64', '-name', f'xen-bed-{os.getpid()}', '-machine', 'q35,accel=tcg', '-cpu', 'EPYC,+svm,+npt,-smap,-smep,-monitor,-avx,-avx2,-fma,-f16c,-xsave',
             '-m', '3G', '-nodefaults', '-display', 'none', '-monitor', 'none', '-serial', f'file:{log}',
             '-kernel', bed.directory / 'xen', '-append', f'{XEN_OPTIONS} dom0_mem=1700M smap=0 smep=0',
-            '-initrd', f'{bed.directory}/vmlinuz console=hvc0 quiet,{bed.directory}/dom0',
+            '-initrd', f'{bed.directory}/vmlinux console=hvc0 quiet cryptomgr.notests,{bed.directory}/dom0',
             '-netdev', f'user,id=net,hostfwd=tcp:127.0.0.1:{port}-:5000', '-device', 'e1000,netdev=net'],
             stderr=(bed.directory / 'machine.log').open('w'))
 
@@ -59,7 +59,7 @@ class Intel:
 
     vendor = 'GenuineIntel'
     guest_lines = 'altp2m = "external"\n'
-    guest_options = 'cryptomgr.notests'
+    guest_options = ''
     slowness = 5
     dom0_memory = '1000M'
 
@@ -98,7 +98,7 @@ class Intel:
     def _make_disk(self, bed):
         tree = bed.directory / 'disk'
         (tree / 'boot' / 'grub').mkdir(parents=True, exist_ok=True)
-        for name in ('xen', 'vmlinuz'):
+        for name in ('xen', 'vmlinux'):
             shutil.copy(bed.directory / name, tree / 'boot')
         os.replace(bed.directory / 'dom0', tree / 'dom0')
         (tree / 'boot' / 'initrd').write_bytes(bed.archive({'init': DISK_INIT}, DISK_MODULES))
@@ -107,7 +107,7 @@ class Intel:
         (tree / 'boot' / 'grub' / 'grub.cfg').write_text(
             'set timeout=0\nmenuentry xen {\n'
             f'multiboot /boot/xen {XEN_OPTIONS} {options}\n'
-            'module /boot/vmlinuz console=hvc0 quiet cryptomgr.notests rodata=off\nmodule /boot/initrd\n}\n')
+            'module /boot/vmlinux console=hvc0 quiet cryptomgr.notests rodata=off\nmodule /boot/initrd\n}\n')
         subprocess.run(['grub-mkrescue', '-o', bed.directory / 'disk.iso', tree], check=True, capture_output=True)
         shutil.rmtree(tree)
 
