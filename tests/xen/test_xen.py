@@ -227,7 +227,7 @@ try: fe.event_register({'event_type': fe.REG, 'callback': print})
 except fe.VmiError as e: show(str(e))
 """)
     assert "'pv' is a PV guest: Xen has events of HVM and PVH guests alone" in shown
-    holder = partition('pvh')
+    holder, other = partition('pvh'), partition('pvh')
     shown, = holder.show("""
 try: fe.event_register({'event_type': fe.MEM, 'addr': fe.lookup_symbol('jiffies'), 'length': 8, 'access': 'w', 'callback': print})
 except fe.VmiError as e: show(str(e))
@@ -235,7 +235,7 @@ except fe.VmiError as e: show(str(e))
     assert "memory events need Intel's EPT" in shown
     holder.start_app(CR3_APP.replace("'time_value': 5", "'time_value': 300"), CR3_METHODS)
     holder.wait_said('ready')
-    shown, = partition('pvh').show("""
+    shown, = other.show("""
 try: fe.event_register({'event_type': fe.REG, 'callback': print})
 except fe.VmiError as e: show(str(e))
 """)
