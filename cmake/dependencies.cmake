@@ -9,6 +9,8 @@ find_package(CLI11 REQUIRED)
 find_package(Python COMPONENTS Interpreter Development.Embed REQUIRED)
 find_package(pybind11 REQUIRED)
 pkg_check_modules(ZMQ REQUIRED IMPORTED_TARGET libzmq)
+# What libzmq itself is built with is not needed, and is given in another order each second time: everything was rebuilt.
+set_target_properties(PkgConfig::ZMQ PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "" INTERFACE_COMPILE_OPTIONS "")
 find_package(simdjson REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(LibLZMA REQUIRED)
