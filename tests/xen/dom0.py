@@ -32,17 +32,17 @@ class Partition:
         return self.bed.run(f'cat {self.directory}.log')
 
     def wait_log(self, text, seconds=20):
-        self._wait_file('log', text, seconds)
+        """Until the partition has logged this; it fails at once when that has ended without it."""
+        self._wait_file('log', text, seconds, 'pid')
 
     def wait_said(self, text, seconds=20):
         """Until the app has said this."""
-        self._wait_file('out', text, seconds)
+        self._wait_file('out', text, seconds, 'app.pid')
 
-    def _wait_file(self, suffix, text, seconds):
-        try:
-            wait_in(self.bed, f'grep -q "{text}" {self.directory}.{suffix} 2>/dev/null', seconds, text)
-        except AssertionError as error:
-            raise AssertionError(self.bed.run(f'cat {self.directory}.{suffix}')) from error
+    def _wait_file(self, suffix, text, seconds, pid):
+        said = f'grep -q "{text}" {self.directory}.{suffix} 2>/dev/null'
+        wait_in(self.bed, f'{said} || ! kill -0 $(cat {self.directory}.{pid})', seconds, text)
+        assert self.bed.run(f'{said} && echo SAID') == 'SAID\n', self.bed.run(f'cat {self.directory}.{suffix}')
 
     def _wait_end(self, pid, seconds, what):
         wait_in(self.bed, f'! kill -0 $(cat {self.directory}.{pid}) 2>/dev/null', seconds, what)
