@@ -16,7 +16,7 @@ def why_not(machine):
 def wait_in(bed, command, seconds, what):
     """Waits until a command succeeds in dom0, which tries it itself: a connection for each look would be most of what its CPU does."""
     seconds = int(seconds * bed.machine.slowness * PATIENCE)
-    said = bed.run(f'for i in $(seq {2 * seconds}); do if {command}; then echo DONE; break; fi; sleep 0.5; done', 2 * seconds)
+    said = bed.run(f'for i in $(seq {2 * seconds}); do if {command}; then echo DONE; break; fi; sleep 0.5; done', 60 + 3 * seconds)
     assert said.endswith('DONE\n'), f'{what}: not within {seconds} s: {said[-1000:]}'
 
 
@@ -94,8 +94,9 @@ def same_processes(bed, guest):
 
 def runs(bed, guest, seconds=4):
     """Whether the guest says something within so many seconds."""
-    said = f'$(grep -c ^END {bed.console(guest)})'
-    return 'RUNS' in bed.run(f'n={said}; for i in $(seq {2 * seconds * bed.machine.slowness}); do sleep 0.5; if [ {said} -gt $n ]; then echo RUNS; break; fi; done')
+    said, seconds = f'$(grep -c ^END {bed.console(guest)})', seconds * bed.machine.slowness
+    return 'RUNS' in bed.run(f'n={said}; for i in $(seq {2 * seconds}); do sleep 0.5; if [ {said} -gt $n ]; then echo RUNS; break; fi; done',
+                             60 + 3 * seconds)
 
 
 def wait_until_it_runs(bed, guest, seconds=120):

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 XEN_OPTIONS = 'console=com1 com1=115200,8n1 cpuidle=0 noreboot loglvl=info guest_loglvl=info conring_size=64k'
 

@@ -1,6 +1,5 @@
 """The Xen driver on a real Xen: Debian's hypervisor and dom0 under QEMU, with a PV and a PVH guest. What the guests say themselves is the witness."""
 
-import json
 import re
 import subprocess
 import time
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from attack_checks import assert_stopped
 from bed import GUESTS, Bed
 from call_checks import NAMES, body_of
 from conftest import BUILD, ROOT, RUN, Cloud
@@ -119,15 +119,8 @@ OF_XEN = {path.stem for path in (ROOT / 'tests' / 'xen' / 'attacks').glob('*.c')
 
 @pytest.mark.parametrize('attack', Bed.attacks(ROOT), ids=lambda path: path.stem)
 def test_who_takes_a_vmi_partition_over_has_nothing_of_the_host(bed, taken_over, attack):
-    stopped = re.search(r'^// stopped by: "?(.*?)"?$', attack.read_text(), re.M)[1]
     said = taken_over.run(attack.stem)
-    assert 'BROKE OUT' not in said
-    if stopped == 'refused':
-        assert 'ended with 0' in said and 'violation' not in said, said
-    elif stopped == 'signal':
-        assert re.search('ended with (139|159)', said), said
-    else:
-        assert 'ended with 159' in said and re.search(rf'violation: /usr/bin/furnace-vmi .*{stopped}\b', said), said
+    assert_stopped(attack, int(re.search(r'ended with (\d+)', said)[1]), said, said, '/usr/bin/furnace-vmi')
     if attack.stem in OF_XEN:
         assert bed.run(f'/attacks/{attack.stem}') == 'BROKE OUT\n', 'it works without the walls'
 
@@ -145,7 +138,7 @@ def test_each_rule_of_the_policy_for_xen_is_needed(bed):
         if domain == 'pvh':
             said = bed.run('furnace app -c /tmp/learn/app --u2 test-app --vmi /tmp/learn/vmi-pvh </dev/null; furnace top --once /tmp/learn/metrics 2>&1')
             assert 'another VMI partition serves there' in bed.run('furnace vmi pvh --learn /tmp/learn/second --vmi /tmp/learn/vmi-pvh 2>&1 </dev/null')
-        bed.run(f'kill $(cat /tmp/learn/pid); while kill -0 $(cat /tmp/learn/pid) 2>/dev/null; do sleep 0.2; done')
+        bed.run('kill $(cat /tmp/learn/pid); while kill -0 $(cat /tmp/learn/pid) 2>/dev/null; do sleep 0.2; done')
     bed.run('xl destroy booting')
     assert_each_rule_is_used('vmi-xen.policy', bed.run('cat /tmp/learn/booting /tmp/learn/second /tmp/learn/pvh'), said)
 

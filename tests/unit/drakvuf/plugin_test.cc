@@ -1,5 +1,9 @@
 // DRAKVUF's plugin with a DRAKVUF made of the simulator: calls come in at vmi_rtr as everywhere, and traps
 // become events.
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -79,6 +83,24 @@ class DrakvufPlugin : public ::testing::Test {
   std::optional<drakvuf> drakvuf_;
   std::optional<VmiClient> client_;
 };
+
+TEST_F(DrakvufPlugin, TellsAtTheFirstTurnOfTheLoopThatItsStartIsOver) {
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(directory_.path());
+  std::ofstream("ESTABLISHED").close();
+  const int opened = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  ASSERT_NE(::inotify_add_watch(opened, "ESTABLISHED", IN_OPEN), -1);
+  load(profile(ProfileFormat::Rekall));
+  inotify_event event{};
+  EXPECT_EQ(::read(opened, &event, sizeof event), -1);
+  start();
+  (void)number("lookup_symbol", {"furnace_variable"});
+  EXPECT_EQ(::read(opened, &event, sizeof event), static_cast<ssize_t>(sizeof event));
+  (void)number("lookup_symbol", {"furnace_variable"});
+  EXPECT_EQ(::read(opened, &event, sizeof event), -1) << "once";
+  ::close(opened);
+  std::filesystem::current_path(before);
+}
 
 TEST_F(DrakvufPlugin, ServesCallsWithTheProfileThatDrakvufWasStartedWith) {
   for (const ProfileFormat format : {ProfileFormat::Rekall, ProfileFormat::Isf}) {
