@@ -175,7 +175,7 @@ Result<std::optional<Stop>> Stub::poll_stop() {
   auto stop = parse_stop(*packet);
   if (!stop) return fail(Errc::Invalid, "gdb stub: '{:.80}' in place of a stop", printable(*packet));
   running_ = false;
-  selected_ = stop->vcpu;
+  selected_ = controlled_ = stop->vcpu;
   return stop;
 }
 
@@ -184,7 +184,7 @@ Result<Stop> Stub::wait_stop(std::chrono::milliseconds time) {
   const auto stop = parse_stop(packet);
   if (!stop) return fail(Errc::Invalid, "gdb stub: '{:.80}' in place of a stop", printable(packet));
   running_ = false;
-  selected_ = stop->vcpu;
+  selected_ = controlled_ = stop->vcpu;
   return *stop;
 }
 
@@ -201,10 +201,27 @@ Status Stub::run() {
 }
 
 Result<Stop> Stub::step(uint32_t vcpu) {
-  FURNACE_CHECK(remote_.send("vCont;s:" + thread_of(vcpu)));
+  return move_one('s', vcpu, kStepTime);
+}
+
+Result<Stop> Stub::run_one(uint32_t vcpu, std::chrono::milliseconds time) {
+  return move_one('c', vcpu, time);
+}
+
+Result<Stop> Stub::move_one(char action, uint32_t vcpu, std::chrono::milliseconds time) {
+  // When a step is interrupted before its end, QEMU ends the single-stepping of the vCPU that it controls and
+  // of no other (gdbstub.c, gdb_vm_state_change). A vCPU left stepping would stop the guest later, for good
+  // if nobody is attached by then.
+  if (controlled_ != vcpu) {
+    FURNACE_TRY(const std::string answer, remote_.exchange("Hc" + thread_of(vcpu)));
+    if (answer != "OK")
+      return fail(Errc::Invalid, "vCPU {}: the gdb stub says '{}'", vcpu, printable(answer));
+    controlled_ = vcpu;
+  }
+  FURNACE_CHECK(remote_.send(fmt::format("vCont;{}:{}", action, thread_of(vcpu))));
   ++runs_;
   running_ = true;
-  auto stop = wait_stop(kStepTime);
+  auto stop = wait_stop(time);
   if (stop || stop.error().code() != Errc::Unavailable || !remote_.connected()) return stop;
   return interrupt();  // a vCPU that waits for an interrupt makes no step
 }

@@ -2,6 +2,7 @@
 // command line, and nobody else can connect to it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -49,6 +50,8 @@ class Stub {
   [[nodiscard]] Status run();
   /// One instruction of one vCPU, without interrupts, passing a breakpoint on it.
   [[nodiscard]] Result<Stop> step(uint32_t vcpu);
+  /// Lets one vCPU run, the others stay stopped, until a point stops it or `time` is over.
+  [[nodiscard]] Result<Stop> run_one(uint32_t vcpu, std::chrono::milliseconds time);
   [[nodiscard]] Status insert(const StubPoint& point);
   [[nodiscard]] Status remove(const StubPoint& point);
   [[nodiscard]] Result<Registers> registers(uint32_t vcpu);
@@ -71,13 +74,16 @@ class Stub {
   [[nodiscard]] Status change(char verb, const StubPoint& point);
   [[nodiscard]] Status select(uint32_t vcpu);
   [[nodiscard]] Result<Stop> wait_stop(std::chrono::milliseconds time);
+  /// Sends action 's' or 'c' for one vCPU and waits for its stop; interrupts it when `time` is over.
+  [[nodiscard]] Result<Stop> move_one(char action, uint32_t vcpu, std::chrono::milliseconds time);
 
   GdbRemote remote_;
   RegisterLayout layout_;
   std::string own_device_ = "none";  ///< where QEMU's stub waited for a debugger before, and will again
   bool running_ = false;
   uint64_t runs_ = 0;
-  uint32_t selected_ = 0;  ///< the vCPU that registers are read of
+  uint32_t selected_ = 0;    ///< the vCPU that registers are read of
+  uint32_t controlled_ = 0;  ///< the vCPU whose stop QEMU reports next, and whose single step it then ends
 };
 
 }  // namespace furnace::hypervisor

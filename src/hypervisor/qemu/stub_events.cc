@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/log.h"
+#include "hypervisor/qemu/step_hazard.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -12,7 +13,7 @@ using Kind = StubPoint::Kind;
 
 constexpr size_t kMaxPoints = 4096;     // QEMU looks through them at every access to their pages
 constexpr uint64_t kMaxSlotted = 4096;  // bytes of a range that is watched in pieces
-constexpr uint64_t kMaxExecuted = 64;  // bytes of code with a breakpoint on each
+constexpr uint64_t kMaxExecuted = 64;   // bytes of code with a breakpoint on each
 constexpr size_t kMaxRetries = 256;
 constexpr size_t kCode = 15;
 
@@ -239,14 +240,16 @@ StubEvents::Retry StubEvents::retry_of(const Registers& registers) {
 Status StubEvents::pass_breakpoint(const Standing& standing) {
   const uint64_t rip = standing.registers.get("rip").value_or(0);
   if (!points_.contains({Kind::Breakpoint, rip, 1})) return {};
-  std::array<std::byte, kCode> code{};
-  const size_t size = VcpuMemory(memory_).read(standing.registers, rip, code);
-  const auto instruction = disassembler_.decode(std::span(code).first(size), rip, standing.registers, false);
+  std::array<std::byte, kCode> buffer{};
+  const auto code = std::span(buffer).first(VcpuMemory(memory_).read(standing.registers, rip, buffer));
+  const auto instruction = disassembler_.decode(code, rip, standing.registers, false);
   // A kernel function begins with a nop for its tracer. It needs no step, of which each costs the guest all
   // its translated code (QEMU: gdb_vm_state_change flushes it).
   if (instruction && instruction->no_effect)
     return stub_->set_instruction_pointer(standing.vcpu, rip + instruction->length);
-  FURNACE_TRY(const Registers after, step_once(standing, instruction && instruction->repeats));
+  const bool runs = tcg_ && instruction && pass_by(code) == PassBy::Run;
+  FURNACE_TRY(const Registers after, runs ? run_to_next(standing, instruction->length)
+                                          : step_once(standing, instruction && instruction->repeats));
   const uint64_t now = after.get("rip").value_or(0);
   constexpr uint64_t kernel_half = 1ULL << 63;
   const bool ran = instruction && (instruction->goes_elsewhere || instruction->enters_kernel ||
@@ -269,6 +272,25 @@ Result<Registers> StubEvents::step_once(const Standing& standing, bool may_stay)
                        after.get("rsp") != standing.registers.get("rsp");
     if (moved || may_stay || stop.watch || i == tries) return after;
   }
+}
+
+/// Lets the vCPU run to the instruction after the one it is at, the other vCPUs stay stopped. An interrupt
+/// may come first and wait for another vCPU: after a short time the vCPU is stopped wherever it is, and
+/// reaches its instruction later.
+Result<Registers> StubEvents::run_to_next(const Standing& standing, uint32_t length) {
+  constexpr auto time = std::chrono::milliseconds(20);
+  const uint64_t rip = standing.registers.get("rip").value_or(0);
+  const StubPoint here{Kind::Breakpoint, rip, 1}, next{Kind::Breakpoint, rip + length, 1};
+  const bool stops_here = points_.contains(here), stops_next = points_.contains(next);
+  if (stops_here) FURNACE_CHECK(stub_->remove(here));
+  Status placed = stops_next ? Status() : stub_->insert(next);
+  auto stop = placed ? stub_->run_one(standing.vcpu, time) : tl::unexpected<Error>(placed.error());
+  if (placed && !stops_next) FURNACE_CHECK(stub_->remove(next));
+  if (stops_here) FURNACE_CHECK(stub_->insert(here));
+  if (!stop) return tl::unexpected<Error>(stop.error());
+  FURNACE_TRY(const Registers after, stub_->registers(standing.vcpu));
+  if (stop->watch) note_access(standing.vcpu, *stop->watch, after);
+  return after;
 }
 
 void StubEvents::note(const Stop& stop, bool asked_for) {
@@ -342,9 +364,9 @@ void StubEvents::note_known_writers(uint32_t vcpu, uint64_t hit, const Registers
   }
 }
 
-/// Hits of two vCPUs at a time, or of one that was being stopped: QEMU reports one of them. A breakpoint hits
-/// again, but a watched access is over. The vCPU keeps the hit until a stop of its own reports it, which a
-/// step makes it do.
+/// Finds hits of two vCPUs at a time, or of one that was being stopped: QEMU reports one of them. A
+/// breakpoint hits again, but a watched access is over. The vCPU keeps the hit until a stop of its own
+/// reports it, which the next instruction makes it do.
 void StubEvents::note_hidden(const Stop& reported) {
   const bool watching = std::any_of(points_.begin(), points_.end(),
                                     [](const auto& point) { return point.first.kind != Kind::Breakpoint; });
@@ -353,9 +375,23 @@ void StubEvents::note_hidden(const Stop& reported) {
     if (vcpu == reported.vcpu && reported.by_debug) continue;
     const auto registers = stub_->registers(vcpu);
     if (!registers || !may_hide_a_hit(*registers)) continue;
-    const auto stop = stub_->step(vcpu);
-    if (stop && stop->watch) note_access(vcpu, *stop->watch, *registers);
+    reveal_hit(vcpu, *registers);
   }
+}
+
+void StubEvents::reveal_hit(uint32_t vcpu, const Registers& registers) {
+  const uint64_t rip = registers.get("rip").value_or(0);
+  std::array<std::byte, kCode> buffer{};
+  const auto code = std::span(buffer).first(VcpuMemory(memory_).read(registers, rip, buffer));
+  if (!tcg_ || pass_by(code) == PassBy::Step) {
+    const auto stop = stub_->step(vcpu);
+    if (stop && stop->watch) note_access(vcpu, *stop->watch, registers);
+    return;
+  }
+  const auto instruction = disassembler_.decode(code, rip, registers, false);
+  if (!instruction) return;
+  if (auto after = run_to_next({vcpu, registers}, instruction->length); !after)
+    log::warning("vCPU {}: {}", vcpu, after.error().message());
 }
 
 bool StubEvents::may_hide_a_hit(const Registers& registers) const {

@@ -79,9 +79,11 @@ class StubEvents : public EventSource {
   void note_access(uint32_t vcpu, const StubPoint& hit, const Registers& registers);
   void note_known_writers(uint32_t vcpu, uint64_t hit, const Registers& registers);
   void note_hidden(const Stop& reported);
+  void reveal_hit(uint32_t vcpu, const Registers& registers);
   [[nodiscard]] bool may_hide_a_hit(const Registers& registers) const;
   [[nodiscard]] Status pass_breakpoint(const Standing& standing);
   [[nodiscard]] Result<Registers> step_once(const Standing& standing, bool may_stay);
+  [[nodiscard]] Result<Registers> run_to_next(const Standing& standing, uint32_t length);
   [[nodiscard]] Status insert(uint64_t watch, Watched& watched);
   [[nodiscard]] Status remove_point(const StubPoint& point, uint64_t watch);
   void lost_connection(const Error& why);

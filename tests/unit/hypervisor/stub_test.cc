@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "hypervisor/qemu/handles.h"
 #include "hypervisor/qemu/memory_access.h"
+#include "hypervisor/qemu/step_hazard.h"
 #include "support.h"
 
 namespace furnace::hypervisor {
@@ -115,6 +116,44 @@ TEST(Instructions, TellWhichMemoryTheyTouch) {
   const auto stos = decode({0xf3, 0x48, 0xab}, registers, true);  // rep stos
   EXPECT_TRUE(stos->repeats);
   EXPECT_EQ(stos->memory.at(0).address, 0x5000U);
+}
+
+PassBy pass(std::initializer_list<uint8_t> code) {
+  std::vector<std::byte> bytes;
+  for (const uint8_t byte : code) bytes.push_back(std::byte{byte});
+  bytes.resize(std::max<size_t>(bytes.size(), 15), std::byte{0x90});
+  return pass_by(bytes);
+}
+
+TEST(PassBy, RunsOverInstructionsThatLockTheBus) {
+  EXPECT_EQ(pass({0xf0, 0x0f, 0xb1, 0x17}), PassBy::Run);              // lock cmpxchg %edx,(%rdi)
+  EXPECT_EQ(pass({0x66, 0xf0, 0x0f, 0xc1, 0x07}), PassBy::Run);        // lock xadd %ax,(%rdi)
+  EXPECT_EQ(pass({0x65, 0xf0, 0xff, 0x04, 0x25}), PassBy::Run);        // lock incl %gs:...
+  EXPECT_EQ(pass({0xf0, 0x48, 0x0f, 0xba, 0x28, 0x01}), PassBy::Run);  // lock btsq $1,(%rax)
+  EXPECT_EQ(pass({0x87, 0x07}), PassBy::Run);                          // xchg %eax,(%rdi)
+  EXPECT_EQ(pass({0x48, 0x87, 0x07}), PassBy::Run);                    // xchg %rax,(%rdi)
+  EXPECT_EQ(pass({0x41, 0x86, 0x04, 0x24}), PassBy::Run);              // xchg %al,(%r12)
+}
+
+TEST(PassBy, RunsOverInstructionsThatWait) {
+  EXPECT_EQ(pass({0xf3, 0x90}), PassBy::Run);        // pause
+  EXPECT_EQ(pass({0xf4}), PassBy::Run);              // hlt
+  EXPECT_EQ(pass({0x0f, 0x01, 0xc9}), PassBy::Run);  // mwait
+}
+
+TEST(PassBy, StepsOverAllOthers) {
+  EXPECT_EQ(pass({0x0f, 0xb1, 0x17}), PassBy::Step);        // cmpxchg %edx,(%rdi), not locked
+  EXPECT_EQ(pass({0x87, 0xc7}), PassBy::Step);              // xchg %eax,%edi
+  EXPECT_EQ(pass({0x90}), PassBy::Step);                    // nop
+  EXPECT_EQ(pass({0xf3, 0x48, 0xab}), PassBy::Step);        // rep stos
+  EXPECT_EQ(pass({0xf3, 0x0f, 0x1e, 0xfa}), PassBy::Step);  // endbr64
+  EXPECT_EQ(pass({0x48, 0x89, 0x44, 0xcb}), PassBy::Step);  // mov
+}
+
+TEST(PassBy, DoesNotStepOverCodeThatCanNotBeRead) {
+  EXPECT_EQ(pass_by({}), PassBy::Run);
+  const std::array cut{std::byte{0x48}};
+  EXPECT_EQ(pass_by(cut), PassBy::Run);
 }
 
 TEST(Instructions, TellWhatNeedsNoStep) {
