@@ -174,6 +174,10 @@ class Guest:
         self._console.settimeout(60 * PATIENCE)
         self.run('true')
 
+    def give_up_after(self, seconds):
+        """Makes `run` raise TimeoutError when the guest prints nothing for so long."""
+        self._console.settimeout(seconds * PATIENCE)
+
     def run(self, command):
         """What the command prints in the guest."""
         marker = uuid.uuid4().hex

@@ -22,7 +22,14 @@ enum class RunState : uint8_t { Running, Paused, Gone };
 enum class AccessMode : uint32_t { Xen = 0, Kvm = 1, File = 2 };
 
 /// Something that happened to the VM, seen by `poll`.
-enum class Notice : uint8_t { Reset, Paused, Resumed, Gone };
+enum class Notice : uint8_t {
+  Reset,
+  Paused,
+  Resumed,
+  Gone,
+  /// The process that frees the guest if ours dies has exited: we must not touch the guest any more.
+  Unguarded,
+};
 
 class Hypervisor {
  public:

@@ -71,12 +71,21 @@ bool Machine::poll() {
       case Notice::Resumed:
         log::info("VM '{}' runs again", hypervisor_->name());
         break;
-      case Notice::Gone:
-        log::warning("VM '{}' is gone: its hypervisor process has ended", hypervisor_->name());
+      case Notice::Gone:  // the state says so, too
+        break;
+      case Notice::Unguarded:
+        reason_ =
+            Error(Errc::Unavailable,
+                  fmt::format("the guard process of VM '{}' has exited: nothing would free the guest if "
+                              "this partition died as well, so it ends",
+                              hypervisor_->name()));
         break;
     }
   }
-  return hypervisor_->state() == RunState::Gone;
+  if (hypervisor_->state() == RunState::Gone)
+    reason_ = Error(Errc::Unavailable,
+                    fmt::format("VM '{}' is gone: its hypervisor process has exited", hypervisor_->name()));
+  return reason_.has_value();
 }
 
 }  // namespace furnace::vmi

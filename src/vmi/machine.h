@@ -31,8 +31,10 @@ class Machine {
   /// Starts a new view of the guest: what was translated before is forgotten, unless the guest stands still.
   void refresh();
 
-  /// Takes notice of what happened to the VM. True if it is gone.
+  /// Takes notice of what happened to the VM. Returns true when it can't be served any longer.
   bool poll();
+  /// Why `poll` has returned true.
+  [[nodiscard]] const Error& reason() const { return *reason_; }
   /// Whether the VM was reset since the last call of this.
   [[nodiscard]] bool was_reset() { return std::exchange(reset_, false); }
 
@@ -46,6 +48,7 @@ class Machine {
   std::optional<guest::Kernel> kernel_;
   std::optional<guest::LinuxGuest> linux_;
   std::optional<Error> why_no_kernel_;
+  std::optional<Error> reason_;  ///< it can't be served any longer
   bool reset_ = false;
   std::chrono::steady_clock::time_point next_search_{};
 };

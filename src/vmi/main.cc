@@ -71,7 +71,7 @@ Status serve(const VmiOptions& options) {
     log::warning("no kernel yet, calls that need one fail until there is: {}", kernel.error().message());
   log::info("serving VM '{}' at {}/vmi_rtr", options.vm, options.directory);
   establish();
-  if (!server->run(stop.get())) return fail(Errc::Unavailable, "VM '{}' is gone", options.vm);
+  if (!server->run(stop.get())) return tl::unexpected<Error>(machine.reason());
   log::info("stopped");
   return {};
 }

@@ -40,7 +40,8 @@ class Server {
 
   ~Server();
 
-  /// Serves until `stop` becomes readable or the VM is gone. True for the first.
+  /// Serves until `stop` becomes readable (returns true) or the machine can't be served any longer (returns
+  /// false; see Machine::reason).
   bool run(int stop);
 
   // For a program that has a loop of its own:

@@ -15,6 +15,7 @@ struct Charge {
   bool paused = false;
   bool held = false;  ///< by somebody else
   Fd stub;
+  Stub::Clock::time_point closed{};  ///< when the stub was closed last
 };
 
 void note(Charge& charge, char state, Fd descriptor) {
@@ -32,6 +33,7 @@ void note(Charge& charge, char state, Fd descriptor) {
       break;
     case 'e':
       charge.stub.close();
+      charge.closed = Stub::Clock::now();
       break;
     default:
       break;
@@ -42,17 +44,20 @@ void let_go(Charge& charge, const std::filesystem::path& qmp_socket) {
   const bool stub_open = charge.stub.valid();
   if (stub_open) {
     GdbRemote remote(std::move(charge.stub));
-    constexpr int packets = 64;  // those that were on their way, then the answers
-    if (remote.send_raw(charge.held ? Stub::kForget : Stub::kLetGo))
-      for (int i = 0; i < packets; ++i)
-        if (const auto answer = remote.receive(); !answer || *answer == (charge.held ? "1" : "OK")) break;
+    (void)Stub::let_go(remote, !charge.held, Stub::By::Guard);
   }
-  if (!charge.paused && !stub_open) return;
+  if (stub_open) charge.closed = Stub::Clock::now();
+  if (!charge.paused && Stub::Clock::now() > charge.closed + Stub::kUnsettled) return;
   constexpr int tries = 20;  // the dead process's own connection may still be closing
   for (int i = 0; i < tries; ++i) {
     if (auto qmp = Qmp::connect(qmp_socket)) {
       if (stub_open) (void)qmp->human("gdbserver none");
-      if (charge.held || qmp->command("cont")) break;
+      if (charge.held) break;
+      const bool stopped = charge.paused || stub_open;
+      if (!stopped || qmp->command("cont")) {
+        Stub::settle_until(*qmp, charge.closed + Stub::kUnsettled);
+        break;
+      }
     }
     ::usleep(50'000);
   }

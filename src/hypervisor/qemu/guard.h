@@ -19,6 +19,8 @@ class Guard {
   [[nodiscard]] static Result<Guard> start(const std::filesystem::path& qmp_socket);
   /// The end of a guard that another process started.
   [[nodiscard]] static Guard from(Fd socket) { return {std::move(socket), 0}; }
+  /// Becomes readable when the guard has exited.
+  [[nodiscard]] int descriptor() const { return socket_.get(); }
   /// The guard's end, to be handed to another process.
   [[nodiscard]] Fd take_apart() && { return std::move(socket_); }
   Guard(Guard&&) noexcept = default;

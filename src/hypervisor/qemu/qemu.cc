@@ -97,6 +97,9 @@ Qemu::Qemu(QemuHandles handles)
 
 Qemu::~Qemu() {
   if (auto resumed = resume(); !resumed) log::debug("{}", resumed.error().message());
+  const bool was_open = events_.open();
+  events_.close();
+  if (was_open && unguarded_) Stub::settle_until(qmp_, Stub::Clock::now() + Stub::kUnsettled);
 }
 
 uint64_t Qemu::memory_size() const {
@@ -148,7 +151,7 @@ Status Qemu::resume() {
 }
 
 std::vector<int> Qemu::descriptors() const {
-  std::vector<int> descriptors{pidfd_.get()};
+  std::vector<int> descriptors{pidfd_.get(), guard_.descriptor()};
   if (qmp_.connected()) descriptors.push_back(qmp_.descriptor());
   if (events_.open()) descriptors.push_back(events_.descriptor());
   if (state_ == RunState::Gone) descriptors.clear();
@@ -163,16 +166,18 @@ std::vector<Notice> Qemu::poll() {
     if (event == "STOP") stopped = true;
     if (event == "RESUME") stopped = false;
   }
+  if (stopped && !paused_by_us_ && !events_.open() && Stub::settle(qmp_).value_or(false)) stopped = false;
   // While the stub is open most stops are its own.
   if (events_.open()) stopped = events_.held_elsewhere();
   if (!paused_by_us_ && stopped != (state_ == RunState::Paused) && state_ != RunState::Gone) {
     state_ = stopped ? RunState::Paused : RunState::Running;
     notices.push_back(stopped ? Notice::Paused : Notice::Resumed);
   }
-  pollfd ended{pidfd_.get(), POLLIN, 0};
-  if (state_ != RunState::Gone && ::poll(&ended, 1, 0) == 1) {
-    state_ = RunState::Gone;
-    notices.push_back(Notice::Gone);
+  pollfd ended[] = {{pidfd_.get(), POLLIN, 0}, {guard_.descriptor(), POLLIN, 0}};
+  if (state_ != RunState::Gone && ::poll(ended, std::size(ended), 0) > 0) {
+    if (ended[0].revents != 0) state_ = RunState::Gone;
+    unguarded_ = ended[1].revents != 0;
+    notices.push_back(ended[0].revents != 0 ? Notice::Gone : Notice::Unguarded);
   }
   return notices;
 }

@@ -43,6 +43,7 @@ class Qemu : public Hypervisor {
   StubEvents events_;
   RunState state_;
   bool paused_by_us_ = false;
+  bool unguarded_ = false;  ///< nobody frees the guest after us
   uint32_t vcpus_;
 };
 

@@ -1,10 +1,13 @@
 #include "hypervisor/qemu/stub.h"
 
+#include <poll.h>
+
 #include <array>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/log.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -60,11 +63,38 @@ Status remove_chardev(Qmp& qmp) {
 
 }  // namespace
 
-// An owner that was killed may have let go already: QEMU 7.2 dereferences a null pointer when it is asked `?`
-// with no process attached (gdbstub.c, handle_target_halt). Attaching one that is attached does nothing.
-const std::string Stub::kForget =
-    "+\x03#00" + gdb_packet("vAttach;1") + gdb_packet("?") + gdb_packet("qAttached");
-const std::string Stub::kLetGo = kForget + gdb_packet("D;1");
+Status Stub::let_go(GdbRemote& remote, bool run_on, By by) {
+  constexpr auto time = 2s;
+  // Answers to what a killed owner has asked are still on their way. Each asks a question here that the
+  // other does not ask, so that its answer tells that QEMU has come as far as this.
+  constexpr std::string_view owner_asks = "qAttached", guard_asks = "qqemu.sstepbits";
+  // An owner that was killed may have let go already: QEMU 7.2 dereferences a null pointer when it is asked
+  // `?` with no process attached (gdbstub.c, handle_target_halt). Attaching one that is attached does
+  // nothing.
+  FURNACE_CHECK(remote.send_raw("+\x03#00" + gdb_packet("vAttach;1") +
+                                gdb_packet(by == By::Owner ? owner_asks : guard_asks)));
+  const std::string_view expected = by == By::Owner ? "1" : "ENABLE=";
+  constexpr int most = 64;  // stops of each vCPU that were on their way, and answers
+  bool in_order = false;
+  for (int packets = 0; packets < most && !in_order; ++packets) {
+    FURNACE_TRY(const std::string answer, remote.receive(time));
+    in_order = by == By::Owner ? answer == expected : answer.starts_with(expected);
+  }
+  if (!in_order) return fail(Errc::Invalid, "gdb stub: it does not answer '{}'", expected);
+  if (run_on) {
+    FURNACE_TRY(const std::string detached, remote.exchange("D;1"));  // QEMU removes all points first
+    return detached == "OK" ? Status() : fail(Errc::Invalid, "gdb stub: '{}'", printable(detached));
+  }
+  // `?` removes the points of one vCPU, the one under control.
+  constexpr int most_vcpus = 4096;
+  FURNACE_TRY(std::string thread, remote.exchange("qfThreadInfo"));
+  for (int vcpu = 0; vcpu < most_vcpus && thread.starts_with("m"); ++vcpu) {
+    FURNACE_TRY(const std::string controlled, remote.exchange("Hc" + thread.substr(1)));
+    FURNACE_TRY(const std::string removed, remote.exchange("?"));
+    FURNACE_TRY(thread, remote.exchange("qsThreadInfo"));
+  }
+  return {};
+}
 
 std::optional<Stop> parse_stop(std::string_view packet) {
   constexpr std::string_view by_signal_trap = "T05";
@@ -99,9 +129,28 @@ std::optional<Stop> parse_stop(std::string_view packet) {
   return stop;
 }
 
+Result<bool> Stub::settle(Qmp& qmp) {
+  FURNACE_TRY(const std::string text, qmp.command("query-status"));
+  const json status = json::parse(text, nullptr, false);
+  if (!status.is_object() || status.value("status", "") != "debug") return false;
+  FURNACE_TRY(const Chardev debugger, chardev(qmp, "gdb"));
+  FURNACE_TRY(const Chardev another, chardev(qmp, kChardev));
+  if (debugger.connected || another.connected) return false;
+  FURNACE_CHECK(qmp.command("cont"));
+  return true;
+}
+
+void Stub::settle_until(Qmp& qmp, Clock::time_point end) {
+  constexpr int between_looks = 20;  // ms; the partition may poll, not sleep
+  while (Clock::now() < end && settle(qmp)) ::poll(nullptr, 0, between_looks);
+}
+
 Status Stub::recover(Qmp& qmp) {
   FURNACE_TRY(const Chardev left, chardev(qmp, kChardev));
-  if (!left.exists) return {};
+  if (!left.exists) {
+    if (auto settled = settle(qmp); !settled) return tl::unexpected<Error>(settled.error());
+    return {};
+  }
   FURNACE_TRY(auto ends, socket_pair());
   FURNACE_TRY(Stub stub, open(qmp, std::move(ends.first), ends.second));
   stub.close(qmp, true);
@@ -260,17 +309,8 @@ Status Stub::set_instruction_pointer(uint32_t vcpu, uint64_t address) {
 }
 
 void Stub::close(Qmp& qmp, bool run_on) {
-  constexpr auto time = 500ms;
-  if (remote_.send_raw(run_on ? kLetGo : kForget)) {
-    // QEMU has dealt with it when the last answer comes: OK to the detaching, or 1 to qAttached. Until then
-    // the stub must stay: closed before it has read the rest it would leave the guest standing, with its
-    // breakpoints.
-    constexpr int most = 64;  // stops of each vCPU that were on their way, and the answers
-    for (int packets = 0; packets < most; ++packets) {
-      const auto answer = remote_.receive(time);
-      if (!answer || *answer == (run_on ? "OK" : "1")) break;
-    }
-  }
+  // Closed before QEMU has read all of it, the stub would leave the guest stopped, with its points.
+  if (auto gone = let_go(remote_, run_on, By::Owner); !gone) log::debug("{}", gone.error().message());
   (void)qmp.human("gdbserver " + own_device_);
 }
 

@@ -36,6 +36,16 @@ class Stub {
   [[nodiscard]] static Result<Stub> open(Qmp& qmp, Fd ours, const Fd& theirs);
   /// Frees the guest of a stub that an earlier owner left behind with its breakpoints, if there is one.
   [[nodiscard]] static Status recover(Qmp& qmp);
+  /// Lets the guest run on if a point that is not there any more has stopped it. Hits that were under way
+  /// when the stub was closed stop the guest all the same (QEMU: qemu_system_debug_request), and nobody is
+  /// attached who would let it run. Returns whether that was so. A stop by
+  /// whoever is attached, a debugger or another VMI partition, is left alone.
+  [[nodiscard]] static Result<bool> settle(Qmp& qmp);
+  /// Does so again and again until `end`.
+  using Clock = std::chrono::steady_clock;
+  static void settle_until(Qmp& qmp, Clock::time_point end);
+  /// How long after the closing such a hit may still come: when the host lets each vCPU run.
+  static constexpr std::chrono::seconds kUnsettled{1};
 
   [[nodiscard]] int descriptor() const { return remote_.descriptor(); }
   [[nodiscard]] bool running() const { return running_; }
@@ -62,10 +72,11 @@ class Stub {
   /// Removes all points, lets the guest run if `run_on`, and closes the stub.
   void close(Qmp& qmp, bool run_on);
 
-  /// What removes all points and lets the guest run, in whatever state the connection and the guest are.
-  static const std::string kLetGo;
-  /// The same, but the guest stands on.
-  static const std::string kForget;
+  /// Who lets go of the stub: both do, one after the other, when the owner is killed in the middle of it.
+  enum class By : uint8_t { Owner, Guard };
+  /// Removes the points of all vCPUs, in whatever state the connection and the guest are, and lets the guest
+  /// run if `run_on`; otherwise it stays stopped. Returns when QEMU has done all of it.
+  [[nodiscard]] static Status let_go(GdbRemote& remote, bool run_on, By by);
 
  private:
   explicit Stub(GdbRemote remote) : remote_(std::move(remote)) {}

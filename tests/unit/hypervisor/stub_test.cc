@@ -210,6 +210,20 @@ TEST(Qemu, LosesFlagsWhereItEmulatesCmpxchg16bAndIsOld) {
   EXPECT_FALSE(take(loses_flags(other)));
 }
 
+TEST(Stub, IsLetGoAfterEverythingThatAKilledOwnerHasAsked) {
+  IdleQemu qemu;
+  Qmp qmp = take(qemu.connect());
+  auto ends = take(socket_pair());
+  GdbRemote guard(Fd(::dup(ends.first.get())));
+  Stub stub = take(Stub::open(qmp, std::move(ends.first), ends.second));
+  for (int i = 0; i < 5; ++i)
+    ASSERT_TRUE(guard.send("Hgp1.1"));  // each is answered with OK, which nobody reads
+  ASSERT_TRUE(guard.send_raw("$vCo"));  // killed in the middle of a packet
+  ASSERT_TRUE(Stub::let_go(guard, true, Stub::By::Guard));
+  EXPECT_EQ(take(guard.try_receive()), std::nullopt);
+  EXPECT_NE(take(qmp.command("query-status")).find("\"running\":true"), std::string::npos);
+}
+
 TEST(Stub, IsLetGoByItsOwnerAndByTheGuardAfterItWithoutHarm) {
   IdleQemu qemu;
   Qmp qmp = take(qemu.connect());
@@ -220,14 +234,10 @@ TEST(Stub, IsLetGoByItsOwnerAndByTheGuardAfterItWithoutHarm) {
     ASSERT_TRUE(stub.insert({StubPoint::Kind::Breakpoint, 0x1000, 1}));
   }
   GdbRemote remote(std::move(guards));
-  ASSERT_TRUE(remote.send_raw(Stub::kForget));
-  std::string last;
-  while (last != "1") last = take(remote.receive());
+  ASSERT_TRUE(Stub::let_go(remote, false, Stub::By::Guard));
   EXPECT_NE(take(qmp.command("query-status")).find("\"running\":false"), std::string::npos);
-  for (int owner = 0; owner < 2; ++owner) {
-    ASSERT_TRUE(remote.send_raw(Stub::kLetGo));
-    std::string answer;
-    while (answer != "OK") answer = take(remote.receive());
+  for (const auto by : {Stub::By::Owner, Stub::By::Guard}) {
+    ASSERT_TRUE(Stub::let_go(remote, true, by));
     EXPECT_NE(take(qmp.command("query-status")).find("\"running\":true"), std::string::npos);
   }
 }
