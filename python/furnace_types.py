@@ -56,7 +56,7 @@ class Struct:
 
     def __init__(self, name, address, pid, data):
         self._name, self._address, self._pid, self._data = name, int(address), pid, data
-        self._members = layout(name)[1]
+        self._members = _layout(name)[1]
 
     def __getattr__(self, name):
         member = self._members.get(name)
