@@ -4,6 +4,7 @@ import _furnace
 from _furnace import VmiError
 
 MAX_CALLS = 1000
+_MAX_BYTES = 4 << 20  # asked for in one message by read_many
 EMPTY, FILLING, SERIALIZED, RAW, PARSED = range(5)
 
 
@@ -21,6 +22,28 @@ def batch(calls):
         made._calls[-1][2] = call.get('link')
     batch_send(made)
     return {result.pop('name'): result for result in made.results()}
+
+
+def read_many(ranges):
+    """Reads many ranges of kernel memory in few messages. ranges: pairs (address, size). Returns for each, in
+    order, the bytes that are there, or the VmiError that says why they can not be read."""
+    answers, calls, size = [], [], 0
+    for address, count in ranges:
+        if len(calls) == MAX_CALLS or calls and size + count > _MAX_BYTES:
+            answers += _read_ranges(calls)
+            calls, size = [], 0
+        calls.append(('READ_VA', {'vaddr': address, 'pid': 0, 'count': count}, None))
+        size += count
+    return answers + (_read_ranges(calls) if calls else [])
+
+
+def _read_ranges(calls):
+    request = _furnace.batch_serialize(calls)
+    results, failure = _furnace.batch_parse(request, _furnace.batch_exchange(request))
+    if failure:
+        raise VmiError(f'read_many: {failure}')
+    return [fields['result'] if fields.get('status') == 0 else VmiError(fields.get('reason', 'not readable'))
+            for _, fields in results]
 
 
 def batch_new():

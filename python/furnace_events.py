@@ -23,8 +23,9 @@ class VmEvent(namedtuple('VmEvent', _BASE)):
 
 
 class SyscallEvent(namedtuple('SyscallEvent', _BASE + ' r10 r8 r9 number name arguments is_return return_value'), VmEvent):
-    """A system call: its number and name, and `arguments` by name: ints, but paths as text where they could be read. At its
-    return (`is_return`) `return_value` is what the process gets."""
+    """A system call: its number and name, and `arguments` by name: ints, but paths as text where they could be
+    read; as many as it has, of one that is not known 'arg0' to 'arg5'. At its return (`is_return`) `return_value`
+    is what the process gets."""
 
 
 class MemoryEvent(namedtuple('MemoryEvent', _BASE + ' address access old_value new_value'), VmEvent):

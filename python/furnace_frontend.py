@@ -23,8 +23,8 @@ from _furnace import (VmiError, checked, io_delete, io_get, io_list, io_set, io_
                       notify_bytes, request, request_bytes, traceparent)
 import furnace_checks as _checks
 import furnace_events as _events
-from furnace_batch import Batch, batch, batch_new, batch_send  # noqa: F401
-from furnace_types import Pointer, Struct, layout, list_of, struct, tasks  # noqa: F401
+from furnace_batch import Batch, batch, batch_new, batch_send, read_many  # noqa: F401
+from furnace_types import Pointer, Struct, layout, list_of, offset_of, struct, tasks  # noqa: F401
 from furnace_constants import *  # noqa: F401,F403
 from furnace_constants import ASYNC, BE, TIMER
 from furnace_events import (CredentialsEvent, MemoryEvent, ModuleEvent, ProcessEvent, SyscallEvent,  # noqa: F401

@@ -40,6 +40,14 @@ def layout(name):
     return _layout(name)
 
 
+def offset_of(name, member):
+    """The offset of a member in a kernel structure, in bytes. VmiError if the structure has none of that name."""
+    found = layout(name)[1].get(member)
+    if found is None:
+        raise VmiError(f"structure '{name}' has no member '{member}'")
+    return found['bit_offset'] // 8
+
+
 class Struct:
     """A structure as it was when it was read. Members are attributes: numbers, Pointers, nested Structs, text for arrays
     of char, lists for other arrays. `refresh()` reads it again."""
@@ -48,7 +56,7 @@ class Struct:
 
     def __init__(self, name, address, pid, data):
         self._name, self._address, self._pid, self._data = name, int(address), pid, data
-        self._members = layout(name)[1]
+        self._members = _layout(name)[1]
 
     def __getattr__(self, name):
         member = self._members.get(name)
@@ -72,6 +80,11 @@ class Struct:
         if name not in self._members:
             raise AttributeError(f"structure '{self._name}' has no member '{name}'")
         return self._address + self._members[name]['bit_offset'] // 8
+
+    def held_at(self, address, size):
+        """The bytes at an address that lies in the structure, as they were read; None for what lies elsewhere."""
+        offset = int(address) - self._address
+        return self._data[offset:offset + size] if 0 <= offset and offset + size <= len(self._data) else None
 
     def refresh(self):
         """Reads the structure again; returns it."""
@@ -117,10 +130,7 @@ def list_of(head, name, member):
     """The structures `name` that hang by their list_head `member` on a list's head: list_of(task.children, 'task_struct',
     'sibling'). The list of a running guest can change meanwhile: VmiError where it does not come back to its head."""
     head = int(head)
-    offset = layout(name)[1].get(member)
-    if offset is None:
-        raise VmiError(f"list_of: structure '{name}' has no member '{member}'")
-    offset = offset['bit_offset'] // 8
+    offset = offset_of(name, member)
     seen = set()
     node = _checked.read_addr_va(head, 0)
     while node != head:
@@ -134,5 +144,5 @@ def list_of(head, name, member):
 
 def tasks():
     """The processes as Structs 'task_struct', the idle task left out. Pause the guest for a list that is consistent."""
-    offset = layout('task_struct')[1]['tasks']['bit_offset'] // 8
+    offset = offset_of('task_struct', 'tasks')
     return list_of(_checked.lookup_symbol('init_task') + offset, 'task_struct', 'tasks')

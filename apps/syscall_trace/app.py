@@ -44,9 +44,7 @@ class App:
         if event.is_return:
             print(self.entered.pop(event.tid, event.name) + f' = {outcome(event.return_value)}', flush=True)
             return
-        values = event.arguments or {f'arg{i}': getattr(event, name) for i, name in
-                                     enumerate(('rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'))}
-        call = f'{event.name}({", ".join(shown(name, value) for name, value in values.items())})'
+        call = f'{event.name}({", ".join(shown(name, value) for name, value in event.arguments.items())})'
         self.entered[event.tid] = f'{event.pid:>6} {event.procname:<15} {call}'
         if event.name in ('exit', 'exit_group'):
             print(self.entered.pop(event.tid) + ' = ?', flush=True)

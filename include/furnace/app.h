@@ -113,7 +113,7 @@ struct Event {
   std::optional<uint64_t> old_cr3{};  ///< Cr3Write
   uint32_t syscall = 0;               ///< Syscall: its number
   std::string_view syscall_name{};
-  std::span<const SyscallArgument> arguments{};  ///< of common ones
+  std::span<const SyscallArgument> arguments{};  ///< of calls that nobody knows: "arg0" to "arg5"
   bool is_return = false;
   int64_t return_value = 0;
   Pid subject_pid{}, subject_ppid{};  ///< ProcessCreated: the new process

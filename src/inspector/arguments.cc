@@ -33,13 +33,6 @@ constexpr std::array kDeciding = {
     Deciding{"umask", 0},
 };
 
-/// Parameters that fill a register; others are ints.
-constexpr std::array<std::string_view, 31> kWide = {
-    "addr",   "length",  "len",         "count",    "offset",   "size",        "arg",    "argp",
-    "buf",    "arg2",    "arg3",        "arg4",     "arg5",     "stack",       "tls",    "statbuf",
-    "iov",    "addrlen", "old_address", "old_size", "new_size", "new_address", "bufsiz", "buflen",
-    "iovcnt", "data",    "msg",         "tp",       "cl_args",  "attr",        "fds"};
-
 }  // namespace
 
 std::optional<uint32_t> argument_named(std::string_view call, std::string_view name) {
@@ -63,14 +56,9 @@ std::optional<uint32_t> deciding_argument(std::string_view call) {
 uint64_t bits_of_argument(std::string_view call, uint32_t argument) {
   const auto known_ones = guest::syscall_parameters(call);
   const auto parameters = known_ones.value_or(std::vector<guest::SyscallParameter>());
-  const bool known = argument < parameters.size();
-  const bool deciding = deciding_argument(call) == argument;
-  const bool wide = known ? std::find(kWide.begin(), kWide.end(), parameters[argument].name) != kWide.end() ||
-                                parameters[argument].is_path
-                          : !deciding;
-  // clone's flags fill the register (kernel/fork.c).
-  if (wide || (call == "clone" && argument == 0)) return UINT64_MAX;
-  return UINT32_MAX;
+  const bool wide =
+      argument < parameters.size() ? parameters[argument].is_wide : deciding_argument(call) != argument;
+  return wide ? UINT64_MAX : UINT32_MAX;
 }
 
 std::string describe_arguments(std::string_view call, const uint64_t (&arguments)[6], std::string_view path) {

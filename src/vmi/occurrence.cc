@@ -226,8 +226,10 @@ Result<bool> Interpreter::module_loaded(const Running& running, const Seen&, Occ
 
 void Interpreter::name_arguments(Occurrence& occurrence) const {
   if (!occurrence.syscall || occurrence.is_return) return;
-  const auto parameters = guest::syscall_parameters(guest::syscall_name(*occurrence.syscall))
-                              .value_or(std::vector<guest::SyscallParameter>());
+  static const std::vector<guest::SyscallParameter> unnamed{{"arg0"}, {"arg1"}, {"arg2"},
+                                                            {"arg3"}, {"arg4"}, {"arg5"}};
+  const auto known = guest::syscall_parameters(guest::syscall_name(*occurrence.syscall));
+  const auto parameters = known.value_or(unnamed);
   const auto guest = machine_.linux_guest();
   std::optional<guest::AddressSpace> space;
   for (size_t i = 0; i < parameters.size() && i < kArgumentRegisters.size(); ++i) {

@@ -36,6 +36,14 @@ def test_the_tracer_prints_calls_as_strace_does(serving, vm):
     assert re.search(r'"/proc/uptime".* = 3', app.out), app.out
 
 
+def test_the_tracer_prints_no_arguments_that_a_call_does_not_have(serving, vm):
+    app = serving.start_app(ROOT / 'apps' / 'syscall_trace' / 'app', metadata='{"seconds": 4, "number": "getuid"}')
+    app.wait_log('runs')
+    vm.run('id')
+    assert app.wait_end(20) == 0, app.log
+    assert re.search(r' id +getuid\(\) = 0$', app.out, re.M), app.out
+
+
 def test_the_process_tree_shows_what_lives_shortly(serving, vm):
     app = serving.start_app(ROOT / 'apps' / 'process_tree' / 'app', metadata='5')
     app.wait_log('runs')

@@ -212,6 +212,38 @@ show([n for n in vars(fe) if n.isupper() and n[0] != '_'])
     assert constants == set(module_constants)
 
 
+def test_the_type_stubs_of_furnace_linux_are_those_of_the_module(sim):
+    import ast
+    from conftest import ROOT
+    tree = ast.parse((ROOT / 'python' / 'furnace_linux.pyi').read_text())
+    stub = {each.name: [argument.arg for argument in each.args.args] for each in tree.body if isinstance(each, ast.FunctionDef)}
+    fields = {each.name: [field.target.id for field in each.body] for each in tree.body if isinstance(each, ast.ClassDef)}
+    sim.start_vmi()
+    functions, tuples = run_app(sim, """
+import furnace_linux, inspect
+members = {n: m for n, m in vars(furnace_linux).items() if n[0] != '_'}
+imported = ('layout', 'list_of', 'namedtuple', 'offset_of', 'struct')
+show({n: list(inspect.signature(m).parameters) for n, m in members.items() if inspect.isfunction(m) and n not in imported})
+show({n: m._fields for n, m in members.items() if hasattr(m, '_fields')})
+""")
+    assert stub == functions and fields == tuples
+
+
+def test_many_ranges_are_read_in_few_messages(sim):
+    sim.start_vmi()
+    pieces, error, sent = run_app(sim, """
+import _furnace
+exchange, sent = _furnace.batch_exchange, []
+_furnace.batch_exchange = lambda request: sent.append(1) or exchange(request)
+banner = fe.lookup_symbol('linux_banner')
+read = fe.read_many([(banner + i, 1) for i in range(1500)] + [(0x1000, 8), (banner, 5)])
+show([b''.join(read[:1500]) == fe.read_va(banner, 0, 1500), read[-1].decode(), fe.read_many([])])
+show(str(read[-2]))
+show(len(sent))
+""")
+    assert pieces == [True, 'Linux', []] and 'not mapped' in error and sent == 2
+
+
 def test_guest_memory_writes_are_seen_by_the_guest(cloud, guest):
     """A process in the guest prints what was written into its memory from outside."""
     guest.run("sh -c 'secret=before-the-write; echo $$ > /tmp/w; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo $secret > /tmp/said' & sleep 0.5")

@@ -17,8 +17,9 @@ namespace furnace::guest {
 struct SyscallParameter {
   std::string_view name;  ///< as in the manual page
   bool is_path = false;   ///< a pointer to a path
+  bool is_wide = false;   ///< it fills a register; of others the kernel sees the lower half
 };
-/// Parameters of the common ones, in order; nothing for others.
+/// Parameters of those up to 462 (Linux 6.12), in order; nothing for others.
 [[nodiscard]] std::optional<std::vector<SyscallParameter>> syscall_parameters(std::string_view name);
 
 }  // namespace furnace::guest

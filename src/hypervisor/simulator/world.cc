@@ -128,7 +128,8 @@ Status World::build_image() {
                                                                     {"entry_SYSCALL_64", 0x1000},
                                                                     {"commit_creds", 0x2000},
                                                                     {"do_exit", 0x3000},
-                                                                    {"wake_up_new_task", 0x4000}})
+                                                                    {"wake_up_new_task", 0x4000},
+                                                                    {"sockfs_dname", 0x5000}})
     symbol(name, offset, offset < kTextEnd ? 'T' : 'D');
   profile.add_symbol("current_task", {kCurrentTask, false, 'D'});
 
@@ -177,6 +178,9 @@ Status World::build() {
   set("vfsmount", "mnt_root", vfsmount_, root.value);
   set("mount", "mnt_parent", root_mount_, root_mount_.value);
   set("mount", "mnt_mountpoint", root_mount_, root.value);
+  FURNACE_TRY(socket_names_, make_object("dentry_operations"));
+  FURNACE_TRY(const Gva namer, symbol("sockfs_dname"));
+  set("dentry_operations", "d_dname", socket_names_, namer.value);
   for (uint32_t vcpu = 0; vcpu < guest_.vcpus; ++vcpu) {
     FURNACE_TRY(const Gva area, allocate(kPerCpuSize));
     put(map_.text() + kPerCpuOffset + uint64_t{vcpu} * 8, area.value);

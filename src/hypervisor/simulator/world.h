@@ -93,6 +93,7 @@ class World {
   std::map<std::string, Gva, std::less<>> dentries_;
   Gva root_mount_{};
   Gva vfsmount_{};
+  Gva socket_names_{};      // the dentry_operations of sockets
   std::vector<Gva> nodes_;  // of the table of pids
   uint64_t next_start_ns_ = 0;
 };

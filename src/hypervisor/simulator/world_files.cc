@@ -45,11 +45,15 @@ Result<Gva> World::make_files(const SimulatedTask& task) {
   FURNACE_TRY(const Gva files, make_object("files_struct"));
   FURNACE_TRY(const Gva table, make_object("fdtable"));
   FURNACE_TRY(const Gva array, allocate(slots * 8));
+  FURNACE_TRY(const Gva open, allocate(slots / 8));
   set("files_struct", "count", files, 1);
   set("files_struct", "fdt", files, table.value);
   set("files_struct", "next_fd", files, count);
   set("fdtable", "max_fds", table, slots);
   set("fdtable", "fd", table, array.value);
+  set("fdtable", "open_fds", table, open.value);
+  for (uint64_t first = 0; first < count; first += 64)
+    put(open + first / 8, count - first < 64 ? (uint64_t{1} << (count - first)) - 1 : UINT64_MAX);
   uint64_t slot = 0;
   for (const std::string& path : task.files) {
     FURNACE_TRY(const Gva file, make_file(path));
@@ -69,6 +73,8 @@ Result<Gva> World::make_dentry(std::string_view name, Gva parent, uint16_t mode)
   set("inode", "i_mode", inode, mode);
   set("inode", "i_ino", inode, dentries_.size() + 2);
   set("dentry", "d_parent", dentry, parent.value == 0 ? dentry.value : parent.value);
+  set("dentry", "d_hash.pprev", dentry, dentry.value);  // not 0: it can be found
+  set("dentry", "d_name.len", dentry, name.size());
   set("dentry", "d_name.name", dentry, text.value);
   set("dentry", "d_inode", dentry, inode.value);
   return dentry;
@@ -103,6 +109,7 @@ Result<Gva> World::make_socket(const SimulatedSocket& description) {
   const bool tcp = description.protocol == "tcp";
   FURNACE_TRY(const uint8_t state, tcp_state(tcp ? description.state : "close"));
   FURNACE_TRY(const Gva dentry, make_dentry(tcp ? "TCP" : "UDP", Gva{}, 0140777));
+  set("dentry", "d_op", dentry, socket_names_.value);
   FURNACE_TRY(const Gva file, make_object("file"));
   FURNACE_TRY(const Gva socket, make_object("socket"));
   FURNACE_TRY(const Gva sock, make_object("sock"));

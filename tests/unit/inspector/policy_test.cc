@@ -75,6 +75,19 @@ TEST(Policy, ArgumentsHaveNamesMasksAndComparisons) {
   EXPECT_TRUE(allowed(parsed, Level::Start, SYS_madvise, {0, 0, UINT32_MAX, 0, 0, 0}));
 }
 
+TEST(Policy, ArgumentsAreComparedAsWideAsTheKernelTakesThem) {
+  constexpr uint64_t above = 1ULL << 32;
+  const auto parsed = parse(
+      "A TEST_ARGS execve {\n REG_INT:envp=0\n}\n"
+      "A TEST_ARGS bpf {\n REG_INT:size=8\n}\n"
+      "A TEST_ARGS fallocate {\n REG_INT:offset=0,mode=3\n}\n");
+  EXPECT_TRUE(allowed(parsed, Level::Start, SYS_execve, {1, 2, 0, 0, 0, 0}));
+  EXPECT_FALSE(allowed(parsed, Level::Start, SYS_execve, {1, 2, above, 0, 0, 0}));
+  EXPECT_TRUE(allowed(parsed, Level::Start, SYS_bpf, {0, 1, above + 8, 0, 0, 0}));
+  EXPECT_TRUE(allowed(parsed, Level::Start, SYS_fallocate, {3, above + 3, 0, 9, 0, 0}));
+  EXPECT_FALSE(allowed(parsed, Level::Start, SYS_fallocate, {3, 3, above, 9, 0, 0}));
+}
+
 TEST(Policy, PathTestsHoldForAllCallsThatReachTheSame) {
   const auto parsed = parse(
       "A TEST_ARGS open {\n REG_PTR:dirname|/etc\n REG_PTR:dirname_glob|/usr/lib\n"
