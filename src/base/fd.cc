@@ -39,10 +39,14 @@ Result<Fd> connect_unix(const std::filesystem::path& path) {
     return fail(Errc::Invalid, "{}: socket path longer than {} bytes", name, sizeof address.sun_path - 1);
   std::memcpy(address.sun_path, name.data(), name.size());
 
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return fail_errno("{}: socket", name);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == EAGAIN)
+      return fail(Errc::Unavailable, "{}: connect: too many others wait there already", name);
     return fail_errno("{}: connect", name);
+  }
+  if (::fcntl(fd.get(), F_SETFL, 0) != 0) return fail_errno("{}: fcntl", name);  // NOLINT: variadic
   return fd;
 }
 

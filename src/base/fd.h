@@ -31,7 +31,8 @@ class Fd {
 /// open(2) with O_CLOEXEC; the error names the path.
 [[nodiscard]] Result<Fd> open_file(const std::filesystem::path& path, int flags, unsigned mode = 0);
 
-/// A connected stream socket to a UNIX socket path; the error names the path.
+/// A connected stream socket to a UNIX socket path; the error names the path. It does not wait:
+/// Errc::Unavailable if the listener's queue of connections is full.
 [[nodiscard]] Result<Fd> connect_unix(const std::filesystem::path& path);
 
 /// A connected pair of stream sockets.

@@ -110,6 +110,29 @@ Result<fs::path> vmi_directory_of(const fs::path& directory, const std::string& 
   return own;
 }
 
+/// One app, one connection: a second app of the same id would take the sockets of the first one over, which
+/// would hear nothing any more. The lock is the launcher's; the kernel frees it however the launcher exits.
+Result<Fd> lock_app(const fs::path& directory, const std::string& app) {
+  constexpr int tries = 200;  // what a killed launcher leaves takes a moment to exit
+  constexpr std::chrono::milliseconds between_tries(10);
+  const fs::path path = directory / fmt::format(".{}.lock", app);
+  auto lock = lock_file(path);
+  for (int i = 0; i < tries && !lock && lock.error().code() == Errc::Unavailable; ++i) {
+    std::this_thread::sleep_for(between_tries);
+    lock = lock_file(path);
+  }
+  if (lock) {
+    const std::string pid = std::to_string(::getpid());
+    if (::ftruncate(lock->get(), 0) != 0 || ::write(lock->get(), pid.data(), pid.size()) < 0)
+      return fail_errno("{}", path.string());
+  }
+  if (!lock && lock.error().code() == Errc::Denied) return Fd();  // another user's directory: to be read only
+  if (lock || lock.error().code() != Errc::Unavailable) return lock;
+  const auto holder = read_file(path, 64);
+  return fail(Errc::Unavailable, "app {} is connected at {} already, by furnace app, pid {}", app,
+              directory.string(), holder.value_or("unknown"));
+}
+
 }  // namespace
 
 Result<Partition> app_partition(const CLI::App& flags, const partitions::AppOptions& app,
@@ -128,12 +151,16 @@ Result<Partition> app_partition(const CLI::App& flags, const partitions::AppOpti
     FURNACE_CHECK(add_file(partition, beside, fs::path("/opt/furnace/app") / fs::path(beside).filename()));
   FURNACE_TRY(const fs::path vmi, vmi_directory_of(app.vmi, app.app));
   partition.view.binds.push_back({fs::absolute(vmi), kVmiPlace, false});
+  FURNACE_TRY(Fd vmi_lock, lock_app(app.vmi, app.app));
+  partition.locks.push_back(std::move(vmi_lock));
   std::error_code error;
   if (flags.count("--fac") != 0) fs::create_directories(app.facilities, error);
   if (fs::is_directory(app.facilities, error)) {
     if (const auto account = sandbox::partition_account())
       FURNACE_CHECK(sandbox::hand_over(app.facilities, *account));
     partition.view.binds.push_back({fs::absolute(app.facilities), kFacilitiesPlace, false});
+    FURNACE_TRY(Fd facilities_lock, lock_app(app.facilities, app.app));
+    partition.locks.push_back(std::move(facilities_lock));
   }
   partition.command = command_line(
       flags,

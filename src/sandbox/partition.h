@@ -32,6 +32,7 @@ struct Partition {
   std::vector<uint16_t> ports;               ///< TCP ports it may connect to; for Landlock
   std::string group;                         ///< name of its cgroup; empty: none
   std::optional<Limits> limits;              ///< the group is made with them, and removed afterwards
+  std::vector<Fd> locks;                     ///< held outside for as long as it runs
   std::vector<std::string> leftovers;        ///< files of the host to remove at the end
   OutputLimit output;
   MessageCounter messages;  ///< that the program counts

@@ -8,18 +8,18 @@ namespace {
 /// Reads what the modules import, does not run them. What they import if it happens to be there, and no app
 /// in a partition can use (TLS, terminals, other programs' formats), is left out.
 constexpr const char* kCollect = R"python(
-import importlib.util, marshal, modulefinder, os, sys, zipfile
+import importlib.util, marshal, modulefinder, os, sys, sysconfig, zipfile
 
 ROOTS = '''
-abc argparse array ast asyncio base64 binascii bisect bz2 calendar cmath codecs collections concurrent.futures contextlib
-contextvars copy copyreg csv ctypes dataclasses datetime decimal difflib enum errno fnmatch fractions functools gc glob gzip
-hashlib heapq hmac html io ipaddress itertools json keyword linecache locale logging logging.handlers lzma math mmap numbers
-operator os pathlib pickle platform posixpath pprint queue random re reprlib sched secrets select selectors shlex signal site
+abc argparse array ast asyncio base64 binascii bisect bz2 calendar cmath codecs collections colorsys concurrent.futures contextlib
+contextvars copy copyreg csv ctypes dataclasses datetime decimal difflib enum errno fnmatch fractions functools gc getopt glob graphlib gzip
+hashlib heapq hmac html inspect io ipaddress itertools json keyword linecache locale logging logging.handlers lzma math mmap numbers
+operator os pathlib pickle pkgutil platform posixpath pprint pydoc queue random re reprlib sched secrets select selectors shlex signal site
 socket stat statistics string struct subprocess tempfile textwrap threading time timeit token tokenize tomllib traceback
-types typing unicodedata uuid warnings weakref xml.etree.ElementTree zipfile zipimport zlib zoneinfo
+types typing unicodedata urllib.parse uuid warnings weakref xml.etree.ElementTree zipfile zipimport zlib zoneinfo
 '''.split()
 WITHOUT = '''
-bdb cmd code curses distutils doctest email ensurepip ftplib http idlelib lib2to3 msvcrt multiprocessing nt pdb pydoc
+bdb cmd code curses distutils doctest email ensurepip ftplib http idlelib lib2to3 msvcrt multiprocessing nt pdb
 readline smtplib sqlite3 ssl _ssl test tkinter unittest urllib.request webbrowser winreg xmlrpc
 '''.split()
 
@@ -28,7 +28,7 @@ packages = '/usr/lib/python3/dist-packages'
 version = f'{sys.version_info[0]}.{sys.version_info[1]}'
 library = os.path.dirname(os.path.realpath(os.__file__))
 finder = modulefinder.ModuleFinder(path=[library, library + '/lib-dynload', ours], excludes=WITHOUT)
-for name in ROOTS:
+for name in [*ROOTS, sysconfig._get_sysconfigdata_name()]:  # imported by a name that is made at run time
     finder.import_hook(name)
 for name in more.split():
     if importlib.machinery.PathFinder.find_spec(name, [packages]) is None:

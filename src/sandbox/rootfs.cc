@@ -74,8 +74,9 @@ Result<std::string> fill(const RootKind& kind, const fs::path& root) {
 
 /// What a root in the cache depends on, as far as it can be told quickly.
 std::string state_of_inputs(const RootKind& kind) {
+  // furnace itself decides what is put into a root.
   std::vector<fs::path> inputs{own_directory() / kind.program, own_directory() / "furnace-enter",
-                               "/var/lib/dpkg/status"};
+                               own_directory() / "furnace", "/var/lib/dpkg/status"};
   std::error_code ignored;
   if (kind.python)
     for (const auto& entry : fs::directory_iterator(installed_directory("python"), ignored))

@@ -1,11 +1,13 @@
 """Apps on one VMI partition: limits, counters, and nobody starved."""
 
 import re
+import signal
 import socket
 import time
 
+import pytest
 import zmq
-from conftest import furnace, resident_mb, run_app, wait_for
+from conftest import APP, furnace, resident_mb, run_app, wait_for
 
 GREEDY = '''
 import fe
@@ -114,3 +116,35 @@ def test_the_metrics_socket_is_the_operators(sim, work):
     assert run_app(sim, 'show(fe.status())') == [1]
     for peer in idle:
         peer.close()
+
+
+COUNTER = '''
+import fe
+class App:
+    def __init__(self, ctx):
+        fe.event_register({'event_type': fe.TIMER, 'time_value': 0.1, 'callback': lambda _: print(fe.get_name(), flush=True)})
+'''
+
+
+@pytest.mark.parametrize('kill', [False, True], ids=['while-the-first-runs', 'after-the-first-was-killed'])
+def test_a_second_app_of_one_id_is_refused_and_the_first_is_served_on(sim, kill):
+    sim.start_vmi()
+    first = sim.start_app(COUNTER)
+    first.wait_out('sim')
+    if kill:
+        first.stop(signal.SIGKILL)
+        sim.start_app(COUNTER).wait_out('sim')
+        return
+    second = sim.start_app(COUNTER)
+    assert second.wait_end() != 0
+    assert re.search(rf'app {APP} is connected at \S+ already, by furnace app, pid {first.pid}', second.log), second.log
+    said = len(first.out)
+    wait_for(lambda: len(first.out) > said, what='an answer for the first app')
+
+
+def test_a_second_app_of_one_id_is_refused_at_its_storage(sim, work):
+    sim.start_vmi()
+    sim.start_app(COUNTER).wait_out('sim')
+    other = sim.start('app', '-c', sim.source('app', COUNTER), '--u2', APP, '--vmi', work / 'another', '--fac', sim.fac_dir)
+    assert other.wait_end() != 0
+    assert f'is connected at {sim.fac_dir} already' in other.log

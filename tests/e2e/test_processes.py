@@ -3,11 +3,12 @@
 import itertools
 import json
 import re
+import subprocess
 import time
 
 import pytest
 
-from conftest import furnace, start_guest
+from conftest import FURNACE, Cloud, furnace, start_guest
 
 PAGING = [' '.join(filter(None, flags)) for flags in itertools.product(('', 'nokaslr'), ('', 'no5lvl'), ('pti=on', 'pti=off'))]
 VARIANTS = [(kernel, append, {}) for kernel in ('6.1', '6.12') for append in PAGING]
@@ -130,3 +131,33 @@ def test_qemu_with_private_ram_is_read_through_the_process(work):
     finally:
         qemu.kill()
         qemu.wait()
+
+
+def test_twenty_lists_at_once_beside_a_partition_take_turns_at_the_free_socket(own_guest, work):
+    cloud = Cloud(work, own_guest.name)
+    cloud.start_vmi()
+    try:
+        lists = [subprocess.Popen([FURNACE, 'ps', own_guest.name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                 for _ in range(20)]
+        for each in lists:
+            out, errors = each.communicate(timeout=60)
+            assert each.returncode == 0 and 'kthreadd' in out, errors
+    finally:
+        cloud.stop()
+
+
+def test_where_all_sockets_are_held_the_holder_is_named_at_once(own_guest, work):
+    clouds = [Cloud(work / name, own_guest.name) for name in ('one', 'two')]
+    try:
+        for cloud in clouds:
+            cloud.start_vmi()
+        for _ in range(3):  # each attempt would have filled the queue of the socket
+            start = time.monotonic()
+            refused = furnace('ps', own_guest.name, check=False)
+            assert refused.returncode != 0
+            assert re.search(r'is held by furnace vmi, pid \d+', refused.stderr), refused.stderr
+            assert time.monotonic() - start < 5
+    finally:
+        for cloud in clouds:
+            cloud.stop()
+    assert 'kthreadd' in furnace('ps', own_guest.name).stdout

@@ -264,3 +264,43 @@ show(written)
     assert written and set(written) == {6}
     guest.run('touch /tmp/go; sleep 0.5')
     assert guest.run('cat /tmp/said') == 'AFTER!-the-write\n'
+
+
+USUAL_MODULES = '''
+abc argparse array ast asyncio base64 binascii bisect bz2 calendar cmath codecs collections colorsys concurrent.futures contextlib
+contextvars copy csv ctypes dataclasses datetime decimal difflib enum errno fnmatch fractions functools gc getopt glob graphlib
+gzip hashlib heapq hmac html inspect io ipaddress itertools json keyword linecache locale logging logging.handlers lzma math mmap
+numbers operator os pathlib pickle pkgutil platform pprint pydoc queue random re reprlib sched secrets select selectors shlex
+signal socket stat statistics string struct subprocess sys tempfile textwrap threading time timeit token tokenize tomllib
+traceback types typing unicodedata urllib.parse uuid warnings weakref xml.etree.ElementTree zipfile zlib zoneinfo
+'''.split()
+
+
+def test_the_usual_modules_of_the_standard_library_can_be_imported(sim):
+    sim.start_vmi()
+    failed, = run_app(sim, f"""
+import importlib
+failed = []
+for name in {USUAL_MODULES!r}:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        failed.append(f'{{name}}: {{error!r}}')
+show(failed)
+""")
+    assert failed == []
+
+
+def test_help_of_the_api_shows_its_calls_with_what_they_do(sim):
+    sim.start_vmi()
+    text, = run_app(sim, """
+import contextlib, io
+out = io.StringIO()
+with contextlib.redirect_stdout(out):
+    help(fe)
+    help(fe.event_register)
+    help(fe.checked.read_64_va)
+show(out.getvalue())
+""")
+    for expected in ('The tenant API of an app', 'Registers a callback', 'read_64_va(vaddr, pid)', 'Raises VmiError'):
+        assert expected in text, text[:2000]

@@ -48,7 +48,7 @@ class App:
         print(time.localtime().tm_year > 2000, os.getcwd(), os.listdir('/opt/furnace/app'), os.path.exists('/nothing'))
         print(len(fe.process_list()), fe.io_set('key', 'value'), fe.io_get('key'), fe.request('hello'))
         fe.notify('there')
-        import decimal, hashlib, json, ssl_is_not_there_but_looked_for
+        import decimal, hashlib, json, uuid, ssl_is_not_there_but_looked_for
 '''.replace(', ssl_is_not_there_but_looked_for', '') + '''
         hashlib.sha256(b''), random.random(), os.urandom(8)
         # Memory that grows, in a thread as well, and is given back.

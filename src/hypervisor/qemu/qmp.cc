@@ -6,12 +6,18 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "hypervisor/qemu/socket_holder.h"
+
 namespace furnace::hypervisor {
 namespace {
 
 using nlohmann::json;
 
+using Clock = std::chrono::steady_clock;
+
 constexpr int kGreetingTimeoutMs = 2000;
+constexpr std::chrono::seconds kTurnTimeout(10), kUnseenTimeout(1);
+constexpr int kBetweenTriesMs = 20;
 constexpr int kCommandTimeoutMs = 10'000;
 constexpr size_t kMaxLine = 64 << 20;
 
@@ -22,7 +28,32 @@ json parse(std::string_view line) {
 }  // namespace
 
 Result<Qmp> Qmp::connect(const std::filesystem::path& socket) {
-  auto fd = connect_unix(socket);
+  // Others of ours let go of it within a moment: a guard, `furnace ps`.
+  const auto start = Clock::now();
+  auto last_known = start;  // when it was free, or its holder to be seen
+  while (true) {
+    auto qmp = try_connect(socket);
+    if (qmp || qmp.error().code() != Errc::Unavailable) return qmp;
+    const auto holder = holder_of(socket);
+    const bool is_seen = holder && holder->pid != 0;
+    if (is_seen && !holder->is_brief()) return qmp;
+    const auto now = Clock::now();
+    if (is_seen || !holder) last_known = now;
+    // One without a process has just exited, or is not for us to see.
+    if (now > start + kTurnTimeout || now > last_known + kUnseenTimeout) return qmp;
+    ::poll(nullptr, 0, kBetweenTriesMs);
+  }
+}
+
+Result<Qmp> Qmp::try_connect(const std::filesystem::path& socket) {
+  // Who connects to a busy socket stays in its queue, also after giving up: it must not come to that.
+  const auto holder = holder_of(socket);
+  auto fd = holder ? Result<Fd>(Fd()) : connect_unix(socket);
+  if (holder || (!fd && fd.error().code() == Errc::Unavailable))
+    return fail(Errc::Unavailable,
+                "QMP socket {} is held by {}; QEMU serves one client at a time (give this QEMU a second -qmp "
+                "unix:PATH,server=on,wait=off)",
+                socket.string(), holder.value_or(SocketHolder()).text());
   if (!fd) {
     const char* way_out =
         fd.error().code() == Errc::Denied ? " (run as the user QEMU runs as, or as root)" : "";
@@ -31,10 +62,9 @@ Result<Qmp> Qmp::connect(const std::filesystem::path& socket) {
   Qmp qmp(*std::move(fd), socket);
   const auto greeting = qmp.read_line(kGreetingTimeoutMs);
   if (!greeting)
-    return fail(Errc::Unavailable,
-                "QMP socket {}: no greeting within {} s; QEMU serves one client at a time, so another "
-                "one holds it (give this QEMU a second -qmp unix:PATH,server=on,wait=off)",
-                socket.string(), kGreetingTimeoutMs / 1000);
+    return fail(holder_of(socket) ? Errc::Unavailable : Errc::Failed,
+                "QMP socket {}: no greeting within {} s; is it held by another client?", socket.string(),
+                kGreetingTimeoutMs / 1000);
   if (!parse(*greeting).contains("QMP"))
     return fail(Errc::Invalid, "{}: not a QMP socket: it greets with '{:.60}'", socket.string(), *greeting);
   FURNACE_CHECK(qmp.command("qmp_capabilities"));
@@ -42,7 +72,6 @@ Result<Qmp> Qmp::connect(const std::filesystem::path& socket) {
 }
 
 Result<std::string> Qmp::read_line(int timeout_ms) {
-  using Clock = std::chrono::steady_clock;
   const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
   while (true) {
     if (const size_t end = buffer_.find('\n'); end != std::string::npos) {

@@ -14,8 +14,8 @@ namespace furnace::hypervisor {
 
 class Qmp {
  public:
-  /// Connects and greets. A socket that takes the connection but stays silent has another client: QEMU serves
-  /// one at a time (Errc::Unavailable).
+  /// Connects and greets. QEMU serves one client at a time: a socket that another one holds is refused at
+  /// once and the holder named (Errc::Unavailable), unless it is one of ours that lets go within seconds.
   [[nodiscard]] static Result<Qmp> connect(const std::filesystem::path& socket);
 
   /// A connection that another process has made and greeted on; `path` is for messages.
@@ -45,6 +45,7 @@ class Qmp {
  private:
   Qmp(Fd socket, std::filesystem::path path) : socket_(std::move(socket)), path_(std::move(path)) {}
 
+  [[nodiscard]] static Result<Qmp> try_connect(const std::filesystem::path& socket);
   /// The next line, waiting at most `timeout_ms`.
   [[nodiscard]] Result<std::string> read_line(int timeout_ms);
   [[nodiscard]] bool note_event(std::string_view line);
