@@ -74,8 +74,11 @@ def event_register(event: dict) -> int:
     global _message_event
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError('event_register: only in the thread that made the backend')
+    _checks.check_keys(event, event)  # that it is a dict
     kind = event.get('event_type')
     callback = _checks.callback_of(event)
+    if kind in (TIMER, FE):
+        _checks.check_keys(event, ['time_value'] if kind == TIMER else [])
     if kind == TIMER:
         return _furnace_backend.add_timer(_checks.seconds_of(event), callback)
     if kind == FE:

@@ -1,6 +1,22 @@
 """What both tenant APIs check of their arguments."""
 
+import difflib
 import re
+
+_COMMON = ('event_type', 'callback', 'sync')  # apps of 1.0 give sync with every kind
+
+
+def check_keys(event, known):
+    """Raises ValueError for a key of an event's description that its kind does not have, and names those that it has."""
+    if not isinstance(event, dict):
+        raise TypeError(f'event_register: {event!r} is no dict')
+    known = (*_COMMON, *known)
+    for key in event:
+        if key in known:
+            continue
+        near = difflib.get_close_matches(str(key), known, 1, 0.5)
+        meant = f' (did you mean {near[0]!r}?)' if near else ''
+        raise ValueError(f'event_register: unknown key {key!r}{meant}; an event of this type takes {", ".join(known)}')
 
 
 def callback_of(event):
@@ -13,7 +29,11 @@ def callback_of(event):
 
 def seconds_of(event):
     """The interval of a timer's description."""
-    seconds = float(event.get('time_value', -1.0))
+    if 'time_value' not in event:
+        raise ValueError("event_register: 'time_value' is missing: expected seconds, 0.0 or more")
+    if isinstance(event['time_value'], bool) or not isinstance(event['time_value'], (int, float)):
+        raise ValueError(f"event_register: 'time_value' is {event['time_value']!r}: expected seconds, 0.0 or more")
+    seconds = float(event['time_value'])
     if not 0.0 <= seconds <= 1e9:
         raise ValueError(f"event_register: 'time_value' is {seconds}: expected seconds, 0.0 or more")
     return seconds

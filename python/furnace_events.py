@@ -4,6 +4,7 @@ from collections import namedtuple
 
 import _furnace
 import _furnace_checked as _checked
+from furnace_checks import check_keys as _check_keys
 from furnace_constants import (ASYNC, CR3, CREDENTIALS, GUEST_REQUEST, INT, MEM, MODULE_LOADED, PROCESS_CREATED, PROCESS_EXECUTED,
                                PROCESS_EXITED, REG, SYNC, SYSCALL, SYSCALL_PLUGIN)
 
@@ -69,21 +70,28 @@ def _sync_state(sync):
 
 def _number(event, key, default=0):
     value = event.get(key, default)
-    if not isinstance(value, int):
+    if value is None:
+        raise ValueError(f"event_register: {key!r} is missing")
+    if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"event_register: {key!r} is {value!r}, not a number")
     return value
 
 
 def _memory_fields(event):
     letters = event.get('access', 'w')
-    if not letters or set(letters) - set(_ACCESS):
+    if 'gpa' in event and ('addr' in event or 'pid' in event):
+        raise ValueError("event_register: 'gpa' goes without 'addr' and without 'pid'")
+    if not isinstance(letters, str) or not letters or set(letters) - set(_ACCESS):
         raise ValueError(f"event_register: 'access' is {letters!r}: expected letters of 'rwx'")
     place = {'gpa': _number(event, 'gpa')} if 'gpa' in event else {'gva': _number(event, 'addr', None)}
     return place | {'length': _number(event, 'length', 8), 'access': sum(_ACCESS[letter] for letter in set(letters))}
 
 
 def _syscall_fields(event):
-    fields = {'returns': int(bool(event.get('returns', False)))}
+    returns = event.get('returns', False)
+    if not isinstance(returns, (bool, int)):
+        raise ValueError(f"event_register: 'returns' is {returns!r}: expected True or False")
+    fields = {'returns': int(bool(returns))}
     wanted = event.get('number')
     if isinstance(wanted, str):
         fields['bp_name'] = wanted
@@ -98,6 +106,10 @@ def _register_fields(event):
     return {'reg_value': 1}
 
 
+_FILTERS = ('pid', 'uid', 'on_end')
+_KEYS = {REG: ('reg_type', *_FILTERS), INT: ('bp_addr', 'bp_pid', 'bp_name', 'uid', 'on_end'),
+         MEM: ('addr', 'gpa', 'length', 'access', *_FILTERS), SYSCALL: ('number', 'returns', *_FILTERS)}
+
 _FIELDS = {REG: _register_fields, MEM: _memory_fields, SYSCALL: _syscall_fields,
            INT: lambda event: {'bp_addr': _number(event, 'bp_addr', None)}}
 
@@ -105,6 +117,9 @@ _FIELDS = {REG: _register_fields, MEM: _memory_fields, SYSCALL: _syscall_fields,
 def register(event, callback):
     """Registers an event of the VM from its description; returns its id."""
     kind = event['event_type']
+    _check_keys(event, _KEYS.get(kind, _FILTERS))
+    if event.get('on_end') is not None and not callable(event['on_end']):
+        raise TypeError(f"event_register: 'on_end' is {event['on_end']!r}, not a function")
     fields = {'event_type': _WIRE_TYPE.get(kind, kind), 'sync_state': _sync_state(event.get('sync', ASYNC)), 'notices': 1,
               'gathers': 1}
     fields.update(_FIELDS.get(kind, lambda event: {})(event))

@@ -65,14 +65,17 @@ def event_register(event):
     HVMOP_guest_request_vm_event); rdx is what it wants to say. Xen alone has it.
     """
     global _backend_event
+    _checks.check_keys(event, event)  # that it is a dict
     kind = event.get('event_type')
     callback = _checks.callback_of(event)
     if kind == TIMER:
+        _checks.check_keys(event, ['time_value'])
         return _furnace.add_timer(_checks.seconds_of(event), callback)
     if kind in _events.KINDS:
         return _events.register(event, callback)
     if kind != BE:
         raise ValueError(f"event_register: 'event_type' is {kind!r}: expected TIMER, BE, REG, INT, MEM, SYSCALL, PROCESS_..., CREDENTIALS, MODULE_LOADED or GUEST_REQUEST")
+    _checks.check_keys(event, [])
     if _backend_event is not None:
         raise ValueError('event_register: a callback for the backend is registered already (one at most)')
     _backend_event = _BACKEND_ID

@@ -330,7 +330,7 @@ for call in (lambda: fe.read_va(1, 2), lambda: fe.read_64_va('x', 0), lambda: fe
         errors.append(type(e).__name__ + ': ' + str(e))
 show(errors)
 ''')
-    assert errors[0] == "b''"  # count left out: the call fails as in 1.0
+    assert errors[0] == 'TypeError: read_va(): count is missing: takes (vaddr, pid, count)'
     assert 'VmiError' in errors[1] and 'read_64_va' in errors[1]
     assert 'TypeError: read_64_va(): takes (vaddr, pid)' == errors[2]
     assert errors[3].startswith('TypeError: read_64_va()')
@@ -353,3 +353,39 @@ def test_logs_can_be_json_lines(sim):
     for line in vmi.log.splitlines():
         entry = json.loads(line)
         assert entry['program'] == 'furnace-vmi' and entry['level'] and entry['time'] and entry['message']
+
+
+MISTAKES = [  # a registration, and what its error says
+    ("{'event_type': fe.SYSCALL, 'nuber': 'openat'}", "unknown key 'nuber' (did you mean 'number'?)"),
+    ("{'event_type': fe.INT, 'addr': 5}", "unknown key 'addr'"),
+    ("{'event_type': fe.INT}", "'bp_addr' is missing"),
+    ("{'event_type': fe.INT, 'bp_addr': '5'}", "'bp_addr' is '5', not a number"),
+    ("{'event_type': fe.MEM, 'bp_addr': 5}", "unknown key 'bp_addr'"),
+    ("{'event_type': fe.MEM, 'addr': 5, 'gpa': 5}", "'gpa' goes without 'addr'"),
+    ("{'event_type': fe.MEM, 'addr': 5, 'access': 7}", "'access' is 7"),
+    ("{'event_type': fe.REG, 'number': 5}", "unknown key 'number'"),
+    ("{'event_type': fe.PROCESS_CREATED, 'returns': True}", "unknown key 'returns'"),
+    ("{'event_type': fe.SYSCALL, 'returns': 'yes'}", "'returns' is 'yes'"),
+    ("{'event_type': fe.SYSCALL, 'pid': True}", "'pid' is True, not a number"),
+    ("{'event_type': fe.SYSCALL, 'on_end': 5}", "'on_end' is 5"),
+    ("{'event_type': fe.TIMER, 'time': 1.0}", "unknown key 'time' (did you mean 'time_value'?)"),
+    ("{'event_type': fe.TIMER, 'time_value': '1'}", "'time_value' is '1'"),
+    ("{'event_type': fe.BE, 'pid': 5}", "unknown key 'pid'"),
+    ("{'type': fe.TIMER}", "'event_type' is None"),
+]
+
+
+def test_a_key_that_is_misspelt_or_of_another_kind_is_named_and_nothing_registered(sim):
+    sim.start_vmi()
+    said, = run_app(sim, f"""
+said = []
+for text in {[text for text, _ in MISTAKES]!r}:
+    try:
+        fe.event_register(dict(eval(text), callback=print))
+        said.append('registered')
+    except (ValueError, TypeError) as error:
+        said.append(str(error))
+show(said)
+""")
+    for (text, expected), error in zip(MISTAKES, said, strict=True):
+        assert error.startswith('event_register: ') and expected in error, (text, error)

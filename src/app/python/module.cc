@@ -70,6 +70,12 @@ std::vector<std::string> split(std::string_view words) {
   return result;
 }
 
+/// Returns false for the calls whose arguments have defaults.
+bool takes_all_arguments(const Call& call) {
+  return call.verb != protocol::Verb::EventRegister && call.verb != protocol::Verb::GetVcpureg &&
+         call.verb != protocol::Verb::StartSyscall;
+}
+
 /// Positional and named arguments in the order of the call's row.
 std::vector<Argument> arguments_of(const Call& call, const std::vector<std::string>& names,
                                    const py::args& args, const py::kwargs& kwargs) {
@@ -84,6 +90,12 @@ std::vector<Argument> arguments_of(const Call& call, const std::vector<std::stri
   }
   if (used != kwargs.size() || arguments.size() > names.size())
     throw py::type_error(fmt::format("{}(): takes ({})", call.name, fmt::join(names, ", ")));
+  // A pid that is left out by mistake must not mean the kernel's address space.
+  if (takes_all_arguments(call))
+    for (size_t i = 0; i < names.size(); ++i)
+      if (i >= arguments.size() || std::holds_alternative<std::monostate>(arguments[i]))
+        throw py::type_error(
+            fmt::format("{}(): {} is missing: takes ({})", call.name, names[i], fmt::join(names, ", ")));
   return arguments;
 }
 
