@@ -1,12 +1,8 @@
 #include "cli/launch.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 
 #include "base/directories.h"
 #include "base/file.h"
@@ -14,6 +10,7 @@
 #include "inspector/learn.h"
 #include "inspector/policy_parser.h"
 #include "inspector/policy_text.h"
+#include "program/bounded_option.h"
 #include "program/program.h"
 #include "sandbox/rootfs.h"
 
@@ -84,20 +81,6 @@ Status choose_policy(Partition& partition, const LaunchOptions& options, inspect
   return {};
 }
 
-/// What systemd waits for with Type=notify (sd_notify(3)).
-void tell_ready() {
-  const char* const path = std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): nobody changes it
-  if (path == nullptr) return;
-  sockaddr_un address{AF_UNIX, {}};
-  std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-  const size_t length = offsetof(sockaddr_un, sun_path) + std::strlen(address.sun_path);
-  if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
-  const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  constexpr std::string_view ready = "READY=1";
-  ::sendto(socket.get(), ready.data(), ready.size(), MSG_NOSIGNAL,
-           reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(length));  // NOLINT: sockets
-}
-
 /// bash in the place of the program: for looking around.
 void make_shell(Partition& partition) {
   std::error_code ignored;
@@ -164,7 +147,7 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
     if (flags.count("--memory") == 0 && std::string_view(kind.name) == "vmi")
       launching.limits.memory_mb = vmi_memory(flags);
     choose_group(partition, launching, kind.name, options.*id);
-    partition.on_ready = tell_ready;
+    partition.on_ready = report_ready;
     FURNACE_TRY(const sandbox::PartitionEnd end, sandbox::run_partition(std::move(partition)));
     exit_code = end.exit_code;
     if (launching.learn.empty()) return {};
@@ -197,17 +180,17 @@ void add_options(CLI::App& flags, LaunchOptions& options) {
   flags.add_option("--cgroup", options.group, "Join this cgroup (furnace cgroup make) instead of a new one")
       ->group(group);
   flags.add_option("--cpu", options.limits.cpu_percent, "Limit: percent of one CPU")
-      ->check(CLI::Range(1, 100'000))
+      ->check(within(bounds::kCpuPercent))
       ->capture_default_str()
       ->group(group);
   flags.add_option("--processes", options.limits.processes, "Limit: processes and threads")
-      ->check(CLI::Range(1, 1 << 22))
+      ->check(within(bounds::kProcesses))
       ->capture_default_str()
       ->group(group);
   flags
       .add_option("--memory", options.limits.memory_mb,
                   "Limit: MB of memory (VMI partitions: 64, with a profile 600)")
-      ->check(CLI::Range(1, 1 << 24))
+      ->check(within(bounds::kMemoryMb))
       ->capture_default_str()
       ->group(group);
   flags.add_option("--add", options.files, "A file that lies beside the app's; may be repeated")

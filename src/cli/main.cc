@@ -20,6 +20,7 @@
 #include "cli/tail.h"
 #include "cli/test_vm.h"
 #include "cli/top.h"
+#include "program/bounded_option.h"
 #include "program/program.h"
 #include "sandbox/rootfs.h"
 #include "supervision/supervisor.h"
@@ -137,14 +138,15 @@ class Furnace {
     start->add_option("--kernel-package", vm_.kernel_package, "Debian kernel package to fetch");
     start->add_option("--initrd", vm_.initrd, "Initial RAM file system; default: a small busybox system");
     start->add_option("--memory", vm_.memory_mb, "Memory in MB")
-        ->check(CLI::Range(64, 1 << 20))
+        ->check(within({64, 1 << 20, "MB"}))
         ->capture_default_str();
-    start->add_option("--cpus", vm_.cpus, "Number of vCPUs")->check(CLI::Range(1, 64))->capture_default_str();
+    start->add_option("--cpus", vm_.cpus, "Number of vCPUs")->check(within({1, 64}))->capture_default_str();
     start->add_option("--accel", vm_.accel, "auto, kvm or tcg")
         ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
         ->capture_default_str();
     start->add_option("--append", vm_.append, "More for the kernel's command line");
     start->add_option("--wait", vm_.wait_seconds, "Seconds to wait for the guest; 0: don't")
+        ->check(within({0, 86'400, "s"}))
         ->capture_default_str();
     on(start, [this] { return cli::start_vm(vm_); });
     auto* stop = vm->add_subcommand("stop", "Stop a test VM and remove its files");
@@ -168,13 +170,13 @@ class Furnace {
     auto* make = cgroup->add_subcommand("make", "Make a cgroup, or change its limits");
     with_name(make)->required();
     make->add_option("--cpu", cgroup_.limits.cpu_percent, "Percent of one CPU")
-        ->check(CLI::Range(1, 100'000))
+        ->check(within(bounds::kCpuPercent))
         ->capture_default_str();
     make->add_option("--processes", cgroup_.limits.processes, "Processes and threads")
-        ->check(CLI::Range(1, 1 << 22))
+        ->check(within(bounds::kProcesses))
         ->capture_default_str();
     make->add_option("--memory", cgroup_.limits.memory_mb, "MB of memory")
-        ->check(CLI::Range(1, 1 << 24))
+        ->check(within(bounds::kMemoryMb))
         ->capture_default_str();
     on(make, [this] { return cli::make_cgroup(cgroup_); });
     auto* remove = cgroup->add_subcommand("remove", "End what runs in a cgroup, and remove it");
@@ -227,6 +229,7 @@ class Furnace {
     learn->add_option("PROGRAM", policy_.command, "The program and its arguments, behind --")->required();
     learn->add_option("-o,--output", policy_.output, "File to write; without: printed when the program ends");
     learn->add_option("--files", policy_.files, "Files used from one directory before all of it is allowed")
+        ->check(within({1, 1'000'000}))
         ->capture_default_str();
     learn->positionals_at_end();
     on(learn, [this] { return cli::learn_policy(policy_, exit_code_); });
@@ -285,7 +288,7 @@ class Furnace {
         "SOCKET", top_.socket,
         "The socket that `furnace vmi --metrics` names: that VM's apps; without: all partitions here");
     top->add_option("--interval", top_.interval, "Seconds between two looks")
-        ->check(CLI::Range(0.1, 3600.0))
+        ->check(seconds_within(0.1, 3600))
         ->capture_default_str();
     top->add_flag("--once", top_.once, "Totals since the start, once");
     top->add_option(
@@ -387,7 +390,7 @@ class Furnace {
     tail->add_option("APP", tail_.app, "Its id");
     tail->add_option("--fac", tail_.directory, "The directory of its FAC partition's sockets, instead");
     tail->add_flag("--json", tail_.json, "One JSON object for each message");
-    tail->add_option("-n,--count", tail_.count, "End after so many messages");
+    tail->add_option("-n,--count", tail_.count, "End after so many messages")->check(within({1, INT64_MAX}));
     on(tail, [this] {
       if (tail_.app.empty() == tail_.directory.empty())
         return Status(fail(Errc::Invalid, "whose? Give the app's id, or --fac DIR"));

@@ -35,4 +35,8 @@ class Program {
 /// launcher knows that it is ready (wire.md section 7: the attempt to open ESTABLISHED).
 void establish();
 
+/// Tells who has started this process, if it waits for that, that it is ready: systemd with Type=notify
+/// (sd_notify(3)), and `furnace run`.
+void report_ready();
+
 }  // namespace furnace
