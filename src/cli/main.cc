@@ -15,6 +15,7 @@
 #include "cli/policy.h"
 #include "cli/profile.h"
 #include "cli/ps.h"
+#include "cli/run.h"
 #include "cli/setup.h"
 #include "cli/snapshot.h"
 #include "cli/tail.h"
@@ -23,7 +24,6 @@
 #include "program/bounded_option.h"
 #include "program/program.h"
 #include "sandbox/rootfs.h"
-#include "supervision/supervisor.h"
 
 namespace {
 
@@ -263,22 +263,12 @@ class Furnace {
     command->add_option("APP", run_.app, "The app's id")->required();
     command->add_option("--manifest", run_.manifest,
                         "Its manifest; without: furnace.toml in the directory of its data");
-    command->add_flag("--check", run_.check, "Read the manifest, and print the commands that it comes to");
+    command->add_flag("--check", run_.check,
+                      "Start nothing: say all that is wrong, and end with 1; or print the commands that the "
+                      "manifest comes to");
+    command->footer(cli::manifest_defaults());
     on(
-        command,
-        [this]() -> Status {
-          const auto file = run_.manifest.empty() ? supervision::manifest_of(run_.app)
-                                                  : std::filesystem::path(run_.manifest);
-          FURNACE_TRY(const supervision::Manifest manifest, supervision::load_manifest(file, run_.app));
-          if (run_.check) {
-            for (const auto& part : supervision::parts_of(manifest))
-              fmt::print("{}\n", supervision::to_text(part));
-            return {};
-          }
-          FURNACE_TRY(exit_code_, supervision::run_app(manifest));
-          return {};
-        },
-        false);
+        command, [this] { return cli::run_manifest(run_, exit_code_); }, false);
   }
 
   void add_top(CLI::App& app) {
@@ -405,10 +395,7 @@ class Furnace {
   cli::TailOptions tail_;
   cli::Rotation rotation_;
   cli::SetupOptions setup_;
-  struct {
-    std::string app, manifest;
-    bool check = false;
-  } run_;
+  cli::RunOptions run_;
   cli::PolicyOptions policy_;
   cli::CgroupOptions cgroup_;
   cli::SnapshotCommand snapshot_;
