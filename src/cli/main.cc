@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/signals.h"
 #include "cli/calls.h"
 #include "cli/cgroup.h"
 #include "cli/completion.h"
@@ -115,7 +116,10 @@ class Furnace {
   }
 
   int run(int argc, char** argv) {
-    const int status = program_.run(argc, argv, [this] { return action_(); });
+    const int status = program_.run(argc, argv, [this] {
+      exit_at_signals();
+      return action_();
+    });
     return status != 0 ? status : exit_code_;
   }
 
@@ -200,12 +204,14 @@ class Furnace {
         ->check(CLI::IsMember({"app", "fac", "vmi", "forensic"}));
     build->add_option("-o,--output", directory_,
                       "Where to; without: where partitions use it, in $FURNACE_DIR");
-    on(build, [this] {
+    on(build, [this]() -> Status {
+      FURNACE_TRY(const Fd stop, stop_signals());  // what is half built is removed
       const sandbox::RootKind& kind = sandbox::root_kind(root_kind_);
-      const auto hash = sandbox::build_root(
-          kind, directory_.empty() ? sandbox::operators_root(kind) : std::filesystem::path(directory_));
-      if (hash) fmt::print("{}\n", *hash);
-      return hash ? Status() : Status(tl::unexpected<Error>(hash.error()));
+      FURNACE_TRY(const std::string hash,
+                  sandbox::build_root(kind, directory_.empty() ? sandbox::operators_root(kind)
+                                                               : std::filesystem::path(directory_)));
+      fmt::print("{}\n", hash);
+      return {};
     });
     auto* verify =
         rootfs->add_subcommand("verify", "Compare one with its manifest; ends with 1 if it differs");

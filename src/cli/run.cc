@@ -1,24 +1,45 @@
 #include "cli/run.h"
 
+#include "base/signals.h"
 #include "supervision/check.h"
 #include "supervision/part.h"
 #include "supervision/supervisor.h"
 
 namespace furnace::cli {
+namespace {
 
-Status run_manifest(const RunOptions& options, int& exit_code) {
+/// The manifest, if nothing is wrong with it.
+Result<supervision::Manifest> load(const RunOptions& options) {
   const auto file = options.manifest.empty() ? supervision::manifest_of(options.app)
                                              : std::filesystem::path(options.manifest);
   supervision::Problems problems;
-  const auto manifest = supervision::load_manifest(file, options.app, problems);
+  auto manifest = supervision::load_manifest(file, options.app, problems);
   if (manifest) supervision::check_files(*manifest, problems);
   if (manifest && options.check) supervision::check_surroundings(*manifest, problems);
+  FURNACE_CHECK(check_interrupted());
   FURNACE_CHECK(problems.status());
-  if (!options.check) {
-    FURNACE_TRY(exit_code, supervision::run_app(*manifest));
-    return {};
-  }
-  for (const auto& part : supervision::parts_of(*manifest)) fmt::print("{}\n", supervision::to_text(part));
+  return *std::move(manifest);
+}
+
+Status print_commands(const RunOptions& options) {
+  FURNACE_TRY(const supervision::Manifest manifest, load(options));
+  for (const auto& part : supervision::parts_of(manifest)) fmt::print("{}\n", supervision::to_text(part));
+  return {};
+}
+
+Result<int> run_partitions(const RunOptions& options) {
+  FURNACE_TRY(Fd stop, stop_signals());
+  const auto manifest = load(options);
+  if (!manifest && manifest.error().code() == Errc::Interrupted) return 0;  // a service that was to end
+  if (!manifest) return tl::unexpected<Error>(manifest.error());
+  return supervision::run_app(*manifest, std::move(stop));
+}
+
+}  // namespace
+
+Status run_manifest(const RunOptions& options, int& exit_code) {
+  if (options.check) return print_commands(options);
+  FURNACE_TRY(exit_code, run_partitions(options));
   return {};
 }
 

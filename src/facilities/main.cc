@@ -6,6 +6,7 @@
 #include "facilities/server.h"
 #include "partitions/fac_options.h"
 #include "program/program.h"
+#include "protocol/socket_files.h"
 
 namespace {
 
@@ -59,5 +60,9 @@ int main(int argc, char** argv) {
   FacOptions options;
   Program program("furnace-fac", "FAC partition: storage and messages of one app");
   partitions::add_options(program.options(), options);
-  return program.run(argc, argv, [&] { return serve(options); });
+  return program.run(argc, argv, [&] {
+    const Status served = serve(options);
+    if (!options.confined) protocol::remove_sockets(options.directory, protocol::kFacilitySockets);
+    return served;
+  });
 }

@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/signals.h"
 
 namespace furnace {
 
@@ -35,8 +36,10 @@ int Program::run(int argc, char** argv, const std::function<Status()>& body) {
               .format = log_format_ == "json" ? log::Format::Json : log::Format::Text});
   const Status done = body();
   if (done) return 0;
-  log::error("{}", done.error().message());
-  return 1;
+  const bool interrupted = done.error().code() == Errc::Interrupted;
+  log::write(interrupted ? log::Level::Info : log::Level::Error, done.error().message());
+  constexpr int by_signal = 128;
+  return interrupted ? by_signal + stop_signal() : 1;
 }
 
 void establish() {

@@ -8,7 +8,6 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/signals.h"
 #include "supervision/part_process.h"
 #include "supervision/ready_socket.h"
 #include "supervision/restarts.h"
@@ -236,8 +235,7 @@ class Supervisor {
 
 }  // namespace
 
-Result<int> run_app(const Manifest& manifest) {
-  FURNACE_TRY(Fd stop, stop_signals());
+Result<int> run_app(const Manifest& manifest, Fd stop) {
   FURNACE_TRY(ReadySocket ready, ReadySocket::bind());
   const auto lock = lock_file(manifest.directory / "run.lock");
   if (!lock && lock.error().code() == Errc::Unavailable)

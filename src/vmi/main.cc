@@ -8,6 +8,7 @@
 #include "hypervisor/xen/attach_xen.h"
 #include "partitions/vmi_options.h"
 #include "program/program.h"
+#include "protocol/socket_files.h"
 #include "vmi/profile_store.h"
 #include "vmi/server.h"
 
@@ -80,6 +81,8 @@ int main(int argc, char** argv) {
     FURNACE_TRY(options.server.forbidden, vmi::Forbidden::parse(options.forbidden));
     if (options.events_by != "auto") options.server.watched_writes = options.events_by == "writes";
     options.server.counter = options.counter;
-    return serve(options);
+    const Status served = serve(options);
+    if (!options.confined) protocol::remove_sockets(options.directory, protocol::kVmiSockets);
+    return served;
   });
 }
