@@ -154,6 +154,10 @@ class Guest:
         self.name = name
         self.directory = Path(RUN) / 'vm' / name
         self.pid = int((self.directory / 'pid').read_text())
+        self.connect()
+
+    def connect(self):
+        """To the console, which serves one at a time."""
         self._console = socket.socket(socket.AF_UNIX)
         self._console.settimeout(60)
         self._console.connect(str(self.directory / 'console'))
@@ -218,8 +222,11 @@ class Guest:
     def running(self):
         return self.qmp('query-status')['running']
 
-    def stop(self):
+    def disconnect(self):
         self._console.close()
+
+    def stop(self):
+        self.disconnect()
         furnace('vm', 'stop', self.name)
 
 

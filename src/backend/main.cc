@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/shared_object.h"
 #include "base/signals.h"
+#include "program/bounded_option.h"
 #include "program/program.h"
 #include "python/host.h"
 
@@ -171,6 +172,7 @@ Status host_native(Options& options, const std::filesystem::path& file) {
   zmq::context_t context(1);
   FURNACE_TRY(const auto backend, open_backend(context, options, feeders));
   log::info("listening on {}", where);
+  report_ready();
   FURNACE_CHECK(backend::host_native_backend(*backend, file, stop.get()));
   log::info("stopped");
   return {};
@@ -198,6 +200,7 @@ Status host_python(Options& options) {
                 "be.event_register({{'event_type': be.FE, 'callback': f}}) in its constructor",
                 options.file, options.class_name);
   log::info("listening on {}", where);
+  report_ready();
   backend->run(stop.get());
   {
     const py::gil_scoped_release release;  // a callback that still runs needs it to end
@@ -221,7 +224,9 @@ int main(int argc, char** argv) {
       ->required();
   flags.add_option("-m,--class", options.class_name, "Its class")->capture_default_str();
   flags.add_option("--ep", options.backend.ip, "Address to listen on")->required();
-  flags.add_option("--et", options.backend.port, "Port to listen on, and the next")->capture_default_str();
+  flags.add_option("--et", options.backend.port, "Port to listen on, and the next")
+      ->check(within(bounds::kPairOfPorts))
+      ->capture_default_str();
   flags.add_option("--ak,--app-key", options.app_keys,
                    "The key of an app that may connect; only its public half is needed; may be repeated");
   flags.add_option("--apps", options.apps,
@@ -236,7 +241,7 @@ int main(int argc, char** argv) {
                   "Threads that call the callback: for one app one call at a time, for different apps side "
                   "by side; 0: it is "
                   "called in the loop")
-      ->check(CLI::Range(0, 256))
+      ->check(within({0, 256}))
       ->capture_default_str();
   flags.add_option(
       "--state", options.state,

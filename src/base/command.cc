@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cstring>
 
 #include "base/fd.h"
+#include "base/signals.h"
 
 namespace furnace {
 namespace {
@@ -19,6 +21,8 @@ namespace {
   arguments.reserve(command.size() + 1);
   for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  ::setpgid(0, 0);  // so that it is ended with what it has started
   ::dup2(out, STDOUT_FILENO);
   ::dup2(err, STDERR_FILENO);
   if (directory.empty() || ::chdir(directory.c_str()) == 0) ::execvp(arguments[0], arguments.data());
@@ -27,11 +31,12 @@ namespace {
   ::_exit(127);
 }
 
-/// Reads both pipes to their ends.
+/// Reads both pipes to their ends, or until a signal interrupts us.
 void drain(int out, int err, std::string& output, std::string& errors) {
   pollfd items[2] = {{out, POLLIN, 0}, {err, POLLIN, 0}};
-  while (items[0].fd >= 0 || items[1].fd >= 0) {
-    if (::poll(items, 2, -1) < 0 && errno != EINTR) return;
+  constexpr int between_looks = 100;  // ms: a signal may come just before poll
+  while ((items[0].fd >= 0 || items[1].fd >= 0) && check_interrupted()) {
+    if (::poll(items, 2, between_looks) < 0 && errno != EINTR) return;
     for (pollfd& item : items) {
       if (item.fd < 0 || item.revents == 0) continue;
       char piece[4096];
@@ -70,9 +75,12 @@ Result<std::string> run(const std::vector<std::string>& command, const std::file
   std::string output;
   std::string errors;
   drain(out.reading.get(), err.reading.get(), output, errors);
+  const Status goes_on = check_interrupted();
+  if (!goes_on) ::kill(-pid, SIGTERM);
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
+  if (!goes_on) return fail(goes_on.error(), command.front());
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return output;
   while (errors.ends_with('\n')) errors.pop_back();
   constexpr size_t kept = 500;

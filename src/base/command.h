@@ -14,7 +14,8 @@ namespace furnace {
 [[nodiscard]] std::filesystem::path find_program(std::string_view program);
 
 /// Runs a program to its end in `directory` (empty: here) and returns what it printed on its standard output.
-/// The error of one that fails holds the end of what it printed on its standard error.
+/// The error of one that fails holds the end of what it printed on its standard error. It ends with us, and
+/// is ended when a signal interrupts us.
 [[nodiscard]] Result<std::string> run(const std::vector<std::string>& command,
                                       const std::filesystem::path& directory = {});
 

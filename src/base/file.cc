@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "base/signals.h"
+
 namespace furnace {
 
 Result<std::string> read_descriptor(const Fd& file, size_t limit) {
@@ -38,6 +40,7 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t limit) {
 }
 
 Status write_file(const std::filesystem::path& path, std::string_view content, unsigned mode) {
+  const HoldSignals until_it_is_whole;
   const std::filesystem::path temporary = path.string() + fmt::format(".{}.tmp", ::getpid());
   const Status written = [&]() -> Status {
     FURNACE_TRY(const Fd fd, open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));

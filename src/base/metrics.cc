@@ -6,8 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <charconv>
-
+#include "base/bounds.h"
 #include "base/bytes.h"
 
 namespace furnace {
@@ -52,14 +51,12 @@ Result<Fd> listen_tcp(const std::string& where) {
   const size_t colon = where.rfind(':');
   sockaddr_in address{};
   address.sin_family = AF_INET;
-  uint16_t port = 0;
-  const char* end = where.data() + where.size();
-  const auto [stop, error] = std::from_chars(where.data() + colon + 1, end, port);
-  if (error != std::errc() || stop != end ||
-      ::inet_pton(AF_INET, where.substr(0, colon).c_str(), &address.sin_addr) != 1)
+  if (::inet_pton(AF_INET, where.substr(0, colon).c_str(), &address.sin_addr) != 1)
     return fail(Errc::Invalid,
                 "metrics at '{}': expected ADDRESS:PORT, as 127.0.0.1:9464, or a path with a '/'", where);
-  address.sin_port = htons(port);
+  FURNACE_TRY(const int64_t port, parse_number(fmt::format("metrics at '{}': port", where),
+                                               where.substr(colon + 1), bounds::kPort));
+  address.sin_port = htons(static_cast<uint16_t>(port));
   return listen_at(AF_INET, &address, sizeof address, where);
 }
 

@@ -19,6 +19,7 @@ enum class Errc {
   Unmapped,     ///< a guest address that nothing backs
   Unavailable,  ///< may work later: guest booting, peer gone, resource busy
   Denied,       ///< permission refused
+  Interrupted,  ///< a signal came (base/signals.h)
 };
 
 /// An explained failure. Every layer that knows more puts its part in front with `context`.

@@ -5,23 +5,39 @@
 #include <fmt/ranges.h>
 #include <toml++/toml.h>
 
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
 #include <cstdlib>
 #include <limits>
+#include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/bounds.h"
 #include "base/result.h"
 
 namespace furnace {
 
-/// The error of a document that is none names the line.
+/// A line of a text, counted from 1.
+inline std::string_view line_of(std::string_view text, size_t number) {
+  for (; number > 1 && !text.empty(); --number)
+    text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  return text.substr(0, text.find('\n'));
+}
+
+/// The error of a document that is none names the line, and shows it.
 inline Result<toml::table> parse_toml(std::string_view text, std::string_view file_name) {
   try {
     return toml::parse(text, file_name);
   } catch (const toml::parse_error& error) {  // Debian builds the library with exceptions
-    return fail(Errc::Invalid, "{}:{}: {}", file_name, error.source().begin.line, error.description());
+    const auto line = error.source().begin.line;
+    constexpr size_t shown = 80;
+    return fail(Errc::Invalid, "{}:{}: {} (in: {})", file_name, line, error.description(),
+                line_of(text, line).substr(0, shown));
   }
 }
 
@@ -34,6 +50,29 @@ class TomlTable {
   Status take(std::string_view name, T& value) {
     const toml::node* node = find(name);
     return node == nullptr ? Status() : read(*node, name, value);
+  }
+
+  /// A whole number within its bounds.
+  template <typename Number>
+  Status take(std::string_view name, Number& value, const Bounds& bounds) {
+    const toml::node* node = find(name);
+    if (node == nullptr) return {};
+    const auto number = node->value_exact<int64_t>();
+    if (!number || *number < bounds.least || *number > bounds.most) {
+      const auto error = out_of_bounds(fmt::format("'{}'", name), text_of(*node), bounds);
+      return at(node->source(), error.value().message());
+    }
+    value = static_cast<Number>(*number);
+    return {};
+  }
+
+  /// A key that may be absent.
+  template <typename T>
+  Status take(std::string_view name, std::optional<T>& value, const Bounds& bounds) {
+    T given{};
+    FURNACE_CHECK(take(name, given, bounds));
+    if (has(name)) value = given;
+    return {};
   }
 
   template <typename T>
@@ -66,18 +105,23 @@ class TomlTable {
     return {};
   }
 
-  [[nodiscard]] bool has(std::string_view name) const { return table_.contains(name); }
+  /// From then on the name is one of those that are known here.
+  [[nodiscard]] bool has(std::string_view name) { return find(name) != nullptr; }
   [[nodiscard]] tl::unexpected<Error> invalid(std::string_view text) const {
     return at(table_.source(), text);
   }
 
-  /// Fails for a name that was not taken: most likely it is misspelt.
+  /// Fails for names that were not taken, a line for each: most likely they are misspelt.
   Status finish() const {
+    std::vector<std::string> unknown;
     for (const auto& [key, value] : table_)
       if (!taken_.contains(key.str()))
-        return at(value.source(),
-                  fmt::format("unknown key '{}'; known here are {}", key.str(), fmt::join(taken_, ", ")));
-    return {};
+        unknown.push_back(at(value.source(), fmt::format("unknown key '{}'; known here are {}", key.str(),
+                                                         fmt::join(taken_, ", ")))
+                              .value()
+                              .message());
+    if (unknown.empty()) return {};
+    return fail(Errc::Invalid, "{}", fmt::join(unknown, "\n"));
   }
 
  private:
@@ -101,6 +145,13 @@ class TomlTable {
     return at(node.source(), fmt::format("'{}': expected {}", name, expected));
   }
 
+  /// As it is written, more or less.
+  static std::string text_of(const toml::node& node) {
+    std::ostringstream text;
+    node.visit([&text](const auto& typed) { text << typed; });
+    return text.str();
+  }
+
   Status read(const toml::node& node, std::string_view name, std::string& value) const {
     const auto text = node.value<std::string>();
     if (!text) return wrong(node, name, "text");
@@ -121,14 +172,17 @@ class TomlTable {
   }
   // TOML's integers have a sign and 64 bits; kernel addresses are written as text: "0xffffffff81000000".
   Status read(const toml::node& node, std::string_view name, uint64_t& value) const {
-    if (const auto number = node.value_exact<int64_t>()) {
+    if (const auto number = node.value_exact<int64_t>(); number && *number >= 0) {
       value = static_cast<uint64_t>(*number);
       return {};
     }
     const auto text = node.value_exact<std::string>();
+    const bool digits = text && !text->empty() && std::isdigit(static_cast<unsigned char>((*text)[0])) != 0;
     char* end = nullptr;
-    if (text) value = std::strtoull(text->c_str(), &end, 0);
-    if (end == nullptr || *end != '\0' || text->empty()) return wrong(node, name, "a whole number");
+    errno = 0;
+    if (digits) value = std::strtoull(text->c_str(), &end, 0);
+    if (end == nullptr || *end != '\0' || errno == ERANGE)
+      return wrong(node, name, "a whole number from 0 to 18446744073709551615");
     return {};
   }
   template <typename Number>

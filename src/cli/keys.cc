@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "base/file.h"
+#include "base/signals.h"
 #include "protocol/certificate.h"
 #include "protocol/framing.h"
 
@@ -81,6 +82,7 @@ Status new_keys(const fs::path& directory, std::string app) {
       fs::absolute(directory / "x").lexically_normal().parent_path().filename().string();
   if (app.empty() && place.ends_with("-app")) app = place;
   if (!app.empty()) FURNACE_CHECK(protocol::check_app_id(app));
+  const HoldSignals until_all_are_written;
   for (const char* name : {"app", "be"}) {
     FURNACE_TRY(Certificate certificate, protocol::new_certificate());
     if (std::string_view(name) == "app") certificate.app = app;
@@ -123,6 +125,7 @@ Status rotate_keys(const Rotation& rotation) {
   FURNACE_TRY(Certificate fresh, protocol::new_certificate());
   fresh.app = old.app;
   old.valid_until = std::time(nullptr) + seconds;
+  const HoldSignals until_all_are_written;
   // In this order a reader never finds the old key neither in one place nor in the other.
   constexpr unsigned public_mode = 0644, secret_mode = 0600;
   FURNACE_CHECK(write_file(file(".previous.pub"), to_zpl(old, false), public_mode));

@@ -1,19 +1,17 @@
 #include "cli/launch.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 
 #include "base/directories.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "inspector/learn.h"
 #include "inspector/policy_parser.h"
 #include "inspector/policy_text.h"
+#include "program/bounded_option.h"
 #include "program/program.h"
 #include "sandbox/rootfs.h"
 
@@ -84,20 +82,6 @@ Status choose_policy(Partition& partition, const LaunchOptions& options, inspect
   return {};
 }
 
-/// What systemd waits for with Type=notify (sd_notify(3)).
-void tell_ready() {
-  const char* const path = std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): nobody changes it
-  if (path == nullptr) return;
-  sockaddr_un address{AF_UNIX, {}};
-  std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-  const size_t length = offsetof(sockaddr_un, sun_path) + std::strlen(address.sun_path);
-  if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
-  const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  constexpr std::string_view ready = "READY=1";
-  ::sendto(socket.get(), ready.data(), ready.size(), MSG_NOSIGNAL,
-           reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(length));  // NOLINT: sockets
-}
-
 /// bash in the place of the program: for looking around.
 void make_shell(Partition& partition) {
   std::error_code ignored;
@@ -121,7 +105,41 @@ struct Kind {
   const char* title;
 };
 
-/// One kind's whole way from the command line to the end of the partition.
+/// Its walls, its program and its limits, from the command line to its end. The program's exit code.
+template <typename Options, typename MakePartition>
+Result<int> launch_partition(const Kind& kind, const CLI::App& flags, const Options& options,
+                             LaunchOptions& launching, const MakePartition& make_partition,
+                             const std::string& id) {
+  FURNACE_TRY(Fd stop, stop_signals());  // what is made from here on is undone
+  inspector::Lesson lesson;
+  FURNACE_TRY(Partition partition, make_partition(flags, options, launching));
+  partition.name = fmt::format("{} {}", kind.name, id);
+  partition.account = sandbox::partition_account();
+  const char* const root_kind = launching.forensic ? "forensic" : kind.name;
+  FURNACE_TRY(const sandbox::Root root, sandbox::find_root(sandbox::root_kind(root_kind)));
+  partition.view.root = root.directory;
+  if (launching.shell) {
+    make_shell(partition);
+  } else {
+    FURNACE_TRY(partition.messages, MessageCounter::make());
+    FURNACE_TRY(Fd counter, partition.messages.duplicate());
+    partition.command.insert(partition.command.begin(), {"--counter", std::to_string(counter.get())});
+    partition.handles.push_back(std::move(counter));
+    partition.command.insert(partition.command.begin(), fmt::format("/usr/bin/furnace-{}", kind.name));
+    FURNACE_CHECK(choose_policy(partition, launching, lesson));
+  }
+  if (flags.count("--memory") == 0 && std::string_view(kind.name) == "vmi")
+    launching.limits.memory_mb = vmi_memory(flags);
+  choose_group(partition, launching, kind.name, id);
+  partition.on_ready = report_ready;
+  FURNACE_TRY(const sandbox::PartitionEnd end, sandbox::run_partition(std::move(partition), std::move(stop)));
+  if (launching.learn.empty()) return end.exit_code;
+  constexpr size_t files_from_a_directory = 3;
+  FURNACE_CHECK(write_file(launching.learn, inspector::to_text(lesson.policy(files_from_a_directory))));
+  return end.exit_code;
+}
+
+/// One kind's whole way, from the command line on.
 template <typename Options, typename MakePartition>
 int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& make_partition,
                 std::string Options::*id) {
@@ -138,38 +156,15 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
         ->group(kConfinement);
   int exit_code = 0;
   const int status = program.run(argc, argv, [&]() -> Status {
-    const std::string binary = fmt::format("furnace-{}", kind.name);
     if (launching.unconfined) {
       log::warning("{} {}: NOT CONFINED: whoever takes it over has all rights of user {} on this host",
                    kind.name, options.*id, ::geteuid());
-      return become(binary, command_line(flags, {}));
+      return become(fmt::format("furnace-{}", kind.name), command_line(flags, {}));
     }
-    inspector::Lesson lesson;
-    FURNACE_TRY(Partition partition, make_partition(flags, options, launching));
-    partition.name = fmt::format("{} {}", kind.name, options.*id);
-    partition.account = sandbox::partition_account();
-    const char* const root_kind = launching.forensic ? "forensic" : kind.name;
-    FURNACE_TRY(const sandbox::Root root, sandbox::find_root(sandbox::root_kind(root_kind)));
-    partition.view.root = root.directory;
-    if (launching.shell) {
-      make_shell(partition);
-    } else {
-      FURNACE_TRY(partition.messages, MessageCounter::make());
-      FURNACE_TRY(Fd counter, partition.messages.duplicate());
-      partition.command.insert(partition.command.begin(), {"--counter", std::to_string(counter.get())});
-      partition.handles.push_back(std::move(counter));
-      partition.command.insert(partition.command.begin(), fmt::format("/usr/bin/{}", binary));
-      FURNACE_CHECK(choose_policy(partition, launching, lesson));
-    }
-    if (flags.count("--memory") == 0 && std::string_view(kind.name) == "vmi")
-      launching.limits.memory_mb = vmi_memory(flags);
-    choose_group(partition, launching, kind.name, options.*id);
-    partition.on_ready = tell_ready;
-    FURNACE_TRY(const sandbox::PartitionEnd end, sandbox::run_partition(std::move(partition)));
-    exit_code = end.exit_code;
-    if (launching.learn.empty()) return {};
-    constexpr size_t files_from_a_directory = 3;
-    return write_file(launching.learn, inspector::to_text(lesson.policy(files_from_a_directory)));
+    const auto ended = launch_partition(kind, flags, options, launching, make_partition, options.*id);
+    if (!ended && ended.error().code() == Errc::Interrupted) return {};  // a service that was to end
+    FURNACE_TRY(exit_code, ended);
+    return {};
   });
   return status != 0 ? status : exit_code;
 }
@@ -197,17 +192,17 @@ void add_options(CLI::App& flags, LaunchOptions& options) {
   flags.add_option("--cgroup", options.group, "Join this cgroup (furnace cgroup make) instead of a new one")
       ->group(group);
   flags.add_option("--cpu", options.limits.cpu_percent, "Limit: percent of one CPU")
-      ->check(CLI::Range(1, 100'000))
+      ->check(within(bounds::kCpuPercent))
       ->capture_default_str()
       ->group(group);
   flags.add_option("--processes", options.limits.processes, "Limit: processes and threads")
-      ->check(CLI::Range(1, 1 << 22))
+      ->check(within(bounds::kProcesses))
       ->capture_default_str()
       ->group(group);
   flags
       .add_option("--memory", options.limits.memory_mb,
                   "Limit: MB of memory (VMI partitions: 64, with a profile 600)")
-      ->check(CLI::Range(1, 1 << 24))
+      ->check(within(bounds::kMemoryMb))
       ->capture_default_str()
       ->group(group);
   flags.add_option("--add", options.files, "A file that lies beside the app's; may be repeated")

@@ -19,6 +19,7 @@
 #include "protocol/certificate.h"
 #include "protocol/framing.h"
 #include "protocol/server_keys.h"
+#include "protocol/socket_files.h"
 
 namespace furnace::cli {
 namespace {
@@ -175,6 +176,7 @@ Result<Partition> fac_partition(const CLI::App& flags, const partitions::FacOpti
   fs::path directory = fs::absolute(fac.directory).lexically_normal();
   if (!directory.has_filename()) directory = directory.parent_path();
   FURNACE_CHECK(add_writable(partition, directory, kFacilitiesPlace));
+  partition.tidy = [directory] { protocol::remove_sockets(directory, protocol::kFacilitySockets); };
   // The layout of a tenant's data: fac_socket/ and storage/ side by side (wire.md section 6).
   FURNACE_CHECK(add_writable(
       partition, fac.storage.empty() ? directory.parent_path() / "storage" : fs::path(fac.storage),
@@ -251,6 +253,9 @@ Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOpti
     }
   }
   FURNACE_CHECK(add_writable(partition, vmi.directory, kVmiPlace));
+  partition.tidy = [directory = vmi.directory] {
+    protocol::remove_sockets(directory, protocol::kVmiSockets);
+  };
   for (const auto& [option, file] : {std::pair("--profile", vmi.profile), std::pair("--btf", vmi.types)}) {
     if (file.empty()) continue;
     const std::string place = fs::path("/opt/kernels/rekall") / fs::path(file).filename();

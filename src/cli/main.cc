@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/signals.h"
 #include "cli/calls.h"
 #include "cli/cgroup.h"
 #include "cli/completion.h"
@@ -15,14 +16,15 @@
 #include "cli/policy.h"
 #include "cli/profile.h"
 #include "cli/ps.h"
+#include "cli/run.h"
 #include "cli/setup.h"
 #include "cli/snapshot.h"
 #include "cli/tail.h"
 #include "cli/test_vm.h"
 #include "cli/top.h"
+#include "program/bounded_option.h"
 #include "program/program.h"
 #include "sandbox/rootfs.h"
-#include "supervision/supervisor.h"
 
 namespace {
 
@@ -114,7 +116,10 @@ class Furnace {
   }
 
   int run(int argc, char** argv) {
-    const int status = program_.run(argc, argv, [this] { return action_(); });
+    const int status = program_.run(argc, argv, [this] {
+      exit_at_signals();
+      return action_();
+    });
     return status != 0 ? status : exit_code_;
   }
 
@@ -137,14 +142,15 @@ class Furnace {
     start->add_option("--kernel-package", vm_.kernel_package, "Debian kernel package to fetch");
     start->add_option("--initrd", vm_.initrd, "Initial RAM file system; default: a small busybox system");
     start->add_option("--memory", vm_.memory_mb, "Memory in MB")
-        ->check(CLI::Range(64, 1 << 20))
+        ->check(within({64, 1 << 20, "MB"}))
         ->capture_default_str();
-    start->add_option("--cpus", vm_.cpus, "Number of vCPUs")->check(CLI::Range(1, 64))->capture_default_str();
+    start->add_option("--cpus", vm_.cpus, "Number of vCPUs")->check(within({1, 64}))->capture_default_str();
     start->add_option("--accel", vm_.accel, "auto, kvm or tcg")
         ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
         ->capture_default_str();
     start->add_option("--append", vm_.append, "More for the kernel's command line");
     start->add_option("--wait", vm_.wait_seconds, "Seconds to wait for the guest; 0: don't")
+        ->check(within({0, 86'400, "s"}))
         ->capture_default_str();
     on(start, [this] { return cli::start_vm(vm_); });
     auto* stop = vm->add_subcommand("stop", "Stop a test VM and remove its files");
@@ -168,13 +174,13 @@ class Furnace {
     auto* make = cgroup->add_subcommand("make", "Make a cgroup, or change its limits");
     with_name(make)->required();
     make->add_option("--cpu", cgroup_.limits.cpu_percent, "Percent of one CPU")
-        ->check(CLI::Range(1, 100'000))
+        ->check(within(bounds::kCpuPercent))
         ->capture_default_str();
     make->add_option("--processes", cgroup_.limits.processes, "Processes and threads")
-        ->check(CLI::Range(1, 1 << 22))
+        ->check(within(bounds::kProcesses))
         ->capture_default_str();
     make->add_option("--memory", cgroup_.limits.memory_mb, "MB of memory")
-        ->check(CLI::Range(1, 1 << 24))
+        ->check(within(bounds::kMemoryMb))
         ->capture_default_str();
     on(make, [this] { return cli::make_cgroup(cgroup_); });
     auto* remove = cgroup->add_subcommand("remove", "End what runs in a cgroup, and remove it");
@@ -198,12 +204,14 @@ class Furnace {
         ->check(CLI::IsMember({"app", "fac", "vmi", "forensic"}));
     build->add_option("-o,--output", directory_,
                       "Where to; without: where partitions use it, in $FURNACE_DIR");
-    on(build, [this] {
+    on(build, [this]() -> Status {
+      FURNACE_TRY(const Fd stop, stop_signals());  // what is half built is removed
       const sandbox::RootKind& kind = sandbox::root_kind(root_kind_);
-      const auto hash = sandbox::build_root(
-          kind, directory_.empty() ? sandbox::operators_root(kind) : std::filesystem::path(directory_));
-      if (hash) fmt::print("{}\n", *hash);
-      return hash ? Status() : Status(tl::unexpected<Error>(hash.error()));
+      FURNACE_TRY(const std::string hash,
+                  sandbox::build_root(kind, directory_.empty() ? sandbox::operators_root(kind)
+                                                               : std::filesystem::path(directory_)));
+      fmt::print("{}\n", hash);
+      return {};
     });
     auto* verify =
         rootfs->add_subcommand("verify", "Compare one with its manifest; ends with 1 if it differs");
@@ -227,6 +235,7 @@ class Furnace {
     learn->add_option("PROGRAM", policy_.command, "The program and its arguments, behind --")->required();
     learn->add_option("-o,--output", policy_.output, "File to write; without: printed when the program ends");
     learn->add_option("--files", policy_.files, "Files used from one directory before all of it is allowed")
+        ->check(within({1, 1'000'000}))
         ->capture_default_str();
     learn->positionals_at_end();
     on(learn, [this] { return cli::learn_policy(policy_, exit_code_); });
@@ -260,22 +269,12 @@ class Furnace {
     command->add_option("APP", run_.app, "The app's id")->required();
     command->add_option("--manifest", run_.manifest,
                         "Its manifest; without: furnace.toml in the directory of its data");
-    command->add_flag("--check", run_.check, "Read the manifest, and print the commands that it comes to");
+    command->add_flag("--check", run_.check,
+                      "Start nothing: say all that is wrong, and end with 1; or print the commands that the "
+                      "manifest comes to");
+    command->footer(cli::manifest_defaults());
     on(
-        command,
-        [this]() -> Status {
-          const auto file = run_.manifest.empty() ? supervision::manifest_of(run_.app)
-                                                  : std::filesystem::path(run_.manifest);
-          FURNACE_TRY(const supervision::Manifest manifest, supervision::load_manifest(file, run_.app));
-          if (run_.check) {
-            for (const auto& part : supervision::parts_of(manifest))
-              fmt::print("{}\n", supervision::to_text(part));
-            return {};
-          }
-          FURNACE_TRY(exit_code_, supervision::run_app(manifest));
-          return {};
-        },
-        false);
+        command, [this] { return cli::run_manifest(run_, exit_code_); }, false);
   }
 
   void add_top(CLI::App& app) {
@@ -285,7 +284,7 @@ class Furnace {
         "SOCKET", top_.socket,
         "The socket that `furnace vmi --metrics` names: that VM's apps; without: all partitions here");
     top->add_option("--interval", top_.interval, "Seconds between two looks")
-        ->check(CLI::Range(0.1, 3600.0))
+        ->check(seconds_within(0.1, 3600))
         ->capture_default_str();
     top->add_flag("--once", top_.once, "Totals since the start, once");
     top->add_option(
@@ -387,7 +386,7 @@ class Furnace {
     tail->add_option("APP", tail_.app, "Its id");
     tail->add_option("--fac", tail_.directory, "The directory of its FAC partition's sockets, instead");
     tail->add_flag("--json", tail_.json, "One JSON object for each message");
-    tail->add_option("-n,--count", tail_.count, "End after so many messages");
+    tail->add_option("-n,--count", tail_.count, "End after so many messages")->check(within({1, INT64_MAX}));
     on(tail, [this] {
       if (tail_.app.empty() == tail_.directory.empty())
         return Status(fail(Errc::Invalid, "whose? Give the app's id, or --fac DIR"));
@@ -402,10 +401,7 @@ class Furnace {
   cli::TailOptions tail_;
   cli::Rotation rotation_;
   cli::SetupOptions setup_;
-  struct {
-    std::string app, manifest;
-    bool check = false;
-  } run_;
+  cli::RunOptions run_;
   cli::PolicyOptions policy_;
   cli::CgroupOptions cgroup_;
   cli::SnapshotCommand snapshot_;

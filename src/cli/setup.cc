@@ -10,6 +10,7 @@
 
 #include "base/command.h"
 #include "base/directories.h"
+#include "base/signals.h"
 #include "sandbox/account.h"
 #include "sandbox/rootfs.h"
 
@@ -84,6 +85,7 @@ Status set_up(const SetupOptions& options) {
   if (::geteuid() != 0 && !options.check)
     return fail(Errc::Denied, "accounts and {} are root's to make: sudo furnace setup",
                 furnace_directory().string());
+  FURNACE_TRY(const Fd stop, stop_signals());  // what is half built is removed
   bool complete = true;
   FURNACE_CHECK(step(options, fmt::format("account '{}'", kAccount), has_account, make_account, complete));
   for (const Place& place : kPlaces)

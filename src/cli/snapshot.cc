@@ -1,6 +1,5 @@
 #include "cli/snapshot.h"
 
-#include <poll.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -38,16 +37,11 @@ class ProgressBar {
   std::chrono::steady_clock::time_point next_{};
 };
 
-bool readable(int descriptor) {
-  pollfd item{descriptor, POLLIN, 0};
-  return ::poll(&item, 1, 0) > 0;
-}
-
 }  // namespace
 
 Status snapshot_vm(const SnapshotCommand& command) {
-  FURNACE_TRY(const Fd stop, stop_signals());
   FURNACE_TRY(const auto vm, hypervisor::attach(command.vm));
+  FURNACE_TRY(const Fd stop, stop_signals());  // what is half written is removed
   const hypervisor::SnapshotOptions options{
       command.format == "raw" ? hypervisor::SnapshotFormat::Raw : hypervisor::SnapshotFormat::ElfCore,
       command.zstd};
@@ -57,8 +51,8 @@ Status snapshot_vm(const SnapshotCommand& command) {
     ProgressBar bar;
     FURNACE_CHECK(
         hypervisor::write_snapshot(*vm, command.file, options, [&](uint64_t done, uint64_t total) -> Status {
-          if (readable(stop.get()))
-            return fail(Errc::Failed, "interrupted; {} was not written", command.file);
+          if (const Status goes_on = check_interrupted(); !goes_on)
+            return fail(goes_on.error(), fmt::format("{} was not written", command.file));
           bar.show(done, total);
           copied = done;
           return {};

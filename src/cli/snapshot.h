@@ -13,7 +13,7 @@ struct SnapshotCommand {
   bool zstd = false;
 };
 
-/// Shows progress where standard error is a terminal. Ctrl-C ends it and leaves no file.
+/// Shows progress where standard error is a terminal. A signal interrupts it, and leaves no file.
 [[nodiscard]] Status snapshot_vm(const SnapshotCommand& command);
 
 }  // namespace furnace::cli

@@ -52,10 +52,11 @@ Status tail(const TailOptions& options) {
   socket.set(zmq::sockopt::subscribe, "");
   FURNACE_CHECK(protocol::connect(socket, address));
   for (uint64_t shown = 0; options.count == 0 || shown < options.count;) {
-    std::array<zmq::pollitem_t, 2> items{
+    std::array<zmq_pollitem_t, 2> items{
         {{nullptr, stop.get(), ZMQ_POLLIN, 0}, {socket.handle(), 0, ZMQ_POLLIN, 0}}};
-    zmq::poll(items.data(), items.size(), std::chrono::milliseconds(-1));
-    if (items[0].revents != 0) return {};
+    if (::zmq_poll(items.data(), items.size(), -1) < 0 && ::zmq_errno() != EINTR)
+      return fail(Errc::Failed, "{}: {}", address, ::zmq_strerror(::zmq_errno()));
+    FURNACE_CHECK(check_interrupted());
     while (const auto frames = protocol::receive(socket)) {
       const auto message =
           nlohmann::json::parse(protocol::text(frames->front()), nullptr, /*allow_exceptions=*/false);

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "cli/initramfs.h"
 #include "cli/kernel_package.h"
 #include "cli/kvm_probe.h"
@@ -111,7 +112,8 @@ Result<std::string> choose_accel(const std::string& wanted) {
   return std::string("tcg");
 }
 
-Status wait_until_ready(const VmPlace& place, unsigned seconds) {
+/// Errc::Interrupted if a signal comes first.
+Status wait_until_ready(const VmPlace& place, unsigned seconds, const Fd& stop) {
   const auto start = std::chrono::steady_clock::now();
   while (std::chrono::steady_clock::now() - start < std::chrono::seconds(seconds)) {
     const auto log = read_file(place.console_log(), 16 << 20);
@@ -120,7 +122,10 @@ Status wait_until_ready(const VmPlace& place, unsigned seconds) {
                  std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
       return {};
     }
-    std::this_thread::sleep_for(50ms);
+    pollfd item{stop.get(), POLLIN, 0};
+    constexpr int between_looks = 50;
+    ::poll(&item, 1, between_looks);
+    FURNACE_CHECK(check_interrupted());
   }
   return fail(Errc::Unavailable, "VM '{}' is not up after {} s; it goes on booting, see {}", place.name,
               seconds, place.console_log().string());
@@ -144,6 +149,7 @@ Result<VmPlace> place_of(const std::string& name) {
 }
 
 Status start_vm(const VmOptions& options) {
+  FURNACE_TRY(const Fd stop, stop_signals());
   FURNACE_TRY(const VmPlace place, place_of(options.name));
   if (find_program(kQemu).empty())
     return fail(Errc::NotFound, "{} is missing: install the package qemu-system-x86", kQemu);
@@ -188,14 +194,17 @@ Status start_vm(const VmOptions& options) {
     return {};
   }();
   if (!started) {
-    remove_place(place);
+    (void)stop_vm(options.name);  // QEMU may run already when a signal interrupts us
     return started;
   }
   fmt::print("VM '{}' started: {}, {} MB, {} vCPU{}, kernel {}\n", options.name,
              accel == "kvm" ? "KVM" : "TCG (software)", options.memory_mb, options.cpus,
              options.cpus == 1 ? "" : "s", kernel.filename().string());
-  if (!options.initrd.empty() || options.wait_seconds == 0) return {};
-  return wait_until_ready(place, options.wait_seconds);
+  std::fflush(stdout);
+  const bool waits = options.initrd.empty() && options.wait_seconds != 0;
+  const Status up = waits ? wait_until_ready(place, options.wait_seconds, stop) : check_interrupted();
+  if (!up && up.error().code() == Errc::Interrupted) (void)stop_vm(options.name);
+  return up;
 }
 
 Status stop_vm(const std::string& name) {
@@ -210,6 +219,7 @@ Status stop_vm(const std::string& name) {
                 "VM '{}' (pid {}) was not started by 'furnace vm start': stop it where it was started", name,
                 foreign.pid);
   }
+  const HoldSignals until_its_files_are_gone;
   // SIGTERM ends QEMU in order, whoever holds its QMP sockets.
   if (::kill(process->pid, SIGTERM) != 0) return fail_errno("VM '{}' (pid {})", name, process->pid);
   for (int i = 0; i < 200 && ::kill(process->pid, 0) == 0; ++i) {
@@ -236,6 +246,7 @@ std::vector<VmLine> list_vms() {
 }
 
 Status attach_console(const std::string& name) {
+  FURNACE_TRY(const Fd stop, stop_signals());
   FURNACE_TRY(const VmPlace place, place_of(name));
   auto socket = connect_unix(place.console());
   if (!socket)
@@ -251,9 +262,13 @@ Status attach_console(const std::string& name) {
   }
   constexpr char escape = 0x1d;
   bool input_open = true;
-  for (bool open = true; open;) {
-    pollfd items[2] = {{socket->get(), POLLIN, 0}, {input_open ? STDIN_FILENO : -1, POLLIN, 0}};
-    if (::poll(items, 2, -1) < 0 && errno != EINTR) break;
+  for (bool open = true; open && check_interrupted();) {
+    pollfd items[3] = {
+        {socket->get(), POLLIN, 0}, {input_open ? STDIN_FILENO : -1, POLLIN, 0}, {stop.get(), POLLIN, 0}};
+    if (::poll(items, 3, -1) < 0) {
+      if (errno == EINTR) continue;
+      break;
+    }
     char piece[4096];
     if (items[0].revents != 0) {
       const ssize_t got = ::read(socket->get(), piece, sizeof piece);
@@ -273,7 +288,7 @@ Status attach_console(const std::string& name) {
     }
   }
   if (terminal) ::tcsetattr(STDIN_FILENO, TCSANOW, &before);
-  return {};
+  return check_interrupted();
 }
 
 }  // namespace furnace::cli

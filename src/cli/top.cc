@@ -135,7 +135,8 @@ Status watch(const TopOptions& options, const Fetch& fetch, const Format& format
   while (true) {
     pollfd item{stop.get(), POLLIN, 0};
     constexpr int ms = 1000;
-    if (::poll(&item, 1, static_cast<int>(options.interval * ms)) > 0) return {};
+    ::poll(&item, 1, static_cast<int>(options.interval * ms));
+    FURNACE_CHECK(check_interrupted());
     FURNACE_TRY(auto now, fetch());
     // Cursor home and clear to the end, on a terminal.
     fmt::print("{}{}", ::isatty(STDOUT_FILENO) != 0 ? "\x1b[H\x1b[J" : "", format(&before, now));

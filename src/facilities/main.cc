@@ -1,5 +1,4 @@
 // furnace-fac: the FAC partition of one app.
-#include <charconv>
 #include <filesystem>
 
 #include "base/log.h"
@@ -7,38 +6,17 @@
 #include "facilities/server.h"
 #include "partitions/fac_options.h"
 #include "program/program.h"
+#include "protocol/socket_files.h"
 
 namespace {
 
 using namespace furnace;
 
-constexpr uint64_t kDefaultQuota = 10'000'000;
-constexpr std::string_view kStorageQuota = "_furnace_max_disk";
-constexpr std::string_view kOutboxQuota = "_furnace_max_outbox";
-
 using partitions::FacOptions;
-
-/// The value of `key` in "k:v,k:v".
-Result<uint64_t> quota_of(std::string_view quotas, std::string_view key, uint64_t otherwise) {
-  while (!quotas.empty()) {
-    const size_t end = std::min(quotas.find(','), quotas.size());
-    const std::string_view pair = quotas.substr(0, end);
-    quotas.remove_prefix(std::min(end + 1, quotas.size()));
-    const size_t colon = pair.find(':');
-    if (colon == std::string_view::npos) return fail(Errc::Invalid, "--qt: '{}': expected key:value", pair);
-    if (pair.substr(0, colon) != key) continue;
-    const std::string_view number = pair.substr(colon + 1);
-    const auto [stop, error] = std::from_chars(number.data(), number.data() + number.size(), otherwise);
-    if (error != std::errc() || stop != number.data() + number.size())
-      return fail(Errc::Invalid, "--qt: {}: '{}' is not a number of bytes", key, number);
-  }
-  return otherwise;
-}
 
 Status serve(const FacOptions& options) {
   FURNACE_TRY(const Fd stop, stop_signals());
-  FURNACE_TRY(const uint64_t quota, quota_of(options.quotas, kStorageQuota, kDefaultQuota));
-  FURNACE_TRY(const uint64_t outbox_quota, quota_of(options.quotas, kOutboxQuota, kDefaultQuota));
+  FURNACE_TRY(const partitions::Quotas quotas, partitions::parse_quotas(options.quotas));
   const std::filesystem::path keys = options.keys;
   facilities::Options server_options;
   server_options.directory = options.directory;
@@ -60,8 +38,8 @@ Status serve(const FacOptions& options) {
   // The layout of a tenant's data: fac_socket/ and storage/ side by side (wire.md section 6).
   const std::filesystem::path storage_directory =
       options.storage.empty() ? directory.parent_path() / "storage" : std::filesystem::path(options.storage);
-  FURNACE_TRY(facilities::Storage storage, facilities::Storage::open(storage_directory, quota));
-  FURNACE_TRY(facilities::Outbox outbox, facilities::Outbox::open(storage_directory, outbox_quota));
+  FURNACE_TRY(facilities::Storage storage, facilities::Storage::open(storage_directory, quotas.disk));
+  FURNACE_TRY(facilities::Outbox outbox, facilities::Outbox::open(storage_directory, quotas.outbox));
   if (storage.read_only())
     log::warning("{}: read-only: what is stored can be read, nothing can be stored",
                  storage_directory.string());
@@ -69,7 +47,7 @@ Status serve(const FacOptions& options) {
   zmq::context_t context(1);
   FURNACE_TRY(const auto server, facilities::Server::bind(context, std::move(server_options),
                                                           std::move(storage), std::move(outbox)));
-  log::info("serving app {} at {}/fac_rtr, quota {} bytes", options.app, options.directory, quota);
+  log::info("serving app {} at {}/fac_rtr, quota {} bytes", options.app, options.directory, quotas.disk);
   establish();
   server->run(stop.get());
   log::info("stopped; {} messages dropped", server->counters().dropped);
@@ -82,5 +60,9 @@ int main(int argc, char** argv) {
   FacOptions options;
   Program program("furnace-fac", "FAC partition: storage and messages of one app");
   partitions::add_options(program.options(), options);
-  return program.run(argc, argv, [&] { return serve(options); });
+  return program.run(argc, argv, [&] {
+    const Status served = serve(options);
+    if (!options.confined) protocol::remove_sockets(options.directory, protocol::kFacilitySockets);
+    return served;
+  });
 }

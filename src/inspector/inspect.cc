@@ -60,7 +60,7 @@ Result<Ended> inspect(const Policy& policy, const std::vector<std::string>& comm
       }
     }
     if (items[kStop].revents != 0) {
-      ::kill(started.program, SIGTERM);
+      ::kill(started.program, stop_signal());
       items[kStop].fd = -1;
     }
     const bool calls_wait = (items[kCalls].revents & POLLIN) != 0;

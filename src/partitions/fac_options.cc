@@ -1,14 +1,46 @@
 #include "partitions/fac_options.h"
 
+#include "program/bounded_option.h"
+
 namespace furnace::partitions {
+namespace {
+
+/// Other keys are other implementations'.
+Status read_quota(std::string_view key, std::string_view number, Quotas& quotas) {
+  for (const auto& [name, bytes] : {std::pair(std::string_view("_furnace_max_disk"), &quotas.disk),
+                                    std::pair(std::string_view("_furnace_max_outbox"), &quotas.outbox)}) {
+    if (key != name) continue;
+    FURNACE_TRY(*bytes, parse_number(key, number, {0, bounds::kBytes.most, bounds::kBytes.unit}));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Quotas> parse_quotas(std::string_view text) {
+  Quotas quotas;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(','), text.size());
+    const std::string_view pair = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const size_t colon = pair.find(':');
+    if (colon == std::string_view::npos) return fail(Errc::Invalid, "'{}': expected key:value", pair);
+    FURNACE_CHECK(read_quota(pair.substr(0, colon), pair.substr(colon + 1), quotas));
+  }
+  return quotas;
+}
 
 void add_options(CLI::App& flags, FacOptions& options) {
   flags.add_option("--u2,--app", options.app, "The app's id")->required();
-  flags.add_option("--qt,--quota", options.quotas,
-                   "Quotas, key:value[,key:value...]; _furnace_max_disk: bytes of storage (10000000); "
-                   "_furnace_max_outbox: of durable messages that wait (10000000)");
+  flags
+      .add_option("--qt,--quota", options.quotas,
+                  "Quotas, key:value[,key:value...]; _furnace_max_disk: bytes of storage (10000000); "
+                  "_furnace_max_outbox: of durable messages that wait (10000000)")
+      ->check(checked_by(parse_quotas));
   flags.add_option("--kp,--keys", options.keys, "Directory with be.pub and app.key")->required();
-  flags.add_option("--it,--port", options.proxy_port, "The proxy's port")->capture_default_str();
+  flags.add_option("--it,--port", options.proxy_port, "The proxy's port, and the next")
+      ->check(within(bounds::kPairOfPorts))
+      ->capture_default_str();
   flags.add_option("--ip", options.proxy_ip, "The proxy's address")->required();
   flags.add_option("--fac", options.directory, "Directory for the sockets fac_rtr and fac_pub")->required();
   flags.add_option("--storage", options.storage,

@@ -3,6 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <string_view>
+
+#include "base/result.h"
 
 namespace furnace::partitions {
 
@@ -20,6 +23,13 @@ struct FacOptions {
   bool confined = false;        ///< the launcher's, for the program inside
   int counter = -1;             ///< the launcher's: a descriptor, counts messages
 };
+
+/// Bytes that an app may have stored, and that its durable messages may take while they wait.
+struct Quotas {
+  uint64_t disk = 10'000'000, outbox = 10'000'000;
+};
+/// "k:v,k:v"; keys that nobody knows are passed over (wire.md section 4).
+[[nodiscard]] Result<Quotas> parse_quotas(std::string_view text);
 
 void add_options(CLI::App& flags, FacOptions& options);
 

@@ -1,8 +1,19 @@
 #include "partitions/vmi_options.h"
 
 #include "hypervisor/attach.h"
+#include "program/bounded_option.h"
 
 namespace furnace::partitions {
+
+Result<Watchdog> parse_watchdog(std::string_view text) {
+  const size_t sign = text.rfind('=');
+  if (sign == std::string::npos || sign == 0)
+    return fail(Errc::Invalid, "'{}': expected APP=MILLISECONDS", text);
+  const std::string app(text.substr(0, sign));
+  FURNACE_TRY(const int64_t time,
+              parse_number(fmt::format("'{}'", app), text.substr(sign + 1), bounds::kMilliseconds));
+  return Watchdog{app, std::chrono::milliseconds(time)};
+}
 
 void add_options(CLI::App& flags, VmiOptions& options) {
   flags.add_option("VM", options.vm, "Name of the VM (QEMU's -name), or a snapshot file")->required();
@@ -19,17 +30,22 @@ void add_options(CLI::App& flags, VmiOptions& options) {
                    "without it, or empty: found in the guest's RAM");
   flags
       .add_option("--calls-per-second", options.server.limits.calls_per_second, "Limit for each app; 0: none")
+      ->check(within(bounds::kPerSecond))
       ->capture_default_str();
   flags
       .add_option("--outstanding", options.server.limits.outstanding_bytes,
                   "Bytes of answers that an app may leave unread before it is served no more")
+      ->check(within(bounds::kBytes))
       ->capture_default_str();
   flags
       .add_option("--watchdog", options.watchdog_ms,
-                  "Milliseconds that a SYNC event may keep the guest standing; 0: for ever")
+                  "Milliseconds that a SYNC event may keep the guest paused; 0: for ever")
+      ->check(within(bounds::kMilliseconds))
       ->capture_default_str();
-  flags.add_option("--watchdog-for", options.watchdogs,
-                   "The same for one app: APP=MILLISECONDS; may be repeated");
+  flags
+      .add_option("--watchdog-for", options.watchdogs,
+                  "The same for one app: APP=MILLISECONDS; may be repeated")
+      ->check(checked_by(parse_watchdog));
   flags.add_option(
       "--forbid", options.forbidden,
       "What apps may not do: write, pause, events, or a list of them; APP=LIST for one app; may be "

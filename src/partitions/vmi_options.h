@@ -27,6 +27,14 @@ struct VmiOptions {
   int counter = -1;  ///< the launcher's: a descriptor, counts messages
 };
 
+/// The longest time that SYNC events of one app may keep the guest paused.
+struct Watchdog {
+  std::string app;
+  std::chrono::milliseconds time;
+};
+/// APP=MILLISECONDS.
+[[nodiscard]] Result<Watchdog> parse_watchdog(std::string_view text);
+
 void add_options(CLI::App& flags, VmiOptions& options);
 
 }  // namespace furnace::partitions

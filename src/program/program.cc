@@ -1,8 +1,15 @@
 #include "program/program.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
+#include <cstdlib>
+#include <cstring>
+
+#include "base/fd.h"
 #include "base/log.h"
+#include "base/signals.h"
 
 namespace furnace {
 
@@ -29,12 +36,27 @@ int Program::run(int argc, char** argv, const std::function<Status()>& body) {
               .format = log_format_ == "json" ? log::Format::Json : log::Format::Text});
   const Status done = body();
   if (done) return 0;
-  log::error("{}", done.error().message());
-  return 1;
+  const bool interrupted = done.error().code() == Errc::Interrupted;
+  log::write(interrupted ? log::Level::Info : log::Level::Error, done.error().message());
+  constexpr int by_signal = 128;
+  return interrupted ? by_signal + stop_signal() : 1;
 }
 
 void establish() {
   (void)::open("ESTABLISHED", O_RDONLY | O_CLOEXEC);  // NOLINT: variadic
+}
+
+void report_ready() {
+  const char* const path = std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): nobody changes it
+  if (path == nullptr) return;
+  sockaddr_un address{AF_UNIX, {}};
+  std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  const size_t length = offsetof(sockaddr_un, sun_path) + std::strlen(address.sun_path);
+  if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
+  const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  constexpr std::string_view ready = "READY=1";
+  ::sendto(socket.get(), ready.data(), ready.size(), MSG_NOSIGNAL,
+           reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(length));  // NOLINT: sockets
 }
 
 }  // namespace furnace

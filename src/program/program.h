@@ -9,7 +9,7 @@
 
 namespace furnace {
 
-/// Exit codes: 0 done, 1 failed, 2 wrong usage.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 128 and the number of a signal that interrupted it.
 class Program {
  public:
   /// `name` as the user calls it ("furnace-fac"), for usage and log lines.
@@ -34,5 +34,9 @@ class Program {
 /// A partition's program calls this when it has all it needs: it gives up the rights of its start, and the
 /// launcher knows that it is ready (wire.md section 7: the attempt to open ESTABLISHED).
 void establish();
+
+/// Tells who has started this process, if it waits for that, that it is ready: systemd with Type=notify
+/// (sd_notify(3)), and `furnace run`.
+void report_ready();
 
 }  // namespace furnace

@@ -16,7 +16,11 @@ std::optional<Frames> receive(zmq::socket_t& socket) {
   Frames frames;
   while (true) {
     zmq::message_t frame;
-    if (!socket.recv(frame, zmq::recv_flags::dontwait)) return std::nullopt;
+    int size = -1;
+    do size = ::zmq_msg_recv(frame.handle(), socket.handle(), ZMQ_DONTWAIT);
+    while (size < 0 && ::zmq_errno() == EINTR);
+    if (size < 0 && ::zmq_errno() == EAGAIN) return std::nullopt;
+    if (size < 0) throw zmq::error_t();
     const bool more = frame.more();
     if (frames.size() < max_frames) frames.push_back(std::move(frame));
     if (!more) return frames;

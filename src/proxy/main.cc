@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/signals.h"
+#include "program/bounded_option.h"
 #include "program/program.h"
 #include "proxy/proxy.h"
 
@@ -39,9 +40,6 @@ Status check(const Options& options) {
     return fail(Errc::Invalid, "--blind: a blind proxy holds no keys; leave --ak and --bk out");
   if (!route.blind && (route.app_key.empty() || route.backend_key.empty()))
     return fail(Errc::Invalid, "needed: --ak app.key and --bk be.key, or --blind");
-  for (const auto& endpoint : {route.inside, route.outside})
-    if (endpoint.port == 0 || endpoint.port == UINT16_MAX)
-      return fail(Errc::Invalid, "port {}: expected 1 to 65534 (the next one is used too)", endpoint.port);
   return {};
 }
 
@@ -65,6 +63,7 @@ Status serve(Options& options) {
   }
   FURNACE_TRY(auto metrics, MetricsSocket::make(options.metrics, -1));
   if (metrics) FURNACE_CHECK(proxy->show_metrics(*std::move(metrics)));
+  report_ready();
   proxy->run(stop.get());
   log::info("stopped");
   return {};
@@ -83,9 +82,13 @@ int main(int argc, char** argv) {
   flags.add_option("--ak,--app-key", route.app_key, "The app's secret key, app.key");
   flags.add_option("--bk,--backend-key", route.backend_key, "The backend's secret key, be.key");
   flags.add_option("--ip", route.inside.host, "Address to listen on for FAC");
-  flags.add_option("--it", route.inside.port, "Port to listen on, and the next")->capture_default_str();
+  flags.add_option("--it", route.inside.port, "Port to listen on, and the next")
+      ->check(within(bounds::kPairOfPorts))
+      ->capture_default_str();
   flags.add_option("--ep", route.outside.host, "The backend's address");
-  flags.add_option("--et", route.outside.port, "The backend's port, and the next")->capture_default_str();
+  flags.add_option("--et", route.outside.port, "The backend's port, and the next")
+      ->check(within(bounds::kPairOfPorts))
+      ->capture_default_str();
   flags.add_flag(
       "--blind", route.blind,
       "Pass connections on, not messages: no key is held here, and nothing can be read; FAC and backend then "
@@ -93,16 +96,18 @@ int main(int argc, char** argv) {
   flags.add_option("--routes", options.routes,
                    "A file of many routes instead of one on the command line; read again when it changes");
   flags.add_option("--connections", route.limits.connections, "Most connections at once; 0: no limit")
+      ->check(within({0, 1'000'000}))
       ->capture_default_str();
   flags
       .add_option("--bytes-per-second", route.limits.bytes_per_second,
                   "Most bytes a second, both ways together; 0: no limit")
+      ->check(within({0, bounds::kBytes.most}))
       ->capture_default_str();
   flags
       .add_option(
           "--idle", idle,
           "Seconds after which a connection is closed that nothing passes on, of a blind route; 0: never")
-      ->check(CLI::Range(uint64_t{0}, uint64_t{UINT32_MAX}))
+      ->check(within({0, UINT32_MAX, "s"}))
       ->capture_default_str();
   flags.add_option("--metrics", options.metrics,
                    "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");

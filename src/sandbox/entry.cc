@@ -111,7 +111,9 @@ class Start {
     while (text.find('}') == std::string::npos) {
       pollfd item{info.get(), POLLIN, 0};
       std::array<char, 512> piece{};
-      if (::poll(&item, 1, static_cast<int>(kTimeToEnter.count())) <= 0) break;
+      const int polled = ::poll(&item, 1, static_cast<int>(kTimeToEnter.count()));
+      if (polled < 0 && errno == EINTR) continue;
+      if (polled <= 0) break;
       const ssize_t got = ::read(info.get(), piece.data(), piece.size());
       if (got <= 0) break;
       text.append(piece.data(), static_cast<size_t>(got));

@@ -10,7 +10,6 @@
 
 #include "base/command.h"
 #include "base/log.h"
-#include "base/signals.h"
 #include "inspector/violation_log.h"
 #include "sandbox/entry.h"
 #include "sandbox/reaper.h"
@@ -61,8 +60,7 @@ class Run {
       }
       if (ready(kStop)) {
         items[kStop].fd = -1;  // a second signal ends us, and what we have started with us
-        kill_at_ = steady_clock::now() + kGrace;
-        signal(SIGTERM);
+        ask_to_end();
       }
       if (ready(kOutput) && !output_->forward()) items[kOutput].fd = -1;
       if (ready(kErrors) && !errors_->forward()) items[kErrors].fd = -1;
@@ -75,6 +73,7 @@ class Run {
     ::waitpid(entered_.bubblewrap, &status, 0);
     FURNACE_CHECK(entry_error(partition_, *entered_.plan));
     if (!end_.violation) end_.exit_code = exit_code_of(status);
+    if (kill_at_ && (ended_early_ || end_.exit_code == kBySignal + SIGTERM)) end_.exit_code = 0;
     return end_;
   }
 
@@ -119,6 +118,14 @@ class Run {
     return {};
   }
 
+  /// In order, once it is ready. Before that there is nothing to put in order, and the first process of a PID
+  /// namespace gets no signal that it has no handler for yet.
+  void ask_to_end() {
+    kill_at_ = steady_clock::now() + kGrace;
+    ended_early_ = supervisor_ && !ready_;
+    signal(ended_early_ ? SIGKILL : SIGTERM);
+  }
+
   /// The first process of a PID namespace takes all others with it.
   void kill() const { signal(SIGKILL); }
 
@@ -147,7 +154,7 @@ class Run {
   std::optional<Output> output_, errors_;
   std::optional<steady_clock::time_point> kill_at_;
   PartitionEnd end_;
-  bool ready_ = false;
+  bool ready_ = false, ended_early_ = false;
   uint64_t dropped_ = 0, left_out_ = 0, denied_ = 0;
   steady_clock::time_point started_ = steady_clock::now();
   steady_clock::time_point told_{};
@@ -166,8 +173,7 @@ Result<std::optional<Cgroup>> join_group(const Partition& partition) {
 
 }  // namespace
 
-Result<PartitionEnd> run_partition(Partition partition) {
-  FURNACE_TRY(Fd stop, stop_signals());
+Result<PartitionEnd> run_partition(Partition partition, Fd stop) {
   FURNACE_TRY(const auto group, join_group(partition));
   const bool own_group = group && partition.limits;
   std::optional<StateSocket> state;
@@ -181,12 +187,13 @@ Result<PartitionEnd> run_partition(Partition partition) {
   const auto remove_leftovers = [&] {
     std::error_code ignored;
     for (const std::string& file : partition.leftovers) std::filesystem::remove(file, ignored);
+    if (partition.tidy) partition.tidy();
   };
   const auto clean_up = [&] {
     if (own_group) (void)group->remove();
     remove_leftovers();
   };
-  if (own_group || !partition.leftovers.empty()) {
+  if (own_group || partition.tidy || !partition.leftovers.empty()) {
     FURNACE_TRY(auto started, Reaper::start(clean_up));
     reaper.emplace(std::move(started));
   }

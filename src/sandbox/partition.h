@@ -34,6 +34,7 @@ struct Partition {
   std::optional<Limits> limits;              ///< the group is made with them, and removed afterwards
   std::vector<Fd> locks;                     ///< held outside for as long as it runs
   std::vector<std::string> leftovers;        ///< files of the host to remove at the end
+  std::function<void()> tidy;                ///< removes what else the program leaves in its directories
   OutputLimit output;
   MessageCounter messages;  ///< that the program counts
   uint64_t open_files = 256;
@@ -42,13 +43,14 @@ struct Partition {
 };
 
 struct PartitionEnd {
-  int exit_code = 0;  ///< 128 and the signal's number if a signal ended it; 159 (SIGSYS) after a violation
+  /// 128 and the signal's number if a signal ended it, 159 (SIGSYS) after a violation; 0 if it was to end.
+  int exit_code = 0;
   bool violation = false;
 };
 
-/// Runs it to its end, in the calling process, which must have no other threads. SIGTERM and SIGINT end it in
-/// order; a second one ends the caller, and ten seconds later it is ended. Whatever happens to the caller,
-/// nothing of the partition stays behind.
-[[nodiscard]] Result<PartitionEnd> run_partition(Partition partition);
+/// Runs it to its end, in the calling process, which must have no other threads. When `stop` becomes readable
+/// (base/signals.h) it is ended in order, and ten seconds later in any case. Whatever happens to the caller,
+/// nothing of the partition stays.
+[[nodiscard]] Result<PartitionEnd> run_partition(Partition partition, Fd stop);
 
 }  // namespace furnace::sandbox

@@ -7,6 +7,7 @@
 
 #include "base/command.h"
 #include "base/file.h"
+#include "base/signals.h"
 
 namespace furnace::sandbox {
 namespace {
@@ -96,6 +97,7 @@ Status RootBuilder::make_link(std::string_view path, std::string_view target) co
 }
 
 Status RootBuilder::copy(const fs::path& from, std::string_view path, unsigned mode) {
+  FURNACE_CHECK(check_interrupted());
   FURNACE_TRY(const std::string content, read_file(from, kMaxFile));
   FURNACE_CHECK(make_directory(fs::path(path).parent_path().string()));
   FURNACE_CHECK(write_file(root_ / path, content, mode));
@@ -134,6 +136,7 @@ Status RootBuilder::account(std::string_view path, const fs::path& source) {
 }
 
 Status RootBuilder::account_part(std::string_view path, const fs::path& source) {
+  FURNACE_CHECK(check_interrupted());
   FURNACE_TRY(const std::string content, read_file(source, kMaxFile));
   entries_[std::string(path)] = {sha256(content), source};
   return {};

@@ -11,6 +11,7 @@
 #include "base/command.h"
 #include "base/directories.h"
 #include "base/file.h"
+#include "base/signals.h"
 #include "sandbox/python_library.h"
 #include "sandbox/root_builder.h"
 
@@ -91,6 +92,25 @@ std::string state_of_inputs(const RootKind& kind) {
   }
   constexpr size_t enough = 16;
   return sha256(text).substr(0, enough);
+}
+
+/// Waits for the lock; Errc::Interrupted if a signal comes first.
+Status lock_roots(const Fd& lock, int how, const fs::path& roots) {
+  while (::flock(lock.get(), how) != 0) {
+    if (errno != EINTR) return fail_errno("{}", roots.string());
+    FURNACE_CHECK(check_interrupted());
+  }
+  return {};
+}
+
+/// What builders that were killed have left; who calls has the lock that builders of `name` have.
+void remove_unfinished(const fs::path& roots, const std::string& name) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(roots, ignored)) {
+    const std::string file = entry.path().filename();
+    if (file.starts_with(name + '.') && (file.ends_with(".new") || file.ends_with(".old")))
+      fs::remove_all(entry.path(), ignored);
+  }
 }
 
 /// Roots of another state, unless a partition runs in them.
@@ -185,13 +205,14 @@ Result<Root> find_root(const RootKind& kind) {
   if (error) return fail(Errc::Denied, "{}: {}", roots.string(), error.message());
   FURNACE_TRY(Fd lock, open_file(roots / (name + ".lock"), O_RDWR | O_CREAT, 0644));
   if (!fs::exists(roots / name / kManifest)) {
-    if (::flock(lock.get(), LOCK_EX) != 0) return fail_errno("{}", roots.string());
+    FURNACE_CHECK(lock_roots(lock, LOCK_EX, roots));
     if (!fs::exists(roots / name / kManifest)) {
+      remove_unfinished(roots, name);
       FURNACE_TRY(const std::string hash, build_root(kind, roots / name));
       remove_old(kind, roots, name);
     }
   }
-  if (::flock(lock.get(), LOCK_SH) != 0) return fail_errno("{}", roots.string());
+  FURNACE_CHECK(lock_roots(lock, LOCK_SH, roots));
   return Root{roots / name, std::move(lock)};
 }
 

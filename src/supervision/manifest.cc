@@ -1,6 +1,6 @@
 #include "supervision/manifest.h"
 
-#include <charconv>
+#include <arpa/inet.h>
 
 #include "base/directories.h"
 #include "base/file.h"
@@ -14,33 +14,38 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr Bounds kStartBurst{1, 1000, "starts"}, kStartInterval{0, 86'400, "s (0: no limit)"};
+
+/// "IP:PORT"; the IP of IPv6 in brackets.
+bool parse_address(const std::string& text, Address& address) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0) return false;
+  const auto port = parse_number("port", text.substr(colon + 1), bounds::kPairOfPorts);
+  if (!port) return false;
+  address = {text.substr(0, colon), static_cast<uint16_t>(*port)};
+  return true;
+}
+
+bool is_ip(std::string ip) {
+  in6_addr ignored{};
+  if (ip.starts_with('[') && ip.ends_with(']'))
+    return ::inet_pton(AF_INET6, ip.substr(1, ip.size() - 2).c_str(), &ignored) == 1;
+  return ::inet_pton(AF_INET, ip.c_str(), &ignored) == 1;
+}
+
 Status read_address(TomlTable& table, std::string_view key, Address& address) {
   std::string text;
   FURNACE_CHECK(table.take(key, text));
-  const size_t colon = text.rfind(':');
-  const char* const last = text.data() + text.size();
-  const auto [end, error] =
-      std::from_chars(text.data() + std::min(colon, text.size() - 1) + 1, last, address.port);
-  // The proxy's publisher has the next port.
-  if (colon == std::string::npos || colon == 0 || error != std::errc() || end != last || address.port == 0 ||
-      address.port == UINT16_MAX)
-    return table.invalid(fmt::format("'{}': expected \"IP:PORT\", with a port from 1 to 65534", key));
-  address.ip = text.substr(0, colon);
-  return {};
+  if (parse_address(text, address)) return {};
+  return table.invalid(
+      fmt::format("'{}' is '{}': expected \"IP:PORT\", with a port from {} (the next one is used too)", key,
+                  text, to_text(bounds::kPairOfPorts)));
 }
 
-Status read_limits(TomlTable& table, Manifest::PartitionLimits& limits) {
-  const auto take = [&table]<typename Number>(std::string_view key, std::optional<Number>& limit) -> Status {
-    if (!table.has(key)) {
-      Number ignored = 0;
-      return table.take(key, ignored);  // so that it is known
-    }
-    FURNACE_CHECK(table.take(key, limit.emplace()));
-    return *limit > 0 ? Status() : Status(table.invalid(fmt::format("'{}': expected more than 0", key)));
-  };
-  FURNACE_CHECK(take("cpu_percent", limits.cpu_percent));
-  FURNACE_CHECK(take("processes", limits.processes));
-  return take("memory_mb", limits.memory_mb);
+void read_limits(TomlTable& table, Manifest::PartitionLimits& limits, Problems& problems) {
+  problems.add(table.take("cpu_percent", limits.cpu_percent, bounds::kCpuPercent));
+  problems.add(table.take("processes", limits.processes, bounds::kProcesses));
+  problems.add(table.take("memory_mb", limits.memory_mb, bounds::kMemoryMb));
 }
 
 /// A file's name, as the manifest's directory has it.
@@ -48,193 +53,119 @@ std::string beside(const Manifest& manifest, const std::string& name) {
   return name.empty() || fs::path(name).is_absolute() ? name : (manifest.directory / name).string();
 }
 
-Status read_vm(TomlTable& table, Manifest& manifest) {
+/// One of a list of words.
+template <typename Words>
+Status check_word(const TomlTable& table, std::string_view key, std::string_view word, const Words& words) {
+  if (std::find(words.begin(), words.end(), word) != words.end()) return {};
+  return table.invalid(fmt::format("'{}' is '{}': expected one of {}", key, word, fmt::join(words, ", ")));
+}
+
+void read_vm(TomlTable& table, Manifest& manifest, Problems& problems) {
   Manifest::Vmi& vm = manifest.vm;
-  std::string directory;
-  FURNACE_CHECK(table.take("name", vm.name));
-  FURNACE_CHECK(table.take("driver", vm.driver));
-  FURNACE_CHECK(table.take("profile", vm.profile));
-  FURNACE_CHECK(table.take("sockets", directory));
-  FURNACE_CHECK(table.take("calls_per_second", vm.calls_per_second));
-  FURNACE_CHECK(table.take_list("forbid", vm.forbid));
-  if (vm.name.empty()) return table.invalid("a VM needs its 'name'");
-  if (std::find(hypervisor::kDrivers.begin(), hypervisor::kDrivers.end(), vm.driver) ==
-      hypervisor::kDrivers.end())
-    return table.invalid(fmt::format("'driver': expected one of {}", fmt::join(hypervisor::kDrivers, ", ")));
+  std::string directory = "vmi_socket";
+  problems.add(table.take("name", vm.name));
+  problems.add(table.take("driver", vm.driver));
+  problems.add(table.take("profile", vm.profile));
+  problems.add(table.take("sockets", directory));
+  problems.add(table.take("calls_per_second", vm.calls_per_second, bounds::kPerSecond));
+  problems.add(table.take_list("forbid", vm.forbid));
+  if (vm.name.empty()) problems.add(table.invalid("a VM needs its 'name'"));
+  problems.add(check_word(table, "driver", vm.driver, hypervisor::kDrivers));
   for (const std::string& each : vm.forbid)
     if (const auto known = vmi::Forbidden::parse({each}); !known || each.find('=') != std::string::npos)
-      return table.invalid(fmt::format("'forbid': '{}' is none of write, pause, events", each));
+      problems.add(table.invalid(fmt::format("'forbid': '{}' is none of write, pause, events", each)));
   // A description or a snapshot lies beside the manifest.
   if (std::error_code ignored; fs::exists(manifest.directory / vm.name, ignored))
     vm.name = beside(manifest, vm.name);
   vm.profile = beside(manifest, vm.profile);
-  vm.directory =
-      directory.empty() ? manifest.directory / "vmi_socket" : fs::path(beside(manifest, directory));
-  return {};
+  vm.directory = beside(manifest, directory);
 }
 
-Status read_home(TomlTable& table, Manifest::Home& home) {
-  FURNACE_CHECK(read_address(table, "proxy", home.proxy));
-  if (table.has("backend")) {
-    FURNACE_CHECK(read_address(table, "backend", home.backend.emplace()));
-  } else {
-    std::string none;
-    FURNACE_CHECK(table.take("backend", none));
-  }
-  FURNACE_CHECK(table.take("blind", home.blind));
-  return table.take("quota", home.quota);
+void read_home(TomlTable& table, Manifest::Home& home, Problems& problems) {
+  problems.add(read_address(table, "proxy", home.proxy));
+  if (!home.proxy.ip.empty() && !is_ip(home.proxy.ip))
+    problems.add(table.invalid(fmt::format("'proxy': '{}' is no IP address", home.proxy.ip)));
+  if (table.has("backend")) problems.add(read_address(table, "backend", home.backend.emplace()));
+  problems.add(table.take("blind", home.blind));
+  problems.add(table.take("quota", home.quota, bounds::kBytes));
+  // Each has a pair of ports.
+  if (home.backend && home.backend->ip == home.proxy.ip && !home.proxy.ip.empty() &&
+      std::abs(home.backend->port - home.proxy.port) <= 1)
+    problems.add(table.invalid(
+        fmt::format("'proxy' and 'backend' both use port {} of {} (each uses its port and the next)",
+                    std::max(home.proxy.port, home.backend->port), home.proxy.ip)));
 }
 
-Status read_app(TomlTable& table, Manifest& manifest) {
+void read_app(TomlTable& table, Manifest& manifest, Problems& problems) {
   std::string code = "app", restart = "on-failure";
   std::vector<std::string> files;
-  FURNACE_CHECK(table.take("code", code));
-  FURNACE_CHECK(table.take("class", manifest.class_name));
-  FURNACE_CHECK(table.take("metadata", manifest.metadata));
-  FURNACE_CHECK(table.take_list("files", files));
-  FURNACE_CHECK(table.take("forensic", manifest.forensic));
-  FURNACE_CHECK(table.take("restart", restart));
-  constexpr std::array<std::pair<std::string_view, Restart>, 3> words{
-      {{"on-failure", Restart::OnFailure}, {"always", Restart::Always}, {"never", Restart::Never}}};
-  const auto* const word =
-      std::find_if(words.begin(), words.end(), [&](const auto& each) { return each.first == restart; });
-  if (word == words.end()) return table.invalid("'restart': expected on-failure, always or never");
-  manifest.restart = word->second;
+  problems.add(table.take("code", code));
+  problems.add(table.take("class", manifest.class_name));
+  problems.add(table.take("metadata", manifest.metadata));
+  problems.add(table.take_list("files", files));
+  problems.add(table.take("forensic", manifest.forensic));
+  problems.add(table.take("restart", restart));
+  problems.add(table.take("start_limit_burst", manifest.start_limit.burst, kStartBurst));
+  problems.add(
+      table.take("start_limit_interval_seconds", manifest.start_limit.interval_seconds, kStartInterval));
+  problems.add(table.take("wait_for_vm", manifest.wait_for_vm));
+  constexpr std::array<std::string_view, 3> words{"on-failure", "always", "never"};  // as in Restart
+  problems.add(check_word(table, "restart", restart, words));
+  manifest.restart = static_cast<Restart>(std::find(words.begin(), words.end(), restart) - words.begin());
   manifest.code = beside(manifest, code);
   for (const std::string& file : files) manifest.files.push_back(beside(manifest, file));
-  return {};
 }
 
-Status read_all(TomlTable& table, Manifest& manifest) {
-  FURNACE_CHECK(read_app(table, manifest));
-  bool has_vm = false;
-  FURNACE_CHECK(table.take_tables("vm", [&](TomlTable& inner) {
-    has_vm = true;
-    return read_vm(inner, manifest);
-  }));
-  if (!has_vm) return table.invalid("it needs a table [vm] with the 'name' of a VM");
-  FURNACE_CHECK(table.take_tables("home", [&](TomlTable& inner) {
-    return read_home(inner, (manifest.home = Manifest::Home{}).value());
-  }));
-  return table.take_tables("limits", [&](TomlTable& inner) -> Status {
+void read_all(TomlTable& table, Manifest& manifest, Problems& problems) {
+  const auto each = [&problems](auto& target, auto read) {
+    return [&problems, &target, read](TomlTable& inner) -> Status {
+      read(inner, target, problems);
+      return {};
+    };
+  };
+  read_app(table, manifest, problems);
+  if (!table.has("vm")) problems.add(table.invalid("it needs a table [vm] with the 'name' of a VM"));
+  problems.add(table.take_tables("vm", each(manifest, read_vm)));
+  if (table.has("home")) problems.add(table.take_tables("home", each(manifest.home.emplace(), read_home)));
+  problems.add(table.take_tables("limits", [&](TomlTable& inner) -> Status {
     for (const auto& [name, limits] :
          {std::pair("app", &manifest.app_limits), std::pair("fac", &manifest.fac_limits),
           std::pair("vmi", &manifest.vmi_limits)})
-      FURNACE_CHECK(inner.take_tables(
-          name, [&, target = limits](TomlTable& one) { return read_limits(one, *target); }));
+      problems.add(inner.take_tables(name, each(*limits, read_limits)));
     return {};
-  });
-}
-
-void add_limits(Part& part, const Manifest::PartitionLimits& limits) {
-  const auto add = [&part](const char* option, const auto& limit) {
-    if (limit) part.arguments.insert(part.arguments.end(), {option, std::to_string(*limit)});
-  };
-  add("--cpu", limits.cpu_percent);
-  add("--processes", limits.processes);
-  add("--memory", limits.memory_mb);
-}
-
-Part vmi_part(const Manifest& manifest) {
-  const Manifest::Vmi& vm = manifest.vm;
-  Part part{"vmi", {vm.name, "--driver", vm.driver, "--vmi", vm.directory}};
-  auto& arguments = part.arguments;
-  if (!vm.profile.empty()) arguments.insert(arguments.end(), {"--profile", vm.profile});
-  if (vm.calls_per_second != 0)
-    arguments.insert(arguments.end(), {"--calls-per-second", std::to_string(vm.calls_per_second)});
-  for (const std::string& each : vm.forbid)
-    arguments.insert(arguments.end(), {"--forbid", fmt::format("{}={}", manifest.app, each)});
-  add_limits(part, manifest.vmi_limits);
-  return part;
-}
-
-Part proxy_part(const Manifest& manifest) {
-  const Manifest::Home& home = *manifest.home;
-  Part part{"proxy", {}};
-  if (home.blind) {
-    part.arguments = {"--blind"};
-  } else {
-    part.arguments = {"--ak", manifest.directory / "app.key", "--bk", manifest.directory / "be.key"};
-  }
-  part.arguments.insert(part.arguments.end(),
-                        {"--ip", home.proxy.ip, "--it", std::to_string(home.proxy.port), "--ep",
-                         home.backend->ip, "--et", std::to_string(home.backend->port)});
-  return part;
-}
-
-Part fac_part(const Manifest& manifest) {
-  const Manifest::Home& home = *manifest.home;
-  Part part{"fac",
-            {"--u2", manifest.app, "--kp", manifest.directory, "--ip", home.proxy.ip, "--it",
-             std::to_string(home.proxy.port), "--fac", manifest.directory / "fac_socket", "--storage",
-             manifest.directory / "storage"}};
-  if (home.quota != 0)
-    part.arguments.insert(part.arguments.end(), {"--qt", fmt::format("_furnace_max_disk:{}", home.quota)});
-  if (home.blind) part.arguments.emplace_back("--blind");
-  add_limits(part, manifest.fac_limits);
-  return part;
-}
-
-Part app_part(const Manifest& manifest) {
-  Part part{"app",
-            {"--code", manifest.code, "-m", manifest.class_name, "--u2", manifest.app, "--md",
-             manifest.metadata, "--vmi", manifest.vm.directory}};
-  if (manifest.home)
-    part.arguments.insert(part.arguments.end(), {"--fac", manifest.directory / "fac_socket"});
-  if (manifest.forensic) part.arguments.emplace_back("--forensic");
-  for (const std::string& file : manifest.files) part.arguments.insert(part.arguments.end(), {"--add", file});
-  add_limits(part, manifest.app_limits);
-  return part;
+  }));
+  problems.add(table.finish());
 }
 
 }  // namespace
 
-Result<Manifest> parse_manifest(std::string_view text, const fs::path& file, const std::string& app) {
-  FURNACE_CHECK(protocol::check_app_id(app));
+std::optional<Manifest> read_manifest(std::string_view text, const fs::path& file, const std::string& app,
+                                      Problems& problems) {
   const std::string name = file.string();
-  FURNACE_TRY(const toml::table document, parse_toml(text, name));
+  const auto document = parse_toml(text, name);
+  if (!document) {
+    problems.add(document.error().message());
+    return std::nullopt;
+  }
   Manifest manifest;
   manifest.app = app;
   manifest.directory = fs::absolute(file).lexically_normal().parent_path();
-  TomlTable table(document, name);
-  FURNACE_CHECK(read_all(table, manifest));
-  FURNACE_CHECK(table.finish());
+  problems.add(protocol::check_app_id(app));
+  TomlTable table(*document, name);
+  read_all(table, manifest, problems);
   return manifest;
 }
 
-Result<Manifest> load_manifest(const fs::path& file, const std::string& app) {
+std::optional<Manifest> load_manifest(const fs::path& file, const std::string& app, Problems& problems) {
   constexpr size_t limit = 1 << 20;
-  FURNACE_TRY(const std::string text, read_file(file, limit));
-  return parse_manifest(text, file, app);
+  const auto text = read_file(file, limit);
+  if (text) return read_manifest(*text, file, app, problems);
+  problems.add(text.error().message());
+  return std::nullopt;
 }
 
 fs::path manifest_of(const std::string& app) {
   return furnace_directory() / "app_storage/tenant_data" / app / "furnace.toml";
-}
-
-std::string to_text(const Part& part) {
-  std::string text = "furnace " + part.name;
-  for (const std::string& word : part.arguments) {
-    const bool plain =
-        !word.empty() && word.find_first_of(" \t\n\"'$`\\*?(){}[]<>|&;~#") == std::string::npos;
-    text += ' ';
-    if (plain) {
-      text += word;
-      continue;
-    }
-    text += '\'';
-    for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    text += '\'';
-  }
-  return text;
-}
-
-std::vector<Part> parts_of(const Manifest& manifest) {
-  std::vector<Part> parts{vmi_part(manifest)};
-  if (manifest.home && manifest.home->backend) parts.push_back(proxy_part(manifest));
-  if (manifest.home) parts.push_back(fac_part(manifest));
-  parts.push_back(app_part(manifest));
-  return parts;
 }
 
 }  // namespace furnace::supervision

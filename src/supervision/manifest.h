@@ -6,12 +6,18 @@
 #include <string>
 #include <vector>
 
-#include "base/result.h"
-#include "sandbox/cgroup.h"
+#include "supervision/problems.h"
 
 namespace furnace::supervision {
 
 enum class Restart : uint8_t { OnFailure, Always, Never };
+
+/// At most `burst` starts of a part within an interval (systemd.unit(5): StartLimitBurst and
+/// StartLimitIntervalSec); no limit if the interval is 0. The default lets a part fail at once for a minute.
+struct StartLimit {
+  unsigned burst = 8;
+  unsigned interval_seconds = 300;
+};
 
 struct Address {
   std::string ip;
@@ -27,6 +33,8 @@ struct Manifest {
   std::vector<std::string> files;  ///< that lie beside the app's
   bool forensic = false;           ///< with what forensic tools need
   Restart restart = Restart::OnFailure;
+  StartLimit start_limit;
+  bool wait_for_vm = false;  ///< that is not there yet, or has ended
 
   struct Vmi {
     std::string name;  ///< of the VM; or a snapshot, or the description of a simulated guest
@@ -41,7 +49,7 @@ struct Manifest {
     Address proxy;                   ///< that FAC connects to
     std::optional<Address> backend;  ///< then the proxy is started here, and connects there
     bool blind = false;              ///< the proxy passes connections on
-    uint64_t quota = 0;              ///< bytes that the app may store; 0: FAC's own
+    std::optional<uint64_t> quota;   ///< bytes that the app may store, if not FAC's own default
   };
   std::optional<Home> home;  ///< without it there is no FAC partition
 
@@ -52,21 +60,14 @@ struct Manifest {
   PartitionLimits app_limits, fac_limits, vmi_limits;
 };
 
-/// `file`: names in it are relative to its directory. The error names file and line.
-[[nodiscard]] Result<Manifest> parse_manifest(std::string_view text, const std::filesystem::path& file,
-                                              const std::string& app);
-[[nodiscard]] Result<Manifest> load_manifest(const std::filesystem::path& file, const std::string& app);
+/// `file`: names in it are relative to its directory. Each problem names file and line; with problems the
+/// manifest is what could be read, and nothing if the text is no TOML.
+[[nodiscard]] std::optional<Manifest> read_manifest(std::string_view text, const std::filesystem::path& file,
+                                                    const std::string& app, Problems& problems);
+[[nodiscard]] std::optional<Manifest> load_manifest(const std::filesystem::path& file, const std::string& app,
+                                                    Problems& problems);
 
 /// Where the manifest of an app is looked for: $FURNACE_DIR/app_storage/tenant_data/APP/furnace.toml.
 [[nodiscard]] std::filesystem::path manifest_of(const std::string& app);
-
-/// A partition, or the proxy: `furnace NAME ARGUMENTS`.
-struct Part {
-  std::string name;
-  std::vector<std::string> arguments;
-};
-[[nodiscard]] std::string to_text(const Part& part);
-/// In the order in which they are started.
-[[nodiscard]] std::vector<Part> parts_of(const Manifest& manifest);
 
 }  // namespace furnace::supervision

@@ -11,7 +11,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
-#include "supervision/manifest.h"
+#include "supervision/part.h"
 
 namespace furnace::supervision {
 

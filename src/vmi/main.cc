@@ -1,6 +1,4 @@
 // furnace-vmi: the VMI partition of one VM.
-#include <charconv>
-
 #include "base/file.h"
 #include "base/log.h"
 #include "base/signals.h"
@@ -10,6 +8,7 @@
 #include "hypervisor/xen/attach_xen.h"
 #include "partitions/vmi_options.h"
 #include "program/program.h"
+#include "protocol/socket_files.h"
 #include "vmi/profile_store.h"
 #include "vmi/server.h"
 
@@ -43,13 +42,8 @@ Result<std::unique_ptr<hypervisor::Hypervisor>> attach(const VmiOptions& options
 Status read_watchdogs(VmiOptions& options) {
   options.server.watchdog = std::chrono::milliseconds(options.watchdog_ms);
   for (const std::string& each : options.watchdogs) {
-    const size_t sign = each.rfind('=');
-    unsigned time = 0;
-    const char* const last = each.data() + each.size();
-    const auto [end, error] = std::from_chars(each.data() + std::min(sign, each.size() - 1) + 1, last, time);
-    if (sign == std::string::npos || sign == 0 || error != std::errc() || end != last)
-      return fail(Errc::Invalid, "--watchdog-for '{}': expected APP=MILLISECONDS", each);
-    options.server.watchdogs[each.substr(0, sign)] = std::chrono::milliseconds(time);
+    FURNACE_TRY(const partitions::Watchdog watchdog, partitions::parse_watchdog(each));
+    options.server.watchdogs[watchdog.app] = watchdog.time;
   }
   return {};
 }
@@ -87,6 +81,8 @@ int main(int argc, char** argv) {
     FURNACE_TRY(options.server.forbidden, vmi::Forbidden::parse(options.forbidden));
     if (options.events_by != "auto") options.server.watched_writes = options.events_by == "writes";
     options.server.counter = options.counter;
-    return serve(options);
+    const Status served = serve(options);
+    if (!options.confined) protocol::remove_sockets(options.directory, protocol::kVmiSockets);
+    return served;
   });
 }

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import BUILD, FURNACE, ROOT, furnace, resident_mb
 
-DOCS = ['README.md', 'docs/benchmarks.md', 'docs/profiles.md', 'docs/simulator.md', 'docs/apps.md', 'docs/events.md', 'docs/policies.md', 'docs/limits.md', 'docs/security.md', 'docs/line-home.md', 'tests/README.md']
+DOCS = ['README.md', 'docs/benchmarks.md', 'docs/profiles.md', 'docs/simulator.md', 'docs/apps.md', 'docs/events.md', 'docs/policies.md', 'docs/limits.md', 'docs/operators.md', 'docs/security.md', 'docs/line-home.md', 'tests/README.md']
 # This is the test run itself, or long and run by hand.
 NOT_RUN = ('bench/run', '/usr/bin/python3 -m pytest')
 

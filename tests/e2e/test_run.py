@@ -190,13 +190,13 @@ class App:
     ('', r"furnace.toml:1: it needs a table \[vm\]"),
     ('[vm]\n', r"furnace.toml:1: a VM needs its 'name'"),
     ('[vm]\nname = "x"\nforbid = ["fly"]', r"'forbid': 'fly' is none of write, pause, events"),
-    ('[vm]\nname = "x"\n[home]\nproxy = "1.2.3.4"', r"furnace.toml:3: 'proxy': expected \"IP:PORT\""),
-    ('restart = "perhaps"\n[vm]\nname = "x"', "'restart': expected on-failure, always or never"),
+    ('[vm]\nname = "x"\n[home]\nproxy = "1.2.3.4"', r"furnace.toml:3: 'proxy' is '1.2.3.4': expected \"IP:PORT\""),
+    ('restart = "perhaps"\n[vm]\nname = "x"', "'restart' is 'perhaps': expected one of on-failure, always, never"),
     ('metdata = "x"\n[vm]\nname = "x"', "furnace.toml:1: unknown key 'metdata'"),
-    ('[vm]\nname = "x"\n[limits.app]\nmemory_mb = 0', "'memory_mb': expected more than 0"),
+    ('[vm]\nname = "x"\n[limits.app]\nmemory_mb = 0', "'memory_mb' is 0: expected a whole number, 1 to 16777216 MB"),
     ('[vm', 'furnace.toml:1: '),
 ])
-def test_a_wrong_manifest_is_told_with_its_line(work, text, error):
+def test_a_wrong_manifest_is_reported_with_its_line(work, text, error):
     (work / 'furnace.toml').write_text(text)
     refused = furnace('run', 'my-app', '--manifest', work / 'furnace.toml', '--check', check=False)
     assert refused.returncode == 1 and re.search(error, refused.stderr), refused.stderr

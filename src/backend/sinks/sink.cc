@@ -1,27 +1,19 @@
 #include "backend/sinks/sink.h"
 
 #include <array>
-#include <charconv>
+
+#include "base/bounds.h"
 
 namespace furnace::backend {
 namespace {
 
-constexpr uint64_t kRotate = 64 << 20;
-constexpr unsigned kKeep = 5;
+constexpr int64_t kRotate = 64 << 20, kKeep = 5;
 
-template <typename T>
-Result<T> number(std::string_view text, std::string_view name) {
-  T value{};
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || stop != text.data() + text.size() || text.empty())
-    return fail(Errc::Invalid, "{}='{}': expected a number", name, text);
-  return value;
-}
+constexpr Bounds kRotateBytes{1, bounds::kBytes.most, "bytes"}, kKept{1, 10'000, "files"};
 
 /// PATH[,rotate=BYTES][,keep=N]
 Result<std::unique_ptr<Sink>> file_from(std::string_view text) {
-  uint64_t rotate = kRotate;
-  unsigned keep = kKeep;
+  int64_t rotate = kRotate, keep = kKeep;
   const size_t comma = std::min(text.find(','), text.size());
   const std::string path(text.substr(0, comma));
   text.remove_prefix(std::min(comma + 1, text.size()));
@@ -31,14 +23,14 @@ Result<std::unique_ptr<Sink>> file_from(std::string_view text) {
     const std::string_view option = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     if (option.starts_with("rotate=")) {
-      FURNACE_TRY(rotate, number<uint64_t>(option.substr(option.find('=') + 1), "rotate"));
+      FURNACE_TRY(rotate, parse_number("rotate", option.substr(option.find('=') + 1), kRotateBytes));
     } else if (option.starts_with("keep=")) {
-      FURNACE_TRY(keep, number<unsigned>(option.substr(option.find('=') + 1), "keep"));
+      FURNACE_TRY(keep, parse_number("keep", option.substr(option.find('=') + 1), kKept));
     } else {
       return fail(Errc::Invalid, "'{}': expected rotate=BYTES or keep=N", option);
     }
   }
-  return file_sink(path, rotate, keep);
+  return file_sink(path, static_cast<uint64_t>(rotate), static_cast<unsigned>(keep));
 }
 
 }  // namespace

@@ -14,6 +14,9 @@ namespace furnace::hypervisor {
 /// What `lend_xen` (broker.h) has lent to this process.
 [[nodiscard]] Result<std::unique_ptr<Hypervisor>> borrow_xen(const std::string& text);
 
+/// Errc::NotFound lists the domains there are.
+[[nodiscard]] Status find_xen_domain(const std::string& name);
+
 /// What a Xen host can, asked from its dom0.
 struct XenHost {
   std::string version;         ///< "4.17.7"

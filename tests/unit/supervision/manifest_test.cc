@@ -4,19 +4,26 @@
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
+#include "supervision/part.h"
 #include "support.h"
 
 namespace furnace::supervision {
 namespace {
 
-using furnace::test::message_of;
-using furnace::test::take;
-
 std::vector<std::string> commands(std::string_view text) {
-  const Manifest manifest = take(parse_manifest(text, "/tenants/mine/furnace.toml", "mine"));
+  Problems problems;
+  const auto manifest = read_manifest(text, "/tenants/mine/furnace.toml", "mine", problems);
+  EXPECT_EQ(problems.texts(), std::vector<std::string>{});
   std::vector<std::string> commands;
-  for (const Part& part : parts_of(manifest)) commands.push_back(to_text(part));
+  for (const Part& part : parts_of(manifest.value())) commands.push_back(to_text(part));
   return commands;
+}
+
+/// All problems of a manifest, a line each.
+std::string problems_of(std::string_view text, const std::string& app = "mine") {
+  Problems problems;
+  (void)read_manifest(text, "/m/furnace.toml", app, problems);
+  return fmt::format("{}", fmt::join(problems.texts(), "\n"));
 }
 
 TEST(Manifest, OfAVmAloneStartsItsVmiPartitionAndTheApp) {
@@ -56,22 +63,74 @@ TEST(Manifest, NamesAreQuotedForAShell) {
   EXPECT_NE(all[1].find(R"(--md 'it'\''s $HOME')"), std::string::npos) << all[1];
 }
 
-TEST(Manifest, ThatIsWrongIsToldWithItsLine) {
-  const auto told = [](std::string_view text) {
-    return message_of(parse_manifest(text, "/m/furnace.toml", "mine"));
+TEST(Manifest, ThatIsWrongIsReportedWithItsLine) {
+  const auto said = [](std::string_view text, std::string_view wanted) {
+    EXPECT_NE(problems_of(text).find(wanted), std::string::npos) << problems_of(text);
   };
-  EXPECT_NE(told("[vm").find("/m/furnace.toml:1: "), std::string::npos);
-  EXPECT_NE(told("").find("it needs a table [vm]"), std::string::npos);
-  EXPECT_NE(told("[vm]\nname = \"x\"\nnmae = 1").find("/m/furnace.toml:3: unknown key 'nmae'"),
-            std::string::npos);
-  EXPECT_NE(told("[vm]\nname = \"x\"\n[home]\nproxy = \"1.2.3.4:65535\"").find("port from 1 to 65534"),
-            std::string::npos);
-  EXPECT_NE(told("[vm]\nname = \"x\"\n[limits.app]\ncpu_percent = 0").find("expected more than 0"),
-            std::string::npos);
-  EXPECT_NE(told("[vm]\nname = \"x\"\ndriver = \"xen5\"").find("'driver': expected one of"),
-            std::string::npos);
-  EXPECT_NE(message_of(parse_manifest("[vm]\nname = \"x\"", "/m/furnace.toml", "a/b")).find("app id"),
-            std::string::npos);
+  said("[vm", "/m/furnace.toml:1: ");
+  said("", "it needs a table [vm]");
+  said("[vm]\nname = \"x\"\nnmae = 1", "/m/furnace.toml:3: unknown key 'nmae'");
+  said("[vm]\nname = \"x\"\n[home]\nproxy = \"1.2.3.4:65535\"", "port from 1 to 65534");
+  said("[vm]\nname = \"x\"\n[home]\nproxy = \"1.2.3:1\"", "'1.2.3' is no IP address");
+  said("[vm]\nname = \"x\"\ndriver = \"xen5\"", "'driver' is 'xen5': expected one of");
+  EXPECT_NE(problems_of("[vm]\nname = \"x\"", "a/b").find("app id"), std::string::npos);
+}
+
+/// A number of the manifest: where it is written, its least and its most.
+struct NumberRow {
+  const char* before;
+  const char* key;
+  int64_t least, most;
+};
+const NumberRow kNumbers[] = {{"", "start_limit_burst", 1, 1000},
+                              {"", "start_limit_interval_seconds", 0, 86'400},
+                              {"[vm]\nname = 'x'\n", "calls_per_second", 0, 1'000'000'000},
+                              {"[home]\nproxy = '1.2.3.4:5'\n", "quota", 1, int64_t{1} << 50},
+                              {"[limits.app]\n", "memory_mb", 1, 1 << 24},
+                              {"[limits.fac]\n", "cpu_percent", 1, 100'000},
+                              {"[limits.vmi]\n", "processes", 1, 1 << 22}};
+
+TEST(Manifest, NumbersHaveBoundsThatTheErrorNames) {
+  for (const NumberRow& row : kNumbers) {
+    const std::string rest = std::string_view(row.before).starts_with("[vm]") ? "" : "\n[vm]\nname = 'x'\n";
+    const auto with = [&](std::string_view number) {
+      return problems_of(fmt::format("{}{} = {}{}", row.before, row.key, number, rest));
+    };
+    EXPECT_EQ(with(std::to_string(row.least)), "");
+    EXPECT_EQ(with(std::to_string(row.most)), "");
+    for (const std::string& wrong :
+         {std::to_string(row.least - 1), std::to_string(row.most + 1), std::string("-9223372036854775808"),
+          std::string("1.5"), std::string("1e9"), std::string("true")}) {
+      const std::string said = with(wrong);
+      EXPECT_NE(said.find(fmt::format("'{}' is ", row.key)), std::string::npos) << said;
+      EXPECT_NE(said.find(fmt::format("expected a whole number, {} to {}", row.least, row.most)),
+                std::string::npos)
+          << said;
+    }
+    EXPECT_NE(with("99999999999999999999").find(fmt::format("{} = 99999", row.key)), std::string::npos)
+        << with("99999999999999999999");
+  }
+}
+
+TEST(Manifest, AllProblemsAreListed) {
+  const std::string said = problems_of(
+      "restart = \"perhaps\"\nfoo = 1\nbar = 2\n[vm]\nforbid = [\"fly\"]\n[home]\nproxy = \"x\"\n"
+      "[limits.app]\nmemory_mb = -3\n");
+  for (const char* each : {"'restart' is 'perhaps'", "'foo'", "'bar'", "a VM needs its 'name'", "'fly'",
+                           "'proxy' is 'x'", "'memory_mb' is -3: expected a whole number, 1 to 16777216 MB"})
+    EXPECT_NE(said.find(each), std::string::npos) << each << " is not in:\n" << said;
+}
+
+TEST(Manifest, PortsAreNotUsedTwice) {
+  const auto with = [](int proxy, int backend, const char* ip = "127.0.0.1") {
+    return problems_of(fmt::format("[vm]\nname = 'x'\n[home]\nproxy = '127.0.0.1:{}'\nbackend = '{}:{}'",
+                                   proxy, ip, backend));
+  };
+  EXPECT_NE(with(5561, 5561).find("'proxy' and 'backend' both use port 5561"), std::string::npos);
+  EXPECT_NE(with(5561, 5562).find("both use port 5562"), std::string::npos);
+  EXPECT_NE(with(5562, 5561).find("both use port 5562"), std::string::npos);
+  EXPECT_EQ(with(5561, 5563), "");
+  EXPECT_EQ(with(5561, 5561, "10.0.0.1"), "");
 }
 
 }  // namespace

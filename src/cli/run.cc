@@ -1,0 +1,57 @@
+#include "cli/run.h"
+
+#include "base/signals.h"
+#include "supervision/check.h"
+#include "supervision/part.h"
+#include "supervision/supervisor.h"
+
+namespace furnace::cli {
+namespace {
+
+/// The manifest, if nothing is wrong with it.
+Result<supervision::Manifest> load(const RunOptions& options) {
+  const auto file = options.manifest.empty() ? supervision::manifest_of(options.app)
+                                             : std::filesystem::path(options.manifest);
+  supervision::Problems problems;
+  auto manifest = supervision::load_manifest(file, options.app, problems);
+  if (manifest) supervision::check_files(*manifest, problems);
+  if (manifest && options.check) supervision::check_surroundings(*manifest, problems);
+  FURNACE_CHECK(check_interrupted());
+  FURNACE_CHECK(problems.status());
+  return *std::move(manifest);
+}
+
+Status print_commands(const RunOptions& options) {
+  FURNACE_TRY(const supervision::Manifest manifest, load(options));
+  for (const auto& part : supervision::parts_of(manifest)) fmt::print("{}\n", supervision::to_text(part));
+  return {};
+}
+
+Result<int> run_partitions(const RunOptions& options) {
+  FURNACE_TRY(Fd stop, stop_signals());
+  const auto manifest = load(options);
+  if (!manifest && manifest.error().code() == Errc::Interrupted) return 0;  // a service that was to end
+  if (!manifest) return tl::unexpected<Error>(manifest.error());
+  return supervision::run_app(*manifest, std::move(stop));
+}
+
+}  // namespace
+
+Status run_manifest(const RunOptions& options, int& exit_code) {
+  if (options.check) return print_commands(options);
+  FURNACE_TRY(exit_code, run_partitions(options));
+  return {};
+}
+
+std::string manifest_defaults() {
+  const supervision::Manifest manifest;
+  return fmt::format(
+      "Keys of the manifest about starts, with their defaults (docs/operators.md has all keys):\n"
+      "  restart = \"on-failure\"               or always, never\n"
+      "  start_limit_burst = {:<17} the most starts of a part ...\n"
+      "  start_limit_interval_seconds = {:<6} ... within that time; 0: no limit\n"
+      "  wait_for_vm = {:<23} wait for a VM that is not there, or has ended\n",
+      manifest.start_limit.burst, manifest.start_limit.interval_seconds, manifest.wait_for_vm);
+}
+
+}  // namespace furnace::cli
