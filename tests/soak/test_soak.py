@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'soak'))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 from soak import Soak  # noqa: E402
 
 SECONDS = float(os.environ.get('FURNACE_SOAK_SECONDS', 600)) / 6
