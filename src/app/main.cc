@@ -1,4 +1,5 @@
 // furnace-app: the APP partition, hosting a tenant's app.
+#include "app/native/crash_report.h"
 #include "app/native/host.h"
 #include "app/python/module.h"
 #include "base/log.h"
@@ -22,6 +23,7 @@ Status host_native(const AppOptions& options, const std::filesystem::path& file)
   zmq::context_t context(1);
   FURNACE_TRY(const auto runtime, app::Runtime::start(context, runtime_options(options)));
   runtime->loop().watch(stop.get(), [&] { runtime->loop().stop(); });
+  app::report_crashes();
   establish();  // what follows is the tenant's
   return app::host_native_app(*runtime, file, options.app, options.metadata);
 }

@@ -46,19 +46,19 @@ py::object object_of(const backend::Message& message) {
   return py::str(valid_utf8(message.content));
 }
 
-backend::Backend::Callback python_callback(const py::function& function, const std::function<void()>& stop) {
+backend::Backend::Callback python_callback(const py::function& function,
+                                           const std::shared_ptr<python::Callbacks>& callbacks) {
   // Released with the interpreter's lock held, wherever the last copy goes.
   const std::shared_ptr<py::function> shared(new py::function(function), [](py::function* held) {
     const py::gil_scoped_acquire acquire;
     delete held;
   });
-  return [shared, stop](const backend::Message& message) -> Result<backend::Answer> {
+  return [shared, callbacks](const backend::Message& message) -> Result<backend::Answer> {
     const py::gil_scoped_acquire acquire;
     const py::object answer =
-        python::guarded_call("message callback", *shared,
-                             py::make_tuple(message.app, message.wants_answer, object_of(message), message.id,
-                                            message.traceparent),
-                             stop);
+        callbacks->call("message callback", *shared,
+                        py::make_tuple(message.app, message.wants_answer, object_of(message), message.id,
+                                       message.traceparent));
     if (!answer) return fail(Errc::Failed, "the backend's callback raised");
     if (!message.wants_answer) return backend::Answer{};
     if (!py::isinstance<py::str>(answer) && !py::isinstance<py::bytes>(answer))
@@ -72,6 +72,7 @@ void add_backend_module(backend::Backend& backend, zmq::context_t& context, cons
   py::module_ module = python::add_module("_furnace_backend");
   backend::Backend* self = &backend;
   const auto stop = [self] { self->loop().stop(); };
+  const auto callbacks = std::make_shared<python::Callbacks>(stop);
   const auto log_name = std::make_shared<std::string>(name);
   module.attr("notify") = py::cpp_function([self](const std::string& app, const py::object& content) {
     raise_if_failed(self->notify(app, content_of(content, "notify")));
@@ -79,16 +80,17 @@ void add_backend_module(backend::Backend& backend, zmq::context_t& context, cons
   module.attr("broadcast") = py::cpp_function([self](const py::object& content) {
     raise_if_failed(self->broadcast(content_of(content, "broadcast")));
   });
-  module.attr("add_timer") = py::cpp_function([self, stop](double seconds, const py::function& callback) {
-    return self->loop().add_timer(std::chrono::duration<double>(seconds), [callback, stop] {
-      python::guarded_call("timer callback", callback, py::make_tuple("timer triggered"), stop);
-    });
-  });
+  module.attr("add_timer") =
+      py::cpp_function([self, callbacks](double seconds, const py::function& callback) {
+        return self->loop().add_timer(std::chrono::duration<double>(seconds), [callback, callbacks] {
+          callbacks->call("timer callback", callback, py::make_tuple("timer triggered"));
+        });
+      });
   module.attr("remove_timer") =
       py::cpp_function([self](uint64_t timer) { return self->loop().remove_timer(timer); });
-  module.attr("set_message_callback") = py::cpp_function([self, stop](const py::object& callback) {
+  module.attr("set_message_callback") = py::cpp_function([self, callbacks](const py::object& callback) {
     if (callback.is_none()) return self->on_message({});
-    self->on_message(python_callback(callback.cast<py::function>(), stop));
+    self->on_message(python_callback(callback.cast<py::function>(), callbacks));
   });
   module.attr("stop_loop") = py::cpp_function(stop);
   module.attr("log") =

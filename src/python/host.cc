@@ -45,6 +45,21 @@ void log_traceback(std::string_view what, py::error_already_set& error) {
   log::error("{} raised:\n{}", what, text);
 }
 
+/// Returns "FILE:LINE" of where it was raised.
+std::string place_of(const py::error_already_set& raised) {
+  std::string place;
+  for (py::object trace = raised.trace(); trace && !trace.is_none(); trace = trace.attr("tb_next"))
+    place = fmt::format(
+        "{}:{}", py::str(trace.attr("tb_frame").attr("f_code").attr("co_filename")).cast<std::string>(),
+        trace.attr("tb_lineno").cast<int>());
+  return place;
+}
+
+bool is_power_of_ten(uint64_t number) {
+  while (number >= 10 && number % 10 == 0) number /= 10;
+  return number == 1;
+}
+
 }  // namespace
 
 Interpreter::Interpreter() : interpreter_(false) {
@@ -97,25 +112,36 @@ Result<py::object> make_object(const std::string& file_without_suffix, const std
   }
 }
 
-py::object guarded_call(std::string_view what, const py::function& callback, const py::tuple& arguments,
-                        const std::function<void()>& exit) {
+py::object Callbacks::call(std::string_view what, const py::function& callback, const py::tuple& arguments) {
   try {
     return callback(*arguments);
   } catch (py::error_already_set& raised) {
     if (raised.matches(PyExc_SystemExit) || raised.matches(PyExc_KeyboardInterrupt)) {
-      exit();
+      exit_();
     } else {
-      log_traceback(what, raised);
+      note(what, raised);
     }
   }
   return {};
+}
+
+void Callbacks::note(std::string_view what, py::error_already_set& raised) {
+  constexpr size_t most_places = 256;
+  const std::string type = raised.type().attr("__name__").cast<std::string>();
+  const auto key = fmt::format("{} {} {}", what, type, place_of(raised));
+  const auto [found, is_new] =
+      raised_.size() < most_places ? raised_.try_emplace(key, 0) : std::pair(raised_.find(key), false);
+  if (is_new) log_traceback(what, raised);
+  if (found == raised_.end()) return log::error("{} raised {}", what, type);
+  if (is_power_of_ten(++found->second) && !is_new)
+    log::error("{} raised {} at the same place again: {} times so far", what, type, found->second);
 }
 
 void call_shutdown(const py::object& object) {
   // The signal that ended the loop must not end this.
   if (PyErr_CheckSignals() != 0) PyErr_Clear();
   if (object && !object.is_none() && py::hasattr(object, "shutdown"))
-    guarded_call("shutdown()", object.attr("shutdown"), py::tuple(), [] {});
+    Callbacks([] {}).call("shutdown()", object.attr("shutdown"), py::tuple());
 }
 
 void raise(const py::object& type, const Error& error) {

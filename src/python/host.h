@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -32,10 +33,23 @@ class Interpreter {
 [[nodiscard]] Result<py::object> make_object(const std::string& file_without_suffix,
                                              const std::string& class_name, const py::object& argument);
 
-/// Calls back into tenant code: what it raises is logged with its traceback and ends nothing, but SystemExit,
-/// which calls `exit`. Returns the result, or a null object.
-py::object guarded_call(std::string_view what, const py::function& callback, const py::tuple& arguments,
-                        const std::function<void()>& exit);
+/// Calls back into tenant code. For use with the interpreter's lock held.
+class Callbacks {
+ public:
+  /// `exit` is called when a callback raises SystemExit.
+  explicit Callbacks(std::function<void()> exit) : exit_(std::move(exit)) {}
+
+  /// Returns the result, or a null object if the callback raised. What it raises ends nothing. It is logged
+  /// with its traceback when it is raised at that place for the first time; after that it is counted, and the
+  /// count is logged at 10, 100, 1000, ...
+  py::object call(std::string_view what, const py::function& callback, const py::tuple& arguments);
+
+ private:
+  void note(std::string_view what, py::error_already_set& raised);
+
+  std::function<void()> exit_;
+  std::map<std::string, uint64_t> raised_;  ///< how often, by type of error and place
+};
 
 /// Calls the optional method `shutdown()`.
 void call_shutdown(const py::object& object);

@@ -389,3 +389,29 @@ show(said)
 """)
     for (text, expected), error in zip(MISTAKES, said, strict=True):
         assert error.startswith('event_register: ') and expected in error, (text, error)
+
+
+def test_an_error_that_a_callback_raises_again_and_again_is_logged_once_and_counted(sim):
+    sim.start_vmi()
+    app = sim.start_app("""
+import fe
+class App:
+    def __init__(self, ctx):
+        self.calls = 0
+        fe.event_register({'event_type': fe.TIMER, 'time_value': 0.0, 'callback': self.fail})
+    def fail(self, _):
+        self.calls += 1
+        if self.calls > 120: fe.exit()
+        raise ValueError(f'wrong in call {self.calls}')
+""")
+    assert app.wait_end() == 0
+    assert app.log.count('Traceback') == 1 and 'wrong in call 1' in app.log
+    assert re.findall(r'raised ValueError at the same place again: (\d+) times so far', app.log) == ['10', '100']
+
+
+@pytest.mark.parametrize('arguments', [['ps', 'FILE'], ['ps', 'sim', '--driver', 'simulator', '--profile', 'FILE'],
+                                       ['profile', 'show', 'FILE'], ['policy', 'check', 'FILE']], ids=lambda each: ' '.join(each))
+def test_a_fifo_in_place_of_a_file_is_refused_and_not_waited_for(work, arguments):
+    os.mkfifo(work / 'fifo')
+    result = furnace(*[str(work / 'fifo') if each == 'FILE' else each for each in arguments], check=False, timeout=30)
+    assert result.returncode != 0 and 'fifo' in result.stderr, result.stderr

@@ -238,3 +238,22 @@ def test_a_file_that_is_no_shared_object_is_refused(work, sim):
     (work / 'text.so').write_text('hello')
     app = sim.start_app(work / 'text')
     assert app.wait_end(20) == 1 and 'text.so' in app.log, app.log
+
+
+CRASHES = r'''
+#include <furnace/app.h>
+struct Crashing : furnace::tenant::App {
+  explicit Crashing(furnace::tenant::Host&) {
+    volatile int* nothing = nullptr;
+    *nothing = 1;
+  }
+};
+FURNACE_APP(Crashing)
+'''
+
+
+def test_an_app_that_crashes_says_by_which_signal_and_where(work, sim):
+    sim.start_vmi()
+    app = sim.start_app(compiled(work, 'crashing', CRASHES))
+    assert app.wait_end() == 139
+    assert re.search(r'the app crashed: SIGSEGV .* at \S+crashing\.so\+0x[0-9a-f]+ in \S+, address 0x0', app.log + app.out), app.log

@@ -265,26 +265,27 @@ py::object message_object(const Received& message) {
 
 void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
   const auto stop = [shared] { shared->runtime.loop().stop(); };
-  module.attr("add_timer") = py::cpp_function([shared, stop](double seconds, const py::function& callback) {
-    return shared->runtime.loop().add_timer(std::chrono::duration<double>(seconds), [callback, stop] {
-      python::guarded_call("timer callback", callback, py::make_tuple("timer triggered"), stop);
+  const auto callbacks = std::make_shared<python::Callbacks>(stop);
+  module.attr(
+      "add_timer") = py::cpp_function([shared, callbacks](double seconds, const py::function& callback) {
+    return shared->runtime.loop().add_timer(std::chrono::duration<double>(seconds), [callback, callbacks] {
+      callbacks->call("timer callback", callback, py::make_tuple("timer triggered"));
     });
   });
   module.attr("remove_timer") =
       py::cpp_function([shared](uint64_t timer) { return shared->runtime.loop().remove_timer(timer); });
-  module.attr("set_backend_callback") = py::cpp_function([shared, stop](const py::object& callback) {
+  module.attr("set_backend_callback") = py::cpp_function([shared, callbacks](const py::object& callback) {
     if (callback.is_none()) return shared->runtime.on_backend_message({});
     const auto function = callback.cast<py::function>();
-    shared->runtime.on_backend_message([function, stop](Runtime::From from, const Received& message) {
-      python::guarded_call(
+    shared->runtime.on_backend_message([function, callbacks](Runtime::From from, const Received& message) {
+      callbacks->call(
           "backend message callback", function,
-          py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast", message_object(message)),
-          stop);
+          py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast", message_object(message)));
     });
   });
-  module.attr("set_event_callback") = py::cpp_function([shared, stop](const py::function& callback) {
-    shared->runtime.on_event([callback, stop](const wire::Event& event) {
-      python::guarded_call("event callback", callback, py::make_tuple(app::to_python(event)), stop);
+  module.attr("set_event_callback") = py::cpp_function([shared, callbacks](const py::function& callback) {
+    shared->runtime.on_event([callback, callbacks](const wire::Event& event) {
+      callbacks->call("event callback", callback, py::make_tuple(app::to_python(event)));
     });
   });
   module.attr("stop_loop") = py::cpp_function(stop);

@@ -55,7 +55,7 @@ class PlainFile : public ImageFile {
 }  // namespace
 
 Result<std::unique_ptr<ImageFile>> ImageFile::open(const std::filesystem::path& file) {
-  FURNACE_TRY(Fd fd, open_file(file, O_RDONLY));
+  FURNACE_TRY(Fd fd, open_file(file, O_RDONLY | O_NONBLOCK));  // a FIFO must not keep us waiting for a writer
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) return fail_errno("{}", file.string());
   if (!S_ISREG(status.st_mode)) return fail(Errc::Invalid, "{}: not a regular file", file.string());
