@@ -384,3 +384,17 @@ class App:
     assert request[:2] == ['VmEvent', 300]
     assert (entry[2]['name'], entry[2]['is_return']) == ('getpid', False)
     assert (returned[2]['name'], returned[2]['return_value']) == ('getpid', 300)
+
+
+def test_an_empty_process_list_is_an_error_that_says_what_it_may_mean(simulated):
+    cloud = simulated('[[task]]\npid = 1\nname = "init"\nhidden = true\n')
+    cloud.start_vmi()
+    old, new = run_app(cloud, """
+show(fe.process_list())
+try:
+    show(fe.checked.process_list())
+except fe.VmiError as error:
+    show(str(error))
+""")
+    assert old == {}  # as in 1.0
+    assert 'holds no process: the guest is still booting' in new
