@@ -182,7 +182,9 @@ Result<Partition> fac_partition(const CLI::App& flags, const partitions::FacOpti
       partition, fac.storage.empty() ? directory.parent_path() / "storage" : fs::path(fac.storage),
       kStoragePlace));
   // Said here, where the files have their own names.
-  FURNACE_TRY(const auto own_key, protocol::load_secret(fs::path(fac.keys) / "app.key"));
+  const fs::path key_file = fs::path(fac.keys) / "app.key";
+  FURNACE_TRY(const auto own_key, protocol::load_secret(key_file));
+  FURNACE_CHECK(protocol::check_owner(own_key, fac.app, key_file.string()));
   FURNACE_TRY(const auto backend_keys, protocol::ServerKeys::load(fs::path(fac.keys) / "be.pub"));
   for (const char* key : {"app.key", "be.pub"})
     FURNACE_CHECK(add_file(partition, fs::path(fac.keys) / key, fs::path(kKeysPlace) / key));

@@ -28,6 +28,7 @@ Status serve(const FacOptions& options) {
   line.blind = options.blind;
   FURNACE_TRY(line.own, options.confined ? protocol::load_secret_of_partition(keys / "app.key")
                                          : protocol::load_secret(keys / "app.key"));
+  FURNACE_CHECK(protocol::check_owner(line.own, options.app, (keys / "app.key").string()));
   FURNACE_TRY(line.backend_keys, protocol::ServerKeys::load(keys / "be.pub"));
   FURNACE_TRY(server_options.metrics, MetricsSocket::make(options.metrics, options.metrics_descriptor));
 

@@ -109,6 +109,11 @@ Status check_distinct(const Certificate& one, const Certificate& other, std::str
   return fail(Errc::Invalid, "{} and {} hold the same key pair: were files swapped?", first, second);
 }
 
+Status check_owner(const Certificate& key, std::string_view app, std::string_view name) {
+  if (key.app.empty() || key.app == app) return {};
+  return fail(Errc::Invalid, "{}: it is the key of app {}, not of {}", name, key.app, app);
+}
+
 Result<Certificate> parse_certificate(std::string_view text, std::string_view name) {
   Certificate certificate;
   std::string_view section;

@@ -44,6 +44,9 @@ struct Certificate {
 [[nodiscard]] Status check_distinct(const Certificate& one, const Certificate& other, std::string_view first,
                                     std::string_view second);
 
+/// An error if the key `name` belongs to another app than `app`.
+[[nodiscard]] Status check_owner(const Certificate& key, std::string_view app, std::string_view name);
+
 /// Writes NAME.pub (0644) and NAME.key (0600) into `directory`; refuses to replace files.
 [[nodiscard]] Status save_certificate(const Certificate& certificate, const std::filesystem::path& directory,
                                       std::string_view name);

@@ -64,8 +64,7 @@ void check_more_files(const Manifest& manifest, Problems& problems) {
 Status check_app_key(const Manifest& manifest) {
   const fs::path file = manifest.directory / "app.key";
   FURNACE_TRY(const protocol::Certificate key, protocol::load_secret(file));
-  if (key.app.empty() || key.app == manifest.app) return {};
-  return fail(Errc::Invalid, "{}: it is the key of app {}, not of {}", file.string(), key.app, manifest.app);
+  return protocol::check_owner(key, manifest.app, file.string());
 }
 
 void check_keys(const Manifest& manifest, Problems& problems) {

@@ -194,3 +194,13 @@ def test_wrong_keys_are_named(work):
     assert swapped.returncode == 1 and 'were files swapped?' in swapped.stderr
     blind = furnace('proxy', '--blind', '--ak', keys / 'app.key', '--ip', '127.0.0.1', '--ep', '127.0.0.1', check=False)
     assert 'holds no keys' in blind.stderr
+
+
+def test_a_key_of_another_app_is_refused_by_its_name(work):
+    furnace('keys', 'new', work / 'k', '--app', 'somebody-app')
+    (work / 'fac').mkdir()
+    for flags in ([], ['--unconfined']):
+        refused = furnace('fac', '--u2', 'another-app', '--kp', work / 'k', '--ip', '127.0.0.1', '--fac', work / 'fac', *flags,
+                          check=False)
+        assert refused.returncode == 1
+        assert 'app.key: it is the key of app somebody-app, not of another-app' in refused.stderr
