@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -127,11 +128,12 @@ Result<Fd> lock_app(const fs::path& directory, const std::string& app) {
     if (::ftruncate(lock->get(), 0) != 0 || ::write(lock->get(), pid.data(), pid.size()) < 0)
       return fail_errno("{}", path.string());
   }
-  if (!lock && lock.error().code() == Errc::Denied) return Fd();  // another user's directory: to be read only
+  if (!lock && lock.error().code() == Errc::Denied)
+    return Fd();  // another user's directory, which we only read
   if (lock || lock.error().code() != Errc::Unavailable) return lock;
   const auto holder = read_file(path, 64);
   return fail(Errc::Unavailable, "app {} is connected at {} already, by furnace app, pid {}", app,
-              directory.string(), holder.value_or("unknown"));
+              directory.string(), printable(holder.value_or("unknown")));  // others may write there
 }
 
 }  // namespace
