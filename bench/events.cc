@@ -61,7 +61,7 @@ Result<double> bare_breakpoints(Qmp& qmp, uint64_t address) {
     }();
   });
   if (stub.running()) (void)stub.interrupt();
-  stub.close(qmp, true);
+  (void)stub.close(qmp, true);
   if (!done) return tl::unexpected<Error>(done.error());
   return per_second(kHits, took);
 }
@@ -135,7 +135,7 @@ Status hold(vmi::Machine& machine, Qmp& qmp, bool bare) {
     FURNACE_CHECK(stub.run());
     (void)!::read(STDIN_FILENO, &end, 1);
     (void)stub.interrupt();
-    stub.close(qmp, true);
+    (void)stub.close(qmp, true);
     return {};
   }
   FURNACE_TRY(const uint64_t number,

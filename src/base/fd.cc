@@ -50,6 +50,14 @@ Result<Fd> connect_unix(const std::filesystem::path& path) {
   return fd;
 }
 
+Result<pid_t> peer_process(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+    return fail_errno("the other end of a socket");
+  return peer.pid;
+}
+
 Result<Pipe> make_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno("pipe");

@@ -1,6 +1,8 @@
 // Owners of kernel resources: a descriptor, a memory mapping.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <filesystem>
 #include <span>
@@ -40,6 +42,10 @@ class Fd {
 
 /// The same of sockets that keep messages apart (SOCK_SEQPACKET).
 [[nodiscard]] Result<std::pair<Fd, Fd>> message_socket_pair();
+
+/// The process at the other end of a UNIX socket: that which listened, if we connected (SO_PEERCRED,
+/// unix(7)).
+[[nodiscard]] Result<pid_t> peer_process(int socket);
 
 struct Pipe {
   Fd reading, writing;

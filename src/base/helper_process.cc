@@ -6,19 +6,17 @@
 
 #include <algorithm>
 #include <csignal>
-#include <vector>
 
 namespace furnace {
 
-void become_helper(const char* name, std::initializer_list<int> kept) {
+void become_helper(const char* name, std::vector<int> kept) {
   ::setsid();
   ::prctl(PR_SET_NAME, name);  // NOLINT: variadic
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE})
     ::signal(signal, SIG_IGN);  // NOLINT: a macro of C
-  std::vector<int> sorted(kept);
-  std::sort(sorted.begin(), sorted.end());
+  std::sort(kept.begin(), kept.end());
   int from = STDERR_FILENO + 1;
-  for (const int each : sorted) {
+  for (const int each : kept) {
     if (each > from) ::close_range(static_cast<unsigned>(from), static_cast<unsigned>(each) - 1, 0);
     from = std::max(from, each + 1);
   }

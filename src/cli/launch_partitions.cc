@@ -14,13 +14,14 @@
 #include "base/shared_object.h"
 #include "cli/launch.h"
 #include "hypervisor/attach.h"
-#include "hypervisor/qemu/handles.h"
+#include "hypervisor/qemu/broker.h"
 #include "hypervisor/xen/broker.h"
 #include "inspector/policy.h"
 #include "protocol/certificate.h"
 #include "protocol/framing.h"
 #include "protocol/server_keys.h"
 #include "protocol/socket_files.h"
+#include "sandbox/helper.h"
 
 namespace furnace::cli {
 namespace {
@@ -234,8 +235,9 @@ Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOpti
     return {};
   };
   if (driver == "qemu") {
-    FURNACE_TRY(auto handles, hypervisor::QemuHandles::open(vmi.vm));
-    auto lent = hypervisor::QemuHandles::lend(std::move(handles));
+    FURNACE_TRY(const auto confine,
+                sandbox::confine_helper(installed_directory("policies") / "broker.policy"));
+    FURNACE_TRY(auto lent, hypervisor::lend_qemu(vmi.vm, hypervisor::RamAccess::ReadWrite, confine));
     FURNACE_CHECK(hand_over(lent.text, std::move(lent.descriptors)));
   } else if (driver == "xen") {
     FURNACE_TRY(auto lent, hypervisor::lend_xen(vmi.vm));

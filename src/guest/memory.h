@@ -40,6 +40,9 @@ class GuestMemory {
   /// searched less.
   [[nodiscard]] virtual std::vector<GpaRange> used_ranges() const { return ranges(); }
 
+  /// What comes next is read after this call: a driver that reads ahead drops what it has.
+  virtual void forget_read() const {}
+
   /// The physical address that an entry of a page table means. They differ in PV guests of Xen, whose tables
   /// hold machine addresses.
   [[nodiscard]] virtual Gpa from_table(Gpa address) const { return address; }

@@ -22,6 +22,8 @@ Status find_qemu(const std::string& name) {
   for (const QemuProcess& process : list_qemu_processes())
     if (!process.name.empty()) names.push_back(process.name);
   if (std::find(names.begin(), names.end(), name) != names.end()) return {};
+  if (const auto found = find_qemu_process(name); !found && found.error().code() == Errc::Denied)
+    return tl::unexpected<Error>(found.error());
   return fail(Errc::NotFound, "VM '{}' does not exist ({}{})", name,
               names.empty() ? "no VM runs here" : "running here: ", fmt::join(names, ", "));
 }
@@ -79,9 +81,10 @@ Status find_vm(const std::string& name, const std::string& driver) {
   return file ? find_description(name) : Status();
 }
 
-Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::string& driver, Fd scratch) {
+Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::string& driver,
+                                           RamAccess access, Fd scratch) {
   const std::string chosen = driver_for(name, driver);
-  if (chosen == "qemu") return Qemu::attach(name);
+  if (chosen == "qemu") return Qemu::attach(name, access);
   if (chosen == "xen") return attach_xen(name);
   if (chosen == "libvmi") return attach_libvmi(name);
   if (chosen == "snapshot") return Snapshot::open(name, std::move(scratch));

@@ -20,9 +20,11 @@ inline constexpr std::array kDrivers = {"auto", "qemu", "xen", "snapshot", "simu
 /// can't tell finds all.
 [[nodiscard]] Status find_vm(const std::string& name, const std::string& driver = "auto");
 
-/// `name`: QEMU's -name, a Xen domain's name, number or UUID, or a file. `scratch`: an empty file that some
-/// snapshots are written to in another order; without it one in the directory for temporary files.
+/// `name`: QEMU's -name, a Xen domain's name, number or UUID, or a file. `access`: whether the memory of a
+/// QEMU may be written to. `scratch`: an empty file that some snapshots are written to in another order;
+/// without it one in the directory for temporary files.
 [[nodiscard]] Result<std::unique_ptr<Hypervisor>> attach(const std::string& name,
-                                                         const std::string& driver = "auto", Fd scratch = {});
+                                                         const std::string& driver = "auto",
+                                                         RamAccess access = RamAccess::Read, Fd scratch = {});
 
 }  // namespace furnace::hypervisor

@@ -18,6 +18,9 @@ namespace furnace::hypervisor {
 
 enum class RunState : uint8_t { Running, Paused, Gone };
 
+/// What the guest's memory is opened for.
+enum class RamAccess : uint8_t { Read, ReadWrite };
+
 /// LibVMI's vmi_mode_t, which GET_ACCESS_MODE answers with.
 enum class AccessMode : uint32_t { Xen = 0, Kvm = 1, File = 2 };
 

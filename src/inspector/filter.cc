@@ -98,11 +98,11 @@ Result<std::vector<sock_filter>> exported(const Context& filter) {
 
 }  // namespace
 
-Result<std::vector<sock_filter>> compile(const Policy& policy) {
-  const Context filter(seccomp_init(SCMP_ACT_NOTIFY), seccomp_release);
+Result<std::vector<sock_filter>> compile(const Policy& policy, Unruled unruled) {
+  const uint32_t action = unruled == Unruled::Ask ? SCMP_ACT_NOTIFY : SCMP_ACT_KILL_PROCESS;
+  const Context filter(seccomp_init(action), seccomp_release);
   if (!filter) return fail(Errc::Failed, "seccomp filter: this libseccomp has no user notification");
-  FURNACE_CHECK(
-      checked(seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_NOTIFY), "other ABIs"));
+  FURNACE_CHECK(checked(seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, action), "other ABIs"));
   constexpr uint32_t binary_tree = 2;
   FURNACE_CHECK(checked(seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, binary_tree), "optimize"));
   for (const auto& [number, verdict] : policy.verdicts(Level::Established))

@@ -11,7 +11,13 @@
 
 namespace furnace::inspector {
 
-/// Other architectures' entries (32-bit, x32) are asked of the supervisor as well.
-[[nodiscard]] Result<std::vector<sock_filter>> compile(const Policy& policy);
+/// What becomes of calls that the filter does not decide.
+enum class Unruled : uint8_t {
+  Ask,   ///< the supervisor
+  Kill,  ///< the process: there is no supervisor
+};
+
+/// Other architectures' entries (32-bit, x32) are not decided by the filter.
+[[nodiscard]] Result<std::vector<sock_filter>> compile(const Policy& policy, Unruled unruled = Unruled::Ask);
 
 }  // namespace furnace::inspector

@@ -4,7 +4,7 @@
 #include "base/signals.h"
 #include "guest/profile/profile_file.h"
 #include "hypervisor/attach.h"
-#include "hypervisor/qemu/qemu.h"
+#include "hypervisor/qemu/borrow_qemu.h"
 #include "hypervisor/xen/attach_xen.h"
 #include "partitions/vmi_options.h"
 #include "program/program.h"
@@ -32,11 +32,12 @@ Result<std::shared_ptr<const guest::Profile>> given_profile(const VmiOptions& op
 }
 
 Result<std::unique_ptr<hypervisor::Hypervisor>> attach(const VmiOptions& options) {
-  if (options.handles < 0) return hypervisor::attach(options.vm, options.driver, Fd(options.scratch));
+  if (options.handles < 0)
+    return hypervisor::attach(options.vm, options.driver, hypervisor::RamAccess::ReadWrite,
+                              Fd(options.scratch));
   FURNACE_TRY(const std::string text, read_descriptor(Fd(options.handles)));
   if (options.driver == "xen") return hypervisor::borrow_xen(text);
-  FURNACE_TRY(auto handles, hypervisor::QemuHandles::borrow(text));
-  return hypervisor::Qemu::attach(std::move(handles));
+  return hypervisor::borrow_qemu(text);
 }
 
 Status read_watchdogs(VmiOptions& options) {

@@ -40,7 +40,7 @@ void note(Charge& charge, char state, Fd descriptor) {
   }
 }
 
-void let_go(Charge& charge, const std::filesystem::path& qmp_socket) {
+void let_go(Charge& charge, const std::filesystem::path& qmp_socket, pid_t qemu) {
   const bool stub_open = charge.stub.valid();
   if (stub_open) {
     GdbRemote remote(std::move(charge.stub));
@@ -51,6 +51,7 @@ void let_go(Charge& charge, const std::filesystem::path& qmp_socket) {
   constexpr int tries = 20;  // the dead process's own connection may still be closing
   for (int i = 0; i < tries; ++i) {
     if (auto qmp = Qmp::connect(qmp_socket)) {
+      if (peer_process(qmp->descriptor()).value_or(0) != qemu) break;
       if (stub_open) (void)qmp->human("gdbserver none");
       if (charge.held) break;
       const bool stopped = charge.paused || stub_open;
@@ -63,24 +64,24 @@ void let_go(Charge& charge, const std::filesystem::path& qmp_socket) {
   }
 }
 
-[[noreturn]] void guard(int socket, const std::filesystem::path& qmp_socket) {
+[[noreturn]] void guard(int socket, const std::filesystem::path& qmp_socket, pid_t qemu) {
   become_helper("furnace-guard", {socket});
   Charge charge;
   const Fd own(socket);
   char state = 0;
   Fd descriptor;
   while (receive_with(own, state, descriptor)) note(charge, state, std::move(descriptor));
-  let_go(charge, qmp_socket);
+  let_go(charge, qmp_socket, qemu);
   ::_exit(0);
 }
 
 }  // namespace
 
-Result<Guard> Guard::start(const std::filesystem::path& qmp_socket) {
+Result<Guard> Guard::start(const std::filesystem::path& qmp_socket, pid_t qemu) {
   FURNACE_TRY(auto ends, socket_pair());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
-  if (pid == 0) guard(ends.second.get(), qmp_socket);
+  if (pid == 0) guard(ends.second.get(), qmp_socket, qemu);
   return Guard(std::move(ends.first), pid);
 }
 

@@ -16,13 +16,12 @@ namespace furnace::hypervisor {
 /// group does not reach it. Make it before threads and before connections that it must not inherit.
 class Guard {
  public:
-  [[nodiscard]] static Result<Guard> start(const std::filesystem::path& qmp_socket);
-  /// The end of a guard that another process started.
-  [[nodiscard]] static Guard from(Fd socket) { return {std::move(socket), 0}; }
+  /// `qemu` is the process that serves `qmp_socket`: nothing is said to another one.
+  [[nodiscard]] static Result<Guard> start(const std::filesystem::path& qmp_socket, pid_t qemu);
+  /// The guard's end, for another process.
+  [[nodiscard]] Fd take_apart() && { return std::move(socket_); }
   /// Becomes readable when the guard has exited.
   [[nodiscard]] int descriptor() const { return socket_.get(); }
-  /// The guard's end, to be handed to another process.
-  [[nodiscard]] Fd take_apart() && { return std::move(socket_); }
   Guard(Guard&&) noexcept = default;
   Guard& operator=(Guard&&) = delete;
   /// Ends the guard and collects it.

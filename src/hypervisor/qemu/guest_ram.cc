@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -49,7 +52,7 @@ std::optional<RamPiece> parse_flat_line(std::string_view line) {
 struct ProcessMapping {
   uint64_t start = 0, end = 0, offset = 0, inode = 0;
   unsigned major = 0, minor = 0;
-  bool shared = false;
+  bool shared = false, writable = false;
 };
 
 std::optional<ProcessMapping> find_process_mapping(std::string_view maps, uint64_t address) {
@@ -63,6 +66,7 @@ std::optional<ProcessMapping> find_process_mapping(std::string_view maps, uint64
                     &mapping.offset, &mapping.major, &mapping.minor, &mapping.inode) != 7)
       continue;
     mapping.shared = rights[3] == 's' && mapping.inode != 0;
+    mapping.writable = rights[1] == 'w';
     if (address >= mapping.start && address < mapping.end) return mapping;
   }
   return std::nullopt;
@@ -75,6 +79,31 @@ Result<uint64_t> host_address(Qmp& qmp, Gpa gpa) {
   if (!address)
     return fail(Errc::Failed, "QEMU does not say where guest address {:#x} lies: '{}'", gpa.value, text);
   return *address;
+}
+
+/// A descriptor of the file that is mapped there, made from one that the process has: not with more rights
+/// than that one has, and of no other file.
+Result<Fd> open_as_owner(pid_t pid, const Fd& pidfd, const ProcessMapping& mapping, RamAccess access) {
+  const auto is_it = [&](const struct stat& info) {
+    return S_ISREG(info.st_mode) && info.st_ino == mapping.inode &&
+           info.st_dev == makedev(mapping.major, mapping.minor);
+  };
+  const int wanted = access == RamAccess::ReadWrite ? O_RDWR : O_RDONLY;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/fd", pid), ignored)) {
+    struct stat info {};
+    if (::stat(entry.path().c_str(), &info) != 0 || !is_it(info)) continue;
+    const int number = std::atoi(entry.path().filename().c_str());  // NOLINT(cert-err34-c): of the kernel's
+    const Fd theirs(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), number, 0)));
+    if (!theirs.valid()) return fail_errno("descriptor {} of process {}", number, pid);
+    const int flags = ::fcntl(theirs.get(), F_GETFL);  // NOLINT: variadic
+    const bool has_rights =
+        (flags & O_PATH) == 0 && ((flags & O_ACCMODE) == O_RDWR || (flags & O_ACCMODE) == wanted);
+    if (::fstat(theirs.get(), &info) != 0 || !is_it(info) || !has_rights) continue;
+    return open_file(fmt::format("/proc/self/fd/{}", theirs.get()), wanted);
+  }
+  return fail(Errc::Denied, "process {} has no descriptor of the guest's RAM file that is open for {}", pid,
+              access == RamAccess::ReadWrite ? "reading and writing" : "reading");
 }
 
 std::vector<std::string> memory_backends(Qmp& qmp) {
@@ -112,12 +141,47 @@ std::vector<RamPiece> parse_flat_view(std::string_view text, const std::vector<s
   return pieces;
 }
 
-Result<GuestRam> GuestRam::open(Qmp& qmp, pid_t pid) {
+std::optional<std::pair<uint64_t, size_t>> ProcessRam::locate(Gpa gpa, size_t size) const {
+  for (const RamPlace& place : places_)
+    if (gpa >= place.range.start && gpa < place.range.end)
+      return std::pair(place.host + (gpa.value - place.range.start.value),
+                       static_cast<size_t>(std::min<uint64_t>(size, place.range.end.value - gpa.value)));
+  return std::nullopt;
+}
+
+size_t ProcessRam::read(Gpa from, std::span<std::byte> out) const {
+  size_t done = 0;
+  while (done < out.size()) {
+    const auto place = locate(from + done, out.size() - done);
+    if (!place) break;
+    const ssize_t got =
+        ::pread(memory_.get(), out.data() + done, place->second, static_cast<off_t>(place->first));
+    if (got <= 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
+size_t ProcessRam::write(Gpa to, std::span<const std::byte> data) {
+  size_t done = 0;
+  while (done < data.size()) {
+    const auto place = locate(to + done, data.size() - done);
+    if (!place) break;
+    const ssize_t put =
+        ::pwrite(memory_.get(), data.data() + done, place->second, static_cast<off_t>(place->first));
+    if (put <= 0) break;
+    done += static_cast<size_t>(put);
+  }
+  return done;
+}
+
+Result<GuestRam> GuestRam::open(Qmp& qmp, pid_t pid, const Fd& pidfd, RamAccess access) {
   FURNACE_TRY(const std::string view, qmp.human("info mtree -f"));
   const std::vector<RamPiece> pieces = parse_flat_view(view, memory_backends(qmp));
   if (pieces.empty()) return fail(Errc::Failed, "QEMU's `info mtree -f` shows no RAM at address 0");
 
   GuestRam ram;
+  ram.access_ = access;
   for (const RamPiece& piece : pieces) {
     FURNACE_TRY(const uint64_t host, host_address(qmp, piece.range.start));
     // Pieces that only differ in kind (BIOS shadow areas) are one.
@@ -132,74 +196,73 @@ Result<GuestRam> GuestRam::open(Qmp& qmp, pid_t pid) {
   }
   for (Segment& segment : ram.segments_) {
     ram.ranges_.push_back(segment.range);
-    if (auto mapped = ram.map(segment, pid); !mapped) {
+    if (auto mapped = ram.map(segment, pid, pidfd); !mapped)
       log::debug("guest RAM is copied, not mapped: {}", mapped.error().message());
-      if (ram.process_memory_.valid()) continue;
-      auto memory = open_file(fmt::format("/proc/{}/mem", pid), O_RDWR);
-      if (!memory)
-        return fail(memory.error(), "memory of the QEMU process (run as the user QEMU runs as, or as root)");
-      ram.process_memory_ = *std::move(memory);
-    }
   }
+  FURNACE_CHECK(ram.copy_the_rest(pid));
   return ram;
 }
 
-Status GuestRam::map(Segment& segment, pid_t pid) {
+Status GuestRam::copy_the_rest(pid_t pid) {
+  std::vector<RamPlace> places;
+  for (const Segment& segment : segments_)
+    if (segment.mapping == nullptr) places.push_back({segment.range, segment.host});
+  if (places.empty()) return {};
+  auto memory =
+      open_file(fmt::format("/proc/{}/mem", pid), access_ == RamAccess::ReadWrite ? O_RDWR : O_RDONLY);
+  if (!memory)
+    return fail(memory.error(), "memory of the QEMU process (run as the user QEMU runs as, or as root)");
+  copied_ = std::make_unique<ProcessRam>(*std::move(memory), std::move(places));
+  return {};
+}
+
+Status GuestRam::map(Segment& segment, pid_t pid, const Fd& pidfd) {
   FURNACE_TRY(const std::string maps, read_file(fmt::format("/proc/{}/maps", pid)));
   const auto mapping = find_process_mapping(maps, segment.host);
-  if (!mapping || !mapping->shared)
+  if (!mapping || !mapping->shared || !mapping->writable)
     return fail(Errc::Unavailable,
                 "guest RAM is private to the QEMU process (no memory-backend-file with share=on)");
   segment.file_offset = mapping->offset + (segment.host - mapping->start);
   if (mapping->end - segment.host < segment.range.size())
     return fail(Errc::Unavailable, "guest RAM is mapped in several pieces");
 
-  for (size_t i = 0; i < files_.size(); ++i)
-    if (files_[i].inode == mapping->inode)
-      segment.file = i, segment.mapping = files_[i].mapping.writable_bytes().data();
-  if (segment.mapping == nullptr) {
+  const uint64_t device = makedev(mapping->major, mapping->minor);
+  size_t file = 0;
+  while (file < files_.size() && (files_[file].inode != mapping->inode || files_[file].device != device))
+    ++file;
+  if (file == files_.size()) {
     // By its descriptor in QEMU, which works for unlinked files and memfds too and needs no path of ours.
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/fd", pid), ignored)) {
-      struct stat info {};
-      if (::stat(entry.path().c_str(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_ino != mapping->inode)
-        continue;
-      FURNACE_TRY(Fd fd, open_file(entry.path(), O_RDWR));
-      FURNACE_TRY(Mapping mapped, Mapping::whole_file(fd, true));
-      files_.push_back({std::move(fd), std::move(mapped), info.st_ino, info.st_dev});
-      segment.file = files_.size() - 1;
-      segment.mapping = files_.back().mapping.writable_bytes().data();
-      break;
-    }
+    FURNACE_TRY(Fd fd, open_as_owner(pid, pidfd, *mapping, access_));
+    FURNACE_TRY(Mapping mapped, Mapping::whole_file(fd, access_ == RamAccess::ReadWrite));
+    files_.push_back({std::move(fd), std::move(mapped), mapping->inode, device});
   }
-  if (segment.mapping == nullptr)
-    return fail(Errc::Denied, "no descriptor of the guest's RAM file in /proc/{}/fd (not permitted?)", pid);
-  if (files_[segment.file].mapping.bytes().size() < segment.file_offset + segment.range.size()) {
-    segment.mapping = nullptr;
+  if (files_[file].mapping.bytes().size() < segment.file_offset + segment.range.size())
     return fail(Errc::Invalid, "the guest's RAM file is shorter than its RAM");
-  }
-  segment.mapping += segment.file_offset;
+  segment.file = file;
+  segment.mapping = files_[file].mapping.writable_bytes().data() + segment.file_offset;
   return {};
 }
 
 GuestRam::Parts GuestRam::take_apart() && {
   Parts parts;
   for (const Segment& segment : segments_)
-    parts.pieces.push_back({segment.range, segment.host,
-                            segment.mapping != nullptr ? segment.file : Parts::kNoFile, segment.file_offset});
+    parts.pieces.push_back(
+        {segment.range, segment.mapping != nullptr ? segment.file : Parts::kNoFile, segment.file_offset});
   for (File& file : files_) parts.files.push_back(std::move(file.fd));
-  parts.process_memory = std::move(process_memory_);
+  parts.copied = std::move(copied_);
+  parts.access = access_;
   return parts;
 }
 
 Result<GuestRam> GuestRam::from(Parts parts) {
   GuestRam ram;
+  ram.access_ = parts.access;
   for (Fd& fd : parts.files) {
-    FURNACE_TRY(Mapping mapped, Mapping::whole_file(fd, true));
+    FURNACE_TRY(Mapping mapped, Mapping::whole_file(fd, parts.access == RamAccess::ReadWrite));
     ram.files_.push_back({std::move(fd), std::move(mapped), 0, 0});
   }
   for (const Parts::Piece& piece : parts.pieces) {
-    Segment segment{.range = piece.range, .host = piece.host, .file_offset = piece.offset};
+    Segment segment{.range = piece.range, .file_offset = piece.offset};
     if (piece.file != Parts::kNoFile) {
       const bool fits = piece.file < ram.files_.size() &&
                         piece.offset + piece.range.size() <= ram.files_[piece.file].mapping.bytes().size();
@@ -210,7 +273,7 @@ Result<GuestRam> GuestRam::from(Parts parts) {
     ram.ranges_.push_back(piece.range);
     ram.segments_.push_back(segment);
   }
-  ram.process_memory_ = std::move(parts.process_memory);
+  ram.copied_ = std::move(parts.copied);
   return ram;
 }
 
@@ -228,38 +291,39 @@ size_t GuestRam::read(Gpa from, std::span<std::byte> out) const {
     if (found == nullptr) break;
     const uint64_t offset = at.value - found->range.start.value;
     const size_t piece = std::min<uint64_t>(out.size() - done, found->range.size() - offset);
-    if (found->mapping != nullptr) {
+    size_t got = piece;
+    if (found->mapping != nullptr)
       std::memcpy(out.data() + done, found->mapping + offset, piece);
-      done += piece;
-      continue;
-    }
-    const ssize_t got =
-        ::pread(process_memory_.get(), out.data() + done, piece, static_cast<off_t>(found->host + offset));
-    if (got <= 0) break;
-    done += static_cast<size_t>(got);
+    else
+      got = copied_ ? copied_->read(at, out.subspan(done, piece)) : 0;
+    done += got;
+    if (got != piece) break;
   }
   return done;
 }
 
 size_t GuestRam::write(Gpa to, std::span<const std::byte> data) {
   size_t done = 0;
+  if (!writable()) return done;
   while (done < data.size()) {
     const Gpa at = to + done;
     const Segment* found = segment(at);
     if (found == nullptr) break;
     const uint64_t offset = at.value - found->range.start.value;
     const size_t piece = std::min<uint64_t>(data.size() - done, found->range.size() - offset);
-    if (found->mapping != nullptr) {
+    size_t put = piece;
+    if (found->mapping != nullptr)
       std::memcpy(found->mapping + offset, data.data() + done, piece);
-      done += piece;
-      continue;
-    }
-    const ssize_t put =
-        ::pwrite(process_memory_.get(), data.data() + done, piece, static_cast<off_t>(found->host + offset));
-    if (put <= 0) break;
-    done += static_cast<size_t>(put);
+    else
+      put = copied_ ? copied_->write(at, data.subspan(done, piece)) : 0;
+    done += put;
+    if (put != piece) break;
   }
   return done;
+}
+
+void GuestRam::forget_read() const {
+  if (copied_) copied_->forget_read();
 }
 
 std::vector<GpaRange> GuestRam::used_ranges() const {

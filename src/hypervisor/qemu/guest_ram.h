@@ -4,12 +4,15 @@
 
 #include <sys/types.h>
 
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/fd.h"
 #include "guest/memory.h"
+#include "hypervisor/hypervisor.h"
 #include "hypervisor/qemu/qmp.h"
 
 namespace furnace::hypervisor {
@@ -25,24 +28,59 @@ struct RamPiece {
 [[nodiscard]] std::vector<RamPiece> parse_flat_view(std::string_view text,
                                                     const std::vector<std::string>& backends);
 
+/// Guest RAM that QEMU shares with nobody: it is copied.
+class CopiedRam {
+ public:
+  virtual ~CopiedRam() = default;
+  /// Bytes copied: fewer than asked where it ends.
+  [[nodiscard]] virtual size_t read(guest::Gpa from, std::span<std::byte> out) const = 0;
+  [[nodiscard]] virtual size_t write(guest::Gpa to, std::span<const std::byte> data) = 0;
+  /// See GuestMemory::forget_read.
+  virtual void forget_read() const {}
+};
+
+/// A piece of RAM where it lies in the QEMU process.
+struct RamPlace {
+  guest::GpaRange range;
+  uint64_t host = 0;
+};
+
+/// Copies out of QEMU's memory, and from nowhere there but from the guest's RAM.
+class ProcessRam : public CopiedRam {
+ public:
+  /// `memory` is /proc/PID/mem.
+  ProcessRam(Fd memory, std::vector<RamPlace> places)
+      : memory_(std::move(memory)), places_(std::move(places)) {}
+  [[nodiscard]] size_t read(guest::Gpa from, std::span<std::byte> out) const override;
+  [[nodiscard]] size_t write(guest::Gpa to, std::span<const std::byte> data) override;
+  [[nodiscard]] int descriptor() const { return memory_.get(); }
+
+ private:
+  /// The address of `gpa` in QEMU, and how many of `size` bytes lie there.
+  [[nodiscard]] std::optional<std::pair<uint64_t, size_t>> locate(guest::Gpa gpa, size_t size) const;
+
+  Fd memory_;
+  std::vector<RamPlace> places_;
+};
+
 class GuestRam : public guest::GuestMemory {
  public:
   /// Reads the layout through `qmp` and opens the memory of process `pid`. Errc::Denied names what permission
   /// lacks.
-  [[nodiscard]] static Result<GuestRam> open(Qmp& qmp, pid_t pid);
+  [[nodiscard]] static Result<GuestRam> open(Qmp& qmp, pid_t pid, const Fd& pidfd, RamAccess access);
 
   /// What it is made of, to be handed to another process.
   struct Parts {
     static constexpr size_t kNoFile = SIZE_MAX;
     struct Piece {
       guest::GpaRange range;
-      uint64_t host = 0;      ///< address in the QEMU process
       size_t file = kNoFile;  ///< index in `files`, if it is mapped from one
       uint64_t offset = 0;    ///< in that file
     };
     std::vector<Piece> pieces;
     std::vector<Fd> files;
-    Fd process_memory;  ///< of QEMU, if not all is in files
+    std::unique_ptr<CopiedRam> copied;  ///< if not all is in files
+    RamAccess access = RamAccess::Read;
   };
   [[nodiscard]] Parts take_apart() &&;
   [[nodiscard]] static Result<GuestRam> from(Parts parts);
@@ -50,10 +88,12 @@ class GuestRam : public guest::GuestMemory {
   using GuestMemory::read;
   [[nodiscard]] size_t read(guest::Gpa from, std::span<std::byte> out) const override;
   [[nodiscard]] size_t write(guest::Gpa to, std::span<const std::byte> data) override;
+  [[nodiscard]] bool writable() const override { return access_ == RamAccess::ReadWrite; }
   [[nodiscard]] const std::vector<guest::GpaRange>& ranges() const override { return ranges_; }
   [[nodiscard]] std::vector<guest::GpaRange> used_ranges() const override;
+  void forget_read() const override;
 
-  /// Whether all of it is mapped (else it is copied through /proc/PID/mem).
+  /// Whether all of it is mapped (else it is copied).
   [[nodiscard]] bool mapped() const;
 
  private:
@@ -71,12 +111,14 @@ class GuestRam : public guest::GuestMemory {
   };
 
   [[nodiscard]] const Segment* segment(guest::Gpa gpa) const;
-  [[nodiscard]] Status map(Segment& segment, pid_t pid);
+  [[nodiscard]] Status map(Segment& segment, pid_t pid, const Fd& pidfd);
+  [[nodiscard]] Status copy_the_rest(pid_t pid);
 
+  RamAccess access_ = RamAccess::Read;
   std::vector<Segment> segments_;
   std::vector<guest::GpaRange> ranges_;
   std::vector<File> files_;
-  Fd process_memory_;
+  std::unique_ptr<CopiedRam> copied_;
 };
 
 }  // namespace furnace::hypervisor

@@ -5,7 +5,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/bytes.h"
 #include "base/file.h"
+#include "hypervisor/qemu/trust.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -99,7 +101,7 @@ std::optional<QemuProcess> parse_qemu_command_line(pid_t pid, const std::vector<
   return process;
 }
 
-std::vector<QemuProcess> list_qemu_processes() {
+std::vector<QemuProcess> list_qemu_processes(std::vector<std::pair<QemuProcess, Error>>* refused) {
   std::vector<QemuProcess> found;
   std::error_code ignored;  // a process that ends while we look is none of ours
   for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
@@ -116,6 +118,10 @@ std::vector<QemuProcess> list_qemu_processes() {
       start = stop + 1;
     }
     if (auto process = parse_qemu_command_line(pid, arguments)) {
+      if (const auto trusted = check_trusted(pid); !trusted) {
+        if (refused != nullptr) refused->emplace_back(*std::move(process), trusted.error());
+        continue;
+      }
       // A relative socket path is relative to where QEMU was started.
       const auto cwd = std::filesystem::read_symlink(entry.path() / "cwd", ignored);
       for (auto& socket : process->qmp_sockets)
@@ -128,18 +134,21 @@ std::vector<QemuProcess> list_qemu_processes() {
 }
 
 Result<QemuProcess> find_qemu_process(const std::string& name) {
-  std::vector<QemuProcess> all = list_qemu_processes();
+  std::vector<std::pair<QemuProcess, Error>> refused;
+  std::vector<QemuProcess> all = list_qemu_processes(&refused);
   std::string names;
   for (const QemuProcess& process : all)
-    if (!process.name.empty()) names += (names.empty() ? "" : ", ") + process.name;
+    if (!process.name.empty()) names += (names.empty() ? "" : ", ") + printable(process.name);
   std::erase_if(all, [&](const QemuProcess& process) { return process.name != name; });
-  if (all.empty())
-    return fail(Errc::NotFound, "no running QEMU with -name {}{}", name,
-                names.empty() ? " (no named QEMU runs here)" : fmt::format(" (running: {})", names));
   if (all.size() > 1)
     return fail(Errc::Invalid, "{} running QEMUs have -name {} (pids {} and {}): give them different names",
                 all.size(), name, all[0].pid, all[1].pid);
-  return std::move(all[0]);
+  if (!all.empty()) return std::move(all[0]);
+  for (const auto& [process, why] : refused)
+    if (process.name == name)
+      return fail(why.code(), "process {} calls itself QEMU '{}', but {}", process.pid, name, why.message());
+  return fail(Errc::NotFound, "no running QEMU with -name {}{}", name,
+              names.empty() ? " (no named QEMU runs here)" : fmt::format(" (running: {})", names));
 }
 
 }  // namespace furnace::hypervisor

@@ -24,10 +24,13 @@ struct QemuProcess {
 [[nodiscard]] std::optional<QemuProcess> parse_qemu_command_line(pid_t pid,
                                                                  const std::vector<std::string>& arguments);
 
-/// The QEMU processes of this host that we may look at.
-[[nodiscard]] std::vector<QemuProcess> list_qemu_processes();
+/// The QEMU processes of this host that we may look at and whose word is taken (trust.h). Why others are not
+/// is said in `refused`, by name.
+[[nodiscard]] std::vector<QemuProcess> list_qemu_processes(
+    std::vector<std::pair<QemuProcess, Error>>* refused = nullptr);
 
-/// The one whose -name is `name`. Errors tell which names there are, and of two with one name.
+/// The one whose -name is `name`. Errors tell which names there are, of two with one name, and of one whose
+/// word is not taken.
 [[nodiscard]] Result<QemuProcess> find_qemu_process(const std::string& name);
 
 }  // namespace furnace::hypervisor

@@ -153,8 +153,7 @@ Status Stub::recover(Qmp& qmp) {
   }
   FURNACE_TRY(auto ends, socket_pair());
   FURNACE_TRY(Stub stub, open(qmp, std::move(ends.first), ends.second));
-  stub.close(qmp, true);
-  return {};
+  return stub.close(qmp, true);
 }
 
 Result<Stub> Stub::open(Qmp& qmp, Fd ours, const Fd& theirs) {
@@ -308,10 +307,11 @@ Status Stub::set_instruction_pointer(uint32_t vcpu, uint64_t address) {
   return answer == "OK" ? Status() : fail(Errc::Failed, "gdb stub: rip not set: '{}'", printable(answer));
 }
 
-void Stub::close(Qmp& qmp, bool run_on) {
+Status Stub::close(Qmp& qmp, bool run_on) {
   // Closed before QEMU has read all of it, the stub would leave the guest stopped, with its points.
-  if (auto gone = let_go(remote_, run_on, By::Owner); !gone) log::debug("{}", gone.error().message());
+  Status gone = let_go(remote_, run_on, By::Owner);
   (void)qmp.human("gdbserver " + own_device_);
+  return gone;
 }
 
 }  // namespace furnace::hypervisor

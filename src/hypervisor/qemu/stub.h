@@ -29,6 +29,9 @@ struct Stop {
 };
 [[nodiscard]] std::optional<Stop> parse_stop(std::string_view packet);
 
+/// QEMU looks through them at every access to their pages.
+inline constexpr size_t kMostStubPoints = 4096;
+
 class Stub {
  public:
   /// Opens the stub; the guest stands afterwards. `theirs` must stay usable with SCM_RIGHTS until then: the
@@ -69,8 +72,9 @@ class Stub {
   /// The guest was let run by somebody else.
   void note_running() { running_ = true; }
 
-  /// Removes all points, lets the guest run if `run_on`, and closes the stub.
-  void close(Qmp& qmp, bool run_on);
+  /// Removes all points, lets the guest run if `run_on`, and closes the stub. After an error the guest
+  /// stands.
+  Status close(Qmp& qmp, bool run_on);
 
   /// Who lets go of the stub: both do, one after the other, when the owner is killed in the middle of it.
   enum class By : uint8_t { Owner, Guard };

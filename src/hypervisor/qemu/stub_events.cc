@@ -5,47 +5,15 @@
 
 #include "base/log.h"
 #include "hypervisor/qemu/step_hazard.h"
+#include "hypervisor/qemu/stub_points.h"
 
 namespace furnace::hypervisor {
 namespace {
 
 using Kind = StubPoint::Kind;
 
-constexpr size_t kMaxPoints = 4096;     // QEMU looks through them at every access to their pages
-constexpr uint64_t kMaxSlotted = 4096;  // bytes of a range that is watched in pieces
-constexpr uint64_t kMaxExecuted = 64;   // bytes of code with a breakpoint on each
 constexpr size_t kMaxRetries = 256;
 constexpr size_t kCode = 15;
-
-/// The points that make a watch. Ranges are cut into pieces, because the stub tells which was hit, not where.
-Result<std::vector<StubPoint>> points_of(const Watch& watch) {
-  const uint64_t start = watch.address.value;
-  if (watch.kind == EventKind::Breakpoint) return std::vector{StubPoint{Kind::Breakpoint, start, 1}};
-  if (!watch.after.empty()) return std::vector{StubPoint{Kind::Write, start, watch.length}};
-  std::vector<StubPoint> points;
-  if ((watch.access & kAccessExecute) != 0) {
-    if (watch.length > kMaxExecuted)
-      return fail(Errc::Invalid, "execution of {} bytes: at most {} can be watched", watch.length,
-                  kMaxExecuted);
-    for (uint64_t i = 0; i < watch.length; ++i) points.push_back({Kind::Breakpoint, start + i, 1});
-  }
-  const uint8_t data = watch.access & (kAccessRead | kAccessWrite);
-  if (data == 0) return points;
-  if (auto checked = check_length(watch); !checked) return tl::unexpected(checked.error());
-  const Kind kind = data == kAccessWrite ? Kind::Write : data == kAccessRead ? Kind::Read : Kind::Access;
-  const uint64_t piece = watch.length <= kMaxSlotted ? WatchedBytes::kSlot : guest::kPageSize;
-  for (uint64_t at = start; at < start + watch.length;) {
-    const uint64_t end = std::min(start + watch.length, at / piece * piece + piece);
-    points.push_back({kind, at, end - at});
-    at = end;
-  }
-  return points;
-}
-
-/// Whether accesses are told with what they were.
-bool reports_access(const Watch& watch) {
-  return watch.kind == EventKind::MemoryAccess && watch.after.empty();
-}
 
 bool may_read(Kind kind) {
   return kind == Kind::Read || kind == Kind::Access;
@@ -67,32 +35,23 @@ bool waits(const VcpuMemory& memory, const Registers& registers) {
 }  // namespace
 
 Status StubEvents::ensure_open() {
-  if (stub_) return {};
+  if (open_) return {};
   if (std::exchange(loses_flags_, false))
     log::warning(
         "this QEMU (older than 8.0, without KVM) loses a vCPU's flags when it is stopped right behind "
         "cmpxchg16b, and now and then crashes a guest amid events; start it with -cpu ...,-cx16");
-  FURNACE_TRY(const std::string status, qmp_.command("query-status"));
-  const bool stands = status.find(R"("running":false)") != std::string::npos;
-  held_elsewhere_ = stands && !held_;
-  earlier_resumes_ = qmp_.resumes();
-  FURNACE_TRY(auto ends, socket_pair());
-  FURNACE_CHECK(guard_.note_stub(ends.first));
-  auto opened = Stub::open(qmp_, std::move(ends.first), ends.second);
-  if (!opened) {
-    (void)guard_.note_stub_closed();
-    if (!stands) (void)qmp_.command("cont");  // opening it may have stopped the guest
-    return fail(opened.error(), "events");
-  }
-  stub_.emplace(*std::move(opened));
-  return guard_.note_held(held_elsewhere_);
+  FURNACE_CHECK(control_.open_stub());
+  open_ = true;
+  return {};
 }
 
 void StubEvents::close() {
-  if (!stub_) return;
-  stub_->close(qmp_, !held_ && !held_elsewhere_);
-  stub_.reset();
-  (void)guard_.note_stub_closed();
+  if (!std::exchange(open_, false)) return;
+  control_.close_stub();
+  forget_all();
+}
+
+void StubEvents::forget_all() {
   watches_.clear();
   points_.clear();
   events_.clear();
@@ -102,18 +61,18 @@ void StubEvents::close() {
 }
 
 Status StubEvents::stand() {
-  if (!stub_->running()) return {};
-  FURNACE_TRY(const Stop stop, stub_->interrupt());
-  note(stop, true);
+  if (!control_.running()) return {};
+  FURNACE_TRY(const Stop stop, control_.interrupt());
+  note(stop);
   return {};
 }
 
 Result<uint64_t> StubEvents::watch(const Watch& watch) {
   Watched watched{watch, {}};
   FURNACE_TRY(watched.points, points_of(watch));
-  if (points_.size() + watched.points.size() > kMaxPoints)
+  if (points_.size() + watched.points.size() > kMostStubPoints)
     return fail(Errc::Unavailable, "{} watchpoints are in use and {} more are needed: {} is the limit",
-                points_.size(), watched.points.size(), kMaxPoints);
+                points_.size(), watched.points.size(), kMostStubPoints);
   FURNACE_CHECK(ensure_open());
   FURNACE_CHECK(stand());
   const uint64_t number = next_watch_++;
@@ -131,7 +90,7 @@ Status StubEvents::insert(uint64_t watch, Watched& watched) {
   for (const StubPoint& point : watched.points) {
     auto& users = points_[point];
     if (users.empty())
-      if (auto inserted = stub_->insert(point); !inserted) {
+      if (auto inserted = control_.insert(point); !inserted) {
         points_.erase(point);
         for (const StubPoint& undone : watched.points) (void)remove_point(undone, watch);
         return inserted;
@@ -141,7 +100,7 @@ Status StubEvents::insert(uint64_t watch, Watched& watched) {
   if (!reports_access(watched.watch)) return {};
   std::optional<guest::PageTable> table = watched.watch.table;
   if (!table)
-    if (const auto registers = stub_->registers(0)) table = VcpuMemory::table_of(*registers);
+    if (const auto registers = control_.stub_registers(0)) table = VcpuMemory::table_of(*registers);
   if (!table) return {};
   constexpr uint64_t slot = WatchedBytes::kSlot;
   for (const StubPoint& point : watched.points)
@@ -157,7 +116,7 @@ Status StubEvents::remove_point(const StubPoint& point, uint64_t watch) {
   points_.erase(found);
   if (point.kind != Kind::Breakpoint)
     watched_bytes_.remove(point.address / WatchedBytes::kSlot * WatchedBytes::kSlot);
-  return stub_->remove(point);
+  return control_.remove(point);
 }
 
 Status StubEvents::unwatch(uint64_t watch) {
@@ -187,48 +146,39 @@ void StubEvents::forget() {
 }
 
 std::vector<GuestEvent> StubEvents::take() {
-  if (!stub_) return {};
-  if (stub_->running()) {
-    auto stop = stub_->poll_stop();
+  if (!open_) return {};
+  if (control_.running()) {
+    auto stop = control_.take_stop();
     if (!stop) {
       lost_connection(stop.error());
       return {};
     }
-    if (*stop) note(**stop, false);
+    if (*stop) note(**stop);
   }
   return events_;
 }
 
 void StubEvents::proceed() {
   events_.clear();
-  if (!stub_) return;
+  if (!open_) return;
   if (auto gone = go(); !gone) lost_connection(gone.error());
 }
 
 Status StubEvents::hold() {
   held_ = true;
-  return stub_ ? stand() : Status();
+  return open_ ? stand() : Status();
 }
 
 Status StubEvents::release() {
   held_ = false;
-  return stub_ ? go() : Status();
-}
-
-bool StubEvents::held_elsewhere() {
-  if (stub_ && held_elsewhere_ && qmp_.resumes() - earlier_resumes_ > stub_->runs()) {
-    held_elsewhere_ = false;
-    stub_->note_running();
-    (void)guard_.note_held(false);
-  }
-  return held_elsewhere_;
+  return open_ ? go() : Status();
 }
 
 Status StubEvents::go() {
-  if (held_ || held_elsewhere_ || stub_->running() || !events_.empty()) return {};
+  if (held_ || control_.held_elsewhere() || control_.running() || !events_.empty()) return {};
   for (const Standing& standing : std::exchange(standing_, {})) FURNACE_CHECK(pass_breakpoint(standing));
   if (!events_.empty()) return {};  // a step made one: it is dealt with first
-  return stub_->run();
+  return control_.run();
 }
 
 StubEvents::Retry StubEvents::retry_of(const Registers& registers) {
@@ -246,7 +196,7 @@ Status StubEvents::pass_breakpoint(const Standing& standing) {
   // A kernel function begins with a nop for its tracer. It needs no step, of which each costs the guest all
   // its translated code (QEMU: gdb_vm_state_change flushes it).
   if (instruction && instruction->no_effect)
-    return stub_->set_instruction_pointer(standing.vcpu, rip + instruction->length);
+    return control_.set_instruction_pointer(standing.vcpu, rip + instruction->length);
   const bool runs = tcg_ && instruction && pass_by(code) == PassBy::Run;
   FURNACE_TRY(const Registers after, runs ? run_to_next(standing, instruction->length)
                                           : step_once(standing, instruction && instruction->repeats));
@@ -265,8 +215,8 @@ Status StubEvents::pass_breakpoint(const Standing& standing) {
 Result<Registers> StubEvents::step_once(const Standing& standing, bool may_stay) {
   constexpr int tries = 4;  // a jump to itself never gets further
   for (int i = 1;; ++i) {
-    FURNACE_TRY(const Stop stop, stub_->step(standing.vcpu));
-    FURNACE_TRY(const Registers after, stub_->registers(standing.vcpu));
+    FURNACE_TRY(const Stop stop, control_.step(standing.vcpu));
+    FURNACE_TRY(const Registers after, control_.stub_registers(standing.vcpu));
     if (stop.watch) note_access(standing.vcpu, *stop.watch, after);
     const bool moved = after.get("rip") != standing.registers.get("rip") ||
                        after.get("rsp") != standing.registers.get("rsp");
@@ -282,25 +232,20 @@ Result<Registers> StubEvents::run_to_next(const Standing& standing, uint32_t len
   const uint64_t rip = standing.registers.get("rip").value_or(0);
   const StubPoint here{Kind::Breakpoint, rip, 1}, next{Kind::Breakpoint, rip + length, 1};
   const bool stops_here = points_.contains(here), stops_next = points_.contains(next);
-  if (stops_here) FURNACE_CHECK(stub_->remove(here));
-  Status placed = stops_next ? Status() : stub_->insert(next);
-  auto stop = placed ? stub_->run_one(standing.vcpu, time) : tl::unexpected<Error>(placed.error());
-  if (placed && !stops_next) FURNACE_CHECK(stub_->remove(next));
-  if (stops_here) FURNACE_CHECK(stub_->insert(here));
+  if (stops_here) FURNACE_CHECK(control_.remove(here));
+  Status placed = stops_next ? Status() : control_.insert(next);
+  auto stop = placed ? control_.run_one(standing.vcpu, time) : tl::unexpected<Error>(placed.error());
+  if (placed && !stops_next) FURNACE_CHECK(control_.remove(next));
+  if (stops_here) FURNACE_CHECK(control_.insert(here));
   if (!stop) return tl::unexpected<Error>(stop.error());
-  FURNACE_TRY(const Registers after, stub_->registers(standing.vcpu));
+  FURNACE_TRY(const Registers after, control_.stub_registers(standing.vcpu));
   if (stop->watch) note_access(standing.vcpu, *stop->watch, after);
   return after;
 }
 
-void StubEvents::note(const Stop& stop, bool asked_for) {
-  if (!stop.by_debug && !asked_for) {
-    log::debug("the guest was paused by somebody else while it is watched");
-    held_elsewhere_ = true;
-    (void)guard_.note_held(true);
-  }
+void StubEvents::note(const Stop& stop) {
   if (stop.by_debug) {
-    auto registers = stub_->registers(stop.vcpu);
+    auto registers = control_.stub_registers(stop.vcpu);
     if (!registers) return log::warning("event of vCPU {}: {}", stop.vcpu, registers.error().message());
     if (stop.watch)
       note_access(stop.vcpu, *stop.watch, *registers);
@@ -373,7 +318,7 @@ void StubEvents::note_hidden(const Stop& reported) {
   if (!watching || (vcpus_ == 1 && reported.by_debug)) return;
   for (uint32_t vcpu = 0; vcpu < vcpus_; ++vcpu) {
     if (vcpu == reported.vcpu && reported.by_debug) continue;
-    const auto registers = stub_->registers(vcpu);
+    const auto registers = control_.stub_registers(vcpu);
     if (!registers || !may_hide_a_hit(*registers)) continue;
     reveal_hit(vcpu, *registers);
   }
@@ -384,7 +329,7 @@ void StubEvents::reveal_hit(uint32_t vcpu, const Registers& registers) {
   std::array<std::byte, kCode> buffer{};
   const auto code = std::span(buffer).first(VcpuMemory(memory_).read(registers, rip, buffer));
   if (!tcg_ || pass_by(code) == PassBy::Step) {
-    const auto stop = stub_->step(vcpu);
+    const auto stop = control_.step(vcpu);
     if (stop && stop->watch) note_access(vcpu, *stop->watch, registers);
     return;
   }
@@ -409,12 +354,8 @@ bool StubEvents::may_hide_a_hit(const Registers& registers) const {
 void StubEvents::lost_connection(const Error& why) {
   log::warning("{}: opening it again", why.message());
   auto watches = std::exchange(watches_, {});
-  const bool held_elsewhere = held_elsewhere_;
-  close();
-  Status again = ensure_open();  // also takes the points back that were left
-  // The guest stands as it was at the cut, which says nothing about who stopped it.
-  held_elsewhere_ = held_elsewhere;
-  (void)guard_.note_held(held_elsewhere);
+  forget_all();
+  Status again = control_.reopen_stub();
   for (auto& [number, watched] : watches) {
     if (again) again = insert(number, watched);
     if (again) watches_.emplace(number, std::move(watched));
@@ -422,8 +363,6 @@ void StubEvents::lost_connection(const Error& why) {
   if (again) again = go();
   if (!again) log::error("events of the guest end: {}", again.error().message());
   if (!again || watches_.empty()) close();
-  if (stub_ || held_ || held_elsewhere_) return;
-  if (auto running = qmp_.command("cont"); !running) log::error("{}", running.error().message());
 }
 
 }  // namespace furnace::hypervisor

@@ -8,19 +8,17 @@
 #include <set>
 
 #include "hypervisor/events.h"
-#include "hypervisor/qemu/guard.h"
-#include "hypervisor/qemu/handles.h"
+#include "hypervisor/qemu/control.h"
 #include "hypervisor/qemu/memory_access.h"
-#include "hypervisor/qemu/stub.h"
+#include "hypervisor/qemu/setup.h"
 
 namespace furnace::hypervisor {
 
 class StubEvents : public EventSource {
  public:
   /// All must outlive it.
-  StubEvents(Qmp& qmp, Guard& guard, guest::GuestMemory& memory, const QemuHandles::Setup& setup)
-      : qmp_(qmp),
-        guard_(guard),
+  StubEvents(QemuControl& control, guest::GuestMemory& memory, const QemuSetup& setup)
+      : control_(control),
         memory_(memory),
         watched_bytes_(memory),
         vcpus_(setup.vcpus),
@@ -35,21 +33,14 @@ class StubEvents : public EventSource {
   [[nodiscard]] Result<uint64_t> watch(const Watch& watch) override;
   [[nodiscard]] Status unwatch(uint64_t watch) override;
   void forget() override;
-  [[nodiscard]] bool pending() const override { return !events_.empty(); }
+  [[nodiscard]] bool pending() const override { return !events_.empty() || control_.has_stop(); }
   [[nodiscard]] std::vector<GuestEvent> take() override;
   void proceed() override;
-
-  [[nodiscard]] bool open() const { return stub_.has_value(); }
-  /// Of the open stub.
-  [[nodiscard]] int descriptor() const { return stub_->descriptor(); }
 
   /// Stops the guest until `release`; events that come meanwhile are kept. While the stub is closed, stopping
   /// and starting is up to the caller.
   [[nodiscard]] Status hold();
   [[nodiscard]] Status release();
-
-  /// Whether somebody else has paused the guest.
-  [[nodiscard]] bool held_elsewhere();
 
   /// Closes the stub; the guest runs on unless it is held, or somebody else has paused it.
   void close();
@@ -72,9 +63,10 @@ class StubEvents : public EventSource {
 
   [[nodiscard]] static Retry retry_of(const Registers& registers);
   [[nodiscard]] Status ensure_open();
+  void forget_all();
   [[nodiscard]] Status stand();
   [[nodiscard]] Status go();
-  void note(const Stop& stop, bool asked_for);
+  void note(const Stop& stop);
   void note_breakpoint(uint32_t vcpu, Registers registers);
   void note_access(uint32_t vcpu, const StubPoint& hit, const Registers& registers);
   void note_known_writers(uint32_t vcpu, uint64_t hit, const Registers& registers);
@@ -88,21 +80,19 @@ class StubEvents : public EventSource {
   [[nodiscard]] Status remove_point(const StubPoint& point, uint64_t watch);
   void lost_connection(const Error& why);
 
-  Qmp& qmp_;
-  Guard& guard_;
+  QemuControl& control_;
   guest::GuestMemory& memory_;
   WatchedBytes watched_bytes_;
   Disassembler disassembler_;
   uint32_t vcpus_;
   bool tcg_, loses_flags_;
-  std::optional<Stub> stub_;
+  bool open_ = false;
   std::map<uint64_t, Watched> watches_;
   std::map<StubPoint, std::set<uint64_t>> points_;  ///< and the watches that need each
   std::vector<GuestEvent> events_;
   std::vector<Standing> standing_;
   std::set<Retry> retries_;
-  bool held_ = false, held_elsewhere_ = false;
-  uint64_t earlier_resumes_ = 0;  ///< RESUME events of QEMU from before the stub was opened
+  bool held_ = false;
   uint64_t next_watch_ = 1;
 };
 

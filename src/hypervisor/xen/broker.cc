@@ -1,16 +1,14 @@
 #include "hypervisor/xen/broker.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/helper_process.h"
-#include "hypervisor/xen/broker_protocol.h"
+#include "hypervisor/broker/service.h"
 #include "hypervisor/xen/xen.h"
 
 namespace furnace::hypervisor {
@@ -21,98 +19,32 @@ using broker::Ask;
 using broker::Request;
 using nlohmann::json;
 
-Answer failed(const Error& why) {
-  Answer answer;
-  answer.failed = 1;
-  answer.code = why.code();
-  why.message().copy(answer.why.data(), answer.why.size() - 1);
-  return answer;
-}
-Answer said(const Status& status) {
-  return status ? Answer{} : failed(status.error());
-}
-
-class Broker {
+class XenService : public broker::Service {
  public:
-  Broker(std::unique_ptr<Xen> xen, Fd socket, Fd bell)
-      : xen_(std::move(xen)), socket_(std::move(socket)), bell_(std::move(bell)) {}
+  XenService(std::unique_ptr<Xen> xen, Fd bell) : xen_(std::move(xen)), bell_(std::move(bell)) {}
 
-  /// Until the partition has ended.
-  void serve() {
-    for (;;) {
-      std::vector<pollfd> items{{socket_.get(), POLLIN, 0}};
-      // What has been told stays unread until the partition asks for it.
-      if (!rung_)
-        for (const int each : xen_->descriptors()) items.push_back({each, POLLIN, 0});
-      if (::poll(items.data(), items.size(), -1) < 0 && errno != EINTR) return;
-      for (size_t i = 1; i < items.size(); ++i) rung_ |= items[i].revents != 0;
-      if (rung_ && !told_) ring();
-      if (items[0].revents != 0 && !answer_one()) return;
-    }
-  }
+  /// What has been told stays unread until the partition asks for it.
+  std::vector<int> descriptors() override { return told_ ? std::vector<int>() : xen_->descriptors(); }
 
- private:
-  void ring() {
+  void tell() override {
     const uint64_t one = 1;
     told_ = ::write(bell_.get(), &one, sizeof one) == sizeof one;
   }
 
-  bool answer_one() {
-    Request request;
-    if (!broker::receive_message(socket_, broker::bytes_of(request))) return false;
-    std::vector<std::byte> items;
-    Answer answer = do_what(request, items);
-    return broker::send_message(socket_, broker::bytes_of(answer), items);
-  }
-
-  template <typename T>
-  static void add(std::vector<std::byte>& items, Answer& answer, T item) {
-    if (answer.items >= broker::kMostItems) return;
-    const auto bytes = broker::bytes_of(item);
-    items.insert(items.end(), bytes.begin(), bytes.end());
-    ++answer.items;
-  }
-
-  /// An answer to a change of watches tells which bytes are covered now.
-  void add_covered(std::vector<std::byte>& items, Answer& answer) const {
-    for (const auto& [gpa, byte] : xen_->domain_memory().covered().all())
-      add(items, answer, broker::SentByte{gpa, std::to_integer<uint64_t>(byte)});
-  }
-
-  Answer watch(const Request& request) {
-    Watch wanted;
-    wanted.kind = request.kind;
-    wanted.address = guest::Gva{request.address};
-    wanted.length = request.length;
-    wanted.access = request.access;
-    if (request.has_table != 0) wanted.table = guest::PageTable{guest::Gpa{request.root}, request.levels};
-    if (!xen_->events()->offers(wanted.kind) ||
-        (wanted.table && wanted.table->levels != 4 && wanted.table->levels != 5))
-      return failed({Errc::Invalid, "an event that the Xen driver does not know"});
-    constexpr size_t most = 1000;
-    if (watches_.size() >= most)
-      return failed({Errc::Unavailable, "1000 events are watched for: that is the limit"});
-    const auto number = xen_->events()->watch(wanted);
-    if (!number) return failed(number.error());
-    watches_.insert(*number);
-    Answer answer;
-    answer.number = *number;
-    return answer;
-  }
-
-  Answer do_what(const Request& request, std::vector<std::byte>& items) {
+  Answer answer(const Request& request, std::span<const std::byte> /*asked*/,
+                std::vector<std::byte>& items) override {
     Answer answer;
     switch (request.ask) {
       case Ask::Registers: {
         const auto read = xen_->registers(static_cast<uint32_t>(request.number));
-        if (!read) return failed(read.error());
-        add(items, answer, broker::pack(**read));
+        if (!read) return broker::failed(read.error());
+        broker::add(items, answer, broker::pack(**read));
         return answer;
       }
       case Ask::Pause:
-        return said(xen_->pause());
+        return broker::said(xen_->pause());
       case Ask::Resume:
-        return said(xen_->resume());
+        return broker::said(xen_->resume());
       case Ask::State:
         answer.state = xen_->state();
         return answer;
@@ -122,7 +54,7 @@ class Broker {
         return answer;
       case Ask::Unwatch:
         watches_.erase(request.number);
-        answer = said(xen_->events()->unwatch(request.number));
+        answer = broker::said(xen_->events()->unwatch(request.number));
         add_covered(items, answer);
         return answer;
       case Ask::Forget:
@@ -130,25 +62,54 @@ class Broker {
         xen_->events()->forget();
         return answer;
       case Ask::Take:
-        rung_ = told_ = false;
-        for (const GuestEvent& event : xen_->events()->take()) add(items, answer, broker::pack(event));
+        told_ = false;
+        for (const GuestEvent& event : xen_->events()->take())
+          broker::add(items, answer, broker::pack(event));
         return answer;
       case Ask::Proceed:
         xen_->events()->proceed();
         return answer;
       case Ask::Poll:
-        rung_ = told_ = false;
-        for (const Notice notice : xen_->poll()) add(items, answer, static_cast<uint8_t>(notice));
+        told_ = false;
+        for (const Notice notice : xen_->poll()) broker::add(items, answer, static_cast<uint8_t>(notice));
         return answer;
+      default:
+        return broker::failed({Errc::Invalid, "a request that the Xen driver does not know"});
     }
-    return failed({Errc::Invalid, "an unknown request"});
+  }
+
+ private:
+  /// An answer to a change of watches tells which bytes are covered now.
+  void add_covered(std::vector<std::byte>& items, Answer& answer) const {
+    for (const auto& [gpa, byte] : xen_->domain_memory().covered().all())
+      broker::add(items, answer, broker::SentByte{gpa, std::to_integer<uint64_t>(byte)});
+  }
+
+  Answer watch(const Request& request) {
+    Watch wanted;
+    wanted.kind = static_cast<EventKind>(request.kind);
+    wanted.address = guest::Gva{request.address};
+    wanted.length = request.length;
+    wanted.access = request.access;
+    if (request.has_table != 0) wanted.table = guest::PageTable{guest::Gpa{request.root}, request.levels};
+    if (!xen_->events()->offers(wanted.kind) ||
+        (wanted.table && wanted.table->levels != 4 && wanted.table->levels != 5))
+      return broker::failed({Errc::Invalid, "an event that the Xen driver does not know"});
+    constexpr size_t most = 1000;
+    if (watches_.size() >= most)
+      return broker::failed({Errc::Unavailable, "1000 events are watched for: that is the limit"});
+    const auto number = xen_->events()->watch(wanted);
+    if (!number) return broker::failed(number.error());
+    watches_.insert(*number);
+    Answer answer;
+    answer.number = *number;
+    return answer;
   }
 
   std::unique_ptr<Xen> xen_;
-  Fd socket_, bell_;
+  Fd bell_;
   std::set<uint64_t> watches_;
-  bool rung_ = false;  // something waits for the partition
-  bool told_ = false;  // and it knows
+  bool told_ = false;  // the partition knows that something waits for it
 };
 
 /// What the partition needs to know once.
@@ -178,7 +139,7 @@ std::string to_line(const json& text) {
 }
 
 /// Attaches, says what it is, or why that failed, and serves.
-void run_broker(const std::string& name, Fd socket, Fd bell, const Fd& frames, Fd hello) {
+void run_broker(const std::string& name, const Fd& socket, Fd bell, const Fd& frames, Fd hello) {
   auto xen = Xen::open(name);
   json text;
   if (!xen) {
@@ -194,7 +155,8 @@ void run_broker(const std::string& name, Fd socket, Fd bell, const Fd& frames, F
   const bool is_told = ::write(hello.get(), said.data(), said.size()) == static_cast<ssize_t>(said.size());
   hello.close();
   if (!is_told || text.contains("error")) return;
-  Broker(*std::move(xen), std::move(socket), std::move(bell)).serve();
+  XenService service(*std::move(xen), std::move(bell));
+  broker::serve(service, socket);
 }
 
 /// What the broker says when it has attached; the error if it could not.
@@ -215,9 +177,7 @@ Result<json> hear(const Fd& hello) {
 }  // namespace
 
 Result<LentXen> lend_xen(const std::string& name) {
-  FURNACE_TRY(auto sockets, message_socket_pair());
-  constexpr int room = 1 << 20;  // for an answer of events
-  ::setsockopt(sockets.first.get(), SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+  FURNACE_TRY(auto sockets, broker::connection());
   FURNACE_TRY(auto hello, make_pipe());
   Fd bell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   Fd frames(::memfd_create("furnace-frames", MFD_CLOEXEC));
@@ -226,7 +186,7 @@ Result<LentXen> lend_xen(const std::string& name) {
   if (pid < 0) return fail_errno("fork");
   if (pid == 0) {
     become_helper("furnace-broker", {sockets.first.get(), bell.get(), frames.get(), hello.writing.get()});
-    run_broker(name, std::move(sockets.first), std::move(bell), frames, std::move(hello.writing));
+    run_broker(name, sockets.first, std::move(bell), frames, std::move(hello.writing));
     ::_exit(0);
   }
   hello.writing.close();

@@ -1,6 +1,6 @@
 // The process outside of a confined VMI partition that holds Xen's control for it: control of one domain is
 // control of all, and of the host. The partition maps the domain's memory by itself, through a device that
-// can do nothing else, and asks for the rest (broker_protocol.h).
+// can do nothing else, and asks for the rest (broker/messages.h).
 #pragma once
 
 #include <string>

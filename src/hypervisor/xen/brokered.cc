@@ -10,6 +10,7 @@
 namespace furnace::hypervisor {
 
 using broker::Ask;
+using broker::Link;
 using broker::Request;
 using nlohmann::json;
 
@@ -35,18 +36,6 @@ Result<std::unique_ptr<Hypervisor>> BrokeredXen::borrow(const std::string& text)
   return fail(Errc::Invalid, "--handles: {}", error.what());
 }
 
-Result<BrokeredXen::Reply> BrokeredXen::ask(Request request) const {
-  Reply reply;
-  if (!broker::send_message(socket_, broker::bytes_of(request), {}))
-    return fail(Errc::Unavailable, "VM '{}': the process that holds Xen's control has ended", name_);
-  auto items = broker::receive_message(socket_, broker::bytes_of(reply.answer));
-  if (!items)
-    return fail(Errc::Unavailable, "VM '{}': the process that holds Xen's control has ended", name_);
-  reply.items = *std::move(items);
-  if (reply.answer.failed != 0) return fail(reply.answer.code, "{}", reply.answer.why.data());
-  return reply;
-}
-
 uint64_t BrokeredXen::memory_size() const {
   uint64_t size = 0;
   for (const auto& range : memory_.ranges()) size += range.size();
@@ -54,39 +43,18 @@ uint64_t BrokeredXen::memory_size() const {
 }
 
 Result<std::optional<Registers>> BrokeredXen::registers(uint32_t vcpu) {
-  FURNACE_TRY(const Reply reply, ask({.ask = Ask::Registers, .number = vcpu}));
-  const auto sent = broker::items_of<broker::SentRegisters>(reply.items);
-  if (sent.empty()) return fail(Errc::Failed, "no registers of vCPU {} of '{}'", vcpu, name_);
-  return broker::unpack(sent.front());
-}
-
-Status BrokeredXen::pause() {
-  FURNACE_TRY([[maybe_unused]] const Reply reply, ask({.ask = Ask::Pause}));
-  return {};
-}
-
-Status BrokeredXen::resume() {
-  FURNACE_TRY([[maybe_unused]] const Reply reply, ask({.ask = Ask::Resume}));
-  return {};
-}
-
-RunState BrokeredXen::state() const {
-  const auto reply = ask({.ask = Ask::State});
-  return reply ? reply->answer.state : RunState::Gone;
+  return link_.registers(vcpu);
 }
 
 std::vector<Notice> BrokeredXen::poll() {
   uint64_t rung = 0;
   (void)!::read(bell_.get(), &rung, sizeof rung);
-  const auto reply = ask({.ask = Ask::Poll});
+  const auto reply = link_.ask({.ask = Ask::Poll});
   if (!reply) return {Notice::Gone};
-  std::vector<Notice> notices;
-  for (const auto each : broker::items_of<uint8_t>(reply->items))
-    notices.push_back(static_cast<Notice>(each));
-  return notices;
+  return broker::notices_of(*reply);
 }
 
-void BrokeredXen::cover(const Reply& reply) {
+void BrokeredXen::cover(const Link::Reply& reply) {
   memory_.covered() = {};
   for (const auto& [gpa, byte] : broker::items_of<broker::SentByte>(reply.items))
     memory_.covered().set(guest::Gpa{gpa}, static_cast<std::byte>(byte));
@@ -94,7 +62,7 @@ void BrokeredXen::cover(const Reply& reply) {
 
 Result<uint64_t> BrokeredXen::watch(const Watch& watch) {
   Request request{.ask = Ask::Watch,
-                  .kind = watch.kind,
+                  .kind = static_cast<uint8_t>(watch.kind),
                   .access = watch.access,
                   .address = watch.address.value,
                   .length = watch.length};
@@ -103,24 +71,24 @@ Result<uint64_t> BrokeredXen::watch(const Watch& watch) {
     request.root = watch.table->root.value;
     request.levels = watch.table->levels;
   }
-  FURNACE_TRY(const Reply reply, ask(request));
+  FURNACE_TRY(const Link::Reply reply, link_.ask(request));
   cover(reply);
   return reply.answer.number;
 }
 
 Status BrokeredXen::unwatch(uint64_t watch) {
-  FURNACE_TRY(const Reply reply, ask({.ask = Ask::Unwatch, .number = watch}));
+  FURNACE_TRY(const Link::Reply reply, link_.ask({.ask = Ask::Unwatch, .number = watch}));
   cover(reply);
   return {};
 }
 
 void BrokeredXen::forget() {
-  if (auto reply = ask({.ask = Ask::Forget}); !reply) log::debug("{}", reply.error().message());
+  if (auto reply = link_.ask({.ask = Ask::Forget}); !reply) log::debug("{}", reply.error().message());
   memory_.covered() = {};
 }
 
 std::vector<GuestEvent> BrokeredXen::take() {
-  const auto reply = ask({.ask = Ask::Take});
+  const auto reply = link_.ask({.ask = Ask::Take});
   if (!reply) return {};
   std::vector<GuestEvent> events;
   for (const auto& sent : broker::items_of<broker::SentEvent>(reply->items))
@@ -129,7 +97,7 @@ std::vector<GuestEvent> BrokeredXen::take() {
 }
 
 void BrokeredXen::proceed() {
-  if (auto reply = ask({.ask = Ask::Proceed}); !reply) log::debug("{}", reply.error().message());
+  if (auto reply = link_.ask({.ask = Ask::Proceed}); !reply) log::debug("{}", reply.error().message());
 }
 
 }  // namespace furnace::hypervisor

@@ -1,8 +1,8 @@
 // The Xen driver of a confined VMI partition: it maps the domain's memory, and asks the broker for all else.
 #pragma once
 
+#include "hypervisor/broker/link.h"
 #include "hypervisor/hypervisor.h"
-#include "hypervisor/xen/broker_protocol.h"
 #include "hypervisor/xen/domain_memory.h"
 #include "hypervisor/xen/event_kinds.h"
 
@@ -20,20 +20,19 @@ class BrokeredXen : public Hypervisor, private EventSource {
   [[nodiscard]] uint64_t memory_size() const override;
   [[nodiscard]] uint32_t vcpus() const override { return vcpus_; }
   [[nodiscard]] Result<std::optional<Registers>> registers(uint32_t vcpu) override;
-  [[nodiscard]] Status pause() override;
-  [[nodiscard]] Status resume() override;
-  [[nodiscard]] RunState state() const override;
-  /// The broker's own becomes readable when it has ended: all else that comes there was asked for.
-  [[nodiscard]] std::vector<int> descriptors() const override { return {bell_.get(), socket_.get()}; }
+  [[nodiscard]] Status pause() override { return link_.pause(); }
+  [[nodiscard]] Status resume() override { return link_.resume(); }
+  [[nodiscard]] RunState state() const override { return link_.state(); }
+  [[nodiscard]] std::vector<int> descriptors() const override { return {bell_.get(), link_.descriptor()}; }
   std::vector<Notice> poll() override;
   [[nodiscard]] EventSource* events() override { return this; }
 
  private:
   BrokeredXen(std::string name, uint32_t id, uint32_t vcpus, Fd socket, Fd bell, DomainMemory memory)
-      : name_(std::move(name)),
+      : name_(name),
         id_(id),
         vcpus_(vcpus),
-        socket_(std::move(socket)),
+        link_(std::move(socket), std::move(name), "Xen's control"),
         bell_(std::move(bell)),
         memory_(std::move(memory)) {}
 
@@ -45,17 +44,12 @@ class BrokeredXen : public Hypervisor, private EventSource {
   [[nodiscard]] std::vector<GuestEvent> take() override;
   void proceed() override;
 
-  struct Reply {
-    broker::Answer answer;
-    std::vector<std::byte> items;
-  };
-  /// The error is the broker's, or that there is none any more.
-  [[nodiscard]] Result<Reply> ask(broker::Request request) const;
-  void cover(const Reply& reply);
+  void cover(const broker::Link::Reply& reply);
 
   std::string name_;
   uint32_t id_, vcpus_;
-  Fd socket_, bell_;
+  broker::Link link_;
+  Fd bell_;
   DomainMemory memory_;
 };
 

@@ -1,10 +1,27 @@
-#include "hypervisor/xen/broker_protocol.h"
+#include "hypervisor/broker/messages.h"
 
 #include <sys/socket.h>
 
 #include <cerrno>
 
 namespace furnace::hypervisor::broker {
+namespace {
+
+constexpr size_t kMostBytes = sizeof(Answer) + kMostItems * sizeof(SentEvent);
+
+}  // namespace
+
+Answer failed(const Error& why) {
+  Answer answer;
+  answer.failed = 1;
+  answer.code = why.code();
+  why.message().copy(answer.why.data(), answer.why.size() - 1);
+  return answer;
+}
+
+Answer said(const Status& status) {
+  return status ? Answer{} : failed(status.error());
+}
 
 SentRegisters pack(const Registers& registers) {
   SentRegisters sent;
@@ -55,16 +72,25 @@ bool send_message(const Fd& socket, std::span<const std::byte> head, std::span<c
   return ::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
 }
 
-std::optional<std::vector<std::byte>> receive_message(const Fd& socket, std::span<std::byte> head) {
-  constexpr size_t most = sizeof(Answer) + kMostItems * sizeof(SentEvent);
-  std::vector<std::byte> bytes(most);
+std::optional<std::vector<std::byte>> receive_message(const Fd& socket, std::span<std::byte> head,
+                                                      int flags) {
+  std::vector<std::byte> bytes(kMostBytes);
   ssize_t size = 0;
   do {
-    size = ::recv(socket.get(), bytes.data(), bytes.size(), 0);
+    size = ::recv(socket.get(), bytes.data(), bytes.size(), flags);
   } while (size < 0 && errno == EINTR);
   if (size < static_cast<ssize_t>(head.size())) return std::nullopt;
   std::memcpy(head.data(), bytes.data(), head.size());
   return std::vector(bytes.begin() + static_cast<ptrdiff_t>(head.size()), bytes.begin() + size);
+}
+
+Result<std::pair<Fd, Fd>> connection() {
+  FURNACE_TRY(auto ends, message_socket_pair());
+  constexpr int room = 2 * kMostBytes;
+  for (const Fd* end : {&ends.first, &ends.second})
+    if (::setsockopt(end->get(), SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room) != 0)
+      ::setsockopt(end->get(), SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+  return ends;
 }
 
 }  // namespace furnace::hypervisor::broker

@@ -1,0 +1,26 @@
+// The broker's end: a process that answers one partition, and nobody else, until that has ended.
+#pragma once
+
+#include "hypervisor/broker/messages.h"
+
+namespace furnace::hypervisor::broker {
+
+class Service {
+ public:
+  virtual ~Service() = default;
+
+  /// Does what is asked and adds to `items`. Everything in `request` and `asked` is a guest's, which may have
+  /// taken the partition over.
+  [[nodiscard]] virtual Answer answer(const Request& request, std::span<const std::byte> asked,
+                                      std::vector<std::byte>& items) = 0;
+  /// What to watch for reading beside the partition's requests; empty while the partition has been told
+  /// already and has not asked.
+  [[nodiscard]] virtual std::vector<int> descriptors() = 0;
+  /// One of them is readable: the partition is told.
+  virtual void tell() = 0;
+};
+
+/// Answers until the partition closes its end, or sends something of another form.
+void serve(Service& service, const Fd& socket);
+
+}  // namespace furnace::hypervisor::broker

@@ -1,0 +1,281 @@
+#include "hypervisor/qemu/broker.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/helper_process.h"
+#include "hypervisor/broker/service.h"
+#include "hypervisor/qemu/handles.h"
+#include "hypervisor/qemu/host.h"
+
+namespace furnace::hypervisor {
+namespace {
+
+using broker::Answer;
+using broker::Ask;
+using broker::News;
+using broker::SentStop;
+using nlohmann::json;
+
+class QemuService : public broker::Service {
+ public:
+  QemuService(QemuHandles& handles, GuestRam::Parts& ram, Fd news, Mapping shared)
+      : host_(handles),
+        ram_(std::move(ram.copied)),
+        may_write_(ram.access == RamAccess::ReadWrite),
+        news_(std::move(news)),
+        shared_(std::move(shared)) {}
+
+  std::vector<int> descriptors() override {
+    // While the guest stands, its stub says what it is asked alone; or nothing any more.
+    const bool may_stop = host_.running() && !stub_failed_;
+    const int stub = host_.stub_descriptor();
+    if (told_) return may_stop ? std::vector{stub} : std::vector<int>();
+    auto all = host_.descriptors();
+    if (!may_stop) std::erase(all, stub);
+    return all;
+  }
+
+  void tell() override {
+    if (!stub_failed_) tell_stop();
+    if (told_) return;
+    const auto now = host_.poll();
+    notices_.insert(notices_.end(), now.begin(), now.end());
+    if (!notices_.empty()) told_ = send(News::Look, {}, {});
+  }
+
+  Answer answer(const broker::Request& request, std::span<const std::byte> asked,
+                std::vector<std::byte>& items) override {
+    Answer answer = do_what(request, asked, items);
+    answer.state = host_.state();
+    answer.running = static_cast<uint8_t>(host_.running());
+    answer.held_elsewhere = static_cast<uint8_t>(host_.held_elsewhere());
+    return answer;
+  }
+
+ private:
+  bool send(News what, Answer answer, const std::vector<std::byte>& items) {
+    answer.number = static_cast<uint64_t>(what);
+    answer.held_elsewhere = static_cast<uint8_t>(host_.held_elsewhere());
+    return broker::send_message(news_, broker::bytes_of(answer), items);
+  }
+
+  void tell_stop() {
+    const auto stop = host_.take_stop();
+    std::vector<std::byte> items;
+    if (!stop) {
+      stub_failed_ = true;
+      (void)send(News::Failed, broker::failed(stop.error()), items);
+    } else if (*stop) {
+      (void)send(News::Stop, with_registers(**stop, items), items);
+    }
+  }
+
+  /// The registers of those vCPUs that its driver looks at next.
+  Answer with_registers(const Stop& stop, std::vector<std::byte>& items) {
+    Answer answer = with_stop(stop, items);
+    const bool all = host_.watches_memory();
+    const uint32_t first = all ? 0 : stop.vcpu;
+    const uint32_t end = all ? host_.vcpus() : stop.by_debug ? first + 1 : first;
+    for (uint32_t vcpu = first; vcpu < end; ++vcpu) add_registers(vcpu, answer, items);
+    return answer;
+  }
+
+  static Answer with_stop(const Stop& stop, std::vector<std::byte>& items) {
+    SentStop sent{stop.vcpu, static_cast<uint8_t>(stop.by_debug)};
+    if (stop.watch) {
+      sent.has_watch = 1;
+      sent.kind = static_cast<uint8_t>(stop.watch->kind);
+      sent.address = stop.watch->address;
+    }
+    Answer answer;
+    broker::add(items, answer, sent);
+    return answer;
+  }
+
+  void add_registers(uint32_t vcpu, Answer& answer, std::vector<std::byte>& items) {
+    if (const auto registers = host_.stub_registers(vcpu))
+      broker::add(items, answer, broker::SentVcpu{vcpu, broker::pack(*registers)});
+  }
+
+  Answer moved(uint32_t vcpu, const Result<Stop>& stop, std::vector<std::byte>& items) {
+    if (!stop) return broker::failed(stop.error());
+    Answer answer = with_stop(*stop, items);
+    add_registers(vcpu, answer, items);
+    return answer;
+  }
+
+  static StubPoint point_of(const broker::Request& request) {
+    return {static_cast<StubPoint::Kind>(request.kind), request.address, request.length};
+  }
+
+  Answer do_what(const broker::Request& request, std::span<const std::byte> asked,
+                 std::vector<std::byte>& items) {
+    const auto vcpu = static_cast<uint32_t>(std::min<uint64_t>(request.number, UINT32_MAX));
+    Answer answer;
+    switch (request.ask) {
+      case Ask::Registers:
+      case Ask::StubRegisters: {
+        const auto read = request.ask == Ask::Registers ? host_.registers(vcpu) : host_.stub_registers(vcpu);
+        if (!read) return broker::failed(read.error());
+        broker::add(items, answer, broker::pack(*read));
+        return answer;
+      }
+      case Ask::Pause:
+        return broker::said(host_.pause());
+      case Ask::Resume:
+        return broker::said(host_.resume());
+      case Ask::State:
+        return answer;
+      case Ask::Poll:
+        told_ = false;
+        for (const Notice notice : std::exchange(notices_, {}))
+          broker::add(items, answer, static_cast<uint8_t>(notice));
+        return answer;
+      case Ask::OpenStub:
+      case Ask::ReopenStub:
+        stub_failed_ = false;
+        return broker::said(request.ask == Ask::OpenStub ? host_.open_stub() : host_.reopen_stub());
+      case Ask::CloseStub:
+        host_.close_stub();
+        return answer;
+      case Ask::Interrupt: {
+        const auto stop = host_.interrupt();
+        return stop ? with_registers(*stop, items) : broker::failed(stop.error());
+      }
+      case Ask::Run:
+        if (const auto run = host_.run(); !run) (void)send(News::Failed, broker::failed(run.error()), {});
+        return answer;
+      case Ask::Step:
+        return moved(vcpu, host_.step(vcpu), items);
+      case Ask::RunOne:
+        return moved(vcpu,
+                     host_.run_one(vcpu, std::chrono::milliseconds(std::min<uint64_t>(request.length, 1000))),
+                     items);
+      case Ask::Insert:
+        return broker::said(host_.insert(point_of(request)));
+      case Ask::Remove:
+        return broker::said(host_.remove(point_of(request)));
+      case Ask::SetInstructionPointer:
+        return broker::said(host_.set_instruction_pointer(vcpu, request.address));
+      case Ask::Read:
+        return read(request, asked, items);
+      case Ask::Write:
+        return write(request);
+      default:
+        return broker::failed({Errc::Invalid, "a request that the QEMU driver does not know"});
+    }
+  }
+
+  /// Small places come with the answer, a larger one through the shared memory.
+  Answer read(const broker::Request& request, std::span<const std::byte> asked,
+              std::vector<std::byte>& items) {
+    Answer answer;
+    if (!ram_) return broker::failed({Errc::Invalid, "this guest's RAM is mapped, not copied"});
+    const auto places = broker::items_of<broker::SentPlace>(asked);
+    if (places.empty()) {
+      const auto out = shared_.writable_bytes();
+      answer.number =
+          ram_->read(guest::Gpa{request.address}, out.first(std::min<uint64_t>(request.length, out.size())));
+      return answer;
+    }
+    if (places.size() > broker::kMostItems)
+      return broker::failed({Errc::Invalid, "more places than an answer holds"});
+    for (const auto& place : places) {
+      broker::SentCell cell;
+      const auto out = std::span(cell.bytes).first(std::min<uint64_t>(place.length, cell.bytes.size()));
+      cell.length = ram_->read(guest::Gpa{place.gpa}, out);
+      broker::add(items, answer, cell);
+    }
+    return answer;
+  }
+
+  Answer write(const broker::Request& request) {
+    Answer answer;
+    if (!ram_ || !may_write_)
+      return broker::failed({Errc::Denied, "this guest's RAM is not to be written by the broker"});
+    const auto data = shared_.bytes();
+    answer.number =
+        ram_->write(guest::Gpa{request.address}, data.first(std::min<uint64_t>(request.length, data.size())));
+    return answer;
+  }
+
+  QemuHost host_;
+  std::unique_ptr<CopiedRam> ram_;
+  bool may_write_;
+  Fd news_;
+  Mapping shared_;
+  std::vector<Notice> notices_;
+  bool told_ = false;         // the partition knows that there are notices
+  bool stub_failed_ = false;  // and that the stub's connection is lost
+};
+
+/// Memory of a fixed size, which neither side can take from under the other.
+Result<Fd> shared_memory() {
+  Fd memory(::memfd_create("furnace-broker", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memory.valid() || ::ftruncate(memory.get(), broker::kSharedBytes) != 0 ||
+      ::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)  // NOLINT: variadic
+    return fail_errno("memory shared with the broker");
+  return memory;
+}
+
+json describe(const QemuHandles& handles, const GuestRam::Parts& ram) {
+  json pieces = json::array();
+  for (const auto& piece : ram.pieces)
+    pieces.push_back({piece.range.start.value, piece.range.end.value,
+                      piece.file == GuestRam::Parts::kNoFile ? -1 : static_cast<int64_t>(piece.file),
+                      piece.offset});
+  return {{"name", handles.process.name},
+          {"pid", handles.process.pid},
+          {"pieces", pieces},
+          {"may_write", ram.access == RamAccess::ReadWrite},
+          {"vcpus", handles.setup.vcpus},
+          {"running", handles.setup.running},
+          {"tcg", handles.setup.tcg},
+          {"loses_flags", handles.setup.loses_flags}};
+}
+
+}  // namespace
+
+Result<LentQemu> lend_qemu(const std::string& name, RamAccess access,
+                           const std::function<Status()>& confine) {
+  FURNACE_TRY(QemuHandles handles, QemuHandles::open(name, access));
+  GuestRam::Parts ram = std::move(handles.ram).take_apart();
+  FURNACE_TRY(auto requests, broker::connection());
+  FURNACE_TRY(auto news, broker::connection());
+  FURNACE_TRY(Fd memory, shared_memory());
+  FURNACE_TRY(Mapping shared, Mapping::whole_file(memory, true));
+  const pid_t pid = ::fork();
+  if (pid < 0) return fail_errno("fork");
+  if (pid == 0) {
+    const auto* const copied = dynamic_cast<const ProcessRam*>(ram.copied.get());
+    become_helper("furnace-broker",
+                  {requests.first.get(), news.first.get(), handles.pidfd.get(), handles.guard.descriptor(),
+                   handles.qmp.descriptor(), copied != nullptr ? copied->descriptor() : -1});
+    if (confine()) {
+      QemuService service(handles, ram, std::move(news.first), std::move(shared));
+      broker::serve(service, requests.first);
+    }
+    ::_exit(0);
+  }
+  (void)std::move(handles.guard).take_apart();  // it watches the broker now
+  LentQemu lent;
+  json text = describe(handles, ram);
+  const auto lend = [&](Fd descriptor) {
+    lent.descriptors.push_back(std::move(descriptor));
+    return lent.descriptors.back().get();
+  };
+  text["requests"] = lend(std::move(requests.second));
+  text["news"] = lend(std::move(news.second));
+  text["memory"] = lend(std::move(memory));
+  text["files"] = json::array();
+  for (Fd& file : ram.files) text["files"].push_back(lend(std::move(file)));
+  lent.text = text.dump(-1, ' ', false, json::error_handler_t::replace);
+  return lent;
+}
+
+}  // namespace furnace::hypervisor

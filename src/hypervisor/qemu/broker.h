@@ -1,0 +1,25 @@
+// The process outside of a confined VMI partition that holds QEMU's connections and memory for it: QMP is
+// control of QEMU, and QEMU's user is often root. The partition maps RAM that is a file, and asks for the
+// rest (broker/messages.h). The broker parses nothing that a guest can write.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "hypervisor/hypervisor.h"
+
+namespace furnace::hypervisor {
+
+struct LentQemu {
+  std::string text;  ///< names the descriptors by their numbers (`borrow_qemu`)
+  std::vector<Fd> descriptors;
+};
+
+/// Attaches to the QEMU of this name, and leaves it to a process of its own, which lets the guest run when
+/// the partition has ended, in whatever way. That process calls `confine` first of all, and ends if it fails.
+[[nodiscard]] Result<LentQemu> lend_qemu(const std::string& name, RamAccess access,
+                                         const std::function<Status()>& confine);
+
+}  // namespace furnace::hypervisor
