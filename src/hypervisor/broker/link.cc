@@ -9,9 +9,9 @@ Error Link::gone() const {
 Result<Link::Reply> Link::ask(Request request, std::span<const std::byte> items) const {
   Reply reply;
   if (!send_message(socket_, bytes_of(request), items)) return tl::unexpected<Error>(gone());
-  auto received = receive_message(socket_, bytes_of(reply.answer));
+  const auto received = room_.receive(socket_, bytes_of(reply.answer));
   if (!received) return tl::unexpected<Error>(gone());
-  reply.items = *std::move(received);
+  reply.items.assign(received->begin(), received->end());
   if (reply.answer.failed != 0) return fail(reply.answer.code, "{}", reply.answer.why.data());
   return reply;
 }

@@ -36,6 +36,7 @@ class Link {
 
   Fd socket_;
   std::string vm_, holds_;
+  mutable Room room_;
 };
 
 /// The notices in an answer to Ask::Poll.

@@ -72,16 +72,17 @@ bool send_message(const Fd& socket, std::span<const std::byte> head, std::span<c
   return ::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
 }
 
-std::optional<std::vector<std::byte>> receive_message(const Fd& socket, std::span<std::byte> head,
-                                                      int flags) {
-  std::vector<std::byte> bytes(kMostBytes);
+Room::Room() : bytes_(kMostBytes) {}
+
+std::optional<std::span<const std::byte>> Room::receive(const Fd& socket, std::span<std::byte> head,
+                                                        int flags) {
   ssize_t size = 0;
   do {
-    size = ::recv(socket.get(), bytes.data(), bytes.size(), flags);
+    size = ::recv(socket.get(), bytes_.data(), bytes_.size(), flags);
   } while (size < 0 && errno == EINTR);
   if (size < static_cast<ssize_t>(head.size())) return std::nullopt;
-  std::memcpy(head.data(), bytes.data(), head.size());
-  return std::vector(bytes.begin() + static_cast<ptrdiff_t>(head.size()), bytes.begin() + size);
+  std::memcpy(head.data(), bytes_.data(), head.size());
+  return std::span(bytes_).first(static_cast<size_t>(size)).subspan(head.size());
 }
 
 Result<std::pair<Fd, Fd>> connection() {

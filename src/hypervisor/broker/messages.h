@@ -126,9 +126,18 @@ enum class News : uint64_t { Stop, Failed, Look };
 /// A message of a structure and items. False at the end of the connection, or of a message of another form.
 [[nodiscard]] bool send_message(const Fd& socket, std::span<const std::byte> head,
                                 std::span<const std::byte> items);
-/// Returns the bytes of the items, nothing if the head did not come. `flags` of recv(2).
-[[nodiscard]] std::optional<std::vector<std::byte>> receive_message(const Fd& socket,
-                                                                    std::span<std::byte> head, int flags = 0);
+/// Where a message is received: large, and used again and again.
+class Room {
+ public:
+  Room();
+  /// Returns the bytes of the items, which stay until the next call; nothing if the head did not come.
+  /// `flags` of recv(2).
+  [[nodiscard]] std::optional<std::span<const std::byte>> receive(const Fd& socket, std::span<std::byte> head,
+                                                                  int flags = 0);
+
+ private:
+  std::vector<std::byte> bytes_;
+};
 
 /// The two ends of a connection, with room for the largest message: the broker's first.
 [[nodiscard]] Result<std::pair<Fd, Fd>> connection();

@@ -58,7 +58,6 @@ size_t BrokeredRam::read_small(guest::Gpa from, std::span<std::byte> out) const 
     cell = cells.front();
     ahead_.put(std::move(plan), std::move(cells));
   }
-  ahead_.note(place);
   const size_t size = std::min<size_t>(out.size(), cell->length);
   std::memcpy(out.data(), cell->bytes.data(), size);
   return size;
@@ -134,13 +133,13 @@ std::vector<Notice> BrokeredControl::poll() {
 
 void BrokeredControl::read_news() {
   broker::Answer told;
-  while (const auto items = broker::receive_message(news_, broker::bytes_of(told), MSG_DONTWAIT)) {
+  while (const auto items = news_room_.receive(news_, broker::bytes_of(told), MSG_DONTWAIT)) {
     held_elsewhere_ = told.held_elsewhere != 0;
     if (told.number == static_cast<uint64_t>(News::Look)) {
       look_ = true;
     } else if (told.number == static_cast<uint64_t>(News::Stop)) {
       guest_moved();
-      if (auto stop = stop_of({told, *items})) stop_ = *stop;
+      if (auto stop = stop_of({told, {items->begin(), items->end()}})) stop_ = *stop;
     } else {
       failure_ = Error(told.code, told.why.data());
     }

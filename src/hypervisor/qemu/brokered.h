@@ -72,6 +72,7 @@ class BrokeredControl : public QemuControl {
 
   std::shared_ptr<const broker::Link> link_;
   Fd news_;
+  broker::Room news_room_;
   RunState state_;
   const CopiedRam* ram_;
   bool running_ = false, held_elsewhere_ = false, look_ = false, gone_ = false;

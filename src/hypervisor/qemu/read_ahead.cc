@@ -6,6 +6,8 @@ using broker::SentCell;
 using broker::SentPlace;
 
 std::optional<SentCell> ReadAhead::take(const SentPlace& place) {
+  earlier_ = find(place);
+  note(place);
   for (size_t i = next_fetched_; i < places_.size() && i < cells_.size(); ++i) {
     if (places_[i].gpa != place.gpa || places_[i].length != place.length) continue;
     next_fetched_ = i + 1;
@@ -14,15 +16,23 @@ std::optional<SentCell> ReadAhead::take(const SentPlace& place) {
   return std::nullopt;
 }
 
+size_t ReadAhead::find(const SentPlace& place) const {
+  constexpr size_t detour = 8;
+  if (earlier_ != kNone)
+    for (size_t i = 1; i <= detour; ++i)
+      if (const size_t at = (earlier_ + i) % kRemembered;
+          at < history_.size() && at != next_ && is_at(at, place))
+        return at;
+  const auto last = last_.find(place.gpa);
+  return last != last_.end() && is_at(last->second, place) ? last->second : kNone;
+}
+
 std::vector<SentPlace> ReadAhead::plan(const SentPlace& place) const {
   std::vector<SentPlace> places{place};
-  const auto last = last_.find(place.gpa);
-  if (last == last_.end()) return places;
-  const size_t behind_newest = history_.size() < kRemembered ? history_.size() : oldest_;
-  for (size_t i = last->second + 1; places.size() <= kAhead; ++i) {
-    i %= kRemembered;
-    if (i == behind_newest) break;
-    places.push_back(history_[i]);
+  if (earlier_ == kNone) return places;
+  for (size_t at = (earlier_ + 1) % kRemembered; places.size() <= kAhead; at = (at + 1) % kRemembered) {
+    if (at >= history_.size() || at == next_ || history_[at].length == 0) break;
+    places.push_back(history_[at]);
   }
   return places;
 }
@@ -33,18 +43,23 @@ void ReadAhead::put(std::vector<SentPlace> places, std::vector<SentCell> cells) 
   next_fetched_ = 1;
 }
 
+void ReadAhead::forget() {
+  next_fetched_ = places_.size();
+  const size_t newest = (next_ + kRemembered - 1) % kRemembered;
+  if (newest < history_.size() && history_[newest].length != 0) note({});
+}
+
 void ReadAhead::note(const SentPlace& place) {
-  size_t at = history_.size();
-  if (at < kRemembered) {
+  if (history_.size() < kRemembered) {
     history_.push_back(place);
   } else {
-    at = oldest_;
-    oldest_ = (oldest_ + 1) % kRemembered;
-    const auto old = last_.find(history_[at].gpa);
-    if (old != last_.end() && old->second == at) last_.erase(old);
-    history_[at] = place;
+    const auto old = last_.find(history_[next_].gpa);
+    if (old != last_.end() && old->second == next_) last_.erase(old);
+    if (earlier_ == next_) earlier_ = kNone;
+    history_[next_] = place;
   }
-  last_[place.gpa] = at;
+  if (place.length != 0) last_[place.gpa] = next_;
+  next_ = (next_ + 1) % kRemembered;
 }
 
 }  // namespace furnace::hypervisor

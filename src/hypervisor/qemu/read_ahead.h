@@ -14,27 +14,33 @@ namespace furnace::hypervisor {
 /// costs a message, the next ones are fetched with it.
 class ReadAhead {
  public:
-  /// Returns `place` if it was fetched ahead. What was fetched is given out once, and in the order in which
-  /// it was read: what has been passed over is dropped.
+  /// Notes that `place` is read, and returns it if it was fetched ahead. What was fetched is given out once,
+  /// and in the order in which it was read: what has been passed over is dropped.
   [[nodiscard]] std::optional<broker::SentCell> take(const broker::SentPlace& place);
-  /// What to fetch where `place` was not: it, and what followed it the last time.
+  /// What to fetch where the place that was noted last was not: it, and what followed it the last time.
   [[nodiscard]] std::vector<broker::SentPlace> plan(const broker::SentPlace& place) const;
   /// What came, in the order of `plan`; the first is given out already.
   void put(std::vector<broker::SentPlace> places, std::vector<broker::SentCell> cells);
-  /// Notes that `place` was read.
-  void note(const broker::SentPlace& place);
-  /// Drops what was fetched.
-  void forget() { next_fetched_ = places_.size(); }
+  /// Drops what was fetched: what comes next has nothing to do with what came before.
+  void forget();
 
  private:
-  static constexpr size_t kRemembered = 4096, kAhead = 16;
+  static constexpr size_t kRemembered = 8192, kAhead = 32, kNone = SIZE_MAX;
+
+  /// Where in the ring `place` was read the last time: best where we are on the same way as then.
+  [[nodiscard]] size_t find(const broker::SentPlace& place) const;
+  void note(const broker::SentPlace& place);
+  [[nodiscard]] bool is_at(size_t at, const broker::SentPlace& place) const {
+    return history_[at].gpa == place.gpa && history_[at].length == place.length;
+  }
 
   std::vector<broker::SentPlace> places_;
   std::vector<broker::SentCell> cells_;
   size_t next_fetched_ = 0;
 
-  std::vector<broker::SentPlace> history_;     ///< a ring
-  size_t oldest_ = 0;                          ///< of a full ring
+  std::vector<broker::SentPlace> history_;     ///< a ring; a place without length: there we forgot
+  size_t next_ = 0;                            ///< where the next one is noted
+  size_t earlier_ = kNone;                     ///< where the last one was read before
   std::unordered_map<uint64_t, size_t> last_;  ///< by address: its last place in the ring
 };
 

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <map>
 #include <vector>
@@ -81,6 +82,15 @@ bool has_socket(const fs::path& process, const std::string& link) {
   return false;
 }
 
+std::optional<pid_t> parent_of(pid_t pid) {
+  const auto text = read_file(fmt::format("/proc/{}/status", pid), 4096);
+  const size_t at = text ? text->find("\nPPid:") : std::string::npos;
+  pid_t parent = 0;
+  if (at == std::string::npos || std::sscanf(text->c_str() + at, "\nPPid: %d", &parent) != 1 || parent <= 1)
+    return std::nullopt;
+  return parent;
+}
+
 }  // namespace
 
 bool SocketHolder::is_brief() const {
@@ -112,6 +122,8 @@ std::optional<SocketHolder> holder_of(const fs::path& path) {
     if (holder.pid == 0 || name->starts_with("furnace-vmi"))
       holder = {pid, printable(std::string_view(*name).substr(0, name->find('\n')))};
   }
+  // The user knows the launcher whose broker it is.
+  if (holder.name == "furnace-broker") holder = {parent_of(holder.pid).value_or(holder.pid), "furnace-vmi"};
   return holder;
 }
 

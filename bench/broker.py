@@ -1,0 +1,115 @@
+"""What the broker costs: reads and events of a confined VMI partition beside those of one that holds QEMU itself.
+
+Usage: broker.py [BUILD]  (after a build; starts its own VMs; BUILD: another build, to be compared as well)
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / 'tests'))
+from conftest import BUILD, RUN, Cloud, furnace, pytest_sessionfinish, run_app, start_guest, wait_for  # noqa: E402
+
+ROUNDS = 3
+READS = '''
+address = fe.translate_ksym2v('init_task')
+piece = 4 << 20
+def best(count, call):
+    taken = []
+    for _ in range(count):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return sorted(taken)[count // 2]
+show({
+    'read_64_va': best(2000, lambda: fe.read_64_va(address, 0)) * 1e6,
+    'read_pa of 4 MiB': piece / best(30, lambda: fe.read_pa(16 << 20, piece)) / 1e9,
+    'process_list': best(50, fe.process_list) * 1e6,
+})
+'''
+EVENTS = '''
+import fe, json, time
+class App:
+    def __init__(self, ctx):
+        self.count = 0
+        fe.event_register({'event_type': fe.SYSCALL, 'callback': self.tell})
+        fe.events_start()
+        self.start = time.monotonic()
+        fe.event_register({'event_type': fe.TIMER, 'time_value': 4.0, 'callback': self.end})
+    def tell(self, event):
+        self.count += 1
+    def end(self, ctx):
+        print(json.dumps({'system calls': self.count / (time.monotonic() - self.start)}), flush=True)
+        fe.exit()
+'''
+UNITS = {'read_64_va': 'us', 'read_pa of 4 MiB': 'GB/s', 'process_list': 'us', 'system calls': 'events/s'}
+
+
+def start_private(donor, work):
+    """A VM whose RAM nobody else can map, with the donor's system. Returns (name, process)."""
+    initrd = work / 'initramfs'
+    initrd.write_bytes((donor.directory / 'initramfs').read_bytes())
+    vmlinuz = next((BUILD / 'cache' / 'kernels').glob('linux-image-6.1.*/boot/vmlinuz-*'))
+    name = f'private-{uuid.uuid4().hex[:6]}'
+    qemu = subprocess.Popen(['qemu-system-x86_64', '-name', name, '-accel', 'tcg', '-m', '256', '-kernel', vmlinuz, '-initrd', initrd,
+                             '-append', 'console=ttyS0 quiet', '-nodefaults', '-display', 'none', '-serial', f'file:{work}/serial',
+                             '-qmp', f'unix:{work}/qmp,server=on,wait=off'])
+    wait_for(lambda: (work / 'serial').exists() and b'furnace guest ready' in (work / 'serial').read_bytes(), 60, 'boot')
+    return name, qemu
+
+
+def measure(work, vm, flags, events):
+    cloud = Cloud(work / uuid.uuid4().hex[:4], vm)
+    try:
+        cloud.start_vmi(*flags)
+        found = run_app(cloud, READS)[0]
+        if events:
+            app = cloud.start_app(EVENTS)
+            app.wait_end(30)
+            found |= __import__('json').loads(app.out)
+        return found
+    finally:
+        cloud.stop()
+
+
+def compare(title, work, vm, events):
+    kinds = {'holds QEMU itself': (BUILD, ['--unconfined']), 'asks the broker': (BUILD, [])}
+    if len(sys.argv) > 1:
+        kinds['other build, confined'] = (Path(sys.argv[1]), [])
+    figures = {kind: [] for kind in kinds}
+    for _ in range(ROUNDS):
+        for kind, (build, flags) in kinds.items():
+            import conftest
+            conftest.FURNACE = build / 'bin' / 'furnace'
+            figures[kind].append(measure(work, vm, flags, events))
+    conftest.FURNACE = BUILD / 'bin' / 'furnace'
+    print(f'{title}:')
+    for what, unit in UNITS.items():
+        if what in figures['asks the broker'][0]:
+            middle = {kind: statistics.median(each[what] for each in rounds) for kind, rounds in figures.items()}
+            print(f'  {what}: ' + ', '.join(f'{kind} {value:.4g} {unit}' for kind, value in middle.items()), flush=True)
+
+
+def main():
+    work = Path(RUN) / 'bench'
+    work.mkdir(parents=True)
+    guest = start_guest()
+    try:
+        name, qemu = start_private(guest, work)
+        try:
+            compare('RAM that QEMU keeps to itself', work, name, False)
+        finally:
+            qemu.kill()
+            qemu.wait()
+        guest.run('(while :; do cat /proc/self/stat; done) > /dev/null 2>&1 & true')
+        compare('RAM that is mapped, a busy guest', work, guest.name, True)
+    finally:
+        guest.stop()
+        pytest_sessionfinish()
+
+
+main()
