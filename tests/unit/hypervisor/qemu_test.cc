@@ -1,6 +1,7 @@
 #include "hypervisor/qemu/qemu.h"
 
 #include "hypervisor/qemu/guest_ram.h"
+#include "hypervisor/qemu/host.h"
 #include "hypervisor/qemu/process.h"
 #include "support.h"
 

@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
-#include "hypervisor/qemu/handles.h"
 #include "hypervisor/qemu/memory_access.h"
+#include "hypervisor/qemu/setup.h"
 #include "hypervisor/qemu/step_hazard.h"
 #include "support.h"
 
