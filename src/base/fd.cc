@@ -31,15 +31,22 @@ Result<Fd> open_file(const std::filesystem::path& path, int flags, unsigned mode
   return fd;
 }
 
-Result<Fd> connect_unix(const std::filesystem::path& path) {
+namespace {
+
+Result<sockaddr_un> unix_address(const std::filesystem::path& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::string& name = path.native();
   if (name.size() >= sizeof address.sun_path)
     return fail(Errc::Invalid, "{}: socket path longer than {} bytes", name, sizeof address.sun_path - 1);
   std::memcpy(address.sun_path, name.data(), name.size());
+  return address;
+}
 
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+Result<Fd> connect_to(const std::filesystem::path& path, int type) {
+  FURNACE_TRY(const sockaddr_un address, unix_address(path));
+  const std::string& name = path.native();
+  Fd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return fail_errno("{}: socket", name);
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     if (errno == EAGAIN)
@@ -50,12 +57,35 @@ Result<Fd> connect_unix(const std::filesystem::path& path) {
   return fd;
 }
 
-Result<pid_t> peer_process(int socket) {
+}  // namespace
+
+Result<Fd> connect_unix(const std::filesystem::path& path) {
+  return connect_to(path, SOCK_STREAM);
+}
+
+Result<Fd> connect_messages(const std::filesystem::path& path) {
+  return connect_to(path, SOCK_SEQPACKET);
+}
+
+Result<Fd> listen_for_messages(const std::filesystem::path& path) {
+  constexpr int backlog = 16;
+  FURNACE_TRY(const sockaddr_un address, unix_address(path));
+  Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return fail_errno("{}: socket", path.string());
+  ::unlink(path.c_str());
+  ::fchmod(fd.get(), S_IRUSR | S_IWUSR);  // of what bind makes
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(fd.get(), backlog) != 0)
+    return fail_errno("{}", path.string());
+  return fd;
+}
+
+Result<Peer> peer_of(int socket) {
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
     return fail_errno("the other end of a socket");
-  return peer.pid;
+  return Peer{peer.pid, peer.uid};
 }
 
 Result<Pipe> make_pipe() {

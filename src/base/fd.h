@@ -37,6 +37,12 @@ class Fd {
 /// Errc::Unavailable if the listener's queue of connections is full.
 [[nodiscard]] Result<Fd> connect_unix(const std::filesystem::path& path);
 
+/// The same to one that keeps messages apart (SOCK_SEQPACKET).
+[[nodiscard]] Result<Fd> connect_messages(const std::filesystem::path& path);
+
+/// Listens for such at a path, which is its user's alone; what was left there is replaced.
+[[nodiscard]] Result<Fd> listen_for_messages(const std::filesystem::path& path);
+
 /// A connected pair of stream sockets.
 [[nodiscard]] Result<std::pair<Fd, Fd>> socket_pair();
 
@@ -45,7 +51,11 @@ class Fd {
 
 /// The process at the other end of a UNIX socket: that which listened, if we connected (SO_PEERCRED,
 /// unix(7)).
-[[nodiscard]] Result<pid_t> peer_process(int socket);
+struct Peer {
+  pid_t process = 0;
+  uid_t user = 0;
+};
+[[nodiscard]] Result<Peer> peer_of(int socket);
 
 struct Pipe {
   Fd reading, writing;

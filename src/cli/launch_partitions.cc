@@ -239,6 +239,7 @@ Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOpti
                 sandbox::confine_helper(installed_directory("policies") / "broker.policy"));
     FURNACE_TRY(auto lent, hypervisor::lend_qemu(vmi.vm, hypervisor::RamAccess::ReadWrite, confine));
     FURNACE_CHECK(hand_over(lent.text, std::move(lent.descriptors)));
+    if (!lent.visitors.empty()) partition.leftovers.emplace_back(lent.visitors);
   } else if (driver == "xen") {
     FURNACE_TRY(auto lent, hypervisor::lend_xen(vmi.vm));
     FURNACE_CHECK(hand_over(lent.text, std::move(lent.descriptors)));

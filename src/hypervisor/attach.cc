@@ -9,6 +9,7 @@
 #include "hypervisor/libvmi/attach_libvmi.h"
 #include "hypervisor/qemu/process.h"
 #include "hypervisor/qemu/qemu.h"
+#include "hypervisor/qemu/visit.h"
 #include "hypervisor/simulator/simulator.h"
 #include "hypervisor/snapshot/snapshot.h"
 #include "hypervisor/xen/attach_xen.h"
@@ -84,7 +85,12 @@ Status find_vm(const std::string& name, const std::string& driver) {
 Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::string& driver,
                                            RamAccess access, Fd scratch) {
   const std::string chosen = driver_for(name, driver);
-  if (chosen == "qemu") return Qemu::attach(name, access);
+  if (chosen == "qemu") {
+    // Who only looks does so beside a partition that has the VM, and leaves QEMU's sockets to others.
+    auto visited = access == RamAccess::Read ? visit_qemu(name)
+                                             : Result<std::unique_ptr<Hypervisor>>(fail(Errc::NotFound, ""));
+    return visited ? std::move(visited) : Qemu::attach(name, access);
+  }
   if (chosen == "xen") return attach_xen(name);
   if (chosen == "libvmi") return attach_libvmi(name);
   if (chosen == "snapshot") return Snapshot::open(name, std::move(scratch));

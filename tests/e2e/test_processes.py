@@ -5,10 +5,11 @@ import json
 import re
 import subprocess
 import time
+import uuid
 
 import pytest
 
-from conftest import FURNACE, Cloud, furnace, start_guest
+from conftest import BUILD, FURNACE, Cloud, furnace, start_guest, wait_for
 
 PAGING = [' '.join(filter(None, flags)) for flags in itertools.product(('', 'nokaslr'), ('', 'no5lvl'), ('pti=on', 'pti=off'))]
 VARIANTS = [(kernel, append, {}) for kernel in ('6.1', '6.12') for append in PAGING]
@@ -108,29 +109,97 @@ def test_a_new_process_is_seen_and_its_end_too(guest):
     assert not any(p[0] == pid for p in outside(guest))
 
 
-def test_qemu_with_private_ram_is_read_through_the_process(work):
-    """A QEMU started by hand, without a shared memory backend and with one QMP socket."""
-    import subprocess
-    import uuid
-    from conftest import BUILD, start_guest, wait_for
+@pytest.fixture(scope='module')
+def one_socket(tmp_path_factory):
+    """A QEMU started by hand, without a shared memory backend and with one QMP socket: (its name, a QMP client at another time)."""
+    work = tmp_path_factory.mktemp('hand')
     donor = start_guest()
-    kernel = next(p for p in (donor.directory.parent.parent / 'vm' / donor.name).iterdir() if p.name == 'initramfs')
     initrd = work / 'initramfs'
-    initrd.write_bytes(kernel.read_bytes())
+    initrd.write_bytes((donor.directory / 'initramfs').read_bytes())
     donor.stop()
     vmlinuz = next((BUILD / 'cache' / 'kernels').glob('linux-image-6.1.*/boot/vmlinuz-*'))
     name = f'hand-{uuid.uuid4().hex[:6]}'
     qemu = subprocess.Popen(['qemu-system-x86_64', '-name', f'guest={name},debug-threads=on', '-machine', 'pc,accel=tcg', '-m', '256',
                              '-kernel', vmlinuz, '-initrd', initrd, '-append', 'console=ttyS0 quiet', '-nodefaults', '-display', 'none',
                              '-serial', f'file:{work}/serial', '-qmp', f'unix:{work}/qmp,server=on,wait=off'])
+    wait_for(lambda: (work / 'serial').exists() and b'furnace guest ready' in (work / 'serial').read_bytes(), 60, 'boot')
+    yield name
+    qemu.kill()
+    qemu.wait()
+
+
+def test_qemu_with_private_ram_is_read_through_the_process(one_socket):
+    # The last of its processes may still be on its way to its name.
+    wait_for(lambda: {'init', 'kthreadd', 'web-server'} <= {p['name'] for p in json.loads(furnace('ps', one_socket, '--json').stdout)},
+             10, 'its processes')
+
+
+def test_commands_share_the_only_socket_with_a_partition(one_socket, work):
+    """Through the partition's broker: lists, profiles and snapshots, while an app reads."""
+    cloud = Cloud(work, one_socket)
+    cloud.start_vmi()
+    app = cloud.start_app('''
+import fe
+class App:
+    def __init__(self, ctx):
+        self.address = fe.lookup_symbol('init_task')
+        self.first = fe.read_64_va(self.address, 0)
+        fe.event_register({'event_type': fe.TIMER, 'time_value': 0.02, 'callback': self.look})
+    def look(self, _):
+        print('read', len(fe.process_list()) > 20, fe.read_64_va(self.address, 0) == self.first, flush=True)
+''')
     try:
-        wait_for(lambda: (work / 'serial').exists() and b'furnace guest ready' in (work / 'serial').read_bytes(), 60, 'boot')
-        # The last of its processes may still be on its way to its name.
-        wait_for(lambda: {'init', 'kthreadd', 'web-server'} <= {p['name'] for p in json.loads(furnace('ps', name, '--json').stdout)},
-                 10, 'its processes')
+        wait_for(lambda: app.out.count('read True True') > 3, 20, 'the app')
+        lists = [subprocess.Popen([FURNACE, 'ps', one_socket], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(20)]
+        for each in lists:
+            out, errors = each.communicate(timeout=60)
+            assert each.returncode == 0 and 'kthreadd' in out, errors
+        assert 'Linux version 6.1' in furnace('profile', 'find', one_socket).stdout
+        snapshot = work / 'beside'
+        furnace('vm', 'snapshot', one_socket, snapshot)
+        assert 'kthreadd' in furnace('ps', snapshot).stdout
+        before = app.out.count('read True True')
+        wait_for(lambda: app.out.count('read True True') > before + 3, 20, 'the app to go on')
+        assert 'False' not in app.out
+        refused = furnace('vmi', one_socket, '--vmi', work / 'second', check=False)
+        assert refused.returncode != 0 and re.search(r'is held by furnace vmi, pid \d+', refused.stderr), refused.stderr
     finally:
-        qemu.kill()
-        qemu.wait()
+        cloud.stop()
+
+
+def test_a_snapshot_beside_a_partition_costs_it_no_event(own_guest, work):
+    """The guest stands for the snapshot; the app's events go on afterwards, in order and without a gap."""
+    cloud = Cloud(work, own_guest.name)
+    cloud.start_vmi()
+    app = cloud.start_app('''
+import fe
+class App:
+    def __init__(self, ctx):
+        fe.event_register({'event_type': fe.SYSCALL, 'number': 'sethostname', 'callback': self.tell})
+        fe.events_start()
+        print('ready', flush=True)
+    def tell(self, event):
+        print('call', flush=True)
+''')
+    try:
+        wait_for(lambda: 'ready' in app.out, 20, 'the app')
+        for i in range(4):
+            own_guest.run(f'hostname name-{i}')
+            wait_for(lambda: app.out.count('call') == i + 1, 20, 'the event')
+            snapshot = work / f'snapshot-{i}'
+            furnace('vm', 'snapshot', own_guest.name, snapshot)
+            assert 'kthreadd' in furnace('ps', snapshot).stdout
+            snapshot.unlink()
+            own_guest.run('true')
+        killed = subprocess.Popen([FURNACE, 'vm', 'snapshot', own_guest.name, work / 'killed'])
+        time.sleep(0.1)
+        killed.kill()
+        killed.wait()
+        own_guest.run('hostname name-last')
+        wait_for(lambda: app.out.count('call') == 5, 20, 'the event')
+    finally:
+        cloud.stop()
+    assert own_guest.run('echo runs on').strip() == 'runs on'
 
 
 def test_twenty_lists_at_once_beside_a_partition_take_turns_at_the_free_socket(own_guest, work):
@@ -153,10 +222,11 @@ def test_where_all_sockets_are_held_the_holder_is_named_at_once(own_guest, work)
             cloud.start_vmi()
         for _ in range(3):  # each attempt would have filled the queue of the socket
             start = time.monotonic()
-            refused = furnace('ps', own_guest.name, check=False)
+            refused = furnace('vmi', own_guest.name, '--vmi', work / 'three', check=False)
             assert refused.returncode != 0
             assert re.search(r'is held by furnace vmi, pid \d+', refused.stderr), refused.stderr
             assert time.monotonic() - start < 5
+        assert 'kthreadd' in furnace('ps', own_guest.name).stdout  # by a broker
     finally:
         for cloud in clouds:
             cloud.stop()

@@ -18,6 +18,7 @@ enum class Ask : uint8_t {
   Resume,
   State,
   Poll,
+  Describe,  ///< what a visitor needs to know
   // Of Xen: events as the driver offers them
   Watch,
   Unwatch,
@@ -95,6 +96,14 @@ struct SentCell {
   static constexpr size_t kMost = 64;
   uint64_t length = 0;
   std::array<std::byte, kMost> bytes{};
+};
+/// Where a piece of the guest's RAM lies in the QEMU process.
+struct SentRam {
+  uint64_t start = 0, end = 0, host = 0;
+};
+struct SentSetup {
+  uint32_t vcpus = 1;
+  uint8_t tcg = 0, loses_flags = 0;
 };
 inline constexpr size_t kSharedBytes = 1 << 20;  ///< of memory that larger pieces go through
 

@@ -1,4 +1,5 @@
-// The broker's end: a process that answers one partition, and nobody else, until that has ended.
+// The broker's end: a process that answers one partition until that has ended, and visitors meanwhile:
+// commands of the same user, which look at the guest beside the partition.
 #pragma once
 
 #include "hypervisor/broker/messages.h"
@@ -13,6 +14,11 @@ class Service {
   /// taken the partition over.
   [[nodiscard]] virtual Answer answer(const Request& request, std::span<const std::byte> asked,
                                       std::vector<std::byte>& items) = 0;
+  /// The same for a visitor, who is told from others by `number`.
+  [[nodiscard]] virtual Answer answer_visitor(int number, const Request& request,
+                                              std::vector<std::byte>& items);
+  /// That visitor has left.
+  virtual void visitor_left(int /*number*/) {}
   /// What to watch for reading beside the partition's requests; empty while the partition has been told
   /// already and has not asked.
   [[nodiscard]] virtual std::vector<int> descriptors() = 0;
@@ -20,7 +26,8 @@ class Service {
   virtual void tell() = 0;
 };
 
-/// Answers until the partition closes its end, or sends something of another form.
-void serve(Service& service, const Fd& socket);
+/// Answers until the partition closes its end, or sends something of another form. Visitors come at
+/// `listener`, if there is one.
+void serve(Service& service, const Fd& socket, const Fd& listener = Fd());
 
 }  // namespace furnace::hypervisor::broker

@@ -7,11 +7,14 @@
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/helper_process.h"
+#include "base/log.h"
 #include "hypervisor/broker/service.h"
 #include "hypervisor/qemu/handles.h"
 #include "hypervisor/qemu/host.h"
+#include "hypervisor/qemu/visit.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -27,6 +30,8 @@ class QemuService : public broker::Service {
   QemuService(QemuHandles& handles, GuestRam::Parts& ram, Fd news, Mapping shared)
       : host_(handles),
         ram_(std::move(ram.copied)),
+        places_(std::move(handles.places)),
+        setup_(handles.setup),
         may_write_(ram.access == RamAccess::ReadWrite),
         news_(std::move(news)),
         shared_(std::move(shared)) {}
@@ -42,7 +47,7 @@ class QemuService : public broker::Service {
   }
 
   void tell() override {
-    if (!stub_failed_) tell_stop();
+    if (!stub_failed_) look_for_stop();
     if (told_) return;
     const auto now = host_.poll();
     notices_.insert(notices_.end(), now.begin(), now.end());
@@ -58,22 +63,80 @@ class QemuService : public broker::Service {
     return answer;
   }
 
+  Answer answer_visitor(int number, const broker::Request& request, std::vector<std::byte>& items) override {
+    Answer answer;
+    switch (request.ask) {
+      case Ask::Describe:
+        answer = describe(items);
+        break;
+      case Ask::Registers:
+        answer = do_what(request, {}, items);
+        break;
+      case Ask::Pause:
+        answer = hold(number);
+        break;
+      case Ask::Resume:
+        answer = broker::said(holding_.erase(number) != 0 ? host_.release_for_visitor() : Status());
+        break;
+      case Ask::State:
+      case Ask::Poll:
+        break;
+      default:
+        answer = broker::failed({Errc::Unavailable, "a partition has this VM: it alone has its events"});
+    }
+    answer.state = host_.state() == RunState::Gone ? RunState::Gone
+                   : holding_.contains(number)     ? RunState::Paused
+                                                   : host_.state();
+    return answer;
+  }
+
+  void visitor_left(int number) override {
+    if (holding_.erase(number) != 0) (void)host_.release_for_visitor();
+  }
+
  private:
+  Answer describe(std::vector<std::byte>& items) {
+    Answer answer;
+    broker::add(items, answer,
+                broker::SentSetup{setup_.vcpus, static_cast<uint8_t>(setup_.tcg),
+                                  static_cast<uint8_t>(setup_.loses_flags)});
+    for (const RamPlace& place : places_)
+      broker::add(items, answer, broker::SentRam{place.range.start.value, place.range.end.value, place.host});
+    return answer;
+  }
+
+  Answer hold(int visitor) {
+    if (!holding_.insert(visitor).second) return {};
+    const auto event = host_.hold_for_visitor();
+    if (!event) {
+      holding_.erase(visitor);
+      (void)host_.release_for_visitor();
+      return broker::failed(event.error());
+    }
+    if (*event) tell_stop(**event);
+    return {};
+  }
+
   bool send(News what, Answer answer, const std::vector<std::byte>& items) {
     answer.number = static_cast<uint64_t>(what);
     answer.held_elsewhere = static_cast<uint8_t>(host_.held_elsewhere());
     return broker::send_message(news_, broker::bytes_of(answer), items);
   }
 
-  void tell_stop() {
+  void look_for_stop() {
     const auto stop = host_.take_stop();
-    std::vector<std::byte> items;
     if (!stop) {
       stub_failed_ = true;
-      (void)send(News::Failed, broker::failed(stop.error()), items);
+      (void)send(News::Failed, broker::failed(stop.error()), {});
     } else if (*stop) {
-      (void)send(News::Stop, with_registers(**stop, items), items);
+      tell_stop(**stop);
     }
+  }
+
+  void tell_stop(const Stop& stop) {
+    std::vector<std::byte> items;
+    Answer answer = with_registers(stop, items);
+    (void)send(News::Stop, answer, items);
   }
 
   /// The registers of those vCPUs that its driver looks at next.
@@ -229,11 +292,14 @@ class QemuService : public broker::Service {
 
   QemuHost host_;
   std::unique_ptr<CopiedRam> ram_;
+  std::vector<RamPlace> places_;
+  QemuSetup setup_;
   bool may_write_;
   Fd news_;
   Mapping shared_;
   std::vector<Notice> notices_;
   bool told_ = false;         // the partition knows that there are notices
+  std::set<int> holding_;     // visitors for whom the guest stands
   bool stub_failed_ = false;  // and that the stub's connection is lost
 };
 
@@ -262,6 +328,21 @@ json describe(const QemuHandles& handles, const GuestRam::Parts& ram) {
           {"loses_flags", handles.setup.loses_flags}};
 }
 
+/// Without one, commands beside the partition need a QMP socket of their own.
+Fd listen_for_visitors(pid_t qemu, std::filesystem::path& path) {
+  std::error_code error;
+  const auto directory = broker_socket(qemu).parent_path();
+  std::filesystem::create_directories(directory, error);
+  std::filesystem::permissions(directory, std::filesystem::perms::owner_all, error);
+  auto listener = listen_for_messages(broker_socket(qemu));
+  if (!listener) {
+    log::debug("{}", listener.error().message());
+    return {};
+  }
+  path = broker_socket(qemu);
+  return *std::move(listener);
+}
+
 }  // namespace
 
 Result<LentQemu> lend_qemu(const std::string& name, RamAccess access,
@@ -271,6 +352,8 @@ Result<LentQemu> lend_qemu(const std::string& name, RamAccess access,
   FURNACE_TRY(auto requests, broker::connection());
   FURNACE_TRY(auto news, broker::connection());
   FURNACE_TRY(Fd memory, shared_memory());
+  LentQemu lent;
+  const Fd listener = listen_for_visitors(handles.process.pid, lent.visitors);
   FURNACE_TRY(Mapping shared, Mapping::whole_file(memory, true));
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
@@ -278,15 +361,14 @@ Result<LentQemu> lend_qemu(const std::string& name, RamAccess access,
     const auto* const copied = dynamic_cast<const ProcessRam*>(ram.copied.get());
     become_helper("furnace-broker",
                   {requests.first.get(), news.first.get(), handles.pidfd.get(), handles.guard.descriptor(),
-                   handles.qmp.descriptor(), copied != nullptr ? copied->descriptor() : -1});
+                   handles.qmp.descriptor(), copied != nullptr ? copied->descriptor() : -1, listener.get()});
     if (confine()) {
       QemuService service(handles, ram, std::move(news.first), std::move(shared));
-      broker::serve(service, requests.first);
+      broker::serve(service, requests.first, listener);
     }
     ::_exit(0);
   }
   (void)std::move(handles.guard).take_apart();  // it watches the broker now
-  LentQemu lent;
   json text = describe(handles, ram);
   const auto lend = [&](Fd descriptor) {
     lent.descriptors.push_back(std::move(descriptor));

@@ -3,6 +3,7 @@
 // rest (broker/messages.h). The broker parses nothing that a guest can write.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -15,10 +16,12 @@ namespace furnace::hypervisor {
 struct LentQemu {
   std::string text;  ///< names the descriptors by their numbers (`borrow_qemu`)
   std::vector<Fd> descriptors;
+  std::filesystem::path visitors;  ///< a socket to remove at the end; empty: there is none
 };
 
 /// Attaches to the QEMU of this name, and leaves it to a process of its own, which lets the guest run when
 /// the partition has ended, in whatever way. That process calls `confine` first of all, and ends if it fails.
+/// Visitors find it at `broker_socket`.
 [[nodiscard]] Result<LentQemu> lend_qemu(const std::string& name, RamAccess access,
                                          const std::function<Status()>& confine);
 

@@ -51,7 +51,7 @@ void let_go(Charge& charge, const std::filesystem::path& qmp_socket, pid_t qemu)
   constexpr int tries = 20;  // the dead process's own connection may still be closing
   for (int i = 0; i < tries; ++i) {
     if (auto qmp = Qmp::connect(qmp_socket)) {
-      if (peer_process(qmp->descriptor()).value_or(0) != qemu) break;
+      if (peer_of(qmp->descriptor()).value_or(Peer{}).process != qemu) break;
       if (stub_open) (void)qmp->human("gdbserver none");
       if (charge.held) break;
       const bool stopped = charge.paused || stub_open;

@@ -175,29 +175,33 @@ size_t ProcessRam::write(Gpa to, std::span<const std::byte> data) {
   return done;
 }
 
-Result<GuestRam> GuestRam::open(Qmp& qmp, pid_t pid, const Fd& pidfd, RamAccess access) {
+Result<std::vector<RamPlace>> find_ram(Qmp& qmp) {
   FURNACE_TRY(const std::string view, qmp.human("info mtree -f"));
   const std::vector<RamPiece> pieces = parse_flat_view(view, memory_backends(qmp));
   if (pieces.empty()) return fail(Errc::Failed, "QEMU's `info mtree -f` shows no RAM at address 0");
-
-  GuestRam ram;
-  ram.access_ = access;
+  std::vector<RamPlace> places;
   for (const RamPiece& piece : pieces) {
     FURNACE_TRY(const uint64_t host, host_address(qmp, piece.range.start));
     // Pieces that only differ in kind (BIOS shadow areas) are one.
-    if (!ram.segments_.empty()) {
-      Segment& last = ram.segments_.back();
-      if (last.range.end == piece.range.start && last.host + last.range.size() == host) {
-        last.range.end = piece.range.end;
-        continue;
-      }
-    }
-    ram.segments_.push_back({.range = piece.range, .host = host});
+    if (!places.empty() && places.back().range.end == piece.range.start &&
+        places.back().host + places.back().range.size() == host)
+      places.back().range.end = piece.range.end;
+    else
+      places.push_back({piece.range, host});
   }
-  for (Segment& segment : ram.segments_) {
-    ram.ranges_.push_back(segment.range);
+  return places;
+}
+
+Result<GuestRam> GuestRam::open(std::span<const RamPlace> places, pid_t pid, const Fd& pidfd,
+                                RamAccess access) {
+  GuestRam ram;
+  ram.access_ = access;
+  for (const RamPlace& place : places) {
+    Segment segment{.range = place.range, .host = place.host};
     if (auto mapped = ram.map(segment, pid, pidfd); !mapped)
       log::debug("guest RAM is copied, not mapped: {}", mapped.error().message());
+    ram.ranges_.push_back(segment.range);
+    ram.segments_.push_back(segment);
   }
   FURNACE_CHECK(ram.copy_the_rest(pid));
   return ram;

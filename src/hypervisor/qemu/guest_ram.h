@@ -45,6 +45,9 @@ struct RamPlace {
   uint64_t host = 0;
 };
 
+/// Asks QEMU for them, ascending.
+[[nodiscard]] Result<std::vector<RamPlace>> find_ram(Qmp& qmp);
+
 /// Copies out of QEMU's memory, and from nowhere there but from the guest's RAM.
 class ProcessRam : public CopiedRam {
  public:
@@ -65,9 +68,9 @@ class ProcessRam : public CopiedRam {
 
 class GuestRam : public guest::GuestMemory {
  public:
-  /// Reads the layout through `qmp` and opens the memory of process `pid`. Errc::Denied names what permission
-  /// lacks.
-  [[nodiscard]] static Result<GuestRam> open(Qmp& qmp, pid_t pid, const Fd& pidfd, RamAccess access);
+  /// Opens the memory of process `pid` where its guest's RAM lies. Errc::Denied names what permission lacks.
+  [[nodiscard]] static Result<GuestRam> open(std::span<const RamPlace> places, pid_t pid, const Fd& pidfd,
+                                             RamAccess access);
 
   /// What it is made of, to be handed to another process.
   struct Parts {

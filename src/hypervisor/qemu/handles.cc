@@ -31,12 +31,12 @@ Status check_alive(const QemuProcess& process, const Fd& pidfd) {
 
 /// The process that listens, and not another one that took its path over, answers on the connection.
 Status check_peer(const QemuProcess& process, const Qmp& qmp) {
-  FURNACE_TRY(const pid_t peer, peer_process(qmp.descriptor()));
-  if (peer == process.pid) return {};
+  FURNACE_TRY(const Peer peer, peer_of(qmp.descriptor()));
+  if (peer.process == process.pid) return {};
   return fail(Errc::Denied,
               "QMP socket {} is served by process {}, not by QEMU '{}' (pid {}): nothing is believed that "
               "comes from there",
-              qmp.path().string(), peer, process.name, process.pid);
+              qmp.path().string(), peer.process, process.name, process.pid);
 }
 
 Result<QemuHandles> open_through(const std::filesystem::path& socket, QemuProcess process, Fd pidfd,
@@ -44,30 +44,42 @@ Result<QemuHandles> open_through(const std::filesystem::path& socket, QemuProces
   FURNACE_TRY(Guard guard, Guard::start(socket, process.pid));
   FURNACE_TRY(Qmp qmp, Qmp::connect(socket));
   FURNACE_CHECK(check_peer(process, qmp));
-  FURNACE_TRY(GuestRam ram, GuestRam::open(qmp, process.pid, pidfd, access));
+  FURNACE_TRY(std::vector<RamPlace> places, find_ram(qmp));
+  FURNACE_TRY(GuestRam ram, GuestRam::open(places, process.pid, pidfd, access));
   FURNACE_CHECK(Stub::recover(qmp));
   FURNACE_TRY(const QemuSetup setup, ask_for_setup(qmp));
   FURNACE_CHECK(check_alive(process, pidfd));
-  return QemuHandles{std::move(process), std::move(pidfd), std::move(guard),
-                     std::move(qmp),     std::move(ram),   setup};
+  return QemuHandles{std::move(process),
+                     std::move(pidfd),
+                     std::move(guard),
+                     std::move(qmp),
+                     std::move(places),
+                     std::move(ram),
+                     setup};
 }
 
 }  // namespace
 
-Result<QemuHandles> QemuHandles::open(const std::string& name, RamAccess access) {
+Result<ProvenProcess> prove_process(const std::string& name) {
   FURNACE_TRY(QemuProcess process, find_qemu_process(name));
-  if (process.qmp_sockets.empty()) return tl::unexpected<Error>(without_socket(process));
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
   if (!pidfd.valid()) return fail_errno("pidfd of QEMU (pid {})", process.pid);
   // Looked at again: between the first look and the descriptor, the number may have become another's.
   FURNACE_TRY(const QemuProcess same, find_qemu_process(name));
   if (same.pid != process.pid) return fail(Errc::Unavailable, "QEMU '{}' has just been replaced", name);
+  return ProvenProcess{std::move(process), std::move(pidfd)};
+}
+
+Result<QemuHandles> QemuHandles::open(const std::string& name, RamAccess access) {
+  FURNACE_TRY(const ProvenProcess proven, prove_process(name));
+  const QemuProcess& process = proven.process;
+  if (process.qmp_sockets.empty()) return tl::unexpected<Error>(without_socket(process));
 
   // Several QMP sockets serve several clients: the first free one is ours.
   std::optional<Error> reason;
   for (const auto& socket : process.qmp_sockets) {
-    Fd again(::fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 0));  // NOLINT: variadic
-    auto handles = open_through(socket, process, std::move(again), access);
+    Fd pidfd(::fcntl(proven.pidfd.get(), F_DUPFD_CLOEXEC, 0));  // NOLINT: variadic
+    auto handles = open_through(socket, process, std::move(pidfd), access);
     if (handles) return handles;
     if (!reason || handles.error().code() != Errc::Unavailable) reason = handles.error();
   }

@@ -16,6 +16,7 @@ struct QemuHandles {
   Fd pidfd;
   Guard guard;
   Qmp qmp;
+  std::vector<RamPlace> places;
   GuestRam ram;
   QemuSetup setup;
 
@@ -23,5 +24,12 @@ struct QemuHandles {
   /// guest doesn't notice.
   [[nodiscard]] static Result<QemuHandles> open(const std::string& name, RamAccess access);
 };
+
+/// The QEMU of this name, held: while the descriptor is open and not readable, its number is its own.
+struct ProvenProcess {
+  QemuProcess process;
+  Fd pidfd;
+};
+[[nodiscard]] Result<ProvenProcess> prove_process(const std::string& name);
 
 }  // namespace furnace::hypervisor

@@ -85,6 +85,8 @@ QemuHost::QemuHost(QemuHandles& handles)
 
 QemuHost::~QemuHost() {
   if (auto resumed = resume(); !resumed) log::debug("{}", resumed.error().message());
+  visitors_ = std::min<size_t>(visitors_, 1);
+  if (auto released = release_for_visitor(); !released) log::debug("{}", released.error().message());
   const bool was_open = stub_.has_value();
   close_stub();
   if (was_open && unguarded_) Stub::settle_until(qmp_, Stub::Clock::now() + Stub::kUnsettled);
@@ -123,11 +125,34 @@ Status QemuHost::pause() {
 Status QemuHost::resume() {
   if (!held_) return {};
   if (state_ == RunState::Gone) return gone();
-  if (!stub_)
+  if (!stub_ && visitors_ == 0)
     if (auto continued = qmp_.command("cont"); !continued) return fail(continued.error(), "resume");
   held_ = false;
   state_ = RunState::Running;
-  return guard_.note_resumed();
+  return visitors_ == 0 ? guard_.note_resumed() : Status();
+}
+
+Result<std::optional<Stop>> QemuHost::hold_for_visitor() {
+  if (state_ == RunState::Gone) FURNACE_CHECK(gone());
+  if (visitors_ == 0) FURNACE_CHECK(guard_.note_paused());
+  if (visitors_++ > 0) return std::nullopt;
+  if (!stub_) {
+    if (!held_) FURNACE_CHECK(qmp_.command("stop"));
+    return std::nullopt;
+  }
+  if (!stub_->running()) return std::nullopt;
+  FURNACE_TRY(const Stop stop, stub_->interrupt());
+  run_when_left_ = !stop.by_debug;
+  return stop.by_debug ? std::optional(stop) : std::nullopt;
+}
+
+Status QemuHost::release_for_visitor() {
+  if (visitors_ == 0 || --visitors_ > 0) return {};
+  const bool run = std::exchange(run_when_left_, false);
+  if (state_ == RunState::Gone) return gone();
+  if (stub_ && run) FURNACE_CHECK(stub_->run());
+  if (!stub_ && !held_ && state_ == RunState::Running) FURNACE_CHECK(qmp_.command("cont"));
+  return held_ ? Status() : guard_.note_resumed();
 }
 
 std::vector<int> QemuHost::descriptors() const {
@@ -146,12 +171,12 @@ std::vector<Notice> QemuHost::poll() {
     if (event == "STOP") stopped = true;
     if (event == "RESUME") stopped = false;
   }
-  if (stopped && !held_ && !stub_ && Stub::settle(qmp_).value_or(false)) stopped = false;
+  if (stopped && !held_ && visitors_ == 0 && !stub_ && Stub::settle(qmp_).value_or(false)) stopped = false;
   if (stub_) {  // most stops are its own
     look_for_foreign_resume();
     stopped = held_elsewhere_;
   }
-  if (!held_ && stopped != (state_ == RunState::Paused) && state_ != RunState::Gone) {
+  if (!held_ && visitors_ == 0 && stopped != (state_ == RunState::Paused) && state_ != RunState::Gone) {
     state_ = stopped ? RunState::Paused : RunState::Running;
     notices.push_back(stopped ? Notice::Paused : Notice::Resumed);
   }
@@ -168,7 +193,7 @@ Status QemuHost::open_stub() {
   if (stub_) return {};
   FURNACE_TRY(const std::string status, qmp_.command("query-status"));
   const bool stands = status.find(R"("running":false)") != std::string::npos;
-  auto opened = open_stub(stands && !held_);
+  auto opened = open_stub(stands && !held_ && visitors_ == 0);
   if (!opened && !stands) (void)qmp_.command("cont");  // trying may have stopped it
   return opened;
 }
@@ -198,7 +223,8 @@ Status QemuHost::open_stub(bool held_elsewhere) {
 
 Status QemuHost::let_go_of_stub() {
   if (!stub_) return {};
-  Status closed = stub_->close(qmp_, !held_ && !held_elsewhere_);
+  Status closed = stub_->close(qmp_, !held_ && !held_elsewhere_ && visitors_ == 0);
+  run_when_left_ = false;
   stub_.reset();
   points_.clear();
   (void)guard_.note_stub_closed();
@@ -206,7 +232,7 @@ Status QemuHost::let_go_of_stub() {
 }
 
 void QemuHost::close_stub() {
-  if (auto closed = let_go_of_stub(); closed || held_ || held_elsewhere_) return;
+  if (auto closed = let_go_of_stub(); closed || held_ || held_elsewhere_ || visitors_ > 0) return;
   if (auto running = qmp_.command("cont"); !running) log::error("{}", running.error().message());
 }
 
@@ -232,6 +258,7 @@ Result<std::optional<Stop>> QemuHost::take_stop() {
 }
 
 Result<Stop> QemuHost::interrupt() {
+  if (std::exchange(run_when_left_, false)) return Stop{};
   if (!running()) return fail(Errc::Invalid, "the guest does not run by the gdb stub");
   return stub_->interrupt();
 }
@@ -244,7 +271,9 @@ Result<Stub*> QemuHost::standing(uint32_t vcpu) {
 
 Status QemuHost::run() {
   FURNACE_TRY(Stub * stub, standing());
-  return held_ || held_elsewhere_ ? Status() : stub->run();
+  if (held_ || held_elsewhere_) return {};
+  run_when_left_ = visitors_ > 0;
+  return run_when_left_ ? Status() : stub->run();
 }
 
 Result<Stop> QemuHost::step(uint32_t vcpu) {

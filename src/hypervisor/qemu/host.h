@@ -39,6 +39,11 @@ class QemuHost : public QemuControl {
   [[nodiscard]] Result<Registers> stub_registers(uint32_t vcpu) override;
   [[nodiscard]] Status set_instruction_pointer(uint32_t vcpu, uint64_t address) override;
 
+  /// Stops the guest for somebody who looks on, whom the driver knows nothing of: for it the guest runs, and
+  /// what it asks for is done afterwards. Returns an event that came first, which is the driver's.
+  [[nodiscard]] Result<std::optional<Stop>> hold_for_visitor();
+  [[nodiscard]] Status release_for_visitor();
+
   [[nodiscard]] uint32_t vcpus() const { return vcpus_; }
   /// Whether memory is watched: then every vCPU may keep a hit that the stop does not tell.
   [[nodiscard]] bool watches_memory() const;
@@ -64,6 +69,8 @@ class QemuHost : public QemuControl {
   RunState state_;
   bool held_ = false;             ///< by `pause`
   bool held_elsewhere_ = false;   ///< by somebody else
+  size_t visitors_ = 0;           ///< that hold it
+  bool run_when_left_ = false;    ///< its driver has let it run meanwhile
   bool unguarded_ = false;        ///< nobody frees the guest after us
   uint64_t earlier_resumes_ = 0;  ///< RESUME events of QEMU from before the stub was opened
 };

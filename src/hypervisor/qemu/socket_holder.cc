@@ -46,7 +46,7 @@ Connected read_attributes(const nlmsghdr& header, const unix_diag_msg& message) 
 
 /// Returns the inode of the socket that is connected with one accepted at `path`. Connections that wait to be
 /// accepted have no name yet.
-std::optional<uint32_t> peer_of(const fs::path& path) {
+std::optional<uint32_t> accepted_peer(const fs::path& path) {
   const Fd netlink(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   struct {
     nlmsghdr header;
@@ -105,7 +105,7 @@ std::string SocketHolder::text() const {
 }
 
 std::optional<SocketHolder> holder_of(const fs::path& path) {
-  const auto inode = peer_of(path);
+  const auto inode = accepted_peer(path);
   if (!inode) return std::nullopt;
   const std::string link = fmt::format("socket:[{}]", *inode);
   SocketHolder holder;

@@ -134,8 +134,15 @@ Status write_snapshot(Hypervisor& vm, const std::filesystem::path& file, const S
   FURNACE_TRY(PartialFile partial, PartialFile::create(file));
   FURNACE_CHECK(vm.pause());
   Status written = write_paused(vm, partial, options, progress);
-  if (auto resumed = vm.resume(); !resumed)
-    log::error("VM '{}' not resumed: {}", vm.name(), resumed.error().message());
+  // Who can't end the pause does not know how long it lasted: the memory may have changed while it was
+  // copied.
+  auto resumed = vm.resume();
+  if (written && !resumed) {
+    std::error_code ignored;
+    std::filesystem::remove(file, ignored);
+    return fail(resumed.error(),
+                fmt::format("{} was not written: VM '{}' not resumed", file.string(), vm.name()));
+  }
   return written;
 }
 
