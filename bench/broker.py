@@ -4,15 +4,16 @@ Usage: broker.py [BUILD]  (after a build; starts its own VMs; BUILD: another bui
 """
 
 import os
+import json
 import statistics
-import subprocess
 import sys
 import uuid
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'tests'))
-from conftest import BUILD, RUN, Cloud, furnace, pytest_sessionfinish, run_app, start_guest, wait_for  # noqa: E402
+import conftest  # noqa: E402
+from conftest import BUILD, RUN, Cloud, furnace, pytest_sessionfinish, run_app, start_by_hand, start_guest  # noqa: E402
 
 ROUNDS = 3
 READS = '''
@@ -49,19 +50,6 @@ class App:
 UNITS = {'read_64_va': 'us', 'read_pa of 4 MiB': 'GB/s', 'process_list': 'us', 'system calls': 'events/s'}
 
 
-def start_private(donor, work):
-    """A VM whose RAM nobody else can map, with the donor's system. Returns (name, process)."""
-    initrd = work / 'initramfs'
-    initrd.write_bytes((donor.directory / 'initramfs').read_bytes())
-    vmlinuz = next((BUILD / 'cache' / 'kernels').glob('linux-image-6.1.*/boot/vmlinuz-*'))
-    name = f'private-{uuid.uuid4().hex[:6]}'
-    qemu = subprocess.Popen(['qemu-system-x86_64', '-name', name, '-accel', 'tcg', '-m', '256', '-kernel', vmlinuz, '-initrd', initrd,
-                             '-append', 'console=ttyS0 quiet', '-nodefaults', '-display', 'none', '-serial', f'file:{work}/serial',
-                             '-qmp', f'unix:{work}/qmp,server=on,wait=off'])
-    wait_for(lambda: (work / 'serial').exists() and b'furnace guest ready' in (work / 'serial').read_bytes(), 60, 'boot')
-    return name, qemu
-
-
 def measure(work, vm, flags, events):
     cloud = Cloud(work / uuid.uuid4().hex[:4], vm)
     try:
@@ -70,7 +58,7 @@ def measure(work, vm, flags, events):
         if events:
             app = cloud.start_app(EVENTS)
             app.wait_end(30)
-            found |= __import__('json').loads(app.out)
+            found |= json.loads(app.out)
         return found
     finally:
         cloud.stop()
@@ -83,7 +71,6 @@ def compare(title, work, vm, events):
     figures = {kind: [] for kind in kinds}
     for _ in range(ROUNDS):
         for kind, (build, flags) in kinds.items():
-            import conftest
             conftest.FURNACE = build / 'bin' / 'furnace'
             figures[kind].append(measure(work, vm, flags, events))
     conftest.FURNACE = BUILD / 'bin' / 'furnace'
@@ -99,7 +86,7 @@ def main():
     work.mkdir(parents=True)
     guest = start_guest()
     try:
-        name, qemu = start_private(guest, work)
+        name, qemu = start_by_hand(work)
         try:
             compare('RAM that QEMU keeps to itself', work, name, False)
         finally:

@@ -247,6 +247,21 @@ def start_guest(kernel='6.1', append='', **options):
         warnings.warn(said)
 
 
+def start_by_hand(work):
+    """A QEMU without a shared memory backend and with one QMP socket: (its name, its process)."""
+    donor = start_guest()
+    initrd = work / 'initramfs'
+    initrd.write_bytes((donor.directory / 'initramfs').read_bytes())
+    donor.stop()
+    vmlinuz = next((BUILD / 'cache' / 'kernels').glob('linux-image-6.1.*/boot/vmlinuz-*'))
+    name = f'hand-{uuid.uuid4().hex[:6]}'
+    qemu = subprocess.Popen(['qemu-system-x86_64', '-name', f'guest={name},debug-threads=on', '-machine', 'pc,accel=tcg', '-cpu', 'max,-cx16',
+                             '-m', '256', '-kernel', vmlinuz, '-initrd', initrd, '-append', 'console=ttyS0 quiet', '-nodefaults',
+                             '-display', 'none', '-serial', f'file:{work}/serial', '-qmp', f'unix:{work}/qmp,server=on,wait=off'])
+    wait_for(lambda: (work / 'serial').exists() and b'furnace guest ready' in (work / 'serial').read_bytes(), 60, 'boot')
+    return name, qemu
+
+
 def a_module(kernel, work):
     """A small module of a kernel that needs no other."""
     package = subprocess.run(['apt-cache', 'depends', KERNELS[kernel]], capture_output=True, text=True).stdout

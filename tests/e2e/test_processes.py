@@ -5,11 +5,10 @@ import json
 import re
 import subprocess
 import time
-import uuid
 
 import pytest
 
-from conftest import BUILD, FURNACE, Cloud, furnace, start_guest, wait_for
+from conftest import FURNACE, Cloud, furnace, start_by_hand, start_guest, wait_for
 
 PAGING = [' '.join(filter(None, flags)) for flags in itertools.product(('', 'nokaslr'), ('', 'no5lvl'), ('pti=on', 'pti=off'))]
 VARIANTS = [(kernel, append, {}) for kernel in ('6.1', '6.12') for append in PAGING]
@@ -111,18 +110,8 @@ def test_a_new_process_is_seen_and_its_end_too(guest):
 
 @pytest.fixture(scope='module')
 def one_socket(tmp_path_factory):
-    """A QEMU started by hand, without a shared memory backend and with one QMP socket: (its name, a QMP client at another time)."""
-    work = tmp_path_factory.mktemp('hand')
-    donor = start_guest()
-    initrd = work / 'initramfs'
-    initrd.write_bytes((donor.directory / 'initramfs').read_bytes())
-    donor.stop()
-    vmlinuz = next((BUILD / 'cache' / 'kernels').glob('linux-image-6.1.*/boot/vmlinuz-*'))
-    name = f'hand-{uuid.uuid4().hex[:6]}'
-    qemu = subprocess.Popen(['qemu-system-x86_64', '-name', f'guest={name},debug-threads=on', '-machine', 'pc,accel=tcg', '-m', '256',
-                             '-kernel', vmlinuz, '-initrd', initrd, '-append', 'console=ttyS0 quiet', '-nodefaults', '-display', 'none',
-                             '-serial', f'file:{work}/serial', '-qmp', f'unix:{work}/qmp,server=on,wait=off'])
-    wait_for(lambda: (work / 'serial').exists() and b'furnace guest ready' in (work / 'serial').read_bytes(), 60, 'boot')
+    """The name of a QEMU whose RAM is its own, with one QMP socket."""
+    name, qemu = start_by_hand(tmp_path_factory.mktemp('hand'))
     yield name
     qemu.kill()
     qemu.wait()
