@@ -33,6 +33,7 @@ Status read_key(TomlTable& table, std::string_view key, const fs::path& beside, 
 Status read_route(TomlTable& table, const fs::path& file, Route& route) {
   std::string mode = "blind";
   uint64_t idle = 0;
+  auto handshake = static_cast<uint64_t>(route.limits.handshake.count());
   FURNACE_CHECK(table.take("app", route.app));
   FURNACE_CHECK(table.take("mode", mode));
   FURNACE_CHECK(read_endpoint(table, "listen", route.inside));
@@ -40,9 +41,12 @@ Status read_route(TomlTable& table, const fs::path& file, Route& route) {
   FURNACE_CHECK(read_key(table, "app_key", file.parent_path(), route.app_key));
   FURNACE_CHECK(read_key(table, "backend_key", file.parent_path(), route.backend_key));
   FURNACE_CHECK(table.take("connections", route.limits.connections));
+  FURNACE_CHECK(table.take("connections_per_address", route.limits.connections_per_address));
   FURNACE_CHECK(table.take("bytes_per_second", route.limits.bytes_per_second));
+  FURNACE_CHECK(table.take("handshake_seconds", handshake));
   FURNACE_CHECK(table.take("idle_seconds", idle));
   route.limits.idle = std::chrono::seconds(std::min<uint64_t>(idle, UINT32_MAX));
+  route.limits.handshake = std::chrono::seconds(std::min<uint64_t>(handshake, UINT32_MAX));
   if (auto good = protocol::check_app_id(route.app); !good)
     return table.invalid("'app': " + good.error().message());
   if (mode != "blind" && mode != "message") return table.invalid("'mode': expected blind or message");
@@ -52,10 +56,12 @@ Status read_route(TomlTable& table, const fs::path& file, Route& route) {
     return table.invalid("a route of mode message needs 'app_key' and 'backend_key'");
   if (route.blind && (!route.app_key.empty() || !route.backend_key.empty()))
     return table.invalid("a blind route needs no keys: leave 'app_key' and 'backend_key' out");
-  if (!route.blind && idle != 0)
-    return table.invalid(
-        "'idle_seconds' is a limit of blind routes: peers of a message route connect again at once, and dead "
-        "connections are closed anyway");
+  for (const char* name : {"idle_seconds", "handshake_seconds", "connections_per_address"})
+    if (!route.blind && table.has(name))
+      return table.invalid(
+          fmt::format("'{}' is a limit of blind routes: a message route closes dead connections, and those "
+                      "without a handshake, by itself",
+                      name));
   return {};
 }
 

@@ -1,0 +1,35 @@
+// Who may connect to a route: how many at once, and how many of them from one address.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cstdint>
+#include <map>
+
+#include "proxy/route.h"
+
+namespace furnace::proxy {
+
+/// Where a connection comes from: an IPv4 address, or the network part of an IPv6 one (64 bits), all of whose
+/// addresses are one peer's.
+using Source = std::array<uint8_t, 16>;
+[[nodiscard]] Source source_of(const sockaddr_storage& address);
+
+class Admission {
+ public:
+  /// Counts one more connection from there; returns false, and counts nothing, if that would be too many.
+  [[nodiscard]] bool enter(const Source& source, const Limits& limits);
+  /// One that has entered is gone.
+  void leave(const Source& source);
+
+ private:
+  uint32_t connections_ = 0;
+  std::map<Source, uint32_t> sources_;
+};
+
+/// How many connections each of so many routes may have out of this process's descriptors, so that none takes
+/// those of another.
+[[nodiscard]] uint32_t share_of_descriptors(size_t routes, uint64_t descriptors);
+
+}  // namespace furnace::proxy
