@@ -110,7 +110,7 @@ class Backend {
   protocol::Authenticator authenticator_;
   Options options_;
   std::filesystem::file_time_type own_file_time_;
-  std::optional<protocol::ServerConnections> connections_;  // at socket_
+  std::optional<protocol::ServerConnections> connections_, listeners_;  // at socket_, and at publisher_
   zmq::socket_t socket_;
   zmq::socket_t publisher_;
   protocol::EventLoop loop_;

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "proxy/admission.h"
 #include "proxy/message_path.h"
 
 namespace furnace::proxy {

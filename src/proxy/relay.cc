@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "proxy/greeting.h"
+#include "protocol/greeting.h"
 
 namespace furnace::proxy {
 namespace {
@@ -99,7 +99,7 @@ void Relay::accept(size_t which) {
                         reinterpret_cast<sockaddr*>(&from),  // NOLINT: sockets
                         &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (client.valid()) {
-      take(which, std::move(client), source_of(from));
+      take(which, std::move(client), protocol::source_of(from));
     } else if (errno == EMFILE || errno == ENFILE) {
       // Edge-triggered: nobody tells again of who waits.
       log::error("route {}: no descriptors left for more connections", route_.app);
@@ -124,8 +124,8 @@ void Relay::accept_later(size_t which, std::chrono::seconds delay) {
   }
 }
 
-void Relay::take(size_t which, Fd client, const Source& source) {
-  if (!admission_.enter(source, route_.limits)) {
+void Relay::take(size_t which, Fd client, const protocol::Source& source) {
+  if (!admission_.enter(source, {route_.limits.connections, route_.limits.from_one_address()})) {
     ++counters_.refused;
     return strangers_.warning("route {}: refused a connection: {} stand, of {} at most, {} from one address",
                               route_.app, connections_.size(), route_.limits.connections,
@@ -133,7 +133,7 @@ void Relay::take(size_t which, Fd client, const Source& source) {
   }
   const auto owned = std::make_shared<Connection>();
   owned->sides[0].socket = std::move(client);
-  owned->flows[0].most = kMostBeforeReady;
+  owned->flows[0].most = protocol::kMostBeforeReady;
   owned->source = source;
   owned->which = which;
   connections_.emplace(owned.get(), owned);
@@ -160,14 +160,14 @@ bool Relay::follow(Connection& connection, Side& side) {
 
 void Relay::greet(Connection& connection) {
   if (connection.broken || !connection.sides[0].readable) return;
-  switch (look_at_greeting(connection.sides[0].socket)) {
-    case Greeting::Incomplete:
+  switch (protocol::look_at_greeting(connection.sides[0].socket)) {
+    case protocol::Greeting::Incomplete:
       return;
-    case Greeting::Bad:
+    case protocol::Greeting::Bad:
       ++counters_.handshakes;
       strangers_.warning("route {}: closed a connection that does not speak ZeroMQ", route_.app);
       return close(connection);
-    case Greeting::Good:
+    case protocol::Greeting::Good:
       break;
   }
   if (auto connected = connect(connection); !connected) {
@@ -289,7 +289,7 @@ void Relay::move(Connection& connection) {
 }
 
 void Relay::notice_handshake(Connection& connection) {
-  if (connection.stage != Stage::Handshake || connection.flows[1].passed <= kBeforeReady) return;
+  if (connection.stage != Stage::Handshake || connection.flows[1].passed <= protocol::kBeforeReady) return;
   connection.stage = Stage::Open;
   connection.flows[0].most = UINT64_MAX;
 }

@@ -9,7 +9,7 @@
 
 #include "base/fd.h"
 #include "base/limited_log.h"
-#include "proxy/admission.h"
+#include "protocol/admission.h"
 #include "proxy/path.h"
 #include "proxy/poller.h"
 #include "proxy/rate.h"
@@ -68,7 +68,7 @@ class Relay : public Path {
   struct Connection {
     std::array<Side, 2> sides;  // 0: FAC, 1: the backend
     std::array<Flow, 2> flows;  // 0: from FAC to the backend
-    Source source;
+    protocol::Source source;
     size_t which = 0;  // of the two ports
     Stage stage = Stage::Greeting;
     std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
@@ -97,7 +97,7 @@ class Relay : public Path {
   void accept(size_t which);
   /// Has `accept` called again; without a delay: after others had their turn.
   void accept_later(size_t which, std::chrono::seconds delay);
-  void take(size_t which, Fd client, const Source& source);
+  void take(size_t which, Fd client, const protocol::Source& source);
   [[nodiscard]] bool follow(Connection& connection, Side& side);
   /// Connects to the backend for a client that has said what a peer says.
   void greet(Connection& connection);
@@ -113,7 +113,7 @@ class Relay : public Path {
   Route route_;
   Rate rate_;
   log::Limited strangers_;
-  Admission admission_;
+  protocol::Admission admission_;
   std::array<Listener, 2> listeners_;
   std::array<Address, 2> outside_;
   std::unordered_map<const Connection*, std::shared_ptr<Connection>> connections_;

@@ -88,6 +88,17 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
   return endpoint;
 }
 
+uint32_t share_of_descriptors(size_t routes, uint64_t descriptors) {
+  constexpr uint64_t own = 128;          // of the process itself
+  constexpr uint64_t of_route = 24;      // its listeners, and ZeroMQ's sockets of one that passes messages
+  constexpr uint64_t of_connection = 6;  // two sockets, and a pipe each way
+  constexpr uint64_t fewest = 4;         // a FAC partition has two, and two more while it connects anew
+  const uint64_t count = std::max<uint64_t>(routes, 1);
+  const uint64_t taken = own + count * of_route;
+  const uint64_t left = descriptors > taken ? descriptors - taken : 0;
+  return static_cast<uint32_t>(std::clamp<uint64_t>(left / count / of_connection, fewest, UINT32_MAX));
+}
+
 bool Route::leads_as(const Route& other) const {
   const auto way = [](const Route& of) {
     return std::tie(of.app, of.blind, of.inside, of.outside, of.app_key, of.backend_key);

@@ -39,6 +39,10 @@ struct Limits {
   auto operator<=>(const Limits&) const = default;
 };
 
+/// How many connections each of so many routes may have out of this process's descriptors, so that none takes
+/// those of another.
+[[nodiscard]] uint32_t share_of_descriptors(size_t routes, uint64_t descriptors);
+
 struct Route {
   std::string app;  ///< for log and metrics; may be empty if there is one route
   /// Passes connections on and holds no key; otherwise messages, with both.

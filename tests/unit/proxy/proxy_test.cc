@@ -11,8 +11,7 @@
 #include <random>
 #include <thread>
 
-#include "proxy/admission.h"
-#include "proxy/greeting.h"
+#include "protocol/greeting.h"
 #include "proxy/rate.h"
 #include "support.h"
 
@@ -21,6 +20,8 @@ namespace {
 
 using furnace::test::message_of;
 using furnace::test::take;
+using protocol::kBeforeReady;
+using protocol::kMostBeforeReady;
 
 TEST(Routes, AreReadFromToml) {
   const auto routes = take(parse_routes(R"(
@@ -313,40 +314,7 @@ TEST_F(Relayed, AFloodedRouteLeavesOthersTheirs) {
   flood.join();
 }
 
-TEST(Admission, OneAddressTakesAShareAlone) {
-  const auto from = [](const char* text) {
-    sockaddr_storage address{};
-    auto& inner = reinterpret_cast<sockaddr_in&>(address);
-    inner.sin_family = AF_INET;
-    ::inet_pton(AF_INET, text, &inner.sin_addr);
-    return source_of(address);
-  };
-  const Limits limits;
-  Admission admission;
-  for (uint32_t i = 0; i < limits.connections / 2; ++i)
-    EXPECT_TRUE(admission.enter(from("10.0.0.1"), limits));
-  EXPECT_FALSE(admission.enter(from("10.0.0.1"), limits));
-  for (uint32_t i = 0; i < limits.connections / 2; ++i)
-    EXPECT_TRUE(admission.enter(from("10.0.0.2"), limits));
-  EXPECT_FALSE(admission.enter(from("10.0.0.3"), limits)) << "of all together there are 64";
-  admission.leave(from("10.0.0.1"));
-  EXPECT_TRUE(admission.enter(from("10.0.0.1"), limits));
-}
-
-TEST(Admission, AnIpv6NetworkIsOneAddress) {
-  const auto from = [](const char* text) {
-    sockaddr_storage address{};
-    auto& inner = reinterpret_cast<sockaddr_in6&>(address);
-    inner.sin6_family = AF_INET6;
-    ::inet_pton(AF_INET6, text, &inner.sin6_addr);
-    return source_of(address);
-  };
-  EXPECT_EQ(from("2001:db8::1"), from("2001:db8::2:0:0:1"));
-  EXPECT_NE(from("2001:db8::1"), from("2001:db8:0:1::1"));
-  EXPECT_NE(from("::ffff:10.0.0.1"), from("::ffff:10.0.0.2"));
-}
-
-TEST(Admission, DescriptorsAreSharedByRoutes) {
+TEST(Routes, ShareTheDescriptors) {
   EXPECT_GT(share_of_descriptors(1, 1024), 64U);
   EXPECT_EQ(share_of_descriptors(1000, 1024), 4U) << "a FAC partition gets through in any case";
   const uint32_t each = share_of_descriptors(100, 100'000);

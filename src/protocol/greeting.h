@@ -7,7 +7,7 @@
 
 #include "base/fd.h"
 
-namespace furnace::proxy {
+namespace furnace::protocol {
 
 /// What a server has said when it lets a client in: a greeting of 64 bytes and WELCOME, which it says to
 /// everybody who knows its key, are followed by READY.
@@ -22,4 +22,4 @@ enum class Greeting : uint8_t { Incomplete, Good, Bad };
 /// ZeroMQ peer says before it waits for ours.
 [[nodiscard]] Greeting look_at_greeting(const Fd& socket);
 
-}  // namespace furnace::proxy
+}  // namespace furnace::protocol

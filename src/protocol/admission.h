@@ -1,4 +1,4 @@
-// Who may connect to a route: how many at once, and how many of them from one address.
+// Who may connect: how many at once, and how many of them from one address.
 #pragma once
 
 #include <sys/socket.h>
@@ -7,9 +7,7 @@
 #include <cstdint>
 #include <map>
 
-#include "proxy/route.h"
-
-namespace furnace::proxy {
+namespace furnace::protocol {
 
 /// Where a connection comes from: an IPv4 address, or the network part of an IPv6 one (64 bits), all of whose
 /// addresses are one peer's.
@@ -18,6 +16,11 @@ using Source = std::array<uint8_t, 16>;
 
 class Admission {
  public:
+  /// 0: no limit.
+  struct Limits {
+    uint32_t all = 0, of_one_source = 0;
+  };
+
   /// Counts one more connection from there; returns false, and counts nothing, if that would be too many.
   [[nodiscard]] bool enter(const Source& source, const Limits& limits);
   /// One that has entered is gone.
@@ -28,8 +31,4 @@ class Admission {
   std::map<Source, uint32_t> sources_;
 };
 
-/// How many connections each of so many routes may have out of this process's descriptors, so that none takes
-/// those of another.
-[[nodiscard]] uint32_t share_of_descriptors(size_t routes, uint64_t descriptors);
-
-}  // namespace furnace::proxy
+}  // namespace furnace::protocol

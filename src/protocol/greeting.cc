@@ -1,11 +1,11 @@
-#include "proxy/greeting.h"
+#include "protocol/greeting.h"
 
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
 
-namespace furnace::proxy {
+namespace furnace::protocol {
 
 Greeting look_at_greeting(const Fd& socket) {
   // 0xff, eight bytes that mean nothing, 0x7f; of the last one only that it is odd tells versions apart.
@@ -17,4 +17,4 @@ Greeting look_at_greeting(const Fd& socket) {
   return (signature.back() & 1U) != 0 ? Greeting::Good : Greeting::Bad;
 }
 
-}  // namespace furnace::proxy
+}  // namespace furnace::protocol
