@@ -58,7 +58,7 @@ class ConnectionLog {
 /// somebody else's handshake. Of strangers, who are not let in yet, few may stand: others are closed.
 class ServerConnections {
  public:
-  static constexpr Admission::Limits kStrangers{256, 128};
+  static constexpr Admission::Limits kStrangers{64, 32};
 
   [[nodiscard]] static Result<ServerConnections> watch(zmq::context_t& context, zmq::socket_t& server);
 

@@ -39,8 +39,11 @@ class RecordingRelay:
 
     @staticmethod
     def _pass_back(server, client):
-        while piece := server.recv(65536):
-            client.sendall(piece)
+        try:
+            while piece := server.recv(65536):
+                client.sendall(piece)
+        except OSError:
+            pass  # the other thread has closed it
 
 
 def replay(port, recorded):

@@ -1,7 +1,7 @@
-"""Ways to the network, under every policy: made from the kernel's table of system calls, each tried in all its forms.
+"""Ways to the network under every policy: all of the kernel's table of system calls, in all their forms.
 
-The only way out of a FAC partition is a TCP connection to its proxy; all others have none. `attacks/native_*` are the same
-ways taken by attackers, with the walls and without.
+The only way out of a FAC partition is a TCP connection to its proxy; all others have none. `attacks/native_*`
+are the same ways taken by attackers, with the walls and without.
 """
 
 import re
@@ -15,7 +15,8 @@ from conftest import BUILD, ROOT
 POLICIES = sorted(path.stem for path in (ROOT / 'policies').glob('*.policy') if path.stem != 'common')
 
 # Names of calls that take a socket, a socket's address, or send: whatever else they do.
-SOCKETS = re.compile(r'socket|sock|bind|listen|accept|connect|send|recv|shutdown|peername|splice|tee|io_uring|io_submit|pidfd_getfd|bpf')
+SOCKETS = re.compile(r'sock|bind|listen|accept|connect|send|recv|shutdown|peername|splice|tee|io_uring'
+                     r'|io_submit|pidfd_getfd|bpf')
 # Those that are tried in each of their forms; the others without a socket.
 IN_FORMS = {'socket', 'socketpair', 'sendto', 'setsockopt', 'getsockopt'}
 
@@ -26,7 +27,8 @@ ALLOWED = {
     'forensic': EVERYWHERE | {'connect'},
     'drakvuf': EVERYWHERE | {'accept4'},
     'fac': EVERYWHERE | {'accept4'},           # connect: to its proxy
-    'vmi-qemu': EVERYWHERE | {'accept4', 'bind', 'listen', 'sendmsg', 'shutdown'},  # of UNIX stream sockets alone
+    # Of UNIX stream sockets alone.
+    'vmi-qemu': EVERYWHERE | {'accept4', 'bind', 'listen', 'sendmsg', 'shutdown'},
     'vmi-xen': EVERYWHERE | {'accept4', 'bind', 'listen', 'shutdown'},
 }
 AF_UNIX, AF_INET, SOCK_STREAM, TCP, TCP_NODELAY, FAST_OPEN = 1, 2, 1, 6, 1, 0x20000000
@@ -46,14 +48,15 @@ def let_through(tmp_path_factory):
     calls = {name: number for name, number in calls_of_the_kernel().items() if SOCKETS.search(name)}
     others = ','.join(str(number) for name, number in calls.items() if name not in IN_FORMS)
     subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-fno-stack-protector', f'-DCALLS={others}',
-                    f'-I{ROOT}/tests/security/attacks', '-o', work / 'ways', ROOT / 'tests' / 'security' / 'ways_out.c'], check=True)
+                    f'-I{ROOT}/tests/security/attacks', '-o', work / 'ways',
+                    ROOT / 'tests/security/ways_out.c'], check=True)
     names = {number: name for name, number in calls.items()}
     found = {}
     for policy in POLICIES:
         rules = ''.join(f'A ERRNO {name} EDOM\n' for name in calls)
         (work / f'{policy}.policy').write_text(f'INCLUDE {ROOT}/policies/{policy}.policy\n{rules}')
-        ran = subprocess.run([BUILD / 'bin' / 'furnace-inspect', '--policy', work / f'{policy}.policy', '--', work / 'ways'],
-                             capture_output=True, text=True, timeout=120)
+        command = [BUILD / 'bin/furnace-inspect', '--policy', work / f'{policy}.policy', '--', work / 'ways']
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert ran.returncode == 0, (policy, ran.stderr)
         found[policy] = defaultdict(set)
         for line in ran.stdout.splitlines():
