@@ -52,7 +52,6 @@ Status serve(Options& options) {
   context.set(zmq::ctxopt::max_sockets, most_sockets);
   FURNACE_TRY(const auto proxy, proxy::Proxy::make(context));
   if (options.routes.empty()) {
-    options.route.counts_handshakes = true;
     FURNACE_CHECK(proxy->set_routes({options.route}));
     log::info("relaying {} between {} and the backend at {}",
               options.route.blind ? "connections" : "messages", to_text(options.route.inside),

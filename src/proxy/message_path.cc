@@ -78,7 +78,6 @@ Status MessagePath::open_inside(const Keys& keys, Bind bind) {
 }
 
 Status MessagePath::count_inside() {
-  if (route_.limits.connections == 0 && !route_.counts_handshakes) return {};
   FURNACE_TRY(inside_, protocol::ServerConnections::watch(context_, router_));
   FURNACE_TRY(listeners_, protocol::ServerConnections::watch(context_, publisher_));
   watch(inside_->socket());
@@ -87,7 +86,7 @@ Status MessagePath::count_inside() {
 }
 
 bool MessagePath::has_room() {
-  if (!inside_ || route_.limits.connections == 0) return true;
+  if (route_.limits.connections == 0) return true;
   inside_->handle();
   const bool room = inside_->let_in() < route_.limits.connections;
   if (!room) ++counters_.refused;
@@ -193,9 +192,6 @@ void MessagePath::work() {
 void MessagePath::set_limits(const Limits& limits) {
   if (limits.bytes_per_second != route_.limits.bytes_per_second) rate_ = Rate(limits.bytes_per_second);
   route_.limits = limits;
-  if (inside_) return;
-  if (auto counted = count_inside(); !counted)
-    log::error("route {}: {}", route_.app, counted.error().message());
 }
 
 void MessagePath::look_after() {

@@ -55,7 +55,7 @@ class MessagePath : public Path {
   void connect_anew();
   [[nodiscard]] std::string domain() const { return "route " + to_text(route_.inside); }
   [[nodiscard]] std::string broadcast_domain() const { return domain() + ", broadcasts"; }
-  /// Counts connections inside, and handshakes that fail, from now on, if the route wants it.
+  /// Counts connections inside, and handshakes that fail, and closes strangers that are too many.
   [[nodiscard]] Status count_inside();
   [[nodiscard]] bool has_room();
   void watch(zmq::socket_t& socket);
@@ -75,7 +75,7 @@ class MessagePath : public Path {
   protocol::AllowList allowed_;
   std::string state_of_keys_;
   std::optional<protocol::ConnectionLog> connection_;  // of dealer_
-  // To router_ and publisher_, of a route that counts them.
+  // To router_ and publisher_.
   std::optional<protocol::ServerConnections> inside_, listeners_;
   zmq::socket_t router_;      // inside: FAC's requests and messages
   zmq::socket_t publisher_;   // inside: broadcasts

@@ -102,7 +102,7 @@ void Relay::accept(size_t which) {
       take(which, std::move(client), protocol::source_of(from));
     } else if (errno == EMFILE || errno == ENFILE) {
       // Edge-triggered: nobody tells again of who waits.
-      log::error("route {}: no descriptors left for more connections", route_.app);
+      strangers_.warning("route {}: no descriptors left for more connections", route_.app);
       return accept_later(which, std::chrono::seconds(1));
     } else if (errno != ECONNABORTED && errno != EINTR) {
       return;

@@ -13,6 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxRoutes = 10'000;
+constexpr size_t kMaxMessageRoutes = 6'000;  // each takes ten sockets of the 65,535 that ZeroMQ has
 
 Status read_endpoint(TomlTable& table, std::string_view key, Endpoint& endpoint) {
   std::string text;
@@ -113,10 +114,15 @@ Result<std::vector<Route>> parse_routes(std::string_view text, const fs::path& f
   std::vector<Route> routes;
   std::set<Endpoint> used;
   std::set<std::string> apps;
+  size_t message_routes = 0;
   FURNACE_CHECK(table.take_tables("route", [&](TomlTable& inner) -> Status {
     Route route;
     FURNACE_CHECK(read_route(inner, file, route));
     if (routes.size() >= kMaxRoutes) return inner.invalid(fmt::format("at most {} routes", kMaxRoutes));
+    message_routes += route.blind ? 0 : 1;
+    if (message_routes > kMaxMessageRoutes)
+      return inner.invalid(fmt::format(
+          "at most {} routes of mode message: start another proxy for the others", kMaxMessageRoutes));
     if (!apps.insert(route.app).second)
       return inner.invalid(fmt::format("there is a route of app '{}' already", route.app));
     for (const int offset : {0, 1})

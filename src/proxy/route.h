@@ -51,9 +51,6 @@ struct Route {
   Endpoint outside;                            ///< where the backend is
   std::filesystem::path app_key, backend_key;  ///< secret ones, of a route that isn't blind
   Limits limits;
-  /// Of one that passes messages: handshakes that fail are counted, also without a limit of connections. That
-  /// takes a quarter more of memory.
-  bool counts_handshakes = false;
 
   /// Whether only the limits differ.
   [[nodiscard]] bool leads_as(const Route& other) const;

@@ -28,7 +28,6 @@ class Blind:
     front = [b'one-app-d']  # before the message
 
     def __init__(self, sim, work):
-        sim.start_vmi()
         self.line = Line(sim, work)
         self.heard, self.keys = self.line.heard, self.line.keys['one-app']
         self.process, self.port, self.count = self.line.proxy, sim.inside, 0
