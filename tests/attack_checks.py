@@ -5,13 +5,14 @@ import signal
 
 
 def head(path):
-    """The words of an attack's head: {'stopped by': ..., 'needs': ...}."""
-    return dict(re.findall(r'^(?:#|//) (stopped by|needs): "?(.*?)"?$', path.read_text(), re.M))
+    """The words of an attack's head: {'stopped by': ..., 'stopped by in fac': ..., 'needs': ...}."""
+    return dict(re.findall(r'^(?:#|//) (stopped by(?: in [\w-]+)?|needs): "?(.*?)"?$', path.read_text(), re.M))
 
 
-def assert_stopped(attack, code, out, log, program):
+def assert_stopped(attack, code, out, log, program, policy=''):
     """That an attack in this program's process was stopped by what its head names, and that it is told."""
-    stopped = head(attack)['stopped by']
+    words = head(attack)
+    stopped = words.get(f'stopped by in {policy}', words['stopped by'])
     said = (code, out, log)
     assert 'BROKE OUT' not in out, said
     if stopped == 'refused':

@@ -75,6 +75,7 @@ Status Backend::bind(zmq::context_t& context) {
   publisher_ = zmq::socket_t(context, zmq::socket_type::pub);
   if (routes) socket_.set(zmq::sockopt::router_mandatory, true);  // who is gone is an error, not silence
   FURNACE_TRY(connections_, protocol::ServerConnections::watch(context, socket_));
+  FURNACE_TRY(listeners_, protocol::ServerConnections::watch(context, publisher_));
   int offset = 0;
   for (zmq::socket_t* socket : {&socket_, &publisher_}) {
     protocol::set_common_options(*socket);
@@ -87,11 +88,12 @@ Status Backend::bind(zmq::context_t& context) {
   FURNACE_CHECK(loop_.take_posts());
   if (options_.workers != 0) workers_ = std::make_unique<Workers>(options_.workers);
   loop_.watch(authenticator_.socket(), [this] { authenticator_.handle(); });
-  loop_.watch(connections_->socket(), [this] { connections_->handle(); });
+  for (auto* counted : {&connections_, &listeners_})
+    loop_.watch((*counted)->socket(), [counted] { (*counted)->handle(); });
   watched_socket_ = loop_.watch(socket_, [this] { serve(); });
   if (options_.metrics)
     loop_.watch(options_.metrics->descriptor(), [this] { options_.metrics->answer(metrics_text()); });
-  loop_.add_timer(std::chrono::seconds(1), [this] { refresh_keys(); });
+  loop_.add_timer(std::chrono::seconds(1), [this] { look_after(); });
   return {};
 }
 
@@ -120,6 +122,16 @@ void Backend::renew_own_key() {
       log::error("new key: {}", bound.error().message());
   }
   log::info("a new key of our own: {}", options_.own.public_key);
+}
+
+void Backend::look_after() {
+  refresh_keys();
+  authenticator_.tell_left_out();
+  for (auto* counted : {&connections_, &listeners_}) {
+    (*counted)->handle();
+    (*counted)->tell_left_out();
+  }
+  bad_messages_.tell_left_out();
 }
 
 void Backend::refresh_keys() {
@@ -161,7 +173,7 @@ void Backend::take(const protocol::Frames& frames) {
   const auto incoming = understand(frames, options_.mode);
   if (!incoming) {
     ++counters_.malformed;
-    return log::warning("dropped a malformed message of {} frames", frames.size());
+    return bad_messages_.warning("dropped a malformed message of {} frames", frames.size());
   }
   const auto& bytes = frames.back();
   counters_.bytes += bytes.size();
@@ -170,7 +182,7 @@ void Backend::take(const protocol::Frames& frames) {
   const bool good = message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
   if (const std::string why = refuses(*incoming, key); !why.empty()) {
     ++counters_.refused;
-    log::warning("refused a message: {}", why);
+    bad_messages_.warning("refused a message: {}", why);
     const BeMsg none;
     if (incoming->wants_answer)
       answer(*incoming, answer_to(good && message.be_msg_size() != 0 ? message.be_msg(0) : none,
@@ -188,7 +200,7 @@ void Backend::take(const protocol::Frames& frames) {
   ++counters_.malformed;
   if (incoming->wants_answer)
     return answer(*incoming, answer_to({}, fail(Errc::Invalid, "malformed message")));
-  log::warning("dropped a malformed message of app {}", printable(incoming->app));
+  bad_messages_.warning("dropped a malformed message of app {}", printable(incoming->app));
 }
 
 void Backend::take_message(const Incoming& incoming, const BeMsg& body) {
@@ -352,12 +364,15 @@ std::string Backend::metrics_text() const {
   for (const CounterName& of : kCounterNames)
     metrics.single(fmt::format("furnace_backend_{}_total", of.name), of.help, {}, counters_.*of.counter);
   metrics.single("furnace_backend_open_connections", "Connections of apps that stand", {},
-                 connections_->standing(), "gauge");
+                 connections_->let_in(), "gauge");
   metrics.single("furnace_backend_refused_connections_total", "Connections with a key that is not allowed",
                  {}, authenticator_.refused());
   metrics.single("furnace_backend_failed_handshakes_total",
                  "Connections without CURVE, with another server key, or with a recorded handshake", {},
-                 connections_->failed());
+                 connections_->failed() + listeners_->failed());
+  metrics.single("furnace_backend_turned_away_connections_total",
+                 "Connections closed because too many waited to be let in", {},
+                 connections_->turned_away() + listeners_->turned_away());
   metrics.single("furnace_backend_apps", "Apps that were heard", {}, peers_.size(), "gauge");
   metrics.single("furnace_backend_unfinished", "Messages that wait for workers, or are in work", {},
                  workers_ ? workers_->unfinished() : 0, "gauge");

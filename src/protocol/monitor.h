@@ -2,13 +2,15 @@
 // What watches a socket must outlive it: an event that nobody takes would hold ZeroMQ's thread up.
 #pragma once
 
-#include <chrono>
 #include <functional>
-#include <set>
+#include <map>
+#include <optional>
 #include <string>
 #include <zmq.hpp>
 
+#include "base/limited_log.h"
 #include "base/result.h"
+#include "protocol/admission.h"
 
 namespace furnace::protocol {
 
@@ -53,26 +55,40 @@ class ConnectionLog {
 
 /// What connects to a CURVE server: how many stand, and how many handshakes failed before its allow-list was
 /// asked: peers that don't speak CURVE, that expect another server, or that repeat what they have recorded of
-/// somebody else's handshake.
+/// somebody else's handshake. Of strangers, who are not let in yet, few may stand: others are closed.
 class ServerConnections {
  public:
+  static constexpr Admission::Limits kStrangers{64, 32};
+
   [[nodiscard]] static Result<ServerConnections> watch(zmq::context_t& context, zmq::socket_t& server);
 
-  /// Connections as of the last `handle`, also those that are not let in yet.
-  [[nodiscard]] size_t standing() const { return standing_.size(); }
+  /// Connections that were let in, as of the last `handle`.
+  [[nodiscard]] size_t let_in() const { return let_in_; }
+  /// Strangers that were closed because there were too many.
+  [[nodiscard]] uint64_t turned_away() const { return turned_away_; }
   [[nodiscard]] uint64_t failed() const { return failed_; }
   [[nodiscard]] zmq::socket_t& socket() { return socket_; }
-  /// Counts what has come; one line of the log a second for what failed.
+  /// Counts what has come, and logs what failed by rate.
   void handle();
+  /// Writes how many failures were left out of the log. Call it now and then.
+  void tell_left_out() { failures_.tell_left_out(); }
 
  private:
   explicit ServerConnections(zmq::socket_t socket) : socket_(std::move(socket)) {}
   void note_failure();
+  /// `endpoint`: the server's own, as ZeroMQ tells it.
+  void accepted(uint32_t descriptor, std::string_view endpoint);
+  /// Takes note of strangers that were let in meanwhile: ZeroMQ tells that one was, and not which.
+  void recognize();
+  void left(uint32_t descriptor);
 
   zmq::socket_t socket_;
-  std::set<uint32_t> standing_;  // their descriptors
+  Admission strangers_;
+  std::map<uint32_t, std::optional<Source>> standing_;  // by descriptor; of a stranger: where it comes from
+  size_t let_in_ = 0;
+  uint64_t turned_away_ = 0;
   uint64_t failed_ = 0;
-  std::chrono::steady_clock::time_point told_{};
+  log::Limited failures_{"strangers turned away, or without a handshake"};
 };
 
 }  // namespace furnace::protocol

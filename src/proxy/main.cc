@@ -52,7 +52,6 @@ Status serve(Options& options) {
   context.set(zmq::ctxopt::max_sockets, most_sockets);
   FURNACE_TRY(const auto proxy, proxy::Proxy::make(context));
   if (options.routes.empty()) {
-    options.route.counts_handshakes = true;
     FURNACE_CHECK(proxy->set_routes({options.route}));
     log::info("relaying {} between {} and the backend at {}",
               options.route.blind ? "connections" : "messages", to_text(options.route.inside),
@@ -77,6 +76,7 @@ int main(int argc, char** argv) {
   route.inside.port = 5561;
   route.outside.port = 5563;
   uint64_t idle = 0;
+  auto handshake = static_cast<uint64_t>(route.limits.handshake.count());
   Program program("furnace-proxy", "Proxy between apps' FAC partitions and their backends");
   auto& flags = program.options();
   flags.add_option("--ak,--app-key", route.app_key, "The app's secret key, app.key");
@@ -99,6 +99,17 @@ int main(int argc, char** argv) {
       ->check(within({0, 1'000'000}))
       ->capture_default_str();
   flags
+      .add_option("--connections-per-address", route.limits.connections_per_address,
+                  "Most of these from one address, of a blind route; 0: half of them, but four at least")
+      ->check(within({0, 1'000'000}))
+      ->capture_default_str();
+  flags
+      .add_option("--handshake", handshake,
+                  "Seconds after which a connection is closed that the backend has not let in, of a blind "
+                  "route; 0: never")
+      ->check(within({0, UINT32_MAX, "s"}))
+      ->capture_default_str();
+  flags
       .add_option("--bytes-per-second", route.limits.bytes_per_second,
                   "Most bytes a second, both ways together; 0: no limit")
       ->check(within({0, bounds::kBytes.most}))
@@ -113,6 +124,7 @@ int main(int argc, char** argv) {
                    "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");
   return program.run(argc, argv, [&] {
     route.limits.idle = std::chrono::seconds(idle);
+    route.limits.handshake = std::chrono::seconds(handshake);
     return serve(options);
   });
 }

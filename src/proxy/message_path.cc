@@ -26,6 +26,7 @@ Result<std::unique_ptr<MessagePath>> MessagePath::open(Poller& poller, zmq::cont
   FURNACE_TRY(const Keys keys, path->load_keys());
   path->authenticator_.guard(path->domain(), path->allowed_,
                              [self = path.get()] { return self->has_room(); });
+  path->authenticator_.guard(path->broadcast_domain(), path->allowed_);
   FURNACE_CHECK(path->open_inside(keys, protocol::bind));
   FURNACE_CHECK(path->open_outside(keys));
   path->work();
@@ -36,8 +37,10 @@ MessagePath::~MessagePath() {
   poller_.forget(this);
   for (zmq::socket_t* socket : {&router_, &publisher_, &dealer_, &subscriber_}) unwatch(*socket);
   if (connection_) unwatch(connection_->socket());
-  if (inside_) unwatch(inside_->socket());
+  for (auto* counted : {&inside_, &listeners_})
+    if (*counted) unwatch((*counted)->socket());
   authenticator_.forget(domain());
+  authenticator_.forget(broadcast_domain());
 }
 
 std::string MessagePath::state_of_keys() const {
@@ -63,7 +66,7 @@ Status MessagePath::open_inside(const Keys& keys, Bind bind) {
   int offset = 0;
   for (zmq::socket_t* socket : {&router_, &publisher_}) {
     protocol::set_common_options(*socket);
-    protocol::serve_curve(*socket, keys.backend, domain());
+    protocol::serve_curve(*socket, keys.backend, socket == &router_ ? domain() : broadcast_domain());
     protocol::keep_connected(*socket, route_.inside.host);
     // A FAC that was restarted takes its identity over from its dead connection; only the app's key gets this
     // far.
@@ -75,16 +78,17 @@ Status MessagePath::open_inside(const Keys& keys, Bind bind) {
 }
 
 Status MessagePath::count_inside() {
-  if (route_.limits.connections == 0 && !route_.counts_handshakes) return {};
   FURNACE_TRY(inside_, protocol::ServerConnections::watch(context_, router_));
+  FURNACE_TRY(listeners_, protocol::ServerConnections::watch(context_, publisher_));
   watch(inside_->socket());
+  watch(listeners_->socket());
   return {};
 }
 
 bool MessagePath::has_room() {
-  if (!inside_ || route_.limits.connections == 0) return true;
+  if (route_.limits.connections == 0) return true;
   inside_->handle();
-  const bool room = inside_->standing() <= route_.limits.connections;  // the one that asks stands already
+  const bool room = inside_->let_in() < route_.limits.connections;
   if (!room) ++counters_.refused;
   return room;
 }
@@ -161,7 +165,9 @@ void MessagePath::work() {
   connection_->handle();
   if (inside_) {
     inside_->handle();
-    counters_.handshakes = inside_->failed();
+    listeners_->handle();
+    counters_.handshakes =
+        inside_->failed() + listeners_->failed() + inside_->turned_away() + listeners_->turned_away();
   }
   bool more = false;
   more |= pass(router_, dealer_, counters_.bytes_out);
@@ -186,13 +192,12 @@ void MessagePath::work() {
 void MessagePath::set_limits(const Limits& limits) {
   if (limits.bytes_per_second != route_.limits.bytes_per_second) rate_ = Rate(limits.bytes_per_second);
   route_.limits = limits;
-  if (inside_) return;
-  if (auto counted = count_inside(); !counted)
-    log::error("route {}: {}", route_.app, counted.error().message());
 }
 
 void MessagePath::look_after() {
   allowed_.refresh();
+  if (inside_) inside_->tell_left_out();
+  if (listeners_) listeners_->tell_left_out();
   if (outside_keys_.drop_expired()) connect_anew();
   if (state_of_keys() == state_of_keys_) return;
   const auto keys = load_keys();
@@ -202,7 +207,8 @@ void MessagePath::look_after() {
   log::info("route {}: new keys", route_.app);
   // What waits in the old sockets goes with them: durable messages come again.
   for (zmq::socket_t* socket : {&connection_->socket(), &dealer_, &subscriber_}) unwatch(*socket);
-  if (inside_ && is_new_inside) unwatch(inside_->socket());
+  for (auto* counted : {&inside_, &listeners_})
+    if (*counted && is_new_inside) unwatch((*counted)->socket());
   Status opened = open_outside(*keys);
   if (opened && is_new_inside) {
     for (zmq::socket_t* socket : {&router_, &publisher_}) {

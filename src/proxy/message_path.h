@@ -29,7 +29,7 @@ class MessagePath : public Path {
   /// Takes new keys, if their files have changed.
   void look_after() override;
   [[nodiscard]] size_t connections() const override {
-    return (connection_ && connection_->connected() ? 1 : 0) + (inside_ ? inside_->standing() : 0);
+    return (connection_ && connection_->connected() ? 1 : 0) + (inside_ ? inside_->let_in() : 0);
   }
 
  private:
@@ -54,7 +54,8 @@ class MessagePath : public Path {
   /// The same sockets, with what is the backend's key now.
   void connect_anew();
   [[nodiscard]] std::string domain() const { return "route " + to_text(route_.inside); }
-  /// Counts connections inside, and handshakes that fail, from now on, if the route wants it.
+  [[nodiscard]] std::string broadcast_domain() const { return domain() + ", broadcasts"; }
+  /// Counts connections inside, and handshakes that fail, and closes strangers that are too many.
   [[nodiscard]] Status count_inside();
   [[nodiscard]] bool has_room();
   void watch(zmq::socket_t& socket);
@@ -74,11 +75,12 @@ class MessagePath : public Path {
   protocol::AllowList allowed_;
   std::string state_of_keys_;
   std::optional<protocol::ConnectionLog> connection_;  // of dealer_
-  std::optional<protocol::ServerConnections> inside_;  // to router_, of a route that counts them
-  zmq::socket_t router_;                               // inside: FAC's requests and messages
-  zmq::socket_t publisher_;                            // inside: broadcasts
-  zmq::socket_t dealer_;                               // outside
-  zmq::socket_t subscriber_;                           // outside
+  // To router_ and publisher_.
+  std::optional<protocol::ServerConnections> inside_, listeners_;
+  zmq::socket_t router_;      // inside: FAC's requests and messages
+  zmq::socket_t publisher_;   // inside: broadcasts
+  zmq::socket_t dealer_;      // outside
+  zmq::socket_t subscriber_;  // outside
   protocol::BoundedSender out_{64 << 20}, in_{64 << 20}, broadcasts_{64 << 20};
   bool waits_ = false;
 };

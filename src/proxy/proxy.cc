@@ -1,5 +1,7 @@
 #include "proxy/proxy.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 
 #include "base/log.h"
@@ -19,8 +21,7 @@ constexpr std::array kMetrics = {
     Metric{"connections", "Connections", &Counters::connections},
     Metric{"refused_connections", "Connections over the route's limit", &Counters::refused},
     Metric{"failed_connections", "Connections for which the backend could not be reached", &Counters::failed},
-    Metric{"failed_handshakes",
-           "Handshakes of peers that failed, of a single message route, or one with a limit of connections",
+    Metric{"failed_handshakes", "Connections closed because they were not let in, or did not speak ZeroMQ",
            &Counters::handshakes},
     Metric{"idle_connections", "Connections closed because nothing passed", &Counters::idle},
     Metric{"sent_bytes", "Bytes to the backend", &Counters::bytes_out},
@@ -50,6 +51,16 @@ Result<std::unique_ptr<Path>> Proxy::open(const Route& route) {
   return MessagePath::open(poller_, context_, authenticator_, route);
 }
 
+namespace {
+
+/// What the route may have of the descriptors that all routes share.
+Limits within_share(Limits limits, uint32_t share) {
+  limits.connections = limits.connections == 0 ? share : std::min(limits.connections, share);
+  return limits;
+}
+
+}  // namespace
+
 Status Proxy::set_routes(const std::vector<Route>& routes) {
   // Those that go first: another one may use their ports.
   const auto wanted = [&](const Path& path) {
@@ -57,8 +68,19 @@ Status Proxy::set_routes(const std::vector<Route>& routes) {
                         [&](const Route& route) { return route.leads_as(path.route()); });
   };
   std::erase_if(paths_, [&](const auto& path) { return wanted(*path) == routes.end(); });
+  rlimit descriptors{};
+  ::getrlimit(RLIMIT_NOFILE, &descriptors);
+  const uint32_t share = share_of_descriptors(routes.size(), descriptors.rlim_cur);
   Status first;
-  for (const Route& route : routes) {
+  for (const Route& wished : routes) {
+    Route route = wished;
+    route.limits = within_share(wished.limits, share);
+    if (route.limits.connections < wished.limits.connections)
+      log::warning(
+          "route {}: {} connections at most instead of {}: {} descriptors (ulimit -n) are shared by {} "
+          "routes",
+          route.app, route.limits.connections, wished.limits.connections, descriptors.rlim_cur,
+          routes.size());
     const auto known = std::find_if(paths_.begin(), paths_.end(),
                                     [&](const auto& path) { return route.leads_as(path->route()); });
     if (known != paths_.end()) {
@@ -96,6 +118,7 @@ void Proxy::follow_file() {
 void Proxy::look_after() {
   if (!file_.empty()) follow_file();
   for (const auto& path : paths_) path->look_after();
+  authenticator_.tell_left_out();
   poller_.at(Clock::now() + std::chrono::seconds(1), this, [this] { look_after(); });
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "protocol/greeting.h"
 
 namespace furnace::proxy {
 namespace {
@@ -17,6 +18,7 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kPiece = 64 << 10;    // what a pipe holds
 constexpr size_t kPiecesPerTurn = 16;  // then others have their turn
 constexpr size_t kMaxFreePipes = 64;
+constexpr int kConnectionsPerTurn = 16;
 
 struct Addresses {
   addrinfo* first = nullptr;
@@ -69,8 +71,8 @@ Result<std::unique_ptr<Relay>> Relay::open(Poller& poller, PipePool& pipes, cons
 Relay::~Relay() {
   poller_.forget(this);
   while (!connections_.empty()) close(*connections_.begin()->second);
-  for (const Fd& listener : listeners_)
-    if (listener.valid()) poller_.remove(listener.get());
+  for (const Listener& listener : listeners_)
+    if (listener.socket.valid()) poller_.remove(listener.socket.get());
 }
 
 Status Relay::listen(size_t which) {
@@ -85,62 +87,107 @@ Status Relay::listen(size_t which) {
       ::listen(socket.get(), backlog) != 0)
     return fail_errno("{}:{}: cannot listen", route_.inside.host, port);
   FURNACE_CHECK(poller_.add(socket.get(), [this, which](Poller::Ready) { accept(which); }));
-  listeners_[which] = std::move(socket);
+  listeners_[which].socket = std::move(socket);
   return {};
 }
 
 void Relay::accept(size_t which) {
-  while (true) {
-    Fd client(::accept4(listeners_[which].get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!client.valid()) {
-      if (errno == ECONNABORTED || errno == EINTR) continue;
-      if (errno == EMFILE || errno == ENFILE) {
-        // Edge-triggered: nobody tells again of who waits.
-        log::error("route {}: no descriptors left for more connections", route_.app);
-        poller_.at(Clock::now() + std::chrono::seconds(1), this, [this, which] { accept(which); });
-      }
+  for (int taken = 0; taken < kConnectionsPerTurn; ++taken) {
+    sockaddr_storage from{};
+    socklen_t size = sizeof from;
+    Fd client(::accept4(listeners_[which].socket.get(),
+                        reinterpret_cast<sockaddr*>(&from),  // NOLINT: sockets
+                        &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (client.valid()) {
+      take(which, std::move(client), protocol::source_of(from));
+    } else if (errno == EMFILE || errno == ENFILE) {
+      // Edge-triggered: nobody tells again of who waits.
+      strangers_.warning("route {}: no descriptors left for more connections", route_.app);
+      return accept_later(which, std::chrono::seconds(1));
+    } else if (errno != ECONNABORTED && errno != EINTR) {
       return;
     }
-    if (route_.limits.connections != 0 && connections_.size() >= route_.limits.connections) {
-      if (counters_.refused++ == 0)
-        log::warning("route {}: more than {} connections: refused (told once; counted)", route_.app,
-                     route_.limits.connections);
-      continue;
-    }
-    if (auto connected = connect(which, std::move(client)); !connected) {
-      ++counters_.failed;
-      log::warning("route {}: {}", route_.app, connected.error().message());
-    }
+  }
+  accept_later(which, {});
+}
+
+void Relay::accept_later(size_t which, std::chrono::seconds delay) {
+  if (std::exchange(listeners_[which].waits, true)) return;
+  const auto again = [this, which] {
+    listeners_[which].waits = false;
+    accept(which);
+  };
+  if (delay.count() == 0) {
+    poller_.defer(this, again);
+  } else {
+    poller_.at(Clock::now() + delay, this, again);
   }
 }
 
-Status Relay::connect(size_t which, Fd client) {
-  const Address& to = outside_[which];
+void Relay::take(size_t which, Fd client, const protocol::Source& source) {
+  if (!admission_.enter(source, {route_.limits.connections, route_.limits.from_one_address()})) {
+    ++counters_.refused;
+    return strangers_.warning("route {}: refused a connection: {} stand, of {} at most, {} from one address",
+                              route_.app, connections_.size(), route_.limits.connections,
+                              route_.limits.from_one_address());
+  }
+  const auto owned = std::make_shared<Connection>();
+  owned->sides[0].socket = std::move(client);
+  owned->flows[0].most = protocol::kMostBeforeReady;
+  owned->source = source;
+  owned->which = which;
+  connections_.emplace(owned.get(), owned);
+  ++counters_.connections;
+  if (!follow(*owned, owned->sides[0])) close(*owned);
+}
+
+bool Relay::follow(Connection& connection, Side& side) {
+  // What comes is passed on at once; a peer that vanished is noticed in some minutes.
+  const int on = 1;
+  ::setsockopt(side.socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(side.socket.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  return poller_
+      .add(side.socket.get(),
+           [this, &connection, &side](Poller::Ready ready) {
+             side.readable |= ready.readable;
+             side.writable |= ready.writable;
+             connection.last = Clock::now();
+             if (connection.stage == Stage::Greeting) return greet(connection);
+             move(connection);
+           })
+      .has_value();
+}
+
+void Relay::greet(Connection& connection) {
+  if (connection.broken || !connection.sides[0].readable) return;
+  switch (protocol::look_at_greeting(connection.sides[0].socket)) {
+    case protocol::Greeting::Incomplete:
+      return;
+    case protocol::Greeting::Bad:
+      ++counters_.handshakes;
+      strangers_.warning("route {}: closed a connection that does not speak ZeroMQ", route_.app);
+      return close(connection);
+    case protocol::Greeting::Good:
+      break;
+  }
+  if (auto connected = connect(connection); !connected) {
+    ++counters_.failed;
+    strangers_.warning("route {}: {}", route_.app, connected.error().message());
+    return close(connection);
+  }
+  move(connection);
+}
+
+Status Relay::connect(Connection& connection) {
+  const Address& to = outside_[connection.which];
   Fd socket(::socket(to.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return fail_errno("socket");
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to.address), to.size) != 0 &&
       errno != EINPROGRESS)
     return fail_errno("{}", to_text(route_.outside));
-  const auto owned = std::make_shared<Connection>();
-  Connection& connection = *owned;
-  connection.sides[0].socket = std::move(client);
   connection.sides[1].socket = std::move(socket);
-  connections_.emplace(owned.get(), owned);
-  ++counters_.connections;
-  for (Side& side : connection.sides) {
-    // What comes is passed on at once; a peer that vanished is noticed in some minutes.
-    const int on = 1;
-    ::setsockopt(side.socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    ::setsockopt(side.socket.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    const auto added = poller_.add(side.socket.get(), [this, &connection, &side](Poller::Ready ready) {
-      side.readable |= ready.readable;
-      side.writable |= ready.writable;
-      connection.last = Clock::now();
-      move(connection);
-    });
-    if (!added) connection.broken = true;
-  }
-  if (connection.broken) close(connection);
+  connection.stage = Stage::Handshake;
+  if (!follow(connection, connection.sides[1])) return fail_errno("epoll");
   return {};
 }
 
@@ -186,12 +233,15 @@ Moved Relay::take_in(Side& from, Flow& flow, uint64_t& counter) {
     if (!pipe) return Moved::Broken;
     flow.pipe.emplace(*std::move(pipe));
   }
-  const size_t allowed = rate_.allowance(kPiece);
+  const size_t room = std::min<uint64_t>(kPiece, flow.most - flow.passed);
+  if (room == 0) return Moved::Broken;
+  const size_t allowed = rate_.allowance(room);
   if (allowed == 0) return Moved::Later;
   size_t bytes = 0;
   const Moved moved = fill(from, flow, allowed, bytes);
   rate_.spend(bytes);
   counter += bytes;
+  flow.passed += bytes;
   return moved;
 }
 
@@ -222,6 +272,7 @@ void Relay::move(Connection& connection) {
   const auto has = [&](Moved what) { return results[0] == what || results[1] == what; };
   if (has(Moved::Broken) || (connection.flows[0].closed && connection.flows[1].closed))
     return close(connection);
+  notice_handshake(connection);
   if (has(Moved::Some)) connection.last = Clock::now();
   if (connection.waits || !(has(Moved::Some) || has(Moved::Later))) return;
   connection.waits = true;
@@ -237,10 +288,18 @@ void Relay::move(Connection& connection) {
   }
 }
 
+void Relay::notice_handshake(Connection& connection) {
+  if (connection.stage != Stage::Handshake || connection.flows[1].passed <= protocol::kBeforeReady) return;
+  connection.stage = Stage::Open;
+  connection.flows[0].most = UINT64_MAX;
+}
+
 void Relay::close(Connection& connection) {
   connection.broken = true;
   poller_.forget(&connection);
-  for (const Side& side : connection.sides) poller_.remove(side.socket.get());
+  admission_.leave(connection.source);
+  for (const Side& side : connection.sides)
+    if (side.socket.valid()) poller_.remove(side.socket.get());
   // A pipe that still holds something is not used again.
   for (Flow& flow : connection.flows)
     if (flow.pipe && flow.in_pipe == 0) pipes_.give_back(*std::move(flow.pipe));
@@ -256,15 +315,26 @@ void Relay::set_limits(const Limits& limits) {
 }
 
 void Relay::look_after() {
-  if (route_.limits.idle.count() == 0) return;
-  const auto since = Clock::now() - route_.limits.idle;
-  std::vector<Connection*> idle;
-  for (const auto& [key, connection] : connections_)
-    if (connection->last < since) idle.push_back(connection.get());
-  for (Connection* connection : idle) {
-    ++counters_.idle;
+  strangers_.tell_left_out();
+  const auto now = Clock::now();
+  const Limits& limits = route_.limits;
+  std::vector<Connection*> idle, late;
+  for (const auto& [key, connection] : connections_) {
+    const bool is_open = connection->stage == Stage::Open;
+    if (!is_open && limits.handshake.count() != 0 && now - connection->since >= limits.handshake) {
+      late.push_back(connection.get());
+    } else if (limits.idle.count() != 0 && now - connection->last > limits.idle) {
+      idle.push_back(connection.get());
+    }
+  }
+  for (Connection* connection : late) {
+    ++counters_.handshakes;
+    strangers_.warning("route {}: closed a connection without a handshake within {} s", route_.app,
+                       limits.handshake.count());
     close(*connection);
   }
+  counters_.idle += idle.size();
+  for (Connection* connection : idle) close(*connection);
 }
 
 }  // namespace furnace::proxy

@@ -1,6 +1,7 @@
 // What the proxy passes on: from where to where, in which way, how much.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <string>
@@ -23,11 +24,24 @@ struct Endpoint {
 
 /// Of one route; 0: none.
 struct Limits {
-  uint32_t connections = 0;       ///< at once
-  uint64_t bytes_per_second = 0;  ///< both ways together
-  std::chrono::seconds idle{0};   ///< a connection on which nothing passes for so long is closed
+  uint32_t connections = 64;           ///< at once
+  uint32_t connections_per_address{};  ///< of these, of a blind route; 0: half of them, but four at least
+  uint64_t bytes_per_second = 0;       ///< both ways together
+  std::chrono::seconds idle{0};        ///< a connection on which nothing passes for so long is closed
+  std::chrono::seconds handshake{10};  ///< as is one that the backend has not let in after so long
+
+  /// 0: no limit.
+  [[nodiscard]] uint32_t from_one_address() const {
+    constexpr uint32_t fewest = 4;  // a FAC partition has two, and two more while it connects anew
+    if (connections_per_address != 0 || connections == 0) return connections_per_address;
+    return std::max(fewest, connections / 2);
+  }
   auto operator<=>(const Limits&) const = default;
 };
+
+/// How many connections each of so many routes may have out of this process's descriptors, so that none takes
+/// those of another.
+[[nodiscard]] uint32_t share_of_descriptors(size_t routes, uint64_t descriptors);
 
 struct Route {
   std::string app;  ///< for log and metrics; may be empty if there is one route
@@ -37,9 +51,6 @@ struct Route {
   Endpoint outside;                            ///< where the backend is
   std::filesystem::path app_key, backend_key;  ///< secret ones, of a route that isn't blind
   Limits limits;
-  /// Of one that passes messages: handshakes that fail are counted, also without a limit of connections. That
-  /// takes a quarter more of memory.
-  bool counts_handshakes = false;
 
   /// Whether only the limits differ.
   [[nodiscard]] bool leads_as(const Route& other) const;

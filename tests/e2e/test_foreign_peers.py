@@ -51,8 +51,8 @@ class Chain:
         """(app, whether it was a request, text) of each message that came to the backend."""
         if isinstance(self.backend, peers.Backend):
             return [(identity[:-2], request, text[:40]) for identity, request, text in self.backend.heard]
-        lines = (line.split(' ', 2) for line in self.backend.out.splitlines())
-        return [(app, request == 'True', text) for app, request, text in lines]
+        lines = (line.split(' ', 2) for line in self.backend.out.splitlines(keepends=True) if line.endswith('\n'))
+        return [(app, request == 'True', text.rstrip('\n')) for app, request, text in lines]
 
     def close(self):
         for peer in reversed(self.foreign):

@@ -16,6 +16,7 @@ import pytest
 from bad_network import BadNetwork, enter
 from conftest import APP, furnace, run_app, wait_for
 from lines import RECORDING_BACKEND, STORM_APP, Line, lines_of
+from wire import let_in
 
 
 def test_two_hundred_kills_lose_no_durable_message(sim, work):
@@ -138,7 +139,7 @@ def test_routes_come_and_go_without_harm_to_those_that_stay(sim, work):
     proxy = sim.start('proxy', '--routes', routes)
     proxy.wait_log('relaying 1 routes')
     client = socket.create_connection(('127.0.0.1', sim.inside))
-    server = backend.accept()[0]
+    server = let_in(client, backend)
     routes.write_text(route('one', sim.inside) + 'connections = 3\n' + route('two', other))
     proxy.wait_log('2 routes, read again')
     client.sendall(b'still here')

@@ -4,6 +4,20 @@ import socket
 import threading
 
 
+SIGNATURE = b'\xff' + bytes(7) + b'\x01\x7f'  # what every peer of ZeroMQ says first
+
+
+def let_in(client, backend):
+    """The listener's end of a connection through a blind proxy, as far as the proxy sees that it was let in."""
+    client.sendall(SIGNATURE)
+    server = backend.accept()[0]
+    assert server.recv(len(SIGNATURE), socket.MSG_WAITALL) == SIGNATURE
+    answer = b'r' * 300  # longer than a greeting and WELCOME
+    server.sendall(answer)
+    assert client.recv(len(answer), socket.MSG_WAITALL) == answer
+    return server
+
+
 class RecordingRelay:
     """Passes one TCP connection on, as who sits on the wire could; `recorded` is what the client sent."""
 
@@ -25,8 +39,11 @@ class RecordingRelay:
 
     @staticmethod
     def _pass_back(server, client):
-        while piece := server.recv(65536):
-            client.sendall(piece)
+        try:
+            while piece := server.recv(65536):
+                client.sendall(piece)
+        except OSError:
+            pass  # the other thread has closed it
 
 
 def replay(port, recorded):

@@ -17,6 +17,33 @@ static inline void leave(int broke_out) {
   call(231, 0, 0, 0, 0, 0, 0);  // exit_group
 }
 
+/// An IPv4 address as the calls of sockets take it: the discard port (RFC 863) of this host.
+struct address {
+  unsigned short family;
+  unsigned char port[2], host[4], rest[8];
+};
+static const struct address discard = {2, {0, 9}, {127, 0, 0, 1}, {0}};
+
+/// What sendmsg takes, with an address.
+struct message {
+  const void *name;
+  unsigned name_length;
+  struct {
+    const void *data;
+    unsigned long length;
+  } *parts;
+  unsigned long part_count;
+  void *control;
+  unsigned long control_length;
+  int flags;
+};
+
+/// Whether a packet has left: also where the other side has answered that nobody listens (ECONNREFUSED), or has
+/// not answered yet (EINPROGRESS).
+static inline int went_out(long result) {
+  return result >= 0 || result == -111 || result == -115;
+}
+
 #ifdef PROGRAM  // in place of a partition's program: it goes on as if it had established itself
 #define ATTACK                                                 \
   static void attack(void);                                    \

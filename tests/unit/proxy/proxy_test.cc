@@ -7,9 +7,11 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <random>
 #include <thread>
 
+#include "protocol/greeting.h"
 #include "proxy/rate.h"
 #include "support.h"
 
@@ -18,6 +20,8 @@ namespace {
 
 using furnace::test::message_of;
 using furnace::test::take;
+using protocol::kBeforeReady;
+using protocol::kMostBeforeReady;
 
 TEST(Routes, AreReadFromToml) {
   const auto routes = take(parse_routes(R"(
@@ -129,7 +133,7 @@ class Relayed : public ::testing::Test {
   void SetUp() override {
     backend_ = listen_at(outside_);
     ASSERT_TRUE(backend_.valid());
-    start({});
+    start(Limits{});
   }
   [[nodiscard]] Route route(const Limits& limits) const {
     Route made;
@@ -140,15 +144,42 @@ class Relayed : public ::testing::Test {
     made.limits = limits;
     return made;
   }
-  void start(const Limits& limits) {
+  void start(const Limits& limits) { start({route(limits)}); }
+  void start(const std::vector<Route>& routes) {
     thread_.reset();
     proxy_.reset();
     context_ = std::make_unique<zmq::context_t>();
     proxy_ = take(Proxy::make(*context_));
-    ASSERT_TRUE(proxy_->set_routes({route(limits)}));
+    ASSERT_TRUE(proxy_->set_routes(routes));
     thread_.emplace([this](int stop) { proxy_->run(stop); });
   }
-  Fd accepted() { return Fd(::accept(backend_.get(), nullptr, nullptr)); }
+  Fd accepted() {
+    pollfd item{backend_.get(), POLLIN, 0};
+    return Fd(::poll(&item, 1, 5000) == 1 ? ::accept(backend_.get(), nullptr, nullptr) : -1);
+  }
+  /// A connection that the backend has let in: both sides have said what can be seen of a handshake.
+  struct Pair {
+    Fd client, server;
+  };
+  Pair let_in() {
+    Pair pair{connect_to(inside_), {}};
+    say(pair.client, kSignature);
+    pair.server = accepted();
+    EXPECT_EQ(read_some(pair.server, kSignature.size()), kSignature);
+    const std::string answer(kBeforeReady + 1, 'r');
+    say(pair.server, answer);
+    EXPECT_EQ(read_some(pair.client, answer.size()), answer);
+    return pair;
+  }
+  static void say(const Fd& socket, std::string_view text) {
+    ASSERT_EQ(::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(text.size()));
+  }
+  bool nobody_came() {
+    pollfd item{backend_.get(), POLLIN, 0};
+    return ::poll(&item, 1, 200) == 0;
+  }
+  static constexpr std::string_view kSignature{"\xff\0\0\0\0\0\0\0\1\x7f", 10};  // ZeroMQ's
 
   const uint16_t inside_ = 20'000, outside_ = 20'002;  // each with the one behind it, for broadcasts
   Fd backend_;
@@ -158,15 +189,13 @@ class Relayed : public ::testing::Test {
 };
 
 TEST_F(Relayed, BytesPassUnchangedBothWaysAndEndsToo) {
-  const Fd client = connect_to(inside_);
-  ASSERT_TRUE(client.valid());
-  const Fd server = accepted();
+  const auto [client, server] = let_in();
   std::string sent(5'000'000, '\0');
   std::mt19937 random(1);
   for (char& c : sent) c = static_cast<char>(random());
-  std::thread writer([&] {
-    (void)!::write(client.get(), sent.data(), sent.size());
-    ::shutdown(client.get(), SHUT_WR);
+  std::thread writer([&sent, socket = client.get()] {
+    (void)!::write(socket, sent.data(), sent.size());
+    ::shutdown(socket, SHUT_WR);
   });
   EXPECT_TRUE(read_some(server, sent.size()) == sent);
   writer.join();
@@ -176,15 +205,13 @@ TEST_F(Relayed, BytesPassUnchangedBothWaysAndEndsToo) {
 }
 
 TEST_F(Relayed, ASlowReaderHoldsItsSenderBackAndNobodyElse) {
-  const Fd slow = connect_to(inside_);
-  const Fd slow_server = accepted();
-  std::thread flood([&] {
+  const auto [slow, slow_server] = let_in();
+  std::thread flood([socket = slow.get()] {
     const std::string data(32 << 20, 'x');
-    (void)::send(slow.get(), data.data(), data.size(), MSG_NOSIGNAL);
+    (void)::send(socket, data.data(), data.size(), MSG_NOSIGNAL);
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  const Fd quick = connect_to(inside_);
-  const Fd quick_server = accepted();
+  const auto [quick, quick_server] = let_in();
   ASSERT_EQ(::write(quick.get(), "hello", 5), 5);
   EXPECT_EQ(read_some(quick_server, 5), "hello");
   EXPECT_EQ(read_some(slow_server, 32 << 20).size(), 32U << 20);
@@ -195,26 +222,22 @@ TEST_F(Relayed, ConnectionsBeyondTheLimitAreClosed) {
   Limits limits;
   limits.connections = 2;
   start(limits);
-  std::vector<Fd> open;
-  for (int i = 0; i < 2; ++i) {
-    open.push_back(connect_to(inside_));
-    open.push_back(accepted());
-  }
+  std::vector<Pair> open;
+  for (int i = 0; i < 2; ++i) open.push_back(let_in());
   const Fd refused = connect_to(inside_);
   EXPECT_EQ(read_some(refused, 1), "") << "closed at once";
-  ASSERT_EQ(::write(open[0].get(), "x", 1), 1);
-  EXPECT_EQ(read_some(open[1], 1), "x");
+  say(open[0].client, "x");
+  EXPECT_EQ(read_some(open[0].server, 1), "x");
 }
 
 TEST_F(Relayed, TheRateIsKept) {
   Limits limits;
   limits.bytes_per_second = 1'000'000;
   start(limits);
-  const Fd client = connect_to(inside_);
-  const Fd server = accepted();
+  const auto [client, server] = let_in();
   const std::string data(700'000, 'x');
   const auto before = std::chrono::steady_clock::now();
-  std::thread writer([&] { (void)!::write(client.get(), data.data(), data.size()); });
+  std::thread writer([&data, socket = client.get()] { (void)!::write(socket, data.data(), data.size()); });
   EXPECT_EQ(read_some(server, data.size()).size(), data.size());
   writer.join();
   EXPECT_GT(std::chrono::steady_clock::now() - before, std::chrono::milliseconds(450));
@@ -224,8 +247,7 @@ TEST_F(Relayed, AnIdleConnectionIsClosed) {
   Limits limits;
   limits.idle = std::chrono::seconds(1);
   start(limits);
-  const Fd client = connect_to(inside_);
-  const Fd server = accepted();
+  const auto [client, server] = let_in();
   EXPECT_EQ(read_some(client, 1, 5000), "");
   EXPECT_EQ(read_some(server, 1, 1000), "");
 }
@@ -233,7 +255,71 @@ TEST_F(Relayed, AnIdleConnectionIsClosed) {
 TEST_F(Relayed, ABackendThatIsNotThereClosesTheConnection) {
   backend_.close();
   const Fd client = connect_to(inside_);
+  say(client, kSignature);
   EXPECT_EQ(read_some(client, 1), "");
+}
+
+TEST_F(Relayed, TheBackendHearsOfNobodyWhoHasNotBegunAsZeroMqDoes) {
+  const Fd silent = connect_to(inside_), half = connect_to(inside_);
+  say(half, kSignature.substr(0, 9));
+  const Fd stranger = connect_to(inside_);
+  say(stranger, "GET / HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(read_some(stranger, 1), "") << "closed at once";
+  EXPECT_TRUE(nobody_came());
+  say(half, kSignature.substr(9));
+  const Fd server = accepted();
+  EXPECT_EQ(read_some(server, kSignature.size()), kSignature) << "what was looked at is passed on";
+}
+
+TEST_F(Relayed, AConnectionThatIsNotLetInInTimeIsClosed) {
+  Limits limits;
+  limits.handshake = std::chrono::seconds(1);
+  start(limits);
+  const auto [open, open_server] = let_in();
+  const Fd silent = connect_to(inside_);
+  const Fd welcomed = connect_to(inside_);
+  say(welcomed, kSignature);
+  const Fd server = accepted();
+  say(server, std::string(kBeforeReady, 'w'));
+  EXPECT_EQ(read_some(silent, 1), "");
+  EXPECT_EQ(read_some(welcomed, kBeforeReady + 1).size(), kBeforeReady) << "WELCOME lets nobody in";
+  say(open, "still here");
+  EXPECT_EQ(read_some(open_server, 10), "still here");
+}
+
+TEST_F(Relayed, LittlePassesBeforeAConnectionIsLetIn) {
+  const Fd client = connect_to(inside_);
+  say(client, std::string(kSignature) + std::string(kMostBeforeReady - kSignature.size(), 'x'));
+  const Fd server = accepted();
+  EXPECT_EQ(read_some(server, kMostBeforeReady).size(), kMostBeforeReady);
+  say(client, "x");
+  EXPECT_EQ(read_some(server, 1), "");
+  EXPECT_EQ(read_some(client, 1), "");
+}
+
+TEST_F(Relayed, AFloodedRouteLeavesOthersTheirs) {
+  Route other = route({});
+  other.app = "other-app";
+  other.inside.port += 10;
+  start({route({}), other});
+  std::atomic<bool> done = false;
+  std::thread flood([&] {
+    while (!done) (void)connect_to(inside_);
+  });
+  const Fd client = connect_to(other.inside.port);
+  say(client, kSignature);
+  const Fd server = accepted();
+  EXPECT_EQ(read_some(server, kSignature.size()), kSignature);
+  done = true;
+  flood.join();
+}
+
+TEST(Routes, ShareTheDescriptors) {
+  EXPECT_GT(share_of_descriptors(1, 1024), 64U);
+  EXPECT_EQ(share_of_descriptors(1000, 1024), 4U) << "a FAC partition gets through in any case";
+  const uint32_t each = share_of_descriptors(100, 100'000);
+  EXPECT_LE(each * 6 * 100, 100'000U);
+  EXPECT_GT(each, 100U);
 }
 
 }  // namespace
