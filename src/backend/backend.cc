@@ -95,7 +95,7 @@ Status Backend::bind(zmq::context_t& context) {
   watched_socket_ = loop_.watch(socket_, [this] { serve(); });
   if (options_.metrics)
     loop_.watch(options_.metrics->descriptor(), [this] { options_.metrics->answer(metrics_text()); });
-  loop_.add_timer(std::chrono::seconds(1), [this] { refresh_keys(); });
+  loop_.add_timer(std::chrono::seconds(1), [this] { look_after(); });
   return {};
 }
 
@@ -124,6 +124,13 @@ void Backend::renew_own_key() {
       log::error("new key: {}", bound.error().message());
   }
   log::info("a new key of our own: {}", options_.own.public_key);
+}
+
+void Backend::look_after() {
+  refresh_keys();
+  authenticator_.tell_left_out();
+  connections_->tell_left_out();
+  bad_messages_.tell_left_out();
 }
 
 void Backend::refresh_keys() {
@@ -165,7 +172,7 @@ void Backend::take(const protocol::Frames& frames) {
   const auto incoming = understand(frames, options_.mode);
   if (!incoming) {
     ++counters_.malformed;
-    return log::warning("dropped a malformed message of {} frames", frames.size());
+    return bad_messages_.warning("dropped a malformed message of {} frames", frames.size());
   }
   const auto& bytes = frames.back();
   counters_.bytes += bytes.size();
@@ -175,7 +182,7 @@ void Backend::take(const protocol::Frames& frames) {
   const bool good = flaw == protocol::Flaw::None;
   if (const std::string why = refuses(*incoming, key); !why.empty()) {
     ++counters_.refused;
-    log::warning("refused a message: {}", why);
+    bad_messages_.warning("refused a message: {}", why);
     const BeMsg none;
     if (incoming->wants_answer)
       answer(*incoming, answer_to(good && message.be_msg_size() != 0 ? message.be_msg(0) : none,
@@ -194,7 +201,7 @@ void Backend::take(const protocol::Frames& frames) {
   const auto why = good ? "is none for a backend" : to_text(flaw);
   if (incoming->wants_answer)
     return answer(*incoming, answer_to({}, fail(Errc::Invalid, "the message {}", why)));
-  log::warning("dropped a message of app {}: it {}", printable(incoming->app), why);
+  bad_messages_.warning("dropped a message of app {}: it {}", printable(incoming->app), why);
 }
 
 void Backend::take_message(const Incoming& incoming, const BeMsg& body) {

@@ -16,6 +16,7 @@
 #include "backend/message.h"
 #include "backend/progress.h"
 #include "backend/workers.h"
+#include "base/limited_log.h"
 #include "base/metrics.h"
 #include "base/result.h"
 #include "facilities.pb.h"
@@ -90,6 +91,7 @@ class Backend {
   /// `send` now in the loop's thread, later from another.
   [[nodiscard]] Status in_loop(std::function<Status()> send);
   void slow_down();
+  void look_after();
   void refresh_keys();
   /// Binds with the new key of our own, if there is one: peers connect anew.
   void renew_own_key();
@@ -120,6 +122,7 @@ class Backend {
   std::map<std::string, Peer, std::less<>> peers_;  // by app
   protocol::Numbering broadcasts_;
   Counters counters_;
+  log::Limited bad_messages_{"messages refused or malformed"};
   std::atomic<size_t> posted_ = 0;
   std::unique_ptr<Workers> workers_;  // goes first: its jobs use all of the above
 };

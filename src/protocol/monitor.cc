@@ -2,6 +2,8 @@
 
 #include <zmq.h>
 
+#include <chrono>
+
 #include "base/bytes.h"
 #include "base/log.h"
 #include "protocol/framing.h"
@@ -89,11 +91,7 @@ void ServerConnections::handle() {
 
 void ServerConnections::note_failure() {
   ++failed_;
-  constexpr std::chrono::seconds between_lines(1);
-  const auto now = std::chrono::steady_clock::now();
-  if (now - told_ <= between_lines) return;
-  told_ = now;
-  log::warning(
+  failures_.warning(
       "a peer's handshake failed ({} so far): it does not speak CURVE, has another server key, or repeats a "
       "recorded one",
       failed_);

@@ -2,12 +2,12 @@
 // What watches a socket must outlive it: an event that nobody takes would hold ZeroMQ's thread up.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <set>
 #include <string>
 #include <zmq.hpp>
 
+#include "base/limited_log.h"
 #include "base/result.h"
 
 namespace furnace::protocol {
@@ -62,8 +62,10 @@ class ServerConnections {
   [[nodiscard]] size_t standing() const { return standing_.size(); }
   [[nodiscard]] uint64_t failed() const { return failed_; }
   [[nodiscard]] zmq::socket_t& socket() { return socket_; }
-  /// Counts what has come; one line of the log a second for what failed.
+  /// Counts what has come, and logs what failed by rate.
   void handle();
+  /// Writes how many failures were left out of the log. Call it now and then.
+  void tell_left_out() { failures_.tell_left_out(); }
 
  private:
   explicit ServerConnections(zmq::socket_t socket) : socket_(std::move(socket)) {}
@@ -72,7 +74,7 @@ class ServerConnections {
   zmq::socket_t socket_;
   std::set<uint32_t> standing_;  // their descriptors
   uint64_t failed_ = 0;
-  std::chrono::steady_clock::time_point told_{};
+  log::Limited failures_{"failed handshakes"};
 };
 
 }  // namespace furnace::protocol

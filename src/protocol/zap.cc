@@ -4,7 +4,6 @@
 
 #include <array>
 
-#include "base/log.h"
 #include "protocol/framing.h"
 
 namespace furnace::protocol {
@@ -32,8 +31,8 @@ void Authenticator::handle() {
     const bool has_room = !allowed || !guard->second.has_room || guard->second.has_room();
     if (!allowed) {
       ++refused_;
-      log::warning("refused a peer at {}: its key {} is not on the allow-list",
-                   request->size() > 3 ? text((*request)[3]) : "?", curve ? key : "(none)");
+      refusals_.warning("refused a peer at {}: its key {} is not on the allow-list",
+                        request->size() > 3 ? text((*request)[3]) : "?", curve ? key : "(none)");
     }
     const std::string id = request->size() > 1 ? std::string(text((*request)[1])) : "";
     // 300: closed without a word, and tried again by the peer (RFC 27).

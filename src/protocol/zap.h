@@ -7,6 +7,7 @@
 #include <string>
 #include <zmq.hpp>
 
+#include "base/limited_log.h"
 #include "base/result.h"
 #include "protocol/allow_list.h"
 
@@ -29,6 +30,8 @@ class Authenticator {
 
   [[nodiscard]] zmq::socket_t& socket() { return socket_; }
   void handle();
+  /// Writes how many refused peers were left out of the log. Call it now and then.
+  void tell_left_out() { refusals_.tell_left_out(); }
 
   [[nodiscard]] uint64_t refused() const { return refused_; }
 
@@ -42,6 +45,7 @@ class Authenticator {
   };
   std::map<std::string, Guard, std::less<>> guards_;
   uint64_t refused_ = 0;
+  log::Limited refusals_{"peers whose keys are not on the allow-list"};
 };
 
 /// The public key of who sent this message; empty if it did not come over a connection that an Authenticator

@@ -193,6 +193,7 @@ void MessagePath::set_limits(const Limits& limits) {
 
 void MessagePath::look_after() {
   allowed_.refresh();
+  if (inside_) inside_->tell_left_out();
   if (outside_keys_.drop_expired()) connect_anew();
   if (state_of_keys() == state_of_keys_) return;
   const auto keys = load_keys();

@@ -96,6 +96,7 @@ void Proxy::follow_file() {
 void Proxy::look_after() {
   if (!file_.empty()) follow_file();
   for (const auto& path : paths_) path->look_after();
+  authenticator_.tell_left_out();
   poller_.at(Clock::now() + std::chrono::seconds(1), this, [this] { look_after(); });
 }
 

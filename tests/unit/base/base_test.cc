@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/limited_log.h"
 #include "support.h"
 
 namespace furnace {
@@ -83,6 +84,20 @@ TEST(LockFile, IsHeldByOneAtATime) {
   EXPECT_EQ(lock_file(directory.path() / "lock").error().code(), Errc::Unavailable);
   first.close();
   EXPECT_TRUE(lock_file(directory.path() / "lock"));
+}
+
+TEST(LimitedLog, WritesTheFirstLinesOfAPeriodAndTellsHowManyWereLeftOut) {
+  log::Limited limited("refused keys");
+  const auto start = log::Limited::Clock::now();
+  for (unsigned i = 0; i < log::Limited::kLines; ++i) EXPECT_TRUE(limited.takes(start));
+  for (int i = 0; i < 1000; ++i) EXPECT_FALSE(limited.takes(start));
+  EXPECT_EQ(limited.left_out(), 1000U);
+
+  limited.tell_left_out(start);
+  EXPECT_EQ(limited.left_out(), 1000U) << "told before the period has ended";
+  limited.tell_left_out(start + log::Limited::kPeriod);
+  EXPECT_EQ(limited.left_out(), 0U);
+  EXPECT_TRUE(limited.takes(start + log::Limited::kPeriod));
 }
 
 }  // namespace
