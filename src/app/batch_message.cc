@@ -35,7 +35,7 @@ Result<uint32_t> index_of(const Call& call, const Descriptor& type, std::string_
 }  // namespace
 
 std::string_view meaning_of_refusal(int32_t error) {
-  constexpr std::array<std::pair<BatchError, std::string_view>, 11> meanings{{
+  constexpr std::array<std::pair<BatchError, std::string_view>, 12> meanings{{
       {BatchError::ForwardReference, "its link refers to itself or to a later call"},
       {BatchError::PreviousMessageRange, "its link refers to a call that the message does not have"},
       {BatchError::PreviousItemRange, "its link refers to a field that the earlier answer does not have"},
@@ -47,6 +47,7 @@ std::string_view meaning_of_refusal(int32_t error) {
       {BatchError::Malformed, "the VMI partition could not read the message"},
       {BatchError::CallCount, "a message holds 1 to 1000 calls"},
       {BatchError::EventLimit, "too many events are registered"},
+      {BatchError::TooMuch, "the message holds more than one may: send its calls in several messages"},
   }};
   for (const auto& [known, text] : meanings)
     if (static_cast<int32_t>(known) == error) return text;

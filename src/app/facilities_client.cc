@@ -125,6 +125,7 @@ BeMsg FacilitiesClient::be_message(Content message) const {
 }
 
 Status FacilitiesClient::notify(Content content) {
+  if (auto fits = protocol::check_content(content.content.size()); !fits) return fail(fits.error(), "notify");
   read_messages();
   if (!is_open_)
     return fail(Errc::Unavailable, "notify: so many messages wait for the backend that no more are taken");

@@ -139,7 +139,7 @@ Result<CallSocket> CallSocket::connect(zmq::context_t& context, std::string addr
 Status CallSocket::open() {
   close();
   socket_ = zmq::socket_t(*context_, zmq::socket_type::req);
-  protocol::set_common_options(socket_);
+  protocol::set_common_options(socket_, protocol::kMaxAnswerSize);
   socket_.set(zmq::sockopt::routing_id, identity_);
   const int lost = when_lost_ == WhenLost::GiveUp ? ZMQ_EVENT_DISCONNECTED : 0;
   FURNACE_TRY(monitor_, protocol::monitor_of(*context_, socket_, lost | ZMQ_EVENT_MONITOR_STOPPED));
@@ -212,6 +212,9 @@ void CallSocket::forget_lost_connections() {
 }
 
 Status CallSocket::send(zmq::message_t& request) {
+  if (request.size() > size_t{protocol::kMaxMessageSize})  // who serves there would end the connection
+    return fail(Errc::Invalid, "a message of {} bytes: at most {}; send it in parts", request.size(),
+                protocol::kMaxMessageSize);
   if (counter_ != nullptr) counter_->add();
   if (when_lost_ == WhenLost::GiveUp) forget_lost_connections();
   while (zmq_msg_send(request.handle(), socket_.handle(), ZMQ_DONTWAIT) < 0) {

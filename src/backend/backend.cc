@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "protocol/message_bounds.h"
 
 namespace furnace::backend {
 namespace {
@@ -74,6 +75,9 @@ Status Backend::bind(zmq::context_t& context) {
   socket_ = zmq::socket_t(context, routes ? zmq::socket_type::router : zmq::socket_type::dealer);
   publisher_ = zmq::socket_t(context, zmq::socket_type::pub);
   if (routes) socket_.set(zmq::sockopt::router_mandatory, true);  // who is gone is an error, not silence
+  // Messages of up to 12 MB that wait here for each connection: few. The senders' own queues hold the others.
+  constexpr int waiting_messages = 16;
+  socket_.set(zmq::sockopt::rcvhwm, waiting_messages);
   FURNACE_TRY(connections_, protocol::ServerConnections::watch(context, socket_));
   FURNACE_TRY(listeners_, protocol::ServerConnections::watch(context, publisher_));
   int offset = 0;
@@ -179,7 +183,8 @@ void Backend::take(const protocol::Frames& frames) {
   counters_.bytes += bytes.size();
   const std::string key(protocol::key_of(bytes));
   FacMessage message;
-  const bool good = message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  const auto flaw = protocol::parse(protocol::text(bytes), message);
+  const bool good = flaw == protocol::Flaw::None;
   if (const std::string why = refuses(*incoming, key); !why.empty()) {
     ++counters_.refused;
     bad_messages_.warning("refused a message: {}", why);
@@ -198,9 +203,10 @@ void Backend::take(const protocol::Frames& frames) {
   if (good && message.be_msg_size() > 0) return take_message(*incoming, message.be_msg(0));
   if (good && message.flow_size() > 0) return;  // it only says that it is there
   ++counters_.malformed;
+  const auto why = good ? "is none for a backend" : to_text(flaw);
   if (incoming->wants_answer)
-    return answer(*incoming, answer_to({}, fail(Errc::Invalid, "malformed message")));
-  bad_messages_.warning("dropped a malformed message of app {}", printable(incoming->app));
+    return answer(*incoming, answer_to({}, fail(Errc::Invalid, "the message {}", why)));
+  bad_messages_.warning("dropped a message of app {}: it {}", printable(incoming->app), why);
 }
 
 void Backend::take_message(const Incoming& incoming, const BeMsg& body) {
@@ -275,7 +281,11 @@ void Backend::dispatch(Message message, std::function<void(Result<Answer>)> done
   if (recorder_) recorder_(message);
   const auto run = [callback = callback_](const Message& received) -> Result<Answer> {
     if (!callback || !*callback) return fail(Errc::Unavailable, "the backend takes no messages");
-    return (*callback)(received);
+    auto answer = (*callback)(received);
+    if (answer)
+      if (auto fits = protocol::check_content(answer->content.size()); !fits)
+        return fail(fits.error(), "the answer");
+    return answer;
   };
   const auto finish = [this, done = std::move(done)](Result<Answer> result) {
     if (!result) ++counters_.failed;
@@ -322,12 +332,14 @@ Status Backend::in_loop(std::function<Status()> send) {
 }
 
 Status Backend::notify(std::string_view app, Answer content) {
+  FURNACE_CHECK(protocol::check_content(content.content.size()));
   const std::string id(app_of(app));
   FURNACE_CHECK(protocol::check_app_id(id));
   return in_loop([this, id, content = std::move(content)] { return send_to_app(id, content); });
 }
 
 Status Backend::broadcast(Answer content) {
+  FURNACE_CHECK(protocol::check_content(content.content.size()));
   return in_loop([this, content = std::move(content)] { return send_to_all(content); });
 }
 

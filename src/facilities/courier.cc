@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "protocol/message_bounds.h"
 
 namespace furnace::facilities {
 namespace {
@@ -37,7 +38,7 @@ void Courier::pump(bool one_at_a_time, Clock::time_point now) {
     FacMessage out;
     out.add_type(FacMessage::BE_MSG);
     auto& body = *out.add_be_msg();
-    if (!body.ParseFromString((*message)->content))
+    if (protocol::parse((*message)->content, body) != protocol::Flaw::None)
       log::error("outbox: message {} is damaged", (*message)->number);
     body.clear_run();  // not of the one-way messages that are counted
     body.clear_sequence();

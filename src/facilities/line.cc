@@ -1,6 +1,7 @@
 #include "facilities/line.h"
 
 #include "base/log.h"
+#include "protocol/message_bounds.h"
 #include "protocol/sequence.h"
 
 namespace furnace::facilities {
@@ -9,8 +10,7 @@ using protocol::Frames;
 using protocol::text;
 
 bool parse_be_message(std::string_view bytes, FacMessage& message) {
-  return !bytes.empty() && message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) &&
-         message.be_msg_size() > 0;
+  return protocol::parse(bytes, message) == protocol::Flaw::None && message.be_msg_size() > 0;
 }
 
 namespace {
@@ -120,7 +120,7 @@ void Line::renew_requests() {
 
 void Line::take_answer(const zmq::message_t& body) {
   FacMessage message;
-  if (message.ParseFromArray(body.data(), static_cast<int>(body.size())) && message.be_msg_ret_size() == 1)
+  if (protocol::parse(text(body), message) == protocol::Flaw::None && message.be_msg_ret_size() == 1)
     return events_.answer(message);
   events_.malformed();
 }

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "facilities/calls.h"
+#include "protocol/message_bounds.h"
 #include "protocol/sequence.h"
 
 namespace furnace::facilities {
@@ -123,10 +124,10 @@ void Server::serve_request(Frames& frames, const zmq::message_t* body) {
     ++counters_.refused;
     return answer(identity, failed_request("not the app of this FAC partition"));
   }
-  if (body == nullptr || body->empty() ||
-      !request.ParseFromArray(body->data(), static_cast<int>(body->size()))) {
+  if (const auto flaw = body != nullptr ? protocol::parse(text(*body), request) : protocol::Flaw::Malformed;
+      flaw != protocol::Flaw::None) {
     ++counters_.dropped;
-    return answer(identity, failed_request("malformed message"));
+    return answer(identity, failed_request(fmt::format("the message {}", to_text(flaw))));
   }
   if (request.type_size() == 1 && request.type(0) == FacMessage::BE_MSG) {
     if (request.be_msg_size() == 1) return forward_request(request.be_msg(0), identity);

@@ -89,6 +89,7 @@ enum class BatchError : int32_t {
   EventLimit = 202,   ///< more than the registered events one app may have
   Outstanding = 203,  ///< too many messages of this app wait already
   Identity = 204,     ///< not the app whose socket this is
+  TooMuch = 205,      ///< more sub-messages, fields or bytes than a message may hold
 };
 
 inline constexpr int kMaxCalls = 1000;
@@ -96,6 +97,7 @@ inline constexpr int32_t kUnknownTypeOffset = 10000;     ///< added to error_loc
 inline constexpr int32_t kMaxReadCount = (1 << 24) - 1;  ///< bytes of one read
 inline constexpr size_t kMaxString = 4096;               ///< bytes of one read_str
 inline constexpr size_t kMaxFieldSize = 11'056'943;      ///< bytes of a text or bytes field
-inline constexpr int64_t kMaxMessageSize = 64 << 20;     ///< bytes of a frame; larger ones end the connection
+inline constexpr int64_t kMaxMessageSize = 12 << 20;     ///< bytes of a frame; larger ones end the connection
+inline constexpr int64_t kMaxAnswerSize = 64 << 20;      ///< the same, of one from our own side's partition
 
 }  // namespace furnace::protocol

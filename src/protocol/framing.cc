@@ -7,8 +7,6 @@
 #include <chrono>
 #include <thread>
 
-#include "protocol/calls.h"
-
 namespace furnace::protocol {
 
 std::optional<Frames> receive(zmq::socket_t& socket) {
@@ -54,9 +52,16 @@ std::optional<Request> as_request(Frames& frames) {
   return Request{text(frames[0]), frames.size() == 3 ? &frames[2] : nullptr};
 }
 
-void set_common_options(zmq::socket_t& socket) {
+void set_common_options(zmq::socket_t& socket, int64_t largest) {
   socket.set(zmq::sockopt::linger, 0);
-  socket.set(zmq::sockopt::maxmsgsize, kMaxMessageSize);
+  socket.set(zmq::sockopt::maxmsgsize, largest);
+}
+
+Status check_content(size_t bytes) {
+  if (bytes > kMaxFieldSize)
+    return fail(Errc::Invalid, "{} bytes in one message: at most {}; send them in parts", bytes,
+                kMaxFieldSize);
+  return {};
 }
 
 namespace {

@@ -8,6 +8,7 @@
 #include <zmq.hpp>
 
 #include "base/result.h"
+#include "protocol/calls.h"
 
 namespace furnace::protocol {
 
@@ -28,8 +29,12 @@ struct Request {
 /// nullopt for what no REQ sends and nobody awaits an answer to.
 [[nodiscard]] std::optional<Request> as_request(Frames& frames);
 
-/// Options every socket of ours has: no lingering at exit, bounded message size.
-void set_common_options(zmq::socket_t& socket);
+/// Options every socket of ours has: no lingering at exit, no frame of more than `largest` bytes taken.
+void set_common_options(zmq::socket_t& socket, int64_t largest = kMaxMessageSize);
+
+/// Whether a text of that many bytes may be sent: kMaxFieldSize at most. Whoever gets more ends the
+/// connection.
+[[nodiscard]] Status check_content(size_t bytes);
 
 /// For sockets over TCP, on both sides: a peer that does not answer for some seconds is gone, connections are
 /// tried again within a second, and no attempt is waited for longer than networks need. `host`: IPv4 unless

@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kSmallest = 16 << 10;
 constexpr size_t kDoubledUpTo = 512 << 10;
-constexpr size_t kLargest = protocol::kMaxMessageSize;
+constexpr size_t kLargest = protocol::kMaxAnswerSize;
 constexpr size_t kCopied = 32 << 10;  // answers up to this size are copied: cheaper than handing memory over
 
 /// What ZeroMQ gives back when a message has left.

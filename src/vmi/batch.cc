@@ -3,6 +3,8 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
+#include "base/bytes.h"
+
 namespace furnace::vmi {
 namespace {
 
@@ -11,9 +13,9 @@ using google::protobuf::io::CodedOutputStream;
 using protocol::BatchError;
 using protocol::Call;
 
-/// An answer stays below what a peer takes (kMaxMessageSize): no call is run once the results before it are
+/// An answer stays below what a peer takes (kMaxAnswerSize): no call is run once the results before it are
 /// this large.
-constexpr size_t kMaxAnswerBytes = protocol::kMaxMessageSize - 2 * size_t{protocol::kMaxReadCount};
+constexpr size_t kMaxAnswerBytes = protocol::kMaxAnswerSize - 2 * size_t{protocol::kMaxReadCount};
 
 /// The clock is looked at once in so many calls, or bytes of answers: it costs as much as a small read.
 constexpr int kCallsBetweenLooks = 16;
@@ -43,8 +45,7 @@ BatchRun::BatchRun(const Codecs& codecs, std::span<const std::byte> body, std::s
     : codecs_(codecs),
       request_(google::protobuf::Arena::CreateMessage<wire::VmiMessage>(&arena_)),
       answer_(std::move(pool)) {
-  if (body.empty() || !request_->ParseFromArray(body.data(), static_cast<int>(body.size())))
-    request_ = nullptr;
+  flaw_ = protocol::parse(as_text(body), *request_);
 }
 
 void BatchRun::refuse(int32_t number, int32_t location) {
@@ -56,9 +57,9 @@ void BatchRun::refuse(int32_t number, int32_t location) {
 
 bool BatchRun::step(CallContext& context, std::chrono::steady_clock::time_point deadline) {
   if (next_ == 0 && !done_) {
-    const int count = request_ != nullptr ? request_->type_size() : 0;
-    if (request_ == nullptr) {
-      refuse(BatchError::Malformed, 0);
+    const int count = request_->type_size();
+    if (flaw_ != protocol::Flaw::None) {
+      refuse(flaw_ == protocol::Flaw::Malformed ? BatchError::Malformed : BatchError::TooMuch, 0);
     } else if (count == 0 || count > protocol::kMaxCalls) {
       refuse(BatchError::CallCount, count);
     } else {

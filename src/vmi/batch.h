@@ -7,6 +7,7 @@
 #include <chrono>
 #include <vector>
 
+#include "protocol/message_bounds.h"
 #include "vmi/answer_buffer.h"
 #include "vmi/calls.h"
 
@@ -44,7 +45,8 @@ class BatchRun {
 
   const Codecs& codecs_;
   google::protobuf::Arena arena_;
-  wire::VmiMessage* request_;  // nullptr: the body is no message
+  wire::VmiMessage* request_;
+  protocol::Flaw flaw_;  // of the body: then it is not run
   AnswerBuffer answer_;
   std::vector<Answered> answers_;
   std::vector<int> seen_;  // calls of each row of the table so far

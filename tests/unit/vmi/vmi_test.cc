@@ -331,7 +331,7 @@ TEST_F(VmiPartition, ABatchCanNotAskForMoreThanAnAnswerHolds) {
   EXPECT_EQ(answer.read_pa_ret(0).status(), 0);
   EXPECT_EQ(answer.read_pa_ret(999).status(), 1);
   EXPECT_NE(answer.read_pa_ret(999).reason().find("in another message"), std::string::npos);
-  EXPECT_LT(answer.ByteSizeLong(), size_t{protocol::kMaxMessageSize});
+  EXPECT_LT(answer.ByteSizeLong(), size_t{protocol::kMaxAnswerSize});
 }
 
 /// A socket that sends anything.
