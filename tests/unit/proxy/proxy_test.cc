@@ -68,12 +68,36 @@ TEST(Routes, ThatAreWrongAreNamedWithTheirLine) {
             std::string::npos);
   EXPECT_NE(error("app = \"a\"\nlisten = \"h:65535\"\nbackend = \"x:1\"").find("1 to 65534"),
             std::string::npos);
+  EXPECT_NE(error("app = \"a\"\nlisten = \"h:1\"\nbackend = \"x:1\"\nmode = \"message\"\napp_key = \"k\"\n"
+                  "backend_key = \"b\"\nhandshake_seconds = 5")
+                .find("'handshake_seconds' is a limit of blind routes"),
+            std::string::npos);
   const std::string good = "app = \"a\"\nlisten = \"h:1\"\nbackend = \"x:1\"\n";
   EXPECT_NE(error(good + "[[route]]\napp = \"b\"\nlisten = \"h:2\"\nbackend = \"x:1\"")
                 .find("another route uses h:2"),
             std::string::npos);
   EXPECT_NE(error(good + "[[route]]\napp = \"a\"\nlisten = \"h:5\"\nbackend = \"x:1\"")
                 .find("a route of app 'a' already"),
+            std::string::npos);
+}
+
+TEST(Routes, HaveLimitsWithoutBeingTold) {
+  const auto routes =
+      take(parse_routes("[[route]]\napp = \"a\"\nlisten = \"h:1\"\nbackend = \"x:1\"", "routes.toml"));
+  EXPECT_EQ(routes.at(0).limits.connections, 64U);
+  EXPECT_EQ(routes.at(0).limits.from_one_address(), 32U);
+  EXPECT_EQ(routes.at(0).limits.handshake, std::chrono::seconds(10));
+}
+
+TEST(Routes, OfMessagesAreNoMoreThanZeroMqHasSocketsFor) {
+  std::string text;
+  for (int i = 0; i <= 6000; ++i)
+    text += fmt::format(
+        "[[route]]\napp = \"app-{}\"\nmode = \"message\"\nlisten = \"h:{}\"\nbackend = \"x:1\"\napp_key = "
+        "\"k\"\n"
+        "backend_key = \"b\"\n",
+        i, 2 * i + 1);
+  EXPECT_NE(message_of(parse_routes(text, "routes.toml")).find("at most 6000 routes of mode message"),
             std::string::npos);
 }
 
