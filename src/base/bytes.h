@@ -42,13 +42,7 @@ template <typename T>
 [[nodiscard]] std::string to_base64(std::span<const std::byte> bytes);
 [[nodiscard]] std::string from_base64(std::string_view text);
 
-/// The same text fit for one line of a terminal or log, whoever wrote it: valid UTF-8, and '?' for each
-/// character that is not seen but acts: controls (C0, DEL, C1), marks that change the direction of text,
-/// characters without width, separators of lines (Unicode 15: Cc, Cf, Zl, Zp, and fillers).
+/// The same text fit for one terminal line: valid UTF-8, control characters as '?'.
 [[nodiscard]] std::string printable(std::string_view text);
-/// The same for text of several lines: newlines and tabs stay.
-[[nodiscard]] std::string printable_lines(std::string_view text);
-/// How many bytes there are before a sequence of UTF-8 that is cut off at the end of `text`.
-[[nodiscard]] size_t whole_characters(std::string_view text);
 
 }  // namespace furnace

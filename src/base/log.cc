@@ -34,16 +34,6 @@ bool json(const spdlog::logger& logger) {
   return logger.name().starts_with('{');
 }
 
-/// A message may hold text of others: it can't act on a terminal, and its further lines can't be taken for
-/// records of their own.
-std::string one_record(std::string_view message) {
-  std::string text = printable_lines(message);
-  for (size_t end = text.find('\n'); end != std::string::npos && end + 1 < text.size();
-       end = text.find('\n', end + 1))
-    if (text[end + 1] != ' ' && text[end + 1] != '\n') text.insert(end + 1, "  ");
-  return text;
-}
-
 }  // namespace
 
 void start(const Options& options) {
@@ -68,7 +58,7 @@ void write(Level level, std::string_view message) {
   if (json(logger())) {
     logger().log(native(level), nlohmann::json(valid_utf8(message)).dump());
   } else {
-    logger().log(native(level), one_record(message));
+    logger().log(native(level), message);
   }
 }
 

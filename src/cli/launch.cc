@@ -114,7 +114,6 @@ Result<int> launch_partition(const Kind& kind, const CLI::App& flags, const Opti
   inspector::Lesson lesson;
   FURNACE_TRY(Partition partition, make_partition(flags, options, launching));
   partition.name = fmt::format("{} {}", kind.name, id);
-  partition.output.raw = launching.raw_output;
   partition.account = sandbox::partition_account();
   const char* const root_kind = launching.forensic ? "forensic" : kind.name;
   FURNACE_TRY(const sandbox::Root root, sandbox::find_root(sandbox::root_kind(root_kind)));
@@ -182,10 +181,6 @@ void add_options(CLI::App& flags, LaunchOptions& options) {
   flags
       .add_flag("--shell", options.shell,
                 "bash inside the partition instead of its program, without a policy")
-      ->group(group);
-  flags
-      .add_flag("--raw-output", options.raw_output,
-                "Hand on what it prints as it is: it may hold controls that act on your terminal")
       ->group(group);
   flags.add_flag("--audit", options.audit, "Log what the policy doesn't allow, and allow it")->group(group);
   flags

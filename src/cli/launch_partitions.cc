@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/shared_object.h"
-#include "base/trusted_path.h"
 #include "cli/launch.h"
 #include "hypervisor/attach.h"
 #include "hypervisor/qemu/broker.h"
@@ -36,18 +35,12 @@ constexpr const char* kStoragePlace = "/opt/furnace/storage";
 constexpr const char* kKeysPlace = "/opt/furnace/keys";
 constexpr size_t kMostOfFile = 256 << 20;
 
-/// Makes a directory that partitions share, if it is not there, and gives it to their account. One that
-/// another user has made, or could exchange, is refused: root would follow where its links lead.
-Status ready_directory(const fs::path& directory) {
-  const auto account = sandbox::partition_account();
-  FURNACE_TRY([[maybe_unused]] const Fd made,
-              make_trusted_directory(directory, account ? account->user : ::geteuid()));
-  return account ? sandbox::hand_over(directory, *account) : Status();
-}
-
 /// A directory that the partition writes to.
 Status add_writable(Partition& partition, const fs::path& source, const char* place) {
-  FURNACE_CHECK(ready_directory(source));
+  std::error_code error;
+  fs::create_directories(source, error);
+  if (error) return fail(Errc::Failed, "{}: {}", source.string(), error.message());
+  if (const auto account = sandbox::partition_account()) FURNACE_CHECK(sandbox::hand_over(source, *account));
   partition.view.binds.push_back({fs::absolute(source), place, true});
   partition.writable.emplace_back(place);
   return {};
@@ -84,48 +77,30 @@ Status lend_metrics(Partition& partition, const std::string& where, std::vector<
   return {};
 }
 
-/// Makes the directory of an app's own socket, which no other app sees, if it is not there.
-Status make_own_directory(const fs::path& directory, const std::string& app) {
-  const fs::path own = directory / app;
-  const auto account = sandbox::partition_account();
-  const uid_t user = account ? account->user : ::geteuid();
-  FURNACE_TRY([[maybe_unused]] const Fd common, make_trusted_directory(directory, user));
-  std::error_code error;
-  if (fs::is_directory(fs::symlink_status(own, error))) {
-    FURNACE_TRY([[maybe_unused]] const Fd opened, open_trusted(own, O_RDONLY | O_DIRECTORY, user));
-    return {};
-  }
-  const fs::path made = directory / fmt::format(".{}.{}", app, ::getpid());
-  fs::create_directory(made, error);
-  if (error) return fail(Errc::Failed, "{}: {}", made.string(), error.message());
-  fs::permissions(made, fs::perms::owner_all, error);
-  if (account) FURNACE_CHECK(sandbox::hand_over(made, *account));
-  fs::rename(made, own, error);
-  if (error) fs::remove(made, error);  // another one of the same app was faster
-  return {};
-}
-
-/// Whether a VMI partition of another make serves at the common socket: somebody listens there, and none of
-/// ours holds the lock. What one of ours leaves behind when it is killed is a socket too, but nobody listens.
-bool another_make_serves(const fs::path& directory) {
-  if (!connect_unix(directory / "vmi_rtr")) return false;
-  std::error_code ignored;
-  return !fs::exists(directory / "vmi_rtr.lock", ignored) || lock_file(directory / "vmi_rtr.lock");
-}
-
-/// Where an app's own socket to the VMI partition is, or will be. A VMI partition of another make has the
-/// common socket alone.
+/// Where an app's own socket to the VMI partition is, or will be: a directory that no other app sees. A VMI
+/// partition of another make has the common socket alone.
 Result<fs::path> vmi_directory_of(const fs::path& directory, const std::string& app) {
+  const fs::path own = directory / app;
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (!fs::is_directory(own, error)) {
+    const fs::path made = directory / fmt::format(".{}.{}", app, ::getpid());
+    fs::create_directory(made, error);
+    if (error) return fail(Errc::Failed, "{}: {}", made.string(), error.message());
+    fs::permissions(made, fs::perms::owner_all, error);
+    if (const auto account = sandbox::partition_account()) FURNACE_CHECK(sandbox::hand_over(made, *account));
+    fs::rename(made, own, error);
+    if (error) fs::remove(made, error);  // another one of the same app was faster
+  }
   constexpr std::chrono::milliseconds between_looks(5);
   constexpr std::chrono::seconds time(3);
-  constexpr int looks_needed = 20;  // one of ours that ends closes lock and socket one after the other
-  FURNACE_CHECK(make_own_directory(directory, app));
-  int another_make = 0;
   const auto end = std::chrono::steady_clock::now() + time;
   while (std::chrono::steady_clock::now() < end) {
-    if (fs::exists(directory / app / "vmi_rtr")) return directory / app;
-    another_make = another_make_serves(directory) ? another_make + 1 : 0;
-    if (another_make >= looks_needed) {
+    if (fs::exists(own / "vmi_rtr")) return own;
+    const auto lock =
+        fs::exists(directory / "vmi_rtr.lock") ? lock_file(directory / "vmi_rtr.lock") : Result<Fd>(Fd());
+    const bool ours_serves = !lock;
+    if (fs::exists(directory / "vmi_rtr") && !ours_serves) {
       if (const auto account = sandbox::partition_account())
         FURNACE_CHECK(sandbox::hand_over(directory, *account));
       log::warning("the VMI partition at {} has no socket for each app: others could call themselves {}",
@@ -135,7 +110,7 @@ Result<fs::path> vmi_directory_of(const fs::path& directory, const std::string& 
     std::this_thread::sleep_for(between_looks);
   }
   log::warning("no VMI partition serves at {} yet", directory.string());
-  return directory / app;
+  return own;
 }
 
 /// One app, one connection: a second app of the same id would take the sockets of the first one over, which
@@ -183,8 +158,10 @@ Result<Partition> app_partition(const CLI::App& flags, const partitions::AppOpti
   FURNACE_TRY(Fd vmi_lock, lock_app(app.vmi, app.app));
   partition.locks.push_back(std::move(vmi_lock));
   std::error_code error;
-  if (flags.count("--fac") != 0 || fs::is_directory(app.facilities, error)) {
-    FURNACE_CHECK(ready_directory(app.facilities));
+  if (flags.count("--fac") != 0) fs::create_directories(app.facilities, error);
+  if (fs::is_directory(app.facilities, error)) {
+    if (const auto account = sandbox::partition_account())
+      FURNACE_CHECK(sandbox::hand_over(app.facilities, *account));
     partition.view.binds.push_back({fs::absolute(app.facilities), kFacilitiesPlace, false});
     FURNACE_TRY(Fd facilities_lock, lock_app(app.facilities, app.app));
     partition.locks.push_back(std::move(facilities_lock));

@@ -1,6 +1,5 @@
 #include "sandbox/account.h"
 
-#include <fcntl.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -8,24 +7,17 @@
 
 #include <array>
 
-#include "base/fd.h"
-#include "base/trusted_path.h"
-
 namespace furnace::sandbox {
 namespace {
 
 // Reserved, given to nobody: 65000 to 65533 (Debian Policy, 9.2.2).
 constexpr uid_t kNobodysNumber = 65432;
 
-/// Of what is open: the path may lead elsewhere by now.
-Status give(const Fd& file, const std::filesystem::path& path, const Account& account) {
+Status give(const std::filesystem::path& path, const Account& account) {
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) return fail_errno("{}", path.string());
+  if (::lstat(path.c_str(), &status) != 0) return fail_errno("{}", path.string());
   if (status.st_uid != 0) return {};
-  if (S_ISREG(status.st_mode) && status.st_nlink > 1)
-    return fail(Errc::Denied, "{}: has other names (hard links), which would be given away as well",
-                path.string());
-  if (::fchownat(file.get(), "", account.user, account.group, AT_EMPTY_PATH) != 0)
+  if (::lchown(path.c_str(), account.user, account.group) != 0)
     return fail_errno("{}: change of owner", path.string());
   return {};
 }
@@ -34,7 +26,8 @@ constexpr uint16_t kAll = 7, kRead = 4, kReadAndSearch = 5, kNothing = 0;
 
 /// acl(5): the rights of the owner, of the account, of the group, of others. The form of the attribute is
 /// that of include/uapi/linux/posix_acl_xattr.h.
-bool set_list(const Fd& file, const char* attribute, const Account& account, std::array<uint16_t, 4> rights) {
+bool set_list(const std::filesystem::path& path, const char* attribute, const Account& account,
+              std::array<uint16_t, 4> rights) {
   struct Entry {
     uint16_t tag, rights;
     uint32_t id;
@@ -46,7 +39,7 @@ bool set_list(const Fd& file, const char* attribute, const Account& account, std
   } const list{2,
                {Entry{0x01, rights[0], nobody}, Entry{0x02, rights[1], account.user},
                 Entry{0x04, rights[2], nobody}, Entry{0x10, kAll, nobody}, Entry{0x20, rights[3], nobody}}};
-  return ::fsetxattr(file.get(), attribute, &list, sizeof list, 0) == 0;
+  return ::setxattr(path.c_str(), attribute, &list, sizeof list, 0) == 0;
 }
 
 }  // namespace
@@ -59,30 +52,22 @@ std::optional<Account> partition_account() {
 }
 
 Status hand_over(const std::filesystem::path& directory, const Account& account) {
-  FURNACE_TRY(const Fd opened, open_trusted(directory, O_RDONLY | O_DIRECTORY, account.user));
-  FURNACE_CHECK(give(opened, directory, account));
+  FURNACE_CHECK(give(directory, account));
   // Sockets that others bind there later can be connected to as well; a file system without such lists does
   // without.
-  (void)set_list(opened, "system.posix_acl_default", account, {kAll, kAll, kReadAndSearch, kReadAndSearch});
+  (void)set_list(directory, "system.posix_acl_default", account,
+                 {kAll, kAll, kReadAndSearch, kReadAndSearch});
   std::error_code error;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(fmt::format("/proc/self/fd/{}", opened.get()), error)) {
-    const std::string name = entry.path().filename();
-    const Fd inside(
-        ::openat(opened.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));  // NOLINT: variadic
-    struct stat status {};
-    if (!inside.valid() || ::fstat(inside.get(), &status) != 0 || S_ISDIR(status.st_mode)) continue;
-    FURNACE_CHECK(give(inside, directory / name, account));
-  }
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error))
+    if (!entry.is_directory(error) || entry.is_symlink(error)) FURNACE_CHECK(give(entry.path(), account));
   return {};
 }
 
 Status let_read(const std::filesystem::path& file, const Account& account) {
-  FURNACE_TRY(const Fd opened, open_file(file, O_RDONLY | O_NONBLOCK));
   struct stat status {};
-  if (::fstat(opened.get(), &status) != 0) return fail_errno("{}", file.string());
+  if (::stat(file.c_str(), &status) != 0) return fail_errno("{}", file.string());
   const auto of = [&](unsigned shift) { return static_cast<uint16_t>(status.st_mode >> shift & kAll); };
-  if (!set_list(opened, "system.posix_acl_access", account, {of(6), kRead, kNothing, of(0)}))
+  if (!set_list(file, "system.posix_acl_access", account, {of(6), kRead, kNothing, of(0)}))
     return fail_errno("{}: user {} must be able to read it (chmod o+r)", file.string(), account.user);
   return {};
 }

@@ -6,8 +6,6 @@
 #include <array>
 #include <cerrno>
 
-#include "base/bytes.h"
-
 namespace furnace::sandbox {
 namespace {
 
@@ -23,31 +21,18 @@ void write_all(int to, const char* data, size_t size) {
 
 }  // namespace
 
-void Output::hand_on(std::string_view bytes) {
-  if (limit_.raw) return write_all(to_, bytes.data(), bytes.size());
-  cut_ += bytes;
-  const size_t whole = whole_characters(cut_);
-  const std::string safe = printable_lines(std::string_view(cut_).substr(0, whole));
-  cut_.erase(0, whole);
-  write_all(to_, safe.data(), safe.size());
-}
-
 bool Output::forward(Clock::time_point now) {
   constexpr size_t piece = 64 << 10;
   std::array<char, piece> data;  // NOLINT: is filled
   const ssize_t got = ::read(from_.get(), data.data(), data.size());
   if (got < 0 && (errno == EINTR || errno == EAGAIN)) return true;
-  if (got <= 0) {
-    const std::string rest = printable_lines(cut_);
-    write_all(to_, rest.data(), rest.size());
-    return false;
-  }
+  if (got <= 0) return false;
   const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_);
   last_ += passed;
   constexpr uint64_t ms = 1000;
   left_ = std::min(limit_.at_once, left_ + static_cast<uint64_t>(passed.count()) * limit_.per_second / ms);
   const uint64_t fits = std::min<uint64_t>(left_, static_cast<uint64_t>(got));
-  hand_on({data.data(), fits});
+  write_all(to_, data.data(), fits);
   left_ -= fits;
   dropped_ += static_cast<uint64_t>(got) - fits;
   return true;

@@ -1,5 +1,4 @@
-// What a partition prints, handed on: as much as it may print, so that no app fills its host's logs, and
-// nothing that acts on a terminal.
+// What a partition prints, handed on: as much as it may print, so that no app fills its host's logs.
 #pragma once
 
 #include <chrono>
@@ -13,7 +12,6 @@ namespace furnace::sandbox {
 struct OutputLimit {
   uint64_t at_once = 16 << 20;     ///< bytes
   uint64_t per_second = 64 << 10;  ///< bytes that it gets back
-  bool raw = false;                ///< controls and all
 };
 
 class Output {
@@ -29,13 +27,10 @@ class Output {
   [[nodiscard]] uint64_t take_dropped();
 
  private:
-  void hand_on(std::string_view bytes);
-
   Fd from_;
   int to_;
   OutputLimit limit_;
   uint64_t left_;
-  std::string cut_;  ///< the beginning of a character whose end has not come
   uint64_t dropped_ = 0;
   Clock::time_point last_ = Clock::now();
 };

@@ -140,8 +140,7 @@ Result<fs::path> write_crash_report(const fs::path& directory, const PartProcess
       process.part().name, fmt::gmtime(std::chrono::system_clock::to_time_t(now)), end.seconds, end.text,
       restarts, to_text(process.part()));
   for (const std::string& line : process.last_lines()) text += "    " + printable(line) + '\n';
-  constexpr unsigned for_its_owner = 0600;  // it holds what a tenant printed
-  FURNACE_CHECK(write_file(path, text, for_its_owner));
+  FURNACE_CHECK(write_file(path, text));
   std::vector<fs::path> reports;
   for (const auto& entry : fs::directory_iterator(directory, error))
     if (entry.path().extension() == ".txt") reports.push_back(entry.path());
