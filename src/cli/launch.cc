@@ -10,7 +10,6 @@
 #include "base/signals.h"
 #include "inspector/learn.h"
 #include "inspector/policy_parser.h"
-#include "inspector/policy_text.h"
 #include "program/bounded_option.h"
 #include "program/program.h"
 #include "sandbox/rootfs.h"

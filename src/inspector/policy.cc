@@ -13,7 +13,7 @@
 namespace furnace::inspector {
 
 std::string Place::text() const {
-  return fmt::format("{}:{}:{}", file, line, column);
+  return fmt::format("{}:{}:{}", printable(file), line, column);
 }
 
 bool Condition::holds(uint64_t of_call) const {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/printable.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -131,7 +132,7 @@ Result<QemuProcess> find_qemu_process(const std::string& name) {
   std::vector<QemuProcess> all = list_qemu_processes();
   std::string names;
   for (const QemuProcess& process : all)
-    if (!process.name.empty()) names += (names.empty() ? "" : ", ") + process.name;
+    if (!process.name.empty()) names += (names.empty() ? "" : ", ") + printable(process.name);
   std::erase_if(all, [&](const QemuProcess& process) { return process.name != name; });
   if (all.empty())
     return fail(Errc::NotFound, "no running QEMU with -name {}{}", name,
