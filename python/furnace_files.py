@@ -85,8 +85,11 @@ def printable(text):
 
 
 def _escaped(character):
-    if 0xdc80 <= ord(character) <= 0xdcff:  # a byte that is no UTF-8
-        return f'\\x{ord(character) - 0xdc00:02x}'
+    code = ord(character)
+    if 0xdc80 <= code <= 0xdcff:  # a byte that is no UTF-8
+        return f'\\x{code - 0xdc00:02x}'
+    if 0x80 <= code <= 0xff:  # Python's own escape looks like that of a byte
+        return f'\\u{code:04x}'
     return character.encode('unicode_escape').decode()
 
 

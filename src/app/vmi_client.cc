@@ -9,6 +9,7 @@
 
 #include "app/batch_message.h"
 #include "base/bytes.h"
+#include "base/printable.h"
 #include "protocol/monitor.h"
 
 namespace furnace::app {

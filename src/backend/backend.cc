@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "protocol/message_bounds.h"
 
 namespace furnace::backend {

@@ -3,9 +3,7 @@
 #include <cstdint>
 
 namespace furnace {
-namespace {
 
-/// Length of the valid UTF-8 sequence at the start of `text`, 0 if there is none (Unicode 15, table 3-7).
 size_t utf8_sequence(std::string_view text) {
   const auto at = [&](size_t i) { return i < text.size() ? static_cast<uint8_t>(text[i]) : 0U; };
   const auto continues = [&](size_t i) { return (at(i) & 0xc0U) == 0x80U; };
@@ -25,8 +23,6 @@ size_t utf8_sequence(std::string_view text) {
   return 0;
 }
 
-}  // namespace
-
 std::string valid_utf8(std::string_view text) {
   std::string result;
   result.reserve(text.size());
@@ -35,13 +31,6 @@ std::string valid_utf8(std::string_view text) {
     result += length != 0 ? text.substr(0, length) : std::string_view("\xef\xbf\xbd");
     text.remove_prefix(length != 0 ? length : 1);
   }
-  return result;
-}
-
-std::string printable(std::string_view text) {
-  std::string result = valid_utf8(text);
-  for (char& c : result)
-    if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f) c = '?';
   return result;
 }
 

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include "base/printable.h"  // IWYU pragma: export
+
 namespace furnace {
 
 /// A T at `offset` of `bytes` (host order: x86 guests and hosts are little-endian), if it lies inside.
@@ -34,6 +36,9 @@ template <typename T>
   return text.substr(0, text.find('\0'));
 }
 
+/// Length of the valid UTF-8 sequence at the start of `text`, 0 if there is none (Unicode 15, table 3-7).
+[[nodiscard]] size_t utf8_sequence(std::string_view text);
+
 /// The same text with every byte that is not part of valid UTF-8 replaced by U+FFFD.
 [[nodiscard]] std::string valid_utf8(std::string_view text);
 
@@ -41,8 +46,5 @@ template <typename T>
 /// it.
 [[nodiscard]] std::string to_base64(std::span<const std::byte> bytes);
 [[nodiscard]] std::string from_base64(std::string_view text);
-
-/// The same text fit for one terminal line: valid UTF-8, control characters as '?'.
-[[nodiscard]] std::string printable(std::string_view text);
 
 }  // namespace furnace

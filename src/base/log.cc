@@ -4,9 +4,9 @@
 #include <spdlog/spdlog.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
-#include "base/bytes.h"
+#include "base/json_text.h"
+#include "base/printable.h"
 
 namespace furnace::log {
 namespace {
@@ -34,15 +34,26 @@ bool json(const spdlog::logger& logger) {
   return logger.name().starts_with('{');
 }
 
+/// Whatever the message holds it is one record: lines after the first one, as a traceback has, begin with
+/// spaces.
+std::string record_of(std::string_view message) {
+  std::string record;
+  for (const char c : printable_lines(message)) {
+    if (record.ends_with('\n') && c != ' ') record += "  ";
+    record += c;
+  }
+  return record;
+}
+
 }  // namespace
 
 void start(const Options& options) {
   const bool as_json = options.format == Format::Json;
   // In JSON the logger's name is the opening of every line; the message is escaped in `write`.
   const std::string program(options.program);
-  auto made =
-      std::make_shared<spdlog::logger>(as_json ? "{\"program\":" + nlohmann::json(program).dump() : program,
-                                       std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  auto made = std::make_shared<spdlog::logger>(
+      as_json ? "{\"program\":" + json_text(nlohmann::json(program)) : program,
+      std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   made->set_pattern(as_json ? R"(%n,"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%v})"
                             : "%H:%M:%S.%e %n %^%l%$: %v");
   made->set_level(native(options.level));
@@ -55,11 +66,7 @@ bool enabled(Level level) {
 }
 
 void write(Level level, std::string_view message) {
-  if (json(logger())) {
-    logger().log(native(level), nlohmann::json(valid_utf8(message)).dump());
-  } else {
-    logger().log(native(level), message);
-  }
+  logger().log(native(level), json(logger()) ? json_text(nlohmann::json(message)) : record_of(message));
 }
 
 }  // namespace furnace::log

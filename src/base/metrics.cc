@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/bounds.h"
-#include "base/bytes.h"
+#include "base/printable.h"
 
 namespace furnace {
 namespace {

@@ -23,18 +23,25 @@ std::string completion_script(const CLI::App& app, const std::string& shell) {
   std::string cases;
   add_cases(app, "", cases);
   const std::string bash = fmt::format(
-      R"(_furnace() {{
-  local words path='' word current=${{COMP_WORDS[COMP_CWORD]}}
+      R"bash(_furnace() {{
+  local words='' path='' word name current=${{COMP_WORDS[COMP_CWORD]}}
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
     case $word in -*) ;; *) path="${{path:+$path }}$word";; esac
   done
-  case $path in 'vm stop'*|'vm console'*|'ps'*|'vmi'*) [[ $current == -* ]] || words=$(furnace vm list --names 2>/dev/null);; esac
-  if [[ -z $words ]]; then case $path in
-{}  esac; fi
+  COMPREPLY=()
+  case $current/$path in -*) ;; */'vm stop'*|*/'vm console'*|*/'ps'*|*/'vmi'*)
+    # Others choose the names of VMs; compgen -W would run the commands in them.
+    while IFS= read -r name; do
+      [[ $name == "$current"* ]] && COMPREPLY+=("$(printf %q "$name")")
+    done < <(furnace vm list --names 2>/dev/null);;
+  esac
+  [[ ${{#COMPREPLY[@]}} -gt 0 ]] && return
+  case $path in
+{}  esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }}
 complete -o default -F _furnace furnace
-)",
+)bash",
       cases);
   if (shell == "bash") return bash;
   return "#compdef furnace\nautoload -U +X bashcompinit && bashcompinit\n" + bash;

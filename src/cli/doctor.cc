@@ -10,6 +10,7 @@
 
 #include "base/command.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "cli/kvm_probe.h"
 #include "cli/test_vm.h"
 #include "hypervisor/xen/attach_xen.h"
@@ -122,7 +123,8 @@ std::vector<Finding> examine_host() {
   findings.push_back(examine_user_namespaces());
   findings.push_back(examine_cgroups());
   for (const VmLine& vm : list_vms())
-    findings.push_back({Verdict::Good, "VM", fmt::format("{} (pid {}), {}", vm.name, vm.pid, vm.state), ""});
+    findings.push_back(
+        {Verdict::Good, "VM", fmt::format("{} (pid {}), {}", printable(vm.name), vm.pid, vm.state), ""});
   return findings;
 }
 
@@ -132,8 +134,8 @@ bool print_findings(const std::vector<Finding>& findings) {
     const char* mark = finding.verdict == Verdict::Good      ? "ok"
                        : finding.verdict == Verdict::Limited ? "--"
                                                              : "!!";
-    fmt::print("{:<3}{:<20} {}\n", mark, finding.what, finding.state);
-    if (!finding.advice.empty()) fmt::print("{:24}-> {}\n", "", finding.advice);
+    fmt::print("{:<3}{:<20} {}\n", mark, finding.what, printable_lines(finding.state));
+    if (!finding.advice.empty()) fmt::print("{:24}-> {}\n", "", printable_lines(finding.advice));
     complete = complete && finding.verdict != Verdict::Missing;
   }
   fmt::print("\nok works   -- works with limits   !! missing\n");

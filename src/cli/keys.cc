@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "base/file.h"
+#include "base/printable.h"
 #include "base/signals.h"
 #include "protocol/certificate.h"
 #include "protocol/framing.h"
@@ -103,12 +104,12 @@ Status show_keys(const fs::path& path) {
   for (const fs::path& file : files) {
     const auto certificate = protocol::load_public(file);
     if (!certificate) {
-      fmt::print("{}\n  {}\n", file.string(), certificate.error().message());
+      fmt::print("{}\n  {}\n", printable(file.string()), printable_lines(certificate.error().message()));
       continue;
     }
-    fmt::print("{}\n  public {}{}\n", file.string(), certificate->public_key,
+    fmt::print("{}\n  public {}{}\n", printable(file.string()), certificate->public_key,
                certificate->secret_key.empty() ? "" : "  (the secret key is here too)");
-    if (!certificate->app.empty()) fmt::print("  app    {}\n", certificate->app);
+    if (!certificate->app.empty()) fmt::print("  app    {}\n", printable(certificate->app));
     if (certificate->valid_until) fmt::print("  valid  {}\n", validity(*certificate));
   }
   return {};
@@ -176,10 +177,10 @@ Status check_keys(const fs::path& directory) {
                !good                          ? "!!"
                : until.starts_with("expired") ? "--"
                                               : "ok",
-               file.string(), until.empty() ? "" : "  " + until);
+               printable(file.string()), until.empty() ? "" : "  " + until);
     if (good) continue;
     ++wrong;
-    fmt::print("   {}\n", good.error().message());
+    fmt::print("   {}\n", printable_lines(good.error().message()));
   }
   if (wrong != 0)
     return fail(Errc::Invalid, "{} of {} certificates are not as they should be", wrong, files.size());

@@ -10,7 +10,6 @@
 #include "base/signals.h"
 #include "inspector/learn.h"
 #include "inspector/policy_parser.h"
-#include "inspector/policy_text.h"
 #include "program/bounded_option.h"
 #include "program/program.h"
 #include "sandbox/rootfs.h"
@@ -131,11 +130,12 @@ Result<int> launch_partition(const Kind& kind, const CLI::App& flags, const Opti
   if (flags.count("--memory") == 0 && std::string_view(kind.name) == "vmi")
     launching.limits.memory_mb = vmi_memory(flags);
   choose_group(partition, launching, kind.name, id);
+  partition.output.raw = launching.raw_output;
   partition.on_ready = report_ready;
   FURNACE_TRY(const sandbox::PartitionEnd end, sandbox::run_partition(std::move(partition), std::move(stop)));
   if (launching.learn.empty()) return end.exit_code;
   constexpr size_t files_from_a_directory = 3;
-  FURNACE_CHECK(write_file(launching.learn, inspector::to_text(lesson.policy(files_from_a_directory))));
+  FURNACE_CHECK(write_file(launching.learn, lesson.text(files_from_a_directory)));
   return end.exit_code;
 }
 
@@ -186,6 +186,12 @@ void add_options(CLI::App& flags, LaunchOptions& options) {
   flags
       .add_option("--learn", options.learn,
                   "Allow everything, and write the policy that the run needs to a file")
+      ->group(group);
+  flags
+      .add_flag(
+          "--raw-output", options.raw_output,
+          "Hand on what it prints as it is, with colours and all else that acts on a terminal; otherwise "
+          "as text, escaped")
       ->group(group);
   flags.add_option("--policy", options.policy, "Another policy than the one that belongs to it")
       ->group(group);

@@ -7,10 +7,10 @@
 #include <filesystem>
 #include <thread>
 
-#include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/printable.h"
 #include "base/shared_object.h"
 #include "cli/launch.h"
 #include "hypervisor/attach.h"

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/printable.h"
 #include "base/signals.h"
 #include "cli/calls.h"
 #include "cli/cgroup.h"
@@ -62,7 +63,7 @@ int become(const char* name, char** arguments) {
 Status list(bool names_only) {
   const auto vms = cli::list_vms();
   if (names_only) {
-    for (const auto& vm : vms) fmt::print("{}\n", vm.name);
+    for (const auto& vm : vms) fmt::print("{}\n", printable(vm.name));
     return {};
   }
   if (vms.empty()) {
@@ -71,7 +72,7 @@ Status list(bool names_only) {
   }
   fmt::print("{:<24} {:>8}  {:<8} {}\n", "NAME", "PID", "STATE", "STARTED BY");
   for (const auto& vm : vms)
-    fmt::print("{:<24} {:>8}  {:<8} {}\n", vm.name, vm.pid, vm.state, vm.ours ? "furnace" : "others");
+    fmt::print("{} {:>8}  {:<8} {}\n", padded(vm.name, 24), vm.pid, vm.state, vm.ours ? "furnace" : "others");
   return {};
 }
 
@@ -218,7 +219,7 @@ class Furnace {
     verify->add_option("DIR", directory_, "The root")->required();
     on(verify, [this]() -> Status {
       FURNACE_TRY(const sandbox::Verified verified, sandbox::verify_root(directory_));
-      for (const std::string& difference : verified.differences) fmt::print("{}\n", difference);
+      for (const std::string& difference : verified.differences) fmt::print("{}\n", printable(difference));
       exit_code_ = verified.differences.empty() ? 0 : 1;
       fmt::print("{} files, {} differences, manifest {}\n", verified.files, verified.differences.size(),
                  verified.hash);

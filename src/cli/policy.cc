@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "base/file.h"
+#include "base/printable.h"
 #include "guest/linux/syscalls.h"
 #include "inspector/constants.h"
 #include "inspector/filter.h"
@@ -26,7 +27,7 @@ using inspector::Verdict;
 Result<ParsedPolicy> load(const std::string& file) {
   FURNACE_TRY(ParsedPolicy parsed, inspector::load_policy(file));
   for (const auto& warning : parsed.warnings)
-    fmt::print(stderr, "{}: warning: {}\n", warning.place.text(), warning.text);
+    fmt::print(stderr, "{}: warning: {}\n", warning.place.text(), printable_lines(warning.text));
   return parsed;
 }
 
@@ -60,15 +61,16 @@ void print_verdict(Level level, const Verdict& verdict, const std::string& call)
                 ? fmt::format("{}gets {}", verdict.is_denied() ? ": " : "\n  otherwise  ",
                               inspector::error_name(*verdict.error_number))
                 : fmt::format("{}the partition ends", verdict.is_denied() ? ": " : "\n  otherwise  ");
-  fmt::print("  level {}:   {}\n", static_cast<int>(level), text);
+  fmt::print("  level {}:   {}\n", static_cast<int>(level), printable_lines(text));
 }
 
 }  // namespace
 
 Status learn_policy(const PolicyOptions& options, int& exit_code) {
   FURNACE_TRY(const inspector::Lesson lesson, inspector::learn(options.command, exit_code));
-  const std::string text = fmt::format("# What this run did: {}\n{}", fmt::join(options.command, " "),
-                                       inspector::to_text(lesson.policy(options.files)));
+  const std::string text =
+      fmt::format("# What this run did: {}\n{}", printable(fmt::to_string(fmt::join(options.command, " "))),
+                  lesson.text(options.files));
   if (!options.output.empty()) return write_file(options.output, text);
   std::fputs(text.c_str(), stdout);
   return {};
@@ -102,7 +104,8 @@ Status compare_policies(const PolicyOptions& options, int& exit_code) {
     if (!std::binary_search(old_ones.begin(), old_ones.end(), each)) all.emplace_back(each, '+');
   std::sort(all.begin(), all.end());
   for (const auto& [statement, sign] : all)
-    fmt::print("{} {}{}{}\n", sign, statement.rule, statement.test.empty() ? "" : "  ", statement.test);
+    fmt::print("{} {}{}{}\n", sign, statement.rule, statement.test.empty() ? "" : "  ",
+               printable_lines(statement.test));
   exit_code = all.empty() ? 0 : 1;
   return {};
 }
@@ -116,7 +119,7 @@ Status explain_policy(const PolicyOptions& options) {
     print_verdict(level, parsed.policy.verdict(level, *number), options.call);
   for (const auto& rule : parsed.rules)
     if (rule.call == options.call || rule.call.starts_with('@') || same_family(rule.call, options.call))
-      fmt::print("  {}: {}\n", rule.place.text(), rule.text);
+      fmt::print("  {}: {}\n", rule.place.text(), printable_lines(rule.text));
   return {};
 }
 

@@ -3,9 +3,9 @@
 #include <chrono>
 #include <cstdio>
 
-#include "base/bytes.h"
 #include "base/compression.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "guest/profile/export.h"
 #include "guest/profile/profile_file.h"
 #include "hypervisor/attach.h"

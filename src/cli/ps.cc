@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "base/bytes.h"
+#include "base/json_text.h"
+#include "base/printable.h"
 #include "hypervisor/attach.h"
 #include "vmi/machine.h"
 #include "vmi/profile_store.h"
@@ -15,10 +15,11 @@ namespace {
 
 using guest::Process;
 
+constexpr size_t kNameWidth = 18, kFileWidth = 24;
+
 /// As ps shows them: kernel threads in brackets.
 std::string shown_name(const Process& process) {
-  const std::string name = printable(process.name);
-  return process.kernel_thread ? "[" + name + "]" : name;
+  return process.kernel_thread ? "[" + process.name + "]" : process.name;
 }
 
 void add_branch(const std::multimap<int32_t, const Process*>& children, const Process& process,
@@ -28,7 +29,7 @@ void add_branch(const std::multimap<int32_t, const Process*>& children, const Pr
                       indent.empty() && last ? ""
                       : last                 ? "└─"
                                              : "├─",
-                      process.pid, shown_name(process));
+                      process.pid, printable(shown_name(process)));
   const auto [first, end] = children.equal_range(process.pid);
   for (auto child = first; child != end; ++child)
     add_branch(children, *child->second, indent + (last ? "  " : "│ "), std::next(child) == end, shown, text);
@@ -37,10 +38,11 @@ void add_branch(const std::multimap<int32_t, const Process*>& children, const Pr
 }  // namespace
 
 std::string format_table(const std::vector<Process>& processes) {
-  std::string text = fmt::format("{:>7} {:>7} {:>6} {:<18} {:<18}\n", "PID", "PPID", "UID", "NAME", "TASK");
+  std::string text =
+      fmt::format("{:>7} {:>7} {:>6} {:<{}} {:<18}\n", "PID", "PPID", "UID", "NAME", kNameWidth, "TASK");
   for (const Process& process : processes)
-    text += fmt::format("{:>7} {:>7} {:>6} {:<18} {:#x}\n", process.pid, process.ppid, process.uid,
-                        shown_name(process), process.task.value);
+    text += fmt::format("{:>7} {:>7} {:>6} {} {:#x}\n", process.pid, process.ppid, process.uid,
+                        padded(shown_name(process), kNameWidth), process.task.value);
   return text;
 }
 
@@ -67,17 +69,18 @@ std::string format_json(const std::vector<Process>& processes) {
                      {"name", process.name},
                      {"kernel_thread", process.kernel_thread},
                      {"task", process.task.value}});
-  return array.dump(2) + "\n";
+  return json_text(array, 2) + "\n";
 }
 
 /// Executable and command line come from the processes' own memory; what is swapped out or gone is shown as
 /// '?'.
 std::string format_long(const guest::LinuxGuest& linux_guest, const std::vector<Process>& processes) {
-  std::string text = fmt::format("{:>7} {:>7} {:>6} {:<18} {:<24} {}\n", "PID", "PPID", "UID", "NAME",
-                                 "EXECUTABLE", "COMMAND");
+  std::string text = fmt::format("{:>7} {:>7} {:>6} {:<{}} {:<{}} {}\n", "PID", "PPID", "UID", "NAME",
+                                 kNameWidth, "EXECUTABLE", kFileWidth, "COMMAND");
   for (const Process& process : processes)
-    text += fmt::format("{:>7} {:>7} {:>6} {:<18} {:<24} {}\n", process.pid, process.ppid, process.uid,
-                        shown_name(process), printable(linux_guest.executable(process).value_or("?")),
+    text += fmt::format("{:>7} {:>7} {:>6} {} {} {}\n", process.pid, process.ppid, process.uid,
+                        padded(shown_name(process), kNameWidth),
+                        padded(linux_guest.executable(process).value_or("?"), kFileWidth),
                         printable(linux_guest.command_line(process).value_or("?")));
   return text;
 }

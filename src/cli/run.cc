@@ -1,5 +1,6 @@
 #include "cli/run.h"
 
+#include "base/printable.h"
 #include "base/signals.h"
 #include "supervision/check.h"
 #include "supervision/part.h"
@@ -23,7 +24,8 @@ Result<supervision::Manifest> load(const RunOptions& options) {
 
 Status print_commands(const RunOptions& options) {
   FURNACE_TRY(const supervision::Manifest manifest, load(options));
-  for (const auto& part : supervision::parts_of(manifest)) fmt::print("{}\n", supervision::to_text(part));
+  for (const auto& part : supervision::parts_of(manifest))
+    fmt::print("{}\n", printable_lines(supervision::to_text(part)));
   return {};
 }
 

@@ -1,11 +1,11 @@
 #include "cli/tail.h"
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <zmq.hpp>
 
-#include "base/bytes.h"
 #include "base/directories.h"
+#include "base/json_text.h"
+#include "base/printable.h"
 #include "base/signals.h"
 #include "protocol/framing.h"
 #include "supervision/manifest.h"
@@ -22,13 +22,13 @@ std::string line_of(const nlohmann::json& message) {
   std::array<char, 16> clock{};
   const size_t length = std::strftime(clock.data(), clock.size(), "%H:%M:%S", &parts);
   const bool out = message.value("way", "") == "app>backend";
-  std::string text = message.contains("data") ? "(bytes) " + message.value("data", "")
+  std::string text = message.contains("data") ? "(bytes) " + printable(message.value("data", ""))
                                               : printable(message.value("text", ""));
   if (const uint32_t status = message.value("status", 0U); status != 0) text = "(failed) " + text;
-  if (message.contains("traceparent")) text += "  trace " + message.value("traceparent", "");
-  return fmt::format("{}.{:03} {} {:<9} {:>8}  {}", std::string_view(clock.data(), length),
+  if (message.contains("traceparent")) text += "  trace " + printable(message.value("traceparent", ""));
+  return fmt::format("{}.{:03} {} {} {:>8}  {}", std::string_view(clock.data(), length),
                      static_cast<int>((time - static_cast<double>(seconds)) * 1000),
-                     out ? "app -> backend" : "app <- backend", printable(message.value("kind", "")),
+                     out ? "app -> backend" : "app <- backend", padded(message.value("kind", ""), 9),
                      message.value("bytes", uint64_t{0}), text);
 }
 
@@ -61,7 +61,7 @@ Status tail(const TailOptions& options) {
       const auto message =
           nlohmann::json::parse(protocol::text(frames->front()), nullptr, /*allow_exceptions=*/false);
       if (!message.is_object()) continue;
-      fmt::print("{}\n", options.json ? message.dump() : line_of(message));
+      fmt::print("{}\n", options.json ? json_text(message) : line_of(message));
       std::fflush(stdout);
       if (++shown == options.count) return {};
     }

@@ -8,9 +8,9 @@
 #include <charconv>
 #include <map>
 
-#include "base/bytes.h"
 #include "base/fd.h"
 #include "base/metrics.h"
+#include "base/printable.h"
 #include "base/signals.h"
 
 namespace furnace::cli {
@@ -66,14 +66,15 @@ std::string format_top(const std::string& before, const std::string& now, double
                                   Column{"EVENTS", "furnace_vmi_events_total", 1},
                                   Column{"LOST", "furnace_vmi_lost_events_total", 1},
                                   Column{"BUSY %", "furnace_vmi_busy_nanoseconds_total", 1e7}};
+  constexpr size_t app_width = 24;
   const bool rates = !before.empty();
   const Counters then = parse(before);
-  std::string text = fmt::format("{:<24}", rates ? "APP (per second)" : "APP (totals)");
+  std::string text = column(rates ? "APP (per second)" : "APP (totals)", app_width);
   for (const Column& column : columns)
     text += fmt::format(" {:>7}", rates || column.unit != 1e7 ? column.title : "BUSY s");
   text += '\n';
   for (const auto& [app, counters] : parse(now)) {
-    text += fmt::format("{:<24}", printable(app).substr(0, 24));
+    text += column(app, app_width);
     for (const Column& column : columns) {
       const auto value = [&column, &app = app](const Counters& from) {
         const auto found = from.find(app);
@@ -109,9 +110,8 @@ std::string format_partitions(const std::vector<sandbox::PartitionState>* before
     const bool limited = usage.memory_limit != 0;
     const double cpu = rate(usage.cpu_us, then != nullptr ? then->usage.cpu_us : 0) /
                        (before != nullptr ? us_per_percent : us);
-    text += fmt::format("{:<{}} {:>8} {:>7} {:>13} {:>5} {:>7.0f} {:>6}\n",
-                        printable(state.name).substr(0, width), width, state.program,
-                        limited ? fmt::format("{:.1f}", cpu) : "-",
+    text += fmt::format("{} {:>8} {:>7} {:>13} {:>5} {:>7.0f} {:>6}\n", column(state.name, width),
+                        state.program, limited ? fmt::format("{:.1f}", cpu) : "-",
                         limited ? fmt::format("{:.1f} of {:.0f}", static_cast<double>(usage.memory) / mb,
                                               static_cast<double>(usage.memory_limit) / mb)
                                 : "-",

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "facilities/calls.h"
 #include "protocol/message_bounds.h"
 #include "protocol/sequence.h"

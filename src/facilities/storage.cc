@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "protocol/calls.h"
 
 namespace furnace::facilities {

@@ -1,9 +1,9 @@
 #include "facilities/tap.h"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/json_text.h"
 #include "protocol/framing.h"
 
 namespace furnace::facilities {
@@ -35,9 +35,9 @@ void Tap::publish(std::string_view way, std::string_view kind, std::string_view 
   } else {
     line["data"] = to_base64(as_bytes(data.substr(0, shown)));
   }
-  if (!traceparent.empty()) line["traceparent"] = printable(traceparent);
+  if (!traceparent.empty()) line["traceparent"] = traceparent;
   if (status != 0) line["status"] = status;
-  protocol::send(socket_, {line.dump()});
+  protocol::send(socket_, {json_text(line)});
 }
 
 void Tap::show(std::string_view way, std::string_view kind, const BeMsg& message) {

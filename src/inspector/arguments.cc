@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-#include "base/bytes.h"
+#include "base/printable.h"
 #include "guest/linux/syscalls.h"
 
 namespace furnace::inspector {

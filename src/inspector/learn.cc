@@ -4,9 +4,11 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
 #include "guest/linux/syscalls.h"
 #include "inspector/arguments.h"
 #include "inspector/path_calls.h"
+#include "inspector/policy_text.h"
 
 namespace furnace::inspector {
 namespace {
@@ -35,6 +37,15 @@ std::vector<PathTest> tests_of(const std::set<std::string>& paths, size_t files)
   return tests;
 }
 
+constexpr size_t kMostUnnameable = 1000;
+
+/// The program chooses its paths: one of two lines would be a rule of its own, and others would act on the
+/// terminal of whoever reads the policy.
+bool fits_a_rule(const std::string& path) {
+  return printable_lines(path) == path && path.find_first_of("\n\t") == std::string::npos &&
+         path.find(" #") == std::string::npos && !path.ends_with(' ');
+}
+
 }  // namespace
 
 void Lesson::add(const Decided& call) {
@@ -43,7 +54,11 @@ void Lesson::add(const Decided& call) {
   const bool tests_path =
       by_path != nullptr && (by_path->family == Family::Open || by_path->family == Family::Execute);
   if (tests_path && call.path.starts_with('/')) {
-    seen.paths.insert(call.path);
+    if (fits_a_rule(call.path)) {
+      seen.paths.insert(call.path);
+    } else if (unnameable_.size() < kMostUnnameable) {
+      unnameable_.insert(call.path);
+    }
   } else if (const bool by_argument = std::find(kByArgument.begin(), kByArgument.end(),
                                                 static_cast<long>(call.number)) != kByArgument.end();
              by_argument) {
@@ -82,6 +97,13 @@ Policy Lesson::policy(size_t files) const {
     }
   }
   return policy;
+}
+
+std::string Lesson::text(size_t files) const {
+  std::string text;
+  for (const std::string& path : unnameable_)
+    text += fmt::format("# Left out, since no rule can name it: {}\n", printable(path));
+  return text + to_text(policy(files));
 }
 
 Result<Lesson> learn(const std::vector<std::string>& command, int& exit_code) {

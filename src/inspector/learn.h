@@ -17,6 +17,8 @@ class Lesson {
   /// The smallest policy that allows it. `files`: a directory from which more files than that were used is
   /// allowed as a whole.
   [[nodiscard]] Policy policy(size_t files) const;
+  /// Returns the text of that policy. Comments name the paths that no rule can name.
+  [[nodiscard]] std::string text(size_t files) const;
 
  private:
   struct Seen {
@@ -25,6 +27,7 @@ class Lesson {
     bool any = false;           ///< other ways to reach it
   };
   std::array<std::map<uint32_t, Seen>, 2> seen_;  ///< by level
+  std::set<std::string> unnameable_;              ///< paths that would be another text in a policy
 };
 
 /// Runs a program with everything allowed. `exit_code` is the program's.

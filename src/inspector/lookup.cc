@@ -11,7 +11,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <span>
+#include <vector>
 
 namespace furnace::inspector {
 namespace {
@@ -62,31 +65,49 @@ std::string as_self(std::string path, pid_t process) {
   return path;
 }
 
-struct Split {
-  std::string parent, name;
-};
-Split split(std::string path) {
-  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  const size_t slash = path.rfind('/');
-  return {slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1)};
+/// Where each component of an absolute path begins.
+std::vector<size_t> component_starts(std::string_view path) {
+  std::vector<size_t> starts;
+  for (size_t at = 0; (at = path.find_first_not_of('/', at)) != std::string_view::npos;) {
+    starts.push_back(at);
+    at = std::min(path.find('/', at), path.size());
+  }
+  return starts;
 }
 
-/// What is not there is tested by where it would be: below the nearest directory that exists.
+/// The components from there on, with one slash between two.
+std::string joined(std::string_view path, std::span<const size_t> starts) {
+  std::string text;
+  for (const size_t start : starts)
+    text += fmt::format("{}{}", text.empty() ? "" : "/", path.substr(start, path.find('/', start) - start));
+  return text;
+}
+
+/// What is not there is tested by where it would be: below the nearest directory that exists. The target
+/// chooses how many components there are, so that not each of them is tried: where one exists, so do those
+/// before it.
 void find_parent(const Fd& root, const std::string& root_place, const std::string& absolute, Found& found) {
-  Split parts = split(absolute);
-  found.name = parts.name;
-  std::string missing = parts.name;
-  for (bool nearest = true;; nearest = false) {
-    Fd parent = open_in(root, parts.parent, true, RESOLVE_IN_ROOT);
-    if (parent.valid() || parts.parent == "/") {
-      const std::string place = parent.valid() ? below(root_place, place_of(parent)) : "";
-      found.path = place.empty() ? "" : (place == "/" ? "" : place) + "/" + missing;
-      if (nearest) found.parent = std::move(parent);
-      return;
-    }
-    parts = split(parts.parent);
-    missing = parts.name + "/" + missing;
+  const std::vector<size_t> starts = component_starts(absolute);
+  if (starts.empty()) return;
+  const auto open_before = [&](size_t start) {
+    const size_t end = absolute.find_last_not_of('/', start - 1);
+    return open_in(root, end == std::string::npos ? "/" : absolute.substr(0, end + 1), true, RESOLVE_IN_ROOT);
+  };
+  found.name = joined(absolute, std::span(starts).last(1));
+  Fd parent = open_before(starts.back());
+  size_t missing = starts.size() - 1;
+  const bool is_nearest = parent.valid();
+  if (!is_nearest && missing > 0) {
+    const auto there = std::partition_point(starts.begin() + 1, starts.end() - 1,
+                                            [&](size_t start) { return open_before(start).valid(); });
+    missing = static_cast<size_t>(there - starts.begin()) - 1;
+    parent = open_before(starts[missing]);
   }
+  const std::string place = parent.valid() ? below(root_place, place_of(parent)) : "";
+  found.path = place.empty()
+                   ? ""
+                   : (place == "/" ? "" : place) + "/" + joined(absolute, std::span(starts).subspan(missing));
+  if (is_nearest) found.parent = std::move(parent);
 }
 
 }  // namespace

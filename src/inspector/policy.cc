@@ -9,11 +9,12 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "base/printable.h"
 
 namespace furnace::inspector {
 
 std::string Place::text() const {
-  return fmt::format("{}:{}:{}", file, line, column);
+  return fmt::format("{}:{}:{}", printable(file), line, column);
 }
 
 bool Condition::holds(uint64_t of_call) const {

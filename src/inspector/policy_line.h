@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/bytes.h"
+#include "base/printable.h"
 #include "base/result.h"
 #include "inspector/policy.h"
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/printable.h"
 #include "guest/linux/syscalls.h"
 #include "inspector/condition_parser.h"
 #include "inspector/constants.h"

@@ -10,8 +10,10 @@
 
 #include <cstring>
 
+#include "base/printable.h"
 #include "guest/linux/syscalls.h"
 #include "inspector/arguments.h"
+#include "inspector/bounded_connect.h"
 #include "inspector/checked_exec.h"
 
 namespace furnace::inspector {
@@ -44,8 +46,8 @@ struct Supervisor::Call {
 };
 
 std::string describe(const Decided& violation) {
-  const std::string who =
-      fmt::format("{} (pid {}, thread {})", violation.program, violation.process, violation.thread);
+  const std::string who = fmt::format("{} (pid {}, thread {})", printable(violation.program),
+                                      violation.process, violation.thread);
   const int level = static_cast<int>(violation.level);
   if (violation.architecture != AUDIT_ARCH_X86_64 || (violation.number & kX32) != 0)
     return fmt::format("{}: system call {} of {}: only calls of 64-bit code are let through at all", who,
@@ -55,11 +57,11 @@ std::string describe(const Decided& violation) {
   uint64_t arguments[6];  // NOLINT: as the kernel has them
   std::copy(violation.arguments.begin(), violation.arguments.end(), std::begin(arguments));
   const std::string missing =
-      !violation.address.empty()
-          ? fmt::format("'{} TEST_ARGS connect' with 'REG_PTR:address|{}'", level, violation.address)
-      : violation.path.empty()
-          ? fmt::format("'{} TRACE {}'", level, name)
-          : fmt::format("'{} TEST_ARGS {}' with 'REG_PTR:exactpath|{}'", level, name, violation.path);
+      !violation.address.empty() ? fmt::format("'{} TEST_ARGS connect' with 'REG_PTR:address|{}'", level,
+                                               printable(violation.address))
+      : violation.path.empty()   ? fmt::format("'{} TRACE {}'", level, name)
+                                 : fmt::format("'{} TEST_ARGS {}' with 'REG_PTR:exactpath|{}'", level, name,
+                                               printable(violation.path));
   return fmt::format("{}: {}({}) is not allowed at level {}: there is no rule {}", who, name,
                      describe_arguments(name, arguments, violation.path), level, missing);
 }
@@ -182,13 +184,9 @@ bool Supervisor::decide_connect(Call& call, const Verdict& verdict) {
   observe(call, Decided::How::Allowed);
   if (!socket.valid()) {
     answer(call, -EBADF);
-  } else if ((::fcntl(socket.get(), F_GETFL) & O_NONBLOCK) == 0) {
-    answer(call, -EOPNOTSUPP);  // it would keep us waiting, and with us the whole partition
   } else {
-    const int connected =
-        ::connect(socket.get(), reinterpret_cast<const sockaddr*>(given.data()),  // NOLINT: sockets
-                  static_cast<socklen_t>(size));
-    answer(call, connected == 0 ? 0 : -errno);
+    answer(call,
+           connect_at_once(socket.get(), given));  // it may not keep us, and with us the whole partition
   }
   return true;
 }

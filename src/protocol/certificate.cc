@@ -9,8 +9,8 @@
 #include <ctime>
 #include <optional>
 
-#include "base/bytes.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "protocol/framing.h"
 
 namespace furnace::protocol {

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr std::array<std::string_view, 3> kControllers = {"cpu", "memory", "pids"};
 constexpr std::string_view kTime = "cpuacct";  // version 1 counts it in a controller of its own
-constexpr std::string_view kParent = "furnace";
+constexpr std::string_view kParent = "furnace", kLaunchers = "furnace-launchers";
 constexpr uint64_t kPeriod = 100'000;  // us
 
 bool has_word(std::string_view words, std::string_view word, char separator) {
@@ -101,7 +101,7 @@ Result<Hierarchies> Hierarchies::of_host() {
 }
 
 fs::path Cgroup::directory(std::string_view controller) const {
-  return hierarchies_.mounts.find(controller)->second / kParent / name_;
+  return hierarchies_.mounts.find(controller)->second / parent_ / name_;
 }
 
 std::vector<fs::path> Cgroup::directories() const {
@@ -114,17 +114,36 @@ Status Cgroup::write(std::string_view controller, std::string_view file, std::st
   return write_to(directory(controller) / file, value);
 }
 
+Status Cgroup::make_directories() const {
+  if (hierarchies_.unified) {
+    const fs::path& root = hierarchies_.mounts.begin()->second;
+    FURNACE_CHECK(make_directory(root / parent_));
+    std::string controllers;
+    for (const auto& [controller, mount] : hierarchies_.mounts) controllers += "+" + controller + " ";
+    for (const fs::path& each : {root, root / parent_})
+      FURNACE_CHECK(write_to(each / "cgroup.subtree_control", controllers));
+  }
+  for (const fs::path& directory : directories()) FURNACE_CHECK(make_directory(directory));
+  return {};
+}
+
 Result<Cgroup> Cgroup::make(const Hierarchies& hierarchies, std::string_view name, const Limits& limits) {
   FURNACE_CHECK(check_name(name));
-  Cgroup group(hierarchies, std::string(name));
-  if (hierarchies.unified) {
-    const fs::path& root = hierarchies.mounts.begin()->second;
-    FURNACE_CHECK(make_directory(root / kParent));
-    for (const fs::path& each : {root, root / kParent})
-      FURNACE_CHECK(write_to(each / "cgroup.subtree_control", "+cpu +memory +pids"));
-  }
-  for (const fs::path& directory : group.directories()) FURNACE_CHECK(make_directory(directory));
+  Cgroup group(hierarchies, kParent, name);
+  FURNACE_CHECK(group.make_directories());
   if (auto set = group.set(limits); !set) {
+    (void)group.remove();
+    return tl::unexpected<Error>(set.error());
+  }
+  return group;
+}
+
+Result<Cgroup> Cgroup::make_for_launcher(const Hierarchies& hierarchies, std::string_view name,
+                                         std::optional<uint32_t> cpu_percent) {
+  FURNACE_CHECK(check_name(name));
+  Cgroup group(hierarchies, kLaunchers, name);
+  FURNACE_CHECK(group.make_directories());
+  if (auto set = cpu_percent ? group.set_cpu(*cpu_percent) : Status(); !set) {
     (void)group.remove();
     return tl::unexpected<Error>(set.error());
   }
@@ -133,7 +152,7 @@ Result<Cgroup> Cgroup::make(const Hierarchies& hierarchies, std::string_view nam
 
 Result<Cgroup> Cgroup::open(const Hierarchies& hierarchies, std::string_view name) {
   FURNACE_CHECK(check_name(name));
-  Cgroup group(hierarchies, std::string(name));
+  Cgroup group(hierarchies, kParent, name);
   std::error_code ignored;
   for (const fs::path& directory : group.directories())
     if (!fs::is_directory(directory, ignored))
@@ -150,20 +169,31 @@ std::vector<std::string> Cgroup::list(const Hierarchies& hierarchies) {
   return names;
 }
 
+Status Cgroup::set_cpu(uint32_t percent) const {
+  const uint64_t quota = kPeriod * percent / 100;
+  if (hierarchies_.unified) return write("cpu", "cpu.max", fmt::format("{} {}", quota, kPeriod));
+  FURNACE_CHECK(write("cpu", "cpu.cfs_period_us", std::to_string(kPeriod)));
+  return write("cpu", "cpu.cfs_quota_us", std::to_string(quota));
+}
+
+std::optional<uint32_t> Cgroup::cpu_percent() const {
+  // Without a limit it is "max" or -1, which is no number here.
+  const uint64_t quota = number("cpu", hierarchies_.unified ? "cpu.max" : "cpu.cfs_quota_us");
+  if (quota == 0) return std::nullopt;
+  return static_cast<uint32_t>(quota * 100 / kPeriod);
+}
+
 Status Cgroup::set(const Limits& limits) const {
-  const uint64_t quota = kPeriod * limits.cpu_percent / 100;
+  FURNACE_CHECK(set_cpu(limits.cpu_percent));
   const std::string memory = std::to_string(limits.memory_mb << 20);
   FURNACE_CHECK(write("pids", "pids.max", std::to_string(limits.processes)));
   if (hierarchies_.unified) {
-    FURNACE_CHECK(write("cpu", "cpu.max", fmt::format("{} {}", quota, kPeriod)));
     FURNACE_CHECK(write("memory", "memory.max", memory));
     // A partition ends as a whole: half of one is of no use, and would be hard to tell from a whole one.
     FURNACE_CHECK(write("memory", "memory.oom.group", "1"));
     (void)write("memory", "memory.swap.max", "0");  // a host without swap has no such file
     return {};
   }
-  FURNACE_CHECK(write("cpu", "cpu.cfs_period_us", std::to_string(kPeriod)));
-  FURNACE_CHECK(write("cpu", "cpu.cfs_quota_us", std::to_string(quota)));
   // With swap counted the limit of both may not be under that of memory, whichever is set first.
   (void)write("memory", "memory.memsw.limit_in_bytes", "-1");
   FURNACE_CHECK(write("memory", "memory.limit_in_bytes", memory));
@@ -179,7 +209,7 @@ Status Cgroup::add(pid_t process) const {
 
 std::vector<pid_t> Cgroup::processes() const {
   std::vector<pid_t> all;
-  std::istringstream list(read_file(directory("pids") / "cgroup.procs").value_or(""));
+  std::istringstream list(read_file(directory("cpu") / "cgroup.procs").value_or(""));
   for (pid_t process = 0; list >> process;) all.push_back(process);
   return all;
 }
@@ -200,11 +230,16 @@ uint64_t Cgroup::number(std::string_view controller, std::string_view file, std:
 
 Usage Cgroup::usage() const {
   Usage usage;
+  if (hierarchies_.unified) {
+    usage.cpu_us = number("cpu", "cpu.stat", "usage_usec");
+  } else if (hierarchies_.mounts.contains(kTime)) {
+    usage.cpu_us = number(kTime, "cpuacct.usage") / 1000;
+  }
+  if (!hierarchies_.mounts.contains("pids")) return usage;  // a launcher's
   usage.processes = number("pids", "pids.current");
   usage.process_limit = number("pids", "pids.max");
   usage.fork_failures = number("pids", "pids.events", "max");
   if (hierarchies_.unified) {
-    usage.cpu_us = number("cpu", "cpu.stat", "usage_usec");
     usage.memory = number("memory", "memory.current");
     usage.memory_most = number("memory", "memory.peak");
     usage.memory_limit = number("memory", "memory.max");
@@ -215,14 +250,13 @@ Usage Cgroup::usage() const {
   usage.memory_most = number("memory", "memory.max_usage_in_bytes");
   usage.memory_limit = number("memory", "memory.limit_in_bytes");
   usage.oom_kills = number("memory", "memory.oom_control", "oom_kill");
-  if (hierarchies_.mounts.contains(kTime)) usage.cpu_us = number(kTime, "cpuacct.usage") / 1000;
   return usage;
 }
 
 Status Cgroup::kill() const {
   // Nothing is forked any more, so that the list gets shorter.
-  (void)write("pids", "pids.max", "0");
-  if (hierarchies_.unified) (void)write("pids", "cgroup.kill", "1");
+  if (hierarchies_.mounts.contains("pids")) (void)write("pids", "pids.max", "0");
+  if (hierarchies_.unified) (void)write("cpu", "cgroup.kill", "1");
   constexpr int tries = 2000;
   for (int i = 0; i < tries; ++i) {
     const auto left = processes();

@@ -52,10 +52,16 @@ class Cgroup {
   /// Makes it, or gives the one there is other limits. Names: A-Z a-z 0-9 . _ - and at most 64 of them.
   [[nodiscard]] static Result<Cgroup> make(const Hierarchies& hierarchies, std::string_view name,
                                            const Limits& limits);
+  /// Makes one that limits nothing but CPU, apart from those of partitions: below "furnace-launchers".
+  /// Without a number it counts alone. The hierarchies are those of CPU.
+  [[nodiscard]] static Result<Cgroup> make_for_launcher(const Hierarchies& hierarchies, std::string_view name,
+                                                        std::optional<uint32_t> cpu_percent);
   [[nodiscard]] static Result<Cgroup> open(const Hierarchies& hierarchies, std::string_view name);
   [[nodiscard]] static std::vector<std::string> list(const Hierarchies& hierarchies);
 
   [[nodiscard]] Status set(const Limits& limits) const;
+  /// The limit of CPU in percent of one, if there is one.
+  [[nodiscard]] std::optional<uint32_t> cpu_percent() const;
   /// Moves a process into it, with what it forks from then on.
   [[nodiscard]] Status add(pid_t process) const;
   [[nodiscard]] std::vector<pid_t> processes() const;
@@ -66,8 +72,10 @@ class Cgroup {
   [[nodiscard]] Status remove() const;
 
  private:
-  Cgroup(const Hierarchies& hierarchies, std::string name)
-      : hierarchies_(hierarchies), name_(std::move(name)) {}
+  Cgroup(const Hierarchies& hierarchies, std::string_view parent, std::string_view name)
+      : hierarchies_(hierarchies), parent_(parent), name_(name) {}
+  [[nodiscard]] Status make_directories() const;
+  [[nodiscard]] Status set_cpu(uint32_t percent) const;
   [[nodiscard]] std::filesystem::path directory(std::string_view controller) const;
   [[nodiscard]] std::vector<std::filesystem::path> directories() const;
   [[nodiscard]] Status write(std::string_view controller, std::string_view file,
@@ -76,7 +84,7 @@ class Cgroup {
                                 std::string_view key = {}) const;
 
   Hierarchies hierarchies_;
-  std::string name_;
+  std::string parent_, name_;
 };
 
 }  // namespace furnace::sandbox

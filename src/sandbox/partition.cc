@@ -5,13 +5,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 
 #include "base/command.h"
 #include "base/log.h"
 #include "inspector/violation_log.h"
 #include "sandbox/entry.h"
+#include "sandbox/launcher_group.h"
 #include "sandbox/reaper.h"
 #include "sandbox/state.h"
 
@@ -26,10 +29,11 @@ constexpr std::chrono::seconds kGrace(10);
 class Run {
  public:
   Run(const Partition& partition, Entered entered, const std::optional<Cgroup>& group,
-      const std::optional<StateSocket>& state, Fd stop)
+      const std::optional<LauncherGroup>& launchers, const std::optional<StateSocket>& state, Fd stop)
       : partition_(partition),
         entered_(std::move(entered)),
         group_(group),
+        launchers_(launchers),
         state_(state),
         stop_(std::move(stop)),
         ended_(static_cast<int>(::syscall(SYS_pidfd_open, entered_.bubblewrap, 0))),
@@ -48,12 +52,18 @@ class Run {
     std::array<pollfd, 6> items{pollfd{supervisor_ ? supervisor_->descriptor() : -1, POLLIN, 0},
                                 pollfd{stop_.get(), POLLIN, 0},
                                 pollfd{ended_.get(), POLLIN, 0},
-                                pollfd{output_ ? output_->descriptor() : -1, POLLIN, 0},
-                                pollfd{errors_ ? errors_->descriptor() : -1, POLLIN, 0},
+                                pollfd{-1, POLLIN, 0},
+                                pollfd{-1, POLLIN, 0},
                                 pollfd{state_ ? state_->descriptor() : -1, POLLIN, 0}};
-    constexpr int between_looks = 1000;
-    while (items[kEnded].fd >= 0 || items[kOutput].fd >= 0 || items[kErrors].fd >= 0) {
-      if (::poll(items.data(), items.size(), between_looks) < 0 && errno != EINTR) return fail_errno("poll");
+    while (items[kEnded].fd >= 0 || is_open(output_) || is_open(errors_)) {
+      const auto now = steady_clock::now();
+      auto until = now + std::chrono::seconds(1);
+      const bool at_once = items[kEnded].fd < 0;  // what is left in the pipes is all that comes
+      items[kOutput].fd = descriptor_in_turn(output_, at_once ? steady_clock::time_point::max() : now, until);
+      items[kErrors].fd = descriptor_in_turn(errors_, at_once ? steady_clock::time_point::max() : now, until);
+      const auto time = std::chrono::ceil<std::chrono::milliseconds>(until - now);
+      if (::poll(items.data(), items.size(), static_cast<int>(time.count())) < 0 && errno != EINTR)
+        return fail_errno("poll");
       const auto ready = [&](size_t item) { return items.at(item).fd >= 0 && items.at(item).revents != 0; };
       if (ready(kCalls)) {
         FURNACE_CHECK(answer_call(items[kCalls]));
@@ -62,8 +72,8 @@ class Run {
         items[kStop].fd = -1;  // a second signal ends us, and what we have started with us
         ask_to_end();
       }
-      if (ready(kOutput) && !output_->forward()) items[kOutput].fd = -1;
-      if (ready(kErrors) && !errors_->forward()) items[kErrors].fd = -1;
+      if (ready(kOutput)) output_->forward();
+      if (ready(kErrors)) errors_->forward();
       tell_of_dropped();
       if (ready(kState)) state_->answer(state());
       if (ready(kEnded)) items[kEnded].fd = -1;
@@ -78,6 +88,17 @@ class Run {
   }
 
  private:
+  static bool is_open(const std::optional<Output>& stream) { return stream && !stream->ended(); }
+
+  /// What to poll for output; -1 while it is not its turn, which `until` is then no later than.
+  static int descriptor_in_turn(const std::optional<Output>& stream, steady_clock::time_point now,
+                                steady_clock::time_point& until) {
+    if (!is_open(stream)) return -1;
+    if (stream->next_turn() <= now) return stream->descriptor();
+    until = std::min(until, stream->next_turn());
+    return -1;
+  }
+
   inspector::Supervisor::Observer counting_observer(const Partition& partition) {
     auto observer =
         partition.observer ? partition.observer : inspector::log_violations(partition.name, partition.audit);
@@ -98,6 +119,7 @@ class Run {
     state.denied = denied_;
     state.left_out = left_out_;
     if (group_) state.usage = group_->usage();
+    if (launchers_) state.usage.cpu_us += launchers_->cpu_us();
     return state;
   }
 
@@ -148,6 +170,7 @@ class Run {
   const Partition& partition_;
   Entered entered_;
   const std::optional<Cgroup>& group_;
+  const std::optional<LauncherGroup>& launchers_;
   const std::optional<StateSocket>& state_;
   Fd stop_, ended_, program_;
   std::optional<inspector::Supervisor> supervisor_;
@@ -159,6 +182,18 @@ class Run {
   steady_clock::time_point started_ = steady_clock::now();
   steady_clock::time_point told_{};
 };
+
+/// A group for this process, whose work for the partition has the same limit; without one it works on.
+std::optional<LauncherGroup> launcher_group(const Partition& partition, const std::optional<Cgroup>& group) {
+  if (!group) return std::nullopt;
+  const auto host = Hierarchies::of_host();
+  auto made =
+      host ? LauncherGroup::make(*host, *group) : Result<LauncherGroup>(tl::unexpected<Error>(host.error()));
+  if (made) return *std::move(made);
+  log::warning("{}: what its launcher does for it is not limited: {}", partition.name,
+               made.error().message());
+  return std::nullopt;
+}
 
 Result<std::optional<Cgroup>> join_group(const Partition& partition) {
   if (partition.group.empty()) return std::nullopt;
@@ -176,6 +211,7 @@ Result<std::optional<Cgroup>> join_group(const Partition& partition) {
 Result<PartitionEnd> run_partition(Partition partition, Fd stop) {
   FURNACE_TRY(const auto group, join_group(partition));
   const bool own_group = group && partition.limits;
+  auto launchers = launcher_group(partition, group);
   std::optional<StateSocket> state;
   if (auto bound = StateSocket::bind(partition.name)) {
     state.emplace(*std::move(bound));
@@ -191,15 +227,23 @@ Result<PartitionEnd> run_partition(Partition partition, Fd stop) {
   };
   const auto clean_up = [&] {
     if (own_group) (void)group->remove();
+    if (launchers) launchers->remove();
     remove_leftovers();
   };
-  if (own_group || partition.tidy || !partition.leftovers.empty()) {
+  if (group || partition.tidy || !partition.leftovers.empty()) {
     FURNACE_TRY(auto started, Reaper::start(clean_up));
     reaper.emplace(std::move(started));
   }
   auto entered = enter_partition(partition, group);
-  auto end = entered ? Run(partition, *std::move(entered), group, state, std::move(stop)).to_its_end()
-                     : Result<PartitionEnd>(tl::unexpected<Error>(entered.error()));
+  // Not before: its own start is not what the partition makes it do.
+  if (launchers)
+    if (const auto moved = launchers->enter(); !moved)
+      log::warning("{}: what its launcher does for it is not limited: {}", partition.name,
+                   moved.error().message());
+  auto end = entered
+                 ? Run(partition, *std::move(entered), group, launchers, state, std::move(stop)).to_its_end()
+                 : Result<PartitionEnd>(tl::unexpected<Error>(entered.error()));
+  if (launchers) launchers->remove();
   if (own_group) {
     if (const Usage usage = group->usage(); usage.oom_kills > 0 || usage.fork_failures > 0)
       log::warning("{}: over its limits: {} of its processes ended for want of memory, {} forks were refused",

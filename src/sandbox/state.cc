@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "base/directories.h"
+#include "base/json_text.h"
 
 namespace furnace::sandbox {
 namespace {
@@ -59,7 +59,7 @@ Result<PartitionState> ask(const std::filesystem::path& path) {
 std::string to_json(const PartitionState& state) {
   json document;
   for_each_field(document, state, [](json& field, const auto& value) { field = value; });
-  return document.dump();
+  return json_text(document);
 }
 
 Result<PartitionState> parse_state(std::string_view text) {

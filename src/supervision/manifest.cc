@@ -104,6 +104,7 @@ void read_app(TomlTable& table, Manifest& manifest, Problems& problems) {
   problems.add(table.take("metadata", manifest.metadata));
   problems.add(table.take_list("files", files));
   problems.add(table.take("forensic", manifest.forensic));
+  problems.add(table.take("raw_output", manifest.raw_output));
   problems.add(table.take("restart", restart));
   problems.add(table.take("start_limit_burst", manifest.start_limit.burst, kStartBurst));
   problems.add(

@@ -32,6 +32,7 @@ struct Manifest {
   std::string metadata;
   std::vector<std::string> files;  ///< that lie beside the app's
   bool forensic = false;           ///< with what forensic tools need
+  bool raw_output = false;         ///< what the app prints acts on a terminal
   Restart restart = Restart::OnFailure;
   StartLimit start_limit;
   bool wait_for_vm = false;  ///< that is not there yet, or has ended

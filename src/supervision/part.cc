@@ -59,6 +59,7 @@ Part app_part(const Manifest& manifest) {
   if (manifest.home)
     part.arguments.insert(part.arguments.end(), {"--fac", manifest.directory / "fac_socket"});
   if (manifest.forensic) part.arguments.emplace_back("--forensic");
+  if (manifest.raw_output) part.arguments.emplace_back("--raw-output");
   for (const std::string& file : manifest.files) part.arguments.insert(part.arguments.end(), {"--add", file});
   add_limits(part, manifest.app_limits);
   return part;

@@ -139,7 +139,7 @@ Result<fs::path> write_crash_report(const fs::path& directory, const PartProcess
       "command:   {}\n\nthe last lines of its log:\n",
       process.part().name, fmt::gmtime(std::chrono::system_clock::to_time_t(now)), end.seconds, end.text,
       restarts, to_text(process.part()));
-  for (const std::string& line : process.last_lines()) text += "    " + printable(line) + '\n';
+  for (const std::string& line : process.last_lines()) text += "    " + printable_lines(line) + '\n';
   FURNACE_CHECK(write_file(path, text));
   std::vector<fs::path> reports;
   for (const auto& entry : fs::directory_iterator(directory, error))

@@ -6,8 +6,8 @@
 #include <sstream>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/command.h"
+#include "base/printable.h"
 
 namespace furnace::supervision {
 namespace {

@@ -181,7 +181,7 @@ class Supervisor {
   /// How it ended, and what it said last.
   static std::string last_words(const Supervised& part, const End& end) {
     const auto& lines = part.process.last_lines();
-    return lines.empty() ? end.text : fmt::format("{}: {}", end.text, printable(lines.back()));
+    return lines.empty() ? end.text : fmt::format("{}: {}", end.text, printable_lines(lines.back()));
   }
 
   void renew_app() {

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "guest/linux/syscalls.h"
 
 namespace furnace::vmi {

@@ -12,9 +12,9 @@
 #include <filesystem>
 #include <thread>
 
-#include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "protocol/framing.h"
 #include "protocol/monitor.h"
 

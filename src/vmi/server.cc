@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
-#include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/printable.h"
 
 namespace furnace::vmi {
 namespace {

@@ -7,6 +7,7 @@
 #include "app/native/event.h"
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "base/shared_object.h"
 
 namespace furnace::app {

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "base/shared_object.h"
 #include "furnace/backend.h"
 

@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/bytes.h"
+#include "base/json_text.h"
 #include "protocol/certificate.h"
 #include "protocol/trace.h"
 
@@ -33,7 +32,7 @@ std::string to_json(const Message& message) {
     record["trace_id"] = trace.trace;
     record["span_id"] = trace.span;
   }
-  return record.dump();
+  return json_text(record);
 }
 
 }  // namespace furnace::backend

@@ -6,6 +6,7 @@
 #include "backend/sinks/sink.h"
 #include "base/bytes.h"
 #include "base/fd.h"
+#include "base/printable.h"
 
 namespace furnace::backend {
 namespace {

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/json_text.h"
+#include "base/printable.h"
 
 namespace furnace::guest {
 namespace {
@@ -65,8 +66,8 @@ class StructureWalk {
   std::vector<std::pair<std::string, Btf::Description>> queue_;
 };
 
-std::string json_text(std::string_view text) {
-  return Json(valid_utf8(text)).dump();
+std::string json_string(std::string_view text) {
+  return json_text(Json(text));
 }
 
 /// Where a bit field's storage unit begins, and the field's first bit in it.
@@ -157,19 +158,20 @@ Result<std::string> rekall(const Profile& profile) {
   std::string text = fmt::format(
       "{{\"$METADATA\":{{\"ProfileClass\":\"Linux\",\"Type\":\"Profile\",\"Version\":1,\"arch\":\"AMD64\","
       "\"Banner\":{}}},\n\"$CONSTANTS\":{{",
-      json_text(profile.banner()));
+      json_string(profile.banner()));
   // Rekall keeps addresses without their sign extension, and readers take them for signed.
   constexpr uint64_t address_bits = (1ULL << 48) - 1;
   const char* separator = "";
   for (const auto& [name, symbol] : symbols_of(profile)) {
-    text += fmt::format("{}\n{}:{}", separator, json_text(name), linked_address(symbol) & address_bits);
+    text += fmt::format("{}\n{}:{}", separator, json_string(name), linked_address(symbol) & address_bits);
     separator = ",";
   }
   text += "},\n\"$STRUCTS\":{";
   StructureWalk walk(profile.types());
   bool first = true;
   FURNACE_CHECK(walk.for_each([&](const std::string& name, const Btf::Description& type) -> Status {
-    text += fmt::format("{}\n{}:{}", first ? "" : ",", json_text(name), rekall_struct(walk, type).dump());
+    text +=
+        fmt::format("{}\n{}:{}", first ? "" : ",", json_string(name), json_text(rekall_struct(walk, type)));
     first = false;
     return check_size(text);
   }));
@@ -206,15 +208,15 @@ class IsfWriter {
     text += ",\n\"user_types\":{";
     bool first = true;
     FURNACE_CHECK(walk_.for_each([&](const std::string& name, const Btf::Description& type) -> Status {
-      text += fmt::format("{}\n{}:{}", first ? "" : ",", json_text(name), structure(type).dump());
+      text += fmt::format("{}\n{}:{}", first ? "" : ",", json_string(name), json_text(structure(type)));
       first = false;
       return check_size(text);
     }));
-    text += fmt::format("}},\n\"enums\":{},\n\"base_types\":{},\n\"symbols\":{{", enums_.dump(),
-                        base_types_.dump());
+    text += fmt::format("}},\n\"enums\":{},\n\"base_types\":{},\n\"symbols\":{{", json_text(enums_),
+                        json_text(base_types_));
     const char* separator = "";
     for (const auto& [name, value] : symbols_of(profile_)) {
-      text += fmt::format("{}\n{}:{}", separator, json_text(name), symbol(name, value).dump());
+      text += fmt::format("{}\n{}:{}", separator, json_string(name), json_text(symbol(name, value)));
       separator = ",";
     }
     return text + "}}\n";
@@ -225,7 +227,7 @@ class IsfWriter {
     const Json content{{"format", "6.2.0"},
                        {"producer", {{"name", "furnace"}, {"version", "1.0.0"}}},
                        {"linux", {{"symbols", Json::array()}, {"types", Json::array()}}}};
-    return fmt::format("{{\"metadata\":{}", content.dump());
+    return fmt::format("{{\"metadata\":{}", json_text(content));
   }
 
   Json type(uint32_t id, int depth) {

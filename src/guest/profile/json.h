@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/bytes.h"
+#include "base/printable.h"
 #include "base/result.h"
 #include "guest/profile/json_outline.h"
 #include "guest/profile/padded_text.h"

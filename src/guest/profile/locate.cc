@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "guest/profile/kallsyms.h"
 
 namespace furnace::guest {

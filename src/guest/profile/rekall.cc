@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
 #include "guest/profile/json.h"
 #include "guest/profile/type_importer.h"
 

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <optional>
 
-#include "base/bytes.h"
+#include "base/printable.h"
 
 namespace furnace::guest {
 namespace {

@@ -5,8 +5,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "base/bytes.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "hypervisor/qemu/trust.h"
 
 namespace furnace::hypervisor {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "base/bytes.h"
+#include "base/printable.h"
 
 namespace furnace::hypervisor {
 namespace {

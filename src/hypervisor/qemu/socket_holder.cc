@@ -15,9 +15,9 @@
 #include <map>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/printable.h"
 
 namespace furnace::hypervisor {
 namespace {

@@ -6,8 +6,8 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "base/bytes.h"
 #include "base/log.h"
+#include "base/printable.h"
 
 namespace furnace::hypervisor {
 namespace {

@@ -11,8 +11,8 @@
 #include <sstream>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/file.h"
+#include "base/printable.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -83,7 +83,8 @@ Status check_trusted(pid_t pid) {
   if (own != 0) {
     const auto other = std::find_if(users.begin(), users.end(), [&](uid_t user) { return user != own; });
     if (other == users.end()) return {};
-    return fail(Errc::Denied, "it belongs to user {}: Permission denied (run as that user, or as root)", user_name(*other));
+    return fail(Errc::Denied, "it belongs to user {}: Permission denied (run as that user, or as root)",
+                user_name(*other));
   }
   FURNACE_TRY(const auto listed, listed_users());
   for (const uid_t user : users)

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "base/bytes.h"
+#include "base/printable.h"
 
 namespace furnace::hypervisor {
 namespace {

@@ -51,10 +51,6 @@ TEST(ValidUtf8, KeepsWhatIsValidAndReplacesEveryOtherByte) {
   EXPECT_EQ(valid_utf8("\xf0\x9f\x94\xa5"), "\xf0\x9f\x94\xa5");
 }
 
-TEST(Printable, LeavesNoControlCharacters) {
-  EXPECT_EQ(printable("a\x1b[31mb\n"), "a?[31mb?");
-}
-
 TEST(Load, RefusesWhatLiesOutside) {
   const std::string bytes = "\x01\x02\x03\x04";
   EXPECT_EQ(load<uint32_t>(as_bytes(bytes), 0), 0x04030201U);

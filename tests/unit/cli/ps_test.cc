@@ -1,7 +1,10 @@
 #include "cli/ps.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 
+#include "base/printable.h"
 #include "cli/initramfs.h"
 #include "cli/test_vm.h"
 #include "support.h"
@@ -22,7 +25,30 @@ TEST(Ps, TableFitsATerminalAndLetsNoEscapeThrough) {
   const std::string table = format_table(processes());
   EXPECT_NE(table.find("[kthreadd]"), std::string::npos);
   EXPECT_EQ(table.find('\x1b'), std::string::npos);
-  EXPECT_NE(table.find("a?[2Jb"), std::string::npos);
+  EXPECT_NE(table.find("a\\x1b[2Jb"), std::string::npos);
+}
+
+TEST(Ps, ColumnsStayUnderTheirHeads) {
+  const std::vector<Process> named = {
+      {.task = Gva{0x1000}, .pid = 1, .ppid = 0, .uid = 0, .name = "init"},
+      {.task = Gva{0x1000}, .pid = 2, .ppid = 0, .uid = 0, .name = "名前"},
+      {.task = Gva{0x1000}, .pid = 3, .ppid = 0, .uid = 0, .name = "e\u0301t"},
+      {.task = Gva{0x1000}, .pid = 4, .ppid = 0, .uid = 0, .name = "\xff\t"}};
+  std::istringstream lines(format_table(named));
+  std::set<size_t> ends;
+  for (std::string line; std::getline(lines, line);)
+    if (const size_t task = line.rfind(" 0x"); task != std::string::npos)
+      ends.insert(columns_of(line.substr(0, task)));
+  EXPECT_EQ(ends.size(), 1U);
+}
+
+TEST(Ps, JsonTakesNamesThatAreNoUtf8AndIsAscii) {
+  const std::string json =
+      format_json({{.task = Gva{0x1000}, .pid = 1, .ppid = 0, .uid = 0, .name = "a\xff\u009b\u202eb"}});
+  EXPECT_TRUE(std::all_of(json.begin(), json.end(), [](char c) {
+    return c == '\n' || (c >= ' ' && c < 0x7f);
+  })) << json;
+  EXPECT_EQ(nlohmann::json::parse(json)[0]["name"], "a\ufffd\u009b\u202eb");
 }
 
 TEST(Ps, JsonHasTheDocumentedFields) {
