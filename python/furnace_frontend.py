@@ -19,7 +19,7 @@ from collections import namedtuple
 
 import _furnace
 from _furnace import *  # noqa: F401,F403  the calls, made from the table of calls
-from _furnace import (VmiError, checked, io_delete, io_get, io_list, io_set, io_usage, log, notify,  # noqa: F401
+from _furnace import (Unavailable, VmiError, checked, io_delete, io_get, io_list, io_set, io_usage, log, notify,  # noqa: F401
                       notify_bytes, request, request_bytes, traceparent)
 import furnace_checks as _checks
 import furnace_events as _events

@@ -5,6 +5,7 @@
 
 #include "app/python/batch.h"
 #include "app/python/convert.h"
+#include "app/python/errors.h"
 #include "base/bytes.h"
 #include "base/log.h"
 
@@ -19,7 +20,7 @@ using protocol::Call;
 struct Shared {
   Runtime& runtime;
   std::string name;
-  py::object error;  // class VmiError
+  Errors errors;
 };
 
 py::object to_python(Answer kind, Value value) {
@@ -115,7 +116,7 @@ void define_call(py::module_& module, const std::shared_ptr<Shared>& shared, con
     if (result) return to_python(call.answer, *std::move(result));
     if (PyErr_Occurred() != nullptr) throw py::error_already_set();  // interrupted by a signal
     if (!checked && result.error().code() == Errc::Failed) return failed_value(call.answer);
-    python::raise(shared->error, result.error());
+    shared->errors.raise(result.error());
   };
   const std::string name(call.name);
   module.attr(name.c_str()) = py::cpp_function(function, py::name(name.c_str()), py::doc(doc.c_str()));
@@ -125,13 +126,13 @@ template <typename T>
 T value_or_raise(const Shared& shared, Result<T> result) {
   if (result) return *std::move(result);
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
-  python::raise(shared.error, result.error());
+  shared.errors.raise(result.error());
 }
 
 void raise_if_failed(const Shared& shared, const Status& status) {
   if (status) return;
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
-  python::raise(shared.error, status.error());
+  shared.errors.raise(status.error());
 }
 
 void define_facilities(py::module_& module, const std::shared_ptr<Shared>& shared) {
@@ -182,7 +183,7 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
 bool taken(const Shared& shared, const Status& sent, bool raises) {
   if (sent) return true;
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
-  if (raises) python::raise(shared.error, sent.error());
+  if (raises) shared.errors.raise(sent.error());
   log::debug("{}", sent.error().message());
   return false;
 }
@@ -231,8 +232,8 @@ void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared)
       [shared, request](const std::string& text, double timeout) {
         const Received answer = request({text, false}, timeout);
         if (answer.is_bytes)
-          python::raise(shared->error,
-                        {Errc::Invalid, "request: the backend answered with bytes: use request_bytes"});
+          shared->errors.raise(
+              {Errc::Invalid, "request: the backend answered with bytes: use request_bytes"});
         return py::str(valid_utf8(answer.content));
       },
       py::arg("text"), py::arg("timeout") = 30.0,
@@ -297,16 +298,13 @@ void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
 
 }  // namespace
 
-void add_frontend_module(Runtime& runtime, const std::string& app) {
+std::function<void()> add_frontend_module(Runtime& runtime, const std::string& app) {
   // The docstrings tell signatures themselves; pybind11's would read (*args, **kwargs).
   py::options options;
   options.disable_function_signatures();
   py::module_ module = python::add_module("_furnace");
-  auto error = py::reinterpret_steal<py::object>(PyErr_NewExceptionWithDoc(
-      "furnace_frontend.VmiError", "A call failed; the text names call, arguments and reason.",
-      PyExc_RuntimeError, nullptr));
-  module.attr("VmiError") = error;
-  const auto shared = std::make_shared<Shared>(Shared{runtime, app, error});
+  const Errors errors = Errors::make(module, runtime);
+  const auto shared = std::make_shared<Shared>(Shared{runtime, app, errors});
 
   py::module_ checked = python::add_module("_furnace_checked");
   for (const Call& call : protocol::calls()) {
@@ -317,7 +315,7 @@ void add_frontend_module(Runtime& runtime, const std::string& app) {
   define_facilities(module, shared);
   define_messages(module, shared);
   define_loop(module, shared);
-  define_batches(module, runtime, error);
+  define_batches(module, runtime, errors);
 
   // A signal while a call waits: let Python raise KeyboardInterrupt.
   const auto interrupt = []() -> Status {
@@ -327,6 +325,7 @@ void add_frontend_module(Runtime& runtime, const std::string& app) {
   };
   runtime.vmi().calls().set_interrupt(interrupt);
   runtime.facilities().calls().set_interrupt(interrupt);
+  return [shared] { shared->errors.raise_end_later(); };
 }
 
 }  // namespace furnace::app
