@@ -86,6 +86,8 @@ def event_register(event):
 def event_clear(identifier):
     """Removes a registered callback. True; ValueError if there is none with this id."""
     global _backend_event
+    if not isinstance(identifier, int):
+        raise TypeError(f"event_clear: {identifier!r} is no event's id")
     if identifier == _backend_event and identifier is not None:
         _backend_event = None
         _furnace.set_backend_callback(None)

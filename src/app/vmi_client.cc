@@ -97,6 +97,11 @@ Value value_in(const Message& answer, const Field* field) {
   return list != nullptr ? Value(list->process()) : Value();
 }
 
+/// Whether a number, or a negative one as its complement, can be a field of 32 bits.
+bool fits_32_bits(uint64_t number) {
+  return number <= UINT32_MAX || number >= static_cast<uint64_t>(int64_t{INT32_MIN});
+}
+
 }  // namespace
 
 Status set_argument(Message& message, const Field& field, const Argument& argument) {
@@ -110,9 +115,15 @@ Status set_argument(Message& message, const Field& field, const Argument& argume
         reflection.SetInt64(&message, &field, static_cast<int64_t>(*number));
         return {};
       case Field::CPPTYPE_UINT32:
+        if (!fits_32_bits(*number))
+          return fail(Errc::Failed, "argument '{}' is {}, which doesn't fit in 32 bits", field.name(),
+                      *number);
         reflection.SetUInt32(&message, &field, static_cast<uint32_t>(*number));
         return {};
       case Field::CPPTYPE_INT32:
+        if (!fits_32_bits(*number))
+          return fail(Errc::Failed, "argument '{}' is {}, which doesn't fit in 32 bits", field.name(),
+                      *number);
         reflection.SetInt32(&message, &field, static_cast<int32_t>(*number));
         return {};
       case Field::CPPTYPE_ENUM:

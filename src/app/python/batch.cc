@@ -14,10 +14,6 @@ T or_raise(const Errors& errors, Result<T> result) {
   return *std::move(result);
 }
 
-void check(const Errors& errors, const Status& status) {
-  if (!status) errors.raise(status.error());
-}
-
 wire::VmiMessage parse(const Errors& errors, const py::bytes& body, std::string_view what) {
   wire::VmiMessage message;
   if (!message.ParseFromString(std::string(body)))
@@ -25,24 +21,30 @@ wire::VmiMessage parse(const Errors& errors, const py::bytes& body, std::string_
   return message;
 }
 
-/// (call, {field: value}, None or (prev_msg_ix, prev_item_ix, cur_item_ix, operator))
-void add(const Errors& errors, wire::VmiMessage& message, const py::tuple& item) {
-  const auto* call = or_raise(errors, call_named(item[0].cast<std::string>()));
+/// (call, {field: value}, None or (prev_msg_ix, prev_item_ix, cur_item_ix, operator)), as furnace_batch.py
+/// has checked them. `index` is for the errors.
+void add(const Errors& errors, wire::VmiMessage& message, size_t index, const py::tuple& item) {
+  const std::string where = fmt::format("batch: call {}", index);
+  const auto found = call_named(item[0].cast<std::string>());
+  if (!found) errors.raise(found.error().context(where));
+  const protocol::Call& call = **found;
   std::vector<NamedArgument> arguments;
   std::vector<std::string> names;  // the arguments point into them
   const auto given = item[1].cast<py::dict>();
   names.reserve(given.size());
   for (const auto& [name, value] : given) {
     names.push_back(name.cast<std::string>());
-    arguments.push_back({names.back(), to_argument(call->name, value)});
+    arguments.push_back(
+        {names.back(), to_argument(fmt::format("{}: {}", where, call.name), names.back(), value)});
   }
   std::optional<Link> link;
   if (!item[2].is_none()) {
-    const auto parts = item[2].cast<py::tuple>();
+    const py::sequence parts = item[2];
     link = Link{parts[0].cast<uint32_t>(), parts[1].cast<uint32_t>(), parts[2].cast<uint32_t>(),
                 parts[3].cast<int>()};
   }
-  check(errors, add_call(message, *call, arguments, link));
+  if (const auto added = add_call(message, call, arguments, link); !added)
+    errors.raise(added.error().context(where));
 }
 
 }  // namespace
@@ -50,7 +52,7 @@ void add(const Errors& errors, wire::VmiMessage& message, const py::tuple& item)
 void define_batches(py::module_& module, Runtime& runtime, const Errors& errors) {
   module.attr("batch_serialize") = py::cpp_function([errors](const py::list& items) {
     wire::VmiMessage message;
-    for (const auto& item : items) add(errors, message, item.cast<py::tuple>());
+    for (size_t i = 0; i < items.size(); ++i) add(errors, message, i, items[i].cast<py::tuple>());
     return py::bytes(message.SerializeAsString());
   });
   module.attr("batch_exchange") = py::cpp_function([&runtime, errors](const py::bytes& body) {
