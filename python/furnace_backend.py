@@ -61,6 +61,8 @@ def broadcast(text) -> None:
 def notify(app_identity: str, text) -> None:
     """Sends a text (str) or bytes to one app, by its id. RuntimeError if nobody is connected that would take it there, or
     if so much waits already that it was not taken."""
+    if not isinstance(app_identity, str):
+        raise TypeError(f"notify: 'app_identity' is {app_identity!r}: expected an app's id")
     _furnace_backend.notify(app_identity, text)
 
 
@@ -100,6 +102,8 @@ def event_clear(identifier: int) -> bool:
     global _message_event
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError('event_clear: only in the thread that made the backend')
+    if not isinstance(identifier, int):
+        raise TypeError(f"event_clear: {identifier!r} is no event's id")
     if identifier == _message_event and identifier is not None:
         _message_event = None
         _furnace_backend.set_message_callback(None)

@@ -1,11 +1,15 @@
 """Batches: many calls in one message, later ones fed by the answers of earlier ones."""
 
+from types import NoneType
+
 import _furnace
 from _furnace import VmiError
+from furnace_checks import check_dictionary as _check_dictionary
 
 MAX_CALLS = 1000
 _MAX_BYTES = 4 << 20  # asked for in one message by read_many
 EMPTY, FILLING, SERIALIZED, RAW, PARSED = range(5)
+_KEYS = ('type', 'label', 'args', 'link')
 
 
 def batch(calls):
@@ -18,8 +22,14 @@ def batch(calls):
     """
     made = Batch()
     for index, call in enumerate(calls):
-        made.add(call.get('label', index), call['type'], call.get('args') or {})
-        made._calls[-1][2] = call.get('link')
+        where = f'batch: call {index}'
+        _check_dictionary(call, _KEYS, where, 'a call')
+        if 'type' not in call:
+            raise ValueError(f"{where}: 'type' is missing: expected a call's name, as 'READ_VA'")
+        label = call.get('label', index)
+        if label.__hash__ is None:
+            raise TypeError(f"{where}: 'label' is {label!r}: expected a text, a number or another key of a dict")
+        made._append(label, call['type'], call.get('args'), call.get('link'))
     batch_send(made)
     return {result.pop('name'): result for result in made.results()}
 
@@ -28,7 +38,10 @@ def read_many(ranges):
     """Reads many ranges of kernel memory in few messages. ranges: pairs (address, size). Returns for each, in
     order, the bytes that are there, or the VmiError that says why they can not be read."""
     answers, calls, size = [], [], 0
-    for address, count in ranges:
+    for index, pair in enumerate(ranges):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(isinstance(each, int) for each in pair):
+            raise TypeError(f'read_many: range {index} is {pair!r}: expected a pair (address, size) of ints')
+        address, count = pair
         if len(calls) == MAX_CALLS or calls and size + count > _MAX_BYTES:
             answers += _read_ranges(calls)
             calls, size = [], 0
@@ -62,6 +75,11 @@ def batch_send(made):
         raise VmiError(f'batch: {failure}')
 
 
+def _is_link(link):
+    return isinstance(link, (tuple, list)) and len(link) == 4 and all(
+        isinstance(each, int) and not isinstance(each, bool) and 0 <= each < 1 << 31 for each in link)
+
+
 class Batch:
     """Calls that go as one message. `state`: 0 empty, 1 filling, 2 serialized, 3 raw results, 4 parsed; set it back to 2
     to send the same calls again."""
@@ -84,19 +102,42 @@ class Batch:
         if self.state not in (EMPTY, FILLING):
             raise VmiError('batch: serialized already; reset() starts a new one')
         link = None
+        if linkname is None and (linkfield, linktgt, linkopr) != (None, None, None):
+            raise ValueError(f"batch: call {len(self._calls)}: 'linkname' is missing: the earlier call that it takes an argument from")
         if linkname is not None:
             if linkname not in self._names:
                 raise VmiError(f"batch: no earlier call is named {linkname!r}")
             source = len(self._names) - 1 - self._names[::-1].index(linkname)
             link = (source, self._index(self._calls[source][0], linkfield, True), self._index(type, linktgt, False), linkopr)
+        return self._append(name, type, args, link)
+
+    def _append(self, name, type, args, link):
+        where = f'batch: call {len(self._calls)}'
+        if not isinstance(type, str):
+            raise TypeError(f"{where}: 'type' is {type!r}: expected a call's name, as 'READ_VA'")
+        if not isinstance(args, (dict, NoneType)):
+            raise TypeError(f"{where} ({type}): 'args' is {args!r}: expected a dict of the call's arguments, or None")
+        for key in args or {}:
+            if not isinstance(key, str):
+                raise TypeError(f"{where} ({type}): 'args' has the key {key!r}: expected an argument's name")
+        if link is not None and not _is_link(link):
+            raise TypeError(f"{where} ({type}): its link is {link!r}: expected None or (index of an earlier call, index of a field of "
+                            'its answer, index of a field of this call, F_ADD, F_SUB or F_OVERWRITE)')
         self._calls.append([type, dict(args or {}), link])
         self._names.append(name)
         self.state = FILLING
         return len(self._calls) - 1
 
-    @staticmethod
-    def _index(type, field, answer):
-        return field if isinstance(field, int) else _furnace.field_index(type, field, answer)
+    def _index(self, type, field, answer):
+        where = f'batch: call {len(self._calls)}'
+        if isinstance(field, int):
+            return field
+        if not isinstance(field, str):
+            raise TypeError(f"{where}: {'linkfield' if answer else 'linktgt'!r} is {field!r}: expected a field's name or index")
+        try:
+            return _furnace.field_index(type, field, answer)
+        except VmiError as error:
+            raise VmiError(f'{where}: {error}') from None
 
     def serialize(self):
         """Makes the message; returns its bytes. VmiError names what is wrong with a call."""

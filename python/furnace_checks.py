@@ -6,17 +6,24 @@ import re
 _COMMON = ('event_type', 'callback', 'sync')  # apps of 1.0 give sync with every kind
 
 
+def check_dictionary(given, known, where, whose):
+    """Raises TypeError for what is no dict, and ValueError for a key that is not known; names those that are."""
+    if not isinstance(given, dict):
+        raise TypeError(f'{where}: {given!r} is no dict')
+    for key in given:
+        if key not in known:
+            raise ValueError(f'{where}: unknown key {key!r}{meant(key, known)}; {whose} takes {", ".join(known)}')
+
+
+def meant(name, known):
+    """Returns " (did you mean 'x'?)", or '' if nothing that is known is like it."""
+    near = difflib.get_close_matches(str(name), known, 1, 0.5)
+    return f' (did you mean {near[0]!r}?)' if near else ''
+
+
 def check_keys(event, known):
-    """Raises ValueError for a key of an event's description that its kind does not have, and names those that it has."""
-    if not isinstance(event, dict):
-        raise TypeError(f'event_register: {event!r} is no dict')
-    known = (*_COMMON, *known)
-    for key in event:
-        if key in known:
-            continue
-        near = difflib.get_close_matches(str(key), known, 1, 0.5)
-        meant = f' (did you mean {near[0]!r}?)' if near else ''
-        raise ValueError(f'event_register: unknown key {key!r}{meant}; an event of this type takes {", ".join(known)}')
+    """Checks the keys of an event's description; `known`: those of its kind."""
+    check_dictionary(event, (*_COMMON, *known), 'event_register', 'an event of this type')
 
 
 def callback_of(event):

@@ -62,9 +62,9 @@ KINDS = tuple(kind for kind in _FORMS if kind != SYSCALL_PLUGIN)
 _registered = {}  # id -> (kind, callback, on_end)
 
 
-def _sync_state(sync):
-    if sync not in _SYNC_STATE:
-        raise ValueError(f"event_register: 'sync' is {sync!r}: expected SYNC or ASYNC")
+def _sync_state(sync, call='event_register'):
+    if not isinstance(sync, int) or sync not in _SYNC_STATE:
+        raise ValueError(f"{call}: 'sync' is {sync!r}: expected SYNC or ASYNC")
     return _SYNC_STATE[sync]
 
 
@@ -143,7 +143,7 @@ def clear(identifier):
 def start_syscall(callback, sync):
     if not callable(callback):
         raise TypeError(f'start_syscall: callback is {callback!r}, not a function')
-    identifier = _checked.start_syscall(_sync_state(sync))
+    identifier = _checked.start_syscall(_sync_state(sync, 'start_syscall'))
     _registered[identifier] = SYSCALL_PLUGIN, callback, None
     return identifier
 

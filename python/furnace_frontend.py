@@ -19,7 +19,7 @@ from collections import namedtuple
 
 import _furnace
 from _furnace import *  # noqa: F401,F403  the calls, made from the table of calls
-from _furnace import (VmiError, checked, io_delete, io_get, io_list, io_set, io_usage, log, notify,  # noqa: F401
+from _furnace import (Unavailable, VmiError, checked, io_delete, io_get, io_list, io_set, io_usage, log, notify,  # noqa: F401
                       notify_bytes, request, request_bytes, traceparent)
 import furnace_checks as _checks
 import furnace_events as _events
@@ -86,6 +86,8 @@ def event_register(event):
 def event_clear(identifier):
     """Removes a registered callback. True; ValueError if there is none with this id."""
     global _backend_event
+    if not isinstance(identifier, int):
+        raise TypeError(f"event_clear: {identifier!r} is no event's id")
     if identifier == _backend_event and identifier is not None:
         _backend_event = None
         _furnace.set_backend_callback(None)

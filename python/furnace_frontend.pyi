@@ -35,6 +35,7 @@ OVERWRITE: int
 MAX_FIELD_SIZE: int
 
 class VmiError(RuntimeError): ...
+class Unavailable(VmiError): ...
 
 class BackendMessage(NamedTuple):
     type: str

@@ -1,6 +1,7 @@
 #include "app/facilities_client.h"
 
 #include "protocol/framing.h"
+#include "protocol/monitor.h"
 
 namespace furnace::app {
 
@@ -33,25 +34,30 @@ Result<FacilitiesClient> FacilitiesClient::connect(zmq::context_t& context, cons
   zmq::socket_t messages(context, zmq::socket_type::dealer);
   protocol::set_common_options(messages);
   messages.set(zmq::sockopt::routing_id, protocol::message_identity(app));
+  FURNACE_TRY(zmq::socket_t monitor,
+              protocol::monitor_of(context, messages, ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED));
   FURNACE_CHECK(protocol::connect(messages, router));
   zmq::socket_t broadcasts(context, zmq::socket_type::sub);
   protocol::set_common_options(broadcasts);
   broadcasts.set(zmq::sockopt::subscribe, "");
   FURNACE_CHECK(protocol::connect(broadcasts, publisher));
-  return FacilitiesClient(std::move(calls), std::move(messages), std::move(broadcasts));
+  return FacilitiesClient(std::move(calls), std::move(messages), std::move(broadcasts), std::move(monitor));
 }
 
-Result<FacMessage> FacilitiesClient::exchange(const FacMessage& request, Repeat repeat) {
+Result<FacMessage> FacilitiesClient::exchange(const FacMessage& request, std::string_view call,
+                                              Repeat repeat) {
+  using Clock = std::chrono::steady_clock;
   const std::string body = request.SerializeAsString();
-  const auto end = std::chrono::steady_clock::now() + kCallTimeout;
+  const auto end = Clock::now() + kCallTimeout;
   zmq::message_t reply;
   while (true) {
-    const Status done = calls_.ask(std::as_bytes(std::span(body)), reply);
+    const Status done = calls_.ask(std::as_bytes(std::span(body)), reply, call);
     if (done) break;
     // What FAC does twice as well as once is asked of the next one, when this one ended.
-    const bool again = repeat == Repeat::Yes && done.error().code() == Errc::Unavailable &&
-                       std::chrono::steady_clock::now() < end;
-    if (!again) return fail(done.error(), "the FAC partition");
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
+    const bool again = repeat == Repeat::Yes && done.error().code() == Errc::Unavailable && left.count() > 0;
+    if (!again) return fail(done.error(), fmt::format("{}: the FAC partition", call));
+    calls_.set_timeout(left);
   }
   FacMessage answer;
   if (!answer.ParseFromArray(reply.data(), static_cast<int>(reply.size())))
@@ -66,7 +72,7 @@ Status FacilitiesClient::set(std::string_view key, std::string_view value) {
   body.set_key(std::string(key));
   body.set_value(std::string(value));
   calls_.set_timeout(kCallTimeout);
-  FURNACE_TRY(const FacMessage answer, exchange(request, Repeat::Yes));
+  FURNACE_TRY(const FacMessage answer, exchange(request, "io_set", Repeat::Yes));
   if (answer.set_ret_size() == 1 && answer.set_ret(0).result() == 0) return {};
   return fail(Errc::Failed, "io_set('{}'): {}", key,
               answer.set_ret_size() == 1 ? reason_of(answer.set_ret(0), kNotStored) : kNotStored);
@@ -77,7 +83,7 @@ Result<std::string> FacilitiesClient::get(std::string_view key) {
   request.add_type(FacMessage::GET);
   request.add_get()->set_key(std::string(key));
   calls_.set_timeout(kCallTimeout);
-  FURNACE_TRY(const FacMessage answer, exchange(request, Repeat::Yes));
+  FURNACE_TRY(const FacMessage answer, exchange(request, "io_get", Repeat::Yes));
   if (answer.get_ret_size() != 1 || answer.get_ret(0).result() != 0)
     return fail(Errc::NotFound, "io_get('{}'): {}", key,
                 answer.get_ret_size() == 1 ? reason_of(answer.get_ret(0), "no such key") : "no such key");
@@ -89,7 +95,7 @@ Status FacilitiesClient::remove(std::string_view key) {
   request.add_type(FacMessage::REMOVE);
   request.add_remove()->set_key(std::string(key));
   calls_.set_timeout(kCallTimeout);
-  FURNACE_TRY(const FacMessage answer, exchange(request, Repeat::Yes));
+  FURNACE_TRY(const FacMessage answer, exchange(request, "io_delete", Repeat::Yes));
   if (answer.remove_ret_size() == 1 && answer.remove_ret(0).result() == 0) return {};
   return fail(Errc::NotFound, "io_delete('{}'): {}", key,
               answer.remove_ret_size() == 1 ? reason_of(answer.remove_ret(0), "refused")
@@ -101,7 +107,7 @@ Result<FacilitiesClient::Stored> FacilitiesClient::list() {
   request.add_type(FacMessage::LIST);
   request.add_list();
   calls_.set_timeout(kCallTimeout);
-  FURNACE_TRY(const FacMessage answer, exchange(request, Repeat::Yes));
+  FURNACE_TRY(const FacMessage answer, exchange(request, "io_list", Repeat::Yes));
   if (answer.list_ret_size() != 1 || answer.list_ret(0).result() != 0)
     return fail(Errc::Failed, "io_list: {}",
                 answer.list_ret_size() == 1 ? reason_of(answer.list_ret(0), "refused")
@@ -126,6 +132,10 @@ BeMsg FacilitiesClient::be_message(Content message) const {
 
 Status FacilitiesClient::notify(Content content) {
   if (auto fits = protocol::check_content(content.content.size()); !fits) return fail(fits.error(), "notify");
+  if (presence_ != nullptr) {
+    presence_->need();
+    if (const auto gone = presence_->gone()) return fail(Errc::Unavailable, "notify: {}", gone->message());
+  }
   read_messages();
   if (!is_open_)
     return fail(Errc::Unavailable, "notify: so many messages wait for the backend that no more are taken");
@@ -144,7 +154,7 @@ Status FacilitiesClient::notify_durably(Content content) {
   auto& body = *message.add_keep() = be_message(content);
   kept_.stamp(body);  // FAC knows by it what it has already, if this must be said again
   calls_.set_timeout(kCallTimeout);
-  FURNACE_TRY(const FacMessage answer, exchange(message, Repeat::Yes));
+  FURNACE_TRY(const FacMessage answer, exchange(message, "notify", Repeat::Yes));
   if (answer.keep_ret_size() == 1 && answer.keep_ret(0).status() == 0) return {};
   kept_.undo();
   return fail(
@@ -158,8 +168,8 @@ Result<Received> FacilitiesClient::request(Content content, std::chrono::millise
   auto& body = *message.add_be_msg() = be_message(content);
   body.set_timeout_ms(static_cast<uint32_t>(std::max<int64_t>(1, timeout.count())));
   calls_.set_timeout(timeout + kGrace);
-  auto answer = exchange(message, Repeat::No);
-  if (!answer) return fail(answer.error(), "request");
+  auto answer = exchange(message, "request", Repeat::No);
+  if (!answer) return tl::unexpected<Error>(answer.error());
   if (answer->be_msg_ret_size() != 1 || answer->be_msg_ret(0).status() != 0)
     return fail(Errc::Failed, "request: the backend failed{}",
                 answer->be_msg_ret_size() == 1 && !answer->be_msg_ret(0).value().empty()

@@ -72,19 +72,29 @@ class FacilitiesClient {
   [[nodiscard]] CallSocket& calls() { return calls_; }
   [[nodiscard]] zmq::socket_t& messages() { return messages_; }
   [[nodiscard]] zmq::socket_t& broadcasts() { return broadcasts_; }
+  /// What happens to the connection of messages, for a PresenceWatch.
+  [[nodiscard]] zmq::socket_t take_monitor() { return std::move(monitor_); }
+  /// FAC: one-way messages need it, and are not taken any more once it is gone.
+  void set_presence(Presence* presence) { presence_ = presence; }
 
  private:
   /// Whether a call that got no answer because FAC ended may be made again.
   enum class Repeat : uint8_t { No, Yes };
 
-  FacilitiesClient(CallSocket calls, zmq::socket_t messages, zmq::socket_t broadcasts)
-      : calls_(std::move(calls)), messages_(std::move(messages)), broadcasts_(std::move(broadcasts)) {}
-  [[nodiscard]] Result<facilities::FacMessage> exchange(const facilities::FacMessage& request, Repeat repeat);
+  FacilitiesClient(CallSocket calls, zmq::socket_t messages, zmq::socket_t broadcasts, zmq::socket_t monitor)
+      : calls_(std::move(calls)),
+        monitor_(std::move(monitor)),
+        messages_(std::move(messages)),
+        broadcasts_(std::move(broadcasts)) {}
+  [[nodiscard]] Result<facilities::FacMessage> exchange(const facilities::FacMessage& request,
+                                                        std::string_view call, Repeat repeat);
   [[nodiscard]] facilities::BeMsg be_message(Content message) const;
   void read_messages();
   [[nodiscard]] std::optional<Received> received(const facilities::BeMsg& message, protocol::Received& last);
 
   CallSocket calls_;
+  Presence* presence_ = nullptr;
+  zmq::socket_t monitor_;  // of messages_, which it must outlive
   zmq::socket_t messages_;
   zmq::socket_t broadcasts_;
   protocol::Numbering messages_sent_, kept_;

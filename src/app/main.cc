@@ -15,7 +15,8 @@ using namespace furnace;
 using partitions::AppOptions;
 
 app::Options runtime_options(const AppOptions& options) {
-  return {options.app, options.vmi, options.facilities, options.counter};
+  return {options.app, options.vmi, options.facilities, options.counter,
+          std::chrono::seconds(options.wait_for_vm)};
 }
 
 Status host_native(const AppOptions& options, const std::filesystem::path& file) {
@@ -24,8 +25,11 @@ Status host_native(const AppOptions& options, const std::filesystem::path& file)
   FURNACE_TRY(const auto runtime, app::Runtime::start(context, runtime_options(options)));
   runtime->loop().watch(stop.get(), [&] { runtime->loop().stop(); });
   app::report_crashes();
+  runtime->watch_partitions([] {});
   establish();  // what follows is the tenant's
-  return app::host_native_app(*runtime, file, options.app, options.metadata);
+  const Status hosted = app::host_native_app(*runtime, file, options.app, options.metadata);
+  if (auto end = runtime->end()) return tl::unexpected<Error>(*std::move(end));
+  return hosted;
 }
 
 Status host_python(const AppOptions& options) {
@@ -35,15 +39,19 @@ Status host_python(const AppOptions& options) {
   FURNACE_TRY(const auto runtime, app::Runtime::start(context, runtime_options(options)));
   runtime->loop().watch(stop.get(), [&] { runtime->loop().stop(); });
 
-  app::add_frontend_module(*runtime, options.app);
+  runtime->watch_partitions(app::add_frontend_module(*runtime, options.app));
   pybind11::dict ctx;
   ctx["uuid"] = options.app;
   ctx["metadata"] = options.metadata;
   establish();  // what follows is the tenant's
-  FURNACE_TRY(const pybind11::object instance, python::make_object(options.file, options.class_name, ctx));
+  const auto instance = python::make_object(options.file, options.class_name, ctx);
+  if (auto end = runtime->end(); end && !instance) return tl::unexpected<Error>(*std::move(end));
+  if (!instance) return tl::unexpected<Error>(instance.error());
   log::info("{}: {} {} runs", options.app, options.class_name, options.file);
   runtime->loop().run();
-  python::call_shutdown(instance);
+  (void)runtime->may_tell_end();  // what follows is not to be interrupted
+  python::call_shutdown(*instance);
+  if (auto end = runtime->end()) return tl::unexpected<Error>(*std::move(end));
   log::info("{}: ended", options.app);
   return {};
 }

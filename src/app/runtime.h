@@ -7,6 +7,7 @@
 #include <string>
 
 #include "app/facilities_client.h"
+#include "app/presence.h"
 #include "app/vmi_client.h"
 #include "base/result.h"
 #include "protocol/event_loop.h"
@@ -19,6 +20,7 @@ struct Options {
   std::string vmi = "/opt/furnace/vmi_socket";         ///< directory of vmi_rtr
   std::string facilities = "/opt/furnace/fac_socket";  ///< directory of fac_rtr and fac_pub
   int counter = -1;                                    ///< descriptor of a MessageCounter
+  std::chrono::seconds wait_for_vm{30};  ///< how long for a VMI partition that has ended; 0: without an end
 };
 
 class Runtime {
@@ -31,6 +33,7 @@ class Runtime {
                                                               const Options& options);
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
+  ~Runtime() { watch_->stop(); }
 
   [[nodiscard]] VmiClient& vmi() { return vmi_; }
   [[nodiscard]] FacilitiesClient& facilities() { return facilities_; }
@@ -40,18 +43,26 @@ class Runtime {
   void on_backend_message(BackendCallback callback);
   void on_event(EventCallback callback) { event_callback_ = std::move(callback); }
 
+  /// Watches the partitions from now on. When the VMI partition is gone the loop ends, and `on_end` is called
+  /// on another thread; the process is ended if it is still there a while later.
+  void watch_partitions(std::function<void()> on_end);
+  /// Why the app must end: its VMI partition is gone.
+  [[nodiscard]] std::optional<Error> end() const { return vmi_presence_.gone(); }
+  /// Returns true the first time: the app's code is told once, by an exception that it may catch.
+  [[nodiscard]] bool may_tell_end() { return !is_end_told_.exchange(true); }
+
  private:
-  Runtime(MessageCounter counter, VmiClient vmi, FacilitiesClient facilities)
-      : counter_(std::move(counter)), vmi_(std::move(vmi)), facilities_(std::move(facilities)) {
-    vmi_.calls().set_counter(&counter_);
-    facilities_.calls().set_counter(&counter_);
-  }
-  void watch_sockets();
+  Runtime(const Options& options, MessageCounter counter, std::unique_ptr<PresenceWatch> watch, VmiClient vmi,
+          FacilitiesClient facilities);
+  [[nodiscard]] Status watch_sockets();
   void deliver(From from);
   void deliver_events();
   void deliver_event(const wire::Event& event);
 
   MessageCounter counter_;
+  Presence vmi_presence_, facilities_presence_;
+  std::unique_ptr<PresenceWatch> watch_;
+  std::atomic<bool> is_end_told_ = false;
   VmiClient vmi_;
   FacilitiesClient facilities_;
   protocol::EventLoop loop_;

@@ -10,6 +10,7 @@
 #include "app/batch_message.h"
 #include "base/bytes.h"
 #include "base/printable.h"
+#include "base/log.h"
 #include "protocol/monitor.h"
 
 namespace furnace::app {
@@ -97,6 +98,11 @@ Value value_in(const Message& answer, const Field* field) {
   return list != nullptr ? Value(list->process()) : Value();
 }
 
+/// Whether a number, or a negative one as its complement, can be a field of 32 bits.
+bool fits_32_bits(uint64_t number) {
+  return number <= UINT32_MAX || number >= static_cast<uint64_t>(int64_t{INT32_MIN});
+}
+
 }  // namespace
 
 Status set_argument(Message& message, const Field& field, const Argument& argument) {
@@ -110,9 +116,15 @@ Status set_argument(Message& message, const Field& field, const Argument& argume
         reflection.SetInt64(&message, &field, static_cast<int64_t>(*number));
         return {};
       case Field::CPPTYPE_UINT32:
+        if (!fits_32_bits(*number))
+          return fail(Errc::Failed, "argument '{}' is {}, which doesn't fit in 32 bits", field.name(),
+                      *number);
         reflection.SetUInt32(&message, &field, static_cast<uint32_t>(*number));
         return {};
       case Field::CPPTYPE_INT32:
+        if (!fits_32_bits(*number))
+          return fail(Errc::Failed, "argument '{}' is {}, which doesn't fit in 32 bits", field.name(),
+                      *number);
         reflection.SetInt32(&message, &field, static_cast<int32_t>(*number));
         return {};
       case Field::CPPTYPE_ENUM:
@@ -183,20 +195,35 @@ Status CallSocket::give_up(Error error) {
   return tl::unexpected<Error>(std::move(error));
 }
 
-Status CallSocket::receive(zmq::message_t& reply) {
+Status CallSocket::check_presence() const {
+  const auto gone = presence_ != nullptr ? presence_->gone() : std::nullopt;
+  return gone ? Status(tl::unexpected<Error>(*gone)) : Status();
+}
+
+Status CallSocket::receive(zmq::message_t& reply, std::string_view call) {
   using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + timeout_;
+  using std::chrono::milliseconds;
+  constexpr milliseconds between_looks(500);  // at what else may end the wait
+  const auto start = Clock::now();
+  const auto give_up_after = std::chrono::duration<double>(timeout_).count();
+  WaitReports reports(start);
   while (true) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-    const auto late = [&] {
-      return give_up({Errc::Unavailable, fmt::format("{}: no answer within {} s", address_,
-                                                     std::chrono::duration<double>(timeout_).count())});
-    };
-    if (left.count() <= 0) return late();
+    const auto now = Clock::now();
+    if (auto there = check_presence(); !there) return give_up(there.error());
+    const auto left = std::chrono::ceil<milliseconds>(start + timeout_ - now);
+    if (left.count() <= 0)
+      return give_up(
+          {Errc::Unavailable,
+           fmt::format("{}: no answer within {} s: the partition that serves there has ended, hangs, or "
+                       "is busy (see its log)",
+                       address_, give_up_after)});
+    if (const auto lasted = reports.take(now))
+      log::warning("{}: {} has waited for an answer for {} s, and gives up after {} s", address_, call,
+                   lasted->count(), give_up_after);
     try {
-      const auto ready = wait(left);
+      const auto ready = wait(std::min(left, between_looks));
       if (!ready) return give_up(ready.error());
-      if (!*ready || !socket_.recv(reply)) return late();
+      if (!*ready || !socket_.recv(reply)) continue;
       while (reply.more()) (void)socket_.recv(reply);
       return {};
     } catch (const zmq::error_t& error) {
@@ -216,6 +243,8 @@ Status CallSocket::send(zmq::message_t& request) {
   if (request.size() > size_t{protocol::kMaxMessageSize})  // who serves there would end the connection
     return fail(Errc::Invalid, "a message of {} bytes: at most {}; send it in parts", request.size(),
                 protocol::kMaxMessageSize);
+  if (presence_ != nullptr) presence_->need();
+  FURNACE_CHECK(check_presence());
   if (counter_ != nullptr) counter_->add();
   if (when_lost_ == WhenLost::GiveUp) forget_lost_connections();
   while (zmq_msg_send(request.handle(), socket_.handle(), ZMQ_DONTWAIT) < 0) {
@@ -227,16 +256,16 @@ Status CallSocket::send(zmq::message_t& request) {
   return {};
 }
 
-Status CallSocket::ask(std::span<const std::byte> request, zmq::message_t& reply) {
+Status CallSocket::ask(std::span<const std::byte> request, zmq::message_t& reply, std::string_view call) {
   zmq::message_t message(request.data(), request.size());
   FURNACE_CHECK(send(message));
-  return receive(reply);
+  return receive(reply, call);
 }
 
-Result<zmq::message_t> CallSocket::ask(zmq::message_t request) {
+Result<zmq::message_t> CallSocket::ask(zmq::message_t request, std::string_view call) {
   zmq::message_t reply;
   FURNACE_CHECK(send(request));
-  FURNACE_CHECK(receive(reply));
+  FURNACE_CHECK(receive(reply, call));
   return reply;
 }
 
@@ -250,14 +279,16 @@ Result<VmiClient> VmiClient::connect(zmq::context_t& context, const std::string&
   constexpr int messages_queued = 200;  // of up to 250 events each
   events.set(zmq::sockopt::rcvhwm, messages_queued);
   events.set(zmq::sockopt::routing_id, protocol::message_identity(app));
+  FURNACE_TRY(zmq::socket_t monitor,
+              protocol::monitor_of(context, events, ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED));
   FURNACE_CHECK(protocol::connect(events, address));
-  return VmiClient(std::move(calls), std::move(events));
+  return VmiClient(std::move(calls), std::move(events), std::move(monitor));
 }
 
-Result<wire::VmiMessage> VmiClient::exchange(const wire::VmiMessage& request) {
+Result<wire::VmiMessage> VmiClient::exchange(const wire::VmiMessage& request, std::string_view call) {
   zmq::message_t body(request.ByteSizeLong());
   request.SerializeWithCachedSizesToArray(body.data<uint8_t>());
-  FURNACE_TRY(const zmq::message_t reply, calls_.ask(std::move(body)));
+  FURNACE_TRY(const zmq::message_t reply, calls_.ask(std::move(body), call));
   wire::VmiMessage answer;
   if (!answer.ParseFromArray(reply.data(), static_cast<int>(reply.size())))
     return fail(Errc::Invalid, "the VMI partition's answer is not a VMI message");
@@ -279,7 +310,7 @@ Result<Value> VmiClient::invoke(const Call& call, std::span<const Argument> argu
       FURNACE_CHECK(
           set_argument(body, *schema.count, uint64_t{std::get<std::string_view>(arguments[i]).size()}));
   }
-  auto answer = exchange(request);
+  auto answer = exchange(request, call.name);
   if (!answer) return failed(answer.error());
   if (answer->error() || answer->type_size() != 1 || answer->type(0) != call.answer_number())
     return failed({Errc::Failed, fmt::format("refused: {} (error {})",
@@ -381,7 +412,8 @@ std::optional<std::span<const std::byte>> result_in(const Call& call, std::span<
 
 Status VmiClient::read_bytes(const Call& call, std::span<const Argument> arguments,
                              std::span<const std::byte> request, std::span<std::byte> out) {
-  if (auto asked = calls_.ask(request, reply_); !asked) return fail(asked.error(), describe(call, arguments));
+  if (auto asked = calls_.ask(request, reply_, call.name); !asked)
+    return fail(asked.error(), describe(call, arguments));
   const auto result = result_in(call, {reply_.data<std::byte>(), reply_.size()});
   if (result && result->size() == out.size()) {
     std::memcpy(out.data(), result->data(), out.size());

@@ -8,6 +8,7 @@
 #include <variant>
 #include <zmq.hpp>
 
+#include "app/presence.h"
 #include "base/message_counter.h"
 #include "base/result.h"
 #include "guest/address.h"
@@ -44,10 +45,14 @@ class CallSocket {
   /// Counts what is asked from now on.
   void set_counter(MessageCounter* counter) { counter_ = counter; }
   void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
+  /// The partition that answers: each question needs it, and none waits for it any longer once it is gone.
+  void set_presence(Presence* presence) { presence_ = presence; }
 
-  [[nodiscard]] Result<zmq::message_t> ask(zmq::message_t request);
+  /// A wait that lasts is reported; `call` names what it is for.
+  [[nodiscard]] Result<zmq::message_t> ask(zmq::message_t request, std::string_view call = "a call");
   /// The same into a message that is used again and again: makes no allocation of its own.
-  [[nodiscard]] Status ask(std::span<const std::byte> request, zmq::message_t& reply);
+  [[nodiscard]] Status ask(std::span<const std::byte> request, zmq::message_t& reply,
+                           std::string_view call = "a call");
 
  private:
   CallSocket(zmq::context_t& context, std::string address, std::string identity, WhenLost when_lost)
@@ -61,9 +66,10 @@ class CallSocket {
   /// Those that ended before a request are nothing to it: it goes over the next one.
   void forget_lost_connections();
   [[nodiscard]] Status send(zmq::message_t& request);
-  [[nodiscard]] Status receive(zmq::message_t& reply);
+  [[nodiscard]] Status receive(zmq::message_t& reply, std::string_view call);
+  [[nodiscard]] Status check_presence() const;
   [[nodiscard]] Status give_up(Error error);
-  /// Waits until there is an answer; false: the time is over, or (Errc::Unavailable) the connection is lost.
+  /// Waits until there may be an answer; false: the time is over. Errc::Unavailable: the connection is lost.
   [[nodiscard]] Result<bool> wait(std::chrono::milliseconds time);
 
   zmq::context_t* context_;
@@ -74,6 +80,7 @@ class CallSocket {
   zmq::socket_t monitor_;  // of socket_
   std::function<Status()> interrupt_;
   MessageCounter* counter_ = nullptr;
+  Presence* presence_ = nullptr;
   std::chrono::milliseconds timeout_{30'000};
 };
 
@@ -88,7 +95,7 @@ class VmiClient {
   [[nodiscard]] Result<Value> invoke(const protocol::Call& call, std::span<const Argument> arguments);
 
   /// Sends a message and returns its answer, whatever it says.
-  [[nodiscard]] Result<wire::VmiMessage> exchange(const wire::VmiMessage& request);
+  [[nodiscard]] Result<wire::VmiMessage> exchange(const wire::VmiMessage& request, std::string_view call);
 
   // The calls of C++ apps; addresses and pids typed.
   /// Fills `out` without an allocation; a short read is an error.
@@ -102,14 +109,18 @@ class VmiClient {
   [[nodiscard]] CallSocket& calls() { return calls_; }
   /// Where events of this app arrive.
   [[nodiscard]] zmq::socket_t& events() { return events_; }
+  /// What happens to the connection of events, for a PresenceWatch.
+  [[nodiscard]] zmq::socket_t take_monitor() { return std::move(monitor_); }
 
  private:
-  VmiClient(CallSocket calls, zmq::socket_t events) : calls_(std::move(calls)), events_(std::move(events)) {}
+  VmiClient(CallSocket calls, zmq::socket_t events, zmq::socket_t monitor)
+      : calls_(std::move(calls)), monitor_(std::move(monitor)), events_(std::move(events)) {}
 
   [[nodiscard]] Status read_bytes(const protocol::Call& call, std::span<const Argument> arguments,
                                   std::span<const std::byte> request, std::span<std::byte> out);
 
   CallSocket calls_;
+  zmq::socket_t monitor_;  // of events_, which it must outlive
   zmq::socket_t events_;
   zmq::message_t reply_;  // of reads: its memory is used again
 };

@@ -20,7 +20,11 @@ enum class Errc {
   Unavailable,  ///< may work later: guest booting, peer gone, resource busy
   Denied,       ///< permission refused
   Interrupted,  ///< a signal came (base/signals.h)
+  Gone,         ///< what was needed has ended, and it is not waited for any longer
 };
+
+/// The exit code of a process that ends for Errc::Gone.
+inline constexpr int kEndedForGone = 3;
 
 /// An explained failure. Every layer that knows more puts its part in front with `context`.
 class Error {

@@ -1,5 +1,7 @@
 #include "partitions/app_options.h"
 
+#include "program/bounded_option.h"
+
 namespace furnace::partitions {
 
 void add_options(CLI::App& flags, AppOptions& options) {
@@ -12,6 +14,12 @@ void add_options(CLI::App& flags, AppOptions& options) {
   flags.add_option("--md,--metadata", options.metadata, "Text that the app gets as ctx['metadata']");
   flags.add_option("--fac", options.facilities, "Directory of FAC's sockets")->capture_default_str();
   flags.add_option("--vmi", options.vmi, "Directory of the VMI partition's socket")->capture_default_str();
+  constexpr Bounds seconds{0, 86'400, "s (0: without an end)"};
+  flags
+      .add_option("--wait-for-vm", options.wait_for_vm,
+                  "How long the app waits for a VMI partition that has ended, before it ends too")
+      ->check(within(seconds))
+      ->capture_default_str();
   flags.add_option("--counter", options.counter)->group("");
 }
 

@@ -39,6 +39,7 @@ int Program::run(int argc, char** argv, const std::function<Status()>& body) {
   const bool interrupted = done.error().code() == Errc::Interrupted;
   log::write(interrupted ? log::Level::Info : log::Level::Error, done.error().message());
   constexpr int by_signal = 128;
+  if (done.error().code() == Errc::Gone) return kEndedForGone;
   return interrupted ? by_signal + stop_signal() : 1;
 }
 

@@ -9,7 +9,8 @@
 
 namespace furnace {
 
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 128 and the number of a signal that interrupted it.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 what it needs has ended (Errc::Gone), 128 and the number of
+/// a signal that interrupted it.
 class Program {
  public:
   /// `name` as the user calls it ("furnace-fac"), for usage and log lines.

@@ -58,6 +58,7 @@ Part app_part(const Manifest& manifest) {
              manifest.metadata, "--vmi", manifest.vm.directory}};
   if (manifest.home)
     part.arguments.insert(part.arguments.end(), {"--fac", manifest.directory / "fac_socket"});
+  if (manifest.wait_for_vm) part.arguments.insert(part.arguments.end(), {"--wait-for-vm", "0"});
   if (manifest.forensic) part.arguments.emplace_back("--forensic");
   if (manifest.raw_output) part.arguments.emplace_back("--raw-output");
   for (const std::string& file : manifest.files) part.arguments.insert(part.arguments.end(), {"--add", file});

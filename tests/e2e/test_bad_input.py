@@ -340,9 +340,9 @@ show(errors)
 
 def test_no_vmi_partition_is_an_error_that_names_the_socket(sim):
     app = sim.start_app('import fe\nclass App:\n    def __init__(self, ctx):\n        fe.process_list()\n')
-    assert app.wait_end(40) == 1
+    assert app.wait_end(40) == 3
     assert f'no VMI partition serves at {sim.vmi_dir} yet' in app.log
-    assert 'process_list(): ipc:///opt/furnace/vmi_socket/vmi_rtr: no answer within 30 s' in app.log
+    assert 'process_list(): /opt/furnace/vmi_socket/vmi_rtr: there has been no VMI partition for 30 s; start one there' in app.log
 
 
 def test_logs_can_be_json_lines(sim):
@@ -389,6 +389,73 @@ show(said)
 """)
     for (text, expected), error in zip(MISTAKES, said, strict=True):
         assert error.startswith('event_register: ') and expected in error, (text, error)
+
+
+BAD_BATCHES = [  # what is wrong with call 1 of a batch, and what its error says
+    ("{'type': 'READ_64_VA', 'args': {'vaddr': 1, 'pid': 0}, 'lable': 'a'}", "unknown key 'lable' (did you mean 'label'?); a call takes"),
+    ("{'label': 'a'}", "'type' is missing"),
+    ("{'type': 5}", "'type' is 5"),
+    ("{'type': 'READ_65_VA'}", "no call 'READ_65_VA'"),
+    ("{'type': 'READ_64_VA', 'args': [1, 0]}", "(READ_64_VA): 'args' is [1, 0]: expected a dict"),
+    ("{'type': 'READ_64_VA', 'args': {5: 1}}", "'args' has the key 5"),
+    ("{'type': 'READ_64_VA', 'args': {'addr': 1}}", "read_64_va: its request has no field 'addr', but vaddr, pid"),
+    ("{'type': 'READ_64_VA', 'args': {'vaddr': 1.5}}", "read_64_va(): 'vaddr' is 1.5: expected int, str or bytes, got float"),
+    ("{'type': 'READ_64_VA', 'args': {'vaddr': 1 << 70}}", "expected an int of at most 64 bits"),
+    ("{'type': 'READ_64_VA', 'args': {'vaddr': 1, 'pid': 1 << 32}}", "argument 'pid' is 4294967296, which doesn't fit in 32 bits"),
+    ("{'type': 'READ_64_VA', 'args': {'vaddr': 'x'}}", "argument 'vaddr' is a number, not text"),
+    ("{'type': 'READ_64_VA', 'link': (0, 1)}", "its link is (0, 1): expected None or (index of an earlier call"),
+    ("{'type': 'READ_64_VA', 'link': (0, 1, 0, 'ADD')}", "its link is (0, 1, 0, 'ADD')"),
+    ("{'type': 'READ_64_VA', 'link': (0, 1, 0, 9)}", "link operator 9"),
+    ("{'type': 'READ_64_VA', 'label': []}", "'label' is []"),
+    ("['READ_64_VA']", "['READ_64_VA'] is no dict"),
+]
+BAD_CALLS = [  # a call of the API, and what its error says
+    ("fe.read_va(adr=1, pid=0, count=4)", "TypeError: read_va(): unknown argument 'adr': takes (vaddr, pid, count)"),
+    ("fe.read_va(1, 0, vaddr=4)", "TypeError: read_va(): 'vaddr' is given twice"),
+    ("fe.read_va(1, 0, 4, 5)", "TypeError: read_va(): takes (vaddr, pid, count)"),
+    ("fe.read_va(1, None, 4)", "TypeError: read_va(): 'pid' is None: expected int, str or bytes, got NoneType"),
+    ("fe.checked.read_va(1, 0, 1 << 32)", "argument 'count' is 4294967296, which doesn't fit in 32 bits"),
+    ("fe.notify('x', durabel=True)", "TypeError: notify(): incompatible function arguments"),
+    ("fe.io_set('key', 5)", "TypeError: io_set(): incompatible function arguments"),
+    ("fe.request(5)", "TypeError: request(): incompatible function arguments"),
+    ("fe.log(5)", "TypeError: log(): incompatible function arguments"),
+    ("fe.event_clear('x')", "TypeError: event_clear: 'x' is no event's id"),
+    ("fe.start_syscall(print, sync=7)", "ValueError: start_syscall: 'sync' is 7: expected SYNC or ASYNC"),
+    ("fe.read_many([(1, 4), 5])", "TypeError: read_many: range 1 is 5: expected a pair"),
+    ("fe.batch_new().add('a', 'READ_64_VA', linkfield='value')", "ValueError: batch: call 0: 'linkname' is missing"),
+    ("fe.batch_new().add('a', 'READ_64_VA', arg={})", "TypeError: Batch.add() got an unexpected keyword argument 'arg'"),
+]
+
+
+def test_what_is_wrong_with_a_call_of_a_batch_is_named_with_its_index(sim):
+    sim.start_vmi()
+    said, = run_app(sim, f"""
+good = {{'type': 'READ_64_VA', 'args': {{'vaddr': fe.lookup_symbol('init_task'), 'pid': 0}}}}
+said = []
+for text in {[text for text, _ in BAD_BATCHES]!r}:
+    try:
+        said.append(str(fe.batch([good, eval(text)])))
+    except Exception as error:
+        said.append(str(error))
+show(said)
+""")
+    for (text, expected), error in zip(BAD_BATCHES, said, strict=True):
+        assert error.startswith('batch: call 1') and expected in error, (text, error)
+
+
+def test_unknown_and_ill_typed_arguments_are_named(sim):
+    sim.start_vmi()
+    said, = run_app(sim, f"""
+said = []
+for text in {[text for text, _ in BAD_CALLS]!r}:
+    try:
+        said.append(str(eval(text)))
+    except Exception as error:
+        said.append(type(error).__name__ + ': ' + str(error))
+show(said)
+""")
+    for (text, expected), error in zip(BAD_CALLS, said, strict=True):
+        assert expected in error, (text, error)
 
 
 def test_an_error_that_a_callback_raises_again_and_again_is_logged_once_and_counted(sim):

@@ -81,8 +81,8 @@ tenant::Status NativeHost::read_many(std::span<tenant::Read> reads) {
                                                  NamedArgument{"count", uint64_t{read.out.size()}}};
     if (auto added = add_call(request, call, arguments, std::nullopt); !added) return outward(added);
   }
-  const auto answer = runtime_.vmi().exchange(request);
-  if (!answer) return outward(answer.error());
+  const auto answer = runtime_.vmi().exchange(request, "read_many");
+  if (!answer) return outward(answer.error().context("read_many"));
   if (const auto failure = batch_failure(request, *answer))
     return outward(Error(Errc::Failed, "read_many: " + *failure));
   if (static_cast<size_t>(answer->read_va_ret_size()) != reads.size())

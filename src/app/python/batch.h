@@ -2,13 +2,13 @@
 // tenant API.
 #pragma once
 
+#include "app/python/errors.h"
 #include "app/runtime.h"
 #include "python/host.h"
 
 namespace furnace::app {
 
-/// Adds batch_serialize, batch_exchange, batch_parse and field_index to `module`. `error` is the class
-/// VmiError.
-void define_batches(pybind11::module_& module, Runtime& runtime, const pybind11::object& error);
+/// Adds batch_serialize, batch_exchange, batch_parse and field_index to `module`.
+void define_batches(pybind11::module_& module, Runtime& runtime, const Errors& errors);
 
 }  // namespace furnace::app

@@ -10,14 +10,28 @@ namespace py = pybind11;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-Argument to_argument(std::string_view call, const py::handle& value) {
+namespace {
+
+/// "read_va(): 'count' is 1.5"
+std::string describe(std::string_view call, std::string_view name, const py::handle& value) {
+  constexpr size_t longest = 80;
+  return fmt::format("{}(): '{}' is {}", call, name,
+                     printable(py::repr(value).cast<std::string>().substr(0, longest)));
+}
+
+}  // namespace
+
+Argument to_argument(std::string_view call, std::string_view name, const py::handle& value) {
   if (PyLong_Check(value.ptr())) {
     const auto number = PyLong_AsUnsignedLongLong(value.ptr());
     if (PyErr_Occurred() == nullptr) return uint64_t{number};
     PyErr_Clear();
     const auto negative = PyLong_AsLongLong(value.ptr());
-    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
-    return static_cast<uint64_t>(negative);
+    if (PyErr_Occurred() == nullptr) return static_cast<uint64_t>(negative);
+    PyErr_Clear();
+    PyErr_SetString(PyExc_OverflowError,
+                    (describe(call, name, value) + ": expected an int of at most 64 bits").c_str());
+    throw py::error_already_set();
   }
   if (PyUnicode_Check(value.ptr())) {
     Py_ssize_t size = 0;
@@ -28,8 +42,8 @@ Argument to_argument(std::string_view call, const py::handle& value) {
   if (PyBytes_Check(value.ptr()))
     return std::string_view(PyBytes_AS_STRING(value.ptr()),
                             static_cast<size_t>(PyBytes_GET_SIZE(value.ptr())));
-  throw py::type_error(
-      fmt::format("{}(): expected int, str or bytes, got {}", call, Py_TYPE(value.ptr())->tp_name));
+  throw py::type_error(fmt::format("{}: expected int, str or bytes, got {}", describe(call, name, value),
+                                   Py_TYPE(value.ptr())->tp_name));
 }
 
 py::object to_python(const Message& message, const FieldDescriptor& field) {

@@ -9,8 +9,10 @@
 
 namespace furnace::app {
 
-/// A Python argument as the client takes it; text and bytes point into the Python object.
-[[nodiscard]] Argument to_argument(std::string_view call, const pybind11::handle& value);
+/// A Python argument as the client takes it; text and bytes point into the Python object. The error of an
+/// ill-typed one names the call and the argument.
+[[nodiscard]] Argument to_argument(std::string_view call, std::string_view name,
+                                   const pybind11::handle& value);
 
 /// A field of an answer: int, str, bytes, a list of dicts.
 [[nodiscard]] pybind11::object to_python(const google::protobuf::Message& message,

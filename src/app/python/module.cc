@@ -5,6 +5,7 @@
 
 #include "app/python/batch.h"
 #include "app/python/convert.h"
+#include "app/python/errors.h"
 #include "base/bytes.h"
 #include "base/log.h"
 
@@ -19,7 +20,7 @@ using protocol::Call;
 struct Shared {
   Runtime& runtime;
   std::string name;
-  py::object error;  // class VmiError
+  Errors errors;
 };
 
 py::object to_python(Answer kind, Value value) {
@@ -79,21 +80,31 @@ bool takes_all_arguments(const Call& call) {
 /// Positional and named arguments in the order of the call's row.
 std::vector<Argument> arguments_of(const Call& call, const std::vector<std::string>& names,
                                    const py::args& args, const py::kwargs& kwargs) {
-  std::vector<Argument> arguments;
-  for (const auto& value : args) arguments.push_back(to_argument(call.name, value));
-  size_t used = 0;
-  for (size_t i = arguments.size(); i < names.size() && used < kwargs.size(); ++i) {
-    const bool given = kwargs.contains(names[i].c_str());
-    arguments.push_back(given ? to_argument(call.name, kwargs[names[i].c_str()])
-                              : Argument(std::monostate()));
-    used += given ? 1 : 0;
-  }
-  if (used != kwargs.size() || arguments.size() > names.size())
+  if (args.size() > names.size())
     throw py::type_error(fmt::format("{}(): takes ({})", call.name, fmt::join(names, ", ")));
+  for (const auto& [key, value] : kwargs) {
+    const auto name = key.cast<std::string>();
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end())
+      throw py::type_error(fmt::format("{}(): unknown argument '{}': takes ({})", call.name, printable(name),
+                                       fmt::join(names, ", ")));
+    if (static_cast<size_t>(found - names.begin()) < args.size())
+      throw py::type_error(fmt::format("{}(): '{}' is given twice", call.name, name));
+  }
+  std::vector<Argument> arguments;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const char* const name = names[i].c_str();
+    if (i < args.size()) {
+      arguments.push_back(to_argument(call.name, name, args[i]));
+    } else {
+      arguments.push_back(kwargs.contains(name) ? to_argument(call.name, name, kwargs[name])
+                                                : Argument(std::monostate()));
+    }
+  }
   // A pid that is left out by mistake must not mean the kernel's address space.
   if (takes_all_arguments(call))
     for (size_t i = 0; i < names.size(); ++i)
-      if (i >= arguments.size() || std::holds_alternative<std::monostate>(arguments[i]))
+      if (std::holds_alternative<std::monostate>(arguments[i]))
         throw py::type_error(
             fmt::format("{}(): {} is missing: takes ({})", call.name, names[i], fmt::join(names, ", ")));
   return arguments;
@@ -115,7 +126,7 @@ void define_call(py::module_& module, const std::shared_ptr<Shared>& shared, con
     if (result) return to_python(call.answer, *std::move(result));
     if (PyErr_Occurred() != nullptr) throw py::error_already_set();  // interrupted by a signal
     if (!checked && result.error().code() == Errc::Failed) return failed_value(call.answer);
-    python::raise(shared->error, result.error());
+    shared->errors.raise(result.error());
   };
   const std::string name(call.name);
   module.attr(name.c_str()) = py::cpp_function(function, py::name(name.c_str()), py::doc(doc.c_str()));
@@ -125,13 +136,13 @@ template <typename T>
 T value_or_raise(const Shared& shared, Result<T> result) {
   if (result) return *std::move(result);
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
-  python::raise(shared.error, result.error());
+  shared.errors.raise(result.error());
 }
 
 void raise_if_failed(const Shared& shared, const Status& status) {
   if (status) return;
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
-  python::raise(shared.error, status.error());
+  shared.errors.raise(status.error());
 }
 
 void define_facilities(py::module_& module, const std::shared_ptr<Shared>& shared) {
@@ -145,6 +156,7 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
         raise_if_failed(*shared, stored);
         return key;
       },
+      py::name("io_set"), py::arg("key"), py::arg("text"),
       py::doc("io_set(key, text)\n\nStores a text on disk; returns the key when the text would survive a "
               "power loss. Raises VmiError for a bad\n"
               "key (1 to 16 of A-Z a-z 0-9 _ -) or past the quota; the old value then stays."));
@@ -153,6 +165,7 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
         return py::str(
             value_or_raise(*shared, released([&](FacilitiesClient& client) { return client.get(key); })));
       },
+      py::name("io_get"), py::arg("key"),
       py::doc("io_get(key)\n\nThe stored text. Raises VmiError if there is none."));
   module.attr("io_list") = py::cpp_function(
       [shared, released] {
@@ -162,6 +175,7 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
         for (const auto& [key, size] : stored.sizes) sizes[py::str(key)] = size;
         return sizes;
       },
+      py::name("io_list"),
       py::doc("io_list()\n\nThe stored keys, and how many bytes the value of each has."));
   module.attr("io_usage") = py::cpp_function(
       [shared, released] {
@@ -169,12 +183,13 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
             value_or_raise(*shared, released([](FacilitiesClient& client) { return client.list(); }));
         return py::make_tuple(stored.used, stored.quota);
       },
-      py::doc("io_usage()\n\n(bytes of all stored values, bytes that may be stored)."));
+      py::name("io_usage"), py::doc("io_usage()\n\n(bytes of all stored values, bytes that may be stored)."));
   module.attr("io_delete") = py::cpp_function(
       [shared, released](const std::string& key) {
         const Status removed = released([&](FacilitiesClient& client) { return client.remove(key); });
         raise_if_failed(*shared, removed);
       },
+      py::name("io_delete"), py::arg("key"),
       py::doc("io_delete(key)\n\nRemoves a stored value. Raises VmiError if there is none."));
 }
 
@@ -182,7 +197,7 @@ void define_facilities(py::module_& module, const std::shared_ptr<Shared>& share
 bool taken(const Shared& shared, const Status& sent, bool raises) {
   if (sent) return true;
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
-  if (raises) python::raise(shared.error, sent.error());
+  if (raises) shared.errors.raise(sent.error());
   log::debug("{}", sent.error().message());
   return false;
 }
@@ -207,13 +222,13 @@ void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared)
       [notify](const std::string& text, bool durable, bool raises) {
         return notify({text, false}, durable, raises);
       },
-      py::arg("text"), py::arg("durable") = false, py::arg("raises") = false,
+      py::name("notify"), py::arg("text"), py::arg("durable") = false, py::arg("raises") = false,
       py::doc(("notify(text, durable=False, raises=False)\n\n" + fmt::format(kNotifyDoc, "a text")).c_str()));
   module.attr("notify_bytes") = py::cpp_function(
       [notify](const py::bytes& data, bool durable, bool raises) {
         return notify({std::string_view(data), true}, durable, raises);
       },
-      py::arg("data"), py::arg("durable") = false, py::arg("raises") = false,
+      py::name("notify_bytes"), py::arg("data"), py::arg("durable") = false, py::arg("raises") = false,
       py::doc(("notify_bytes(data, durable=False, raises=False)\n\n" + fmt::format(kNotifyDoc, "bytes"))
                   .c_str()));
   const auto request = [shared](Content content, double timeout) {
@@ -231,11 +246,11 @@ void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared)
       [shared, request](const std::string& text, double timeout) {
         const Received answer = request({text, false}, timeout);
         if (answer.is_bytes)
-          python::raise(shared->error,
-                        {Errc::Invalid, "request: the backend answered with bytes: use request_bytes"});
+          shared->errors.raise(
+              {Errc::Invalid, "request: the backend answered with bytes: use request_bytes"});
         return py::str(valid_utf8(answer.content));
       },
-      py::arg("text"), py::arg("timeout") = 30.0,
+      py::name("request"), py::arg("text"), py::arg("timeout") = 30.0,
       py::doc("request(text, timeout=30.0)\n\nAsks the backend and returns its answer. Raises VmiError if "
               "the backend fails, or "
               "does not answer within\nso many seconds; the next request works."));
@@ -243,7 +258,7 @@ void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared)
       [request](const py::bytes& data, double timeout) {
         return py::bytes(request({std::string_view(data), true}, timeout).content);
       },
-      py::arg("data"), py::arg("timeout") = 30.0,
+      py::name("request_bytes"), py::arg("data"), py::arg("timeout") = 30.0,
       py::doc("request_bytes(data, timeout=30.0)\n\nThe same with bytes; the answer is bytes too (a text's "
               "UTF-8)."));
   module.attr("traceparent") = py::cpp_function(
@@ -252,6 +267,7 @@ void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared)
         if (!trace) return py::none();
         return py::str(protocol::traceparent(trace));
       },
+      py::name("traceparent"),
       py::doc("traceparent()\n\nIn the callback of an event of the VM: the W3C traceparent of what it began, "
               "which messages to the "
               "backend\ncarry by themselves. None elsewhere."));
@@ -289,24 +305,21 @@ void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
     });
   });
   module.attr("stop_loop") = py::cpp_function(stop);
-  module.attr("log") =
-      py::cpp_function([shared](const std::string& text) { log::info("{}: {}", shared->name, text); },
-                       py::doc("log(text)\n\nWrites a line to the partition's log."));
+  module.attr("log") = py::cpp_function(
+      [shared](const std::string& text) { log::info("{}: {}", shared->name, text); }, py::name("log"),
+      py::arg("text"), py::doc("log(text)\n\nWrites a line to the partition's log."));
   module.attr("set_log_name") = py::cpp_function([shared](const std::string& name) { shared->name = name; });
 }
 
 }  // namespace
 
-void add_frontend_module(Runtime& runtime, const std::string& app) {
+std::function<void()> add_frontend_module(Runtime& runtime, const std::string& app) {
   // The docstrings tell signatures themselves; pybind11's would read (*args, **kwargs).
   py::options options;
   options.disable_function_signatures();
   py::module_ module = python::add_module("_furnace");
-  auto error = py::reinterpret_steal<py::object>(PyErr_NewExceptionWithDoc(
-      "furnace_frontend.VmiError", "A call failed; the text names call, arguments and reason.",
-      PyExc_RuntimeError, nullptr));
-  module.attr("VmiError") = error;
-  const auto shared = std::make_shared<Shared>(Shared{runtime, app, error});
+  const Errors errors = Errors::make(module, runtime);
+  const auto shared = std::make_shared<Shared>(Shared{runtime, app, errors});
 
   py::module_ checked = python::add_module("_furnace_checked");
   for (const Call& call : protocol::calls()) {
@@ -317,7 +330,7 @@ void add_frontend_module(Runtime& runtime, const std::string& app) {
   define_facilities(module, shared);
   define_messages(module, shared);
   define_loop(module, shared);
-  define_batches(module, runtime, error);
+  define_batches(module, runtime, errors);
 
   // A signal while a call waits: let Python raise KeyboardInterrupt.
   const auto interrupt = []() -> Status {
@@ -327,6 +340,7 @@ void add_frontend_module(Runtime& runtime, const std::string& app) {
   };
   runtime.vmi().calls().set_interrupt(interrupt);
   runtime.facilities().calls().set_interrupt(interrupt);
+  return [shared] { shared->errors.raise_end_later(); };
 }
 
 }  // namespace furnace::app

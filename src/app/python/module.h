@@ -7,7 +7,7 @@
 namespace furnace::app {
 
 /// Makes module `_furnace` over `runtime`, which must outlive the interpreter's use of it. `app` is the app's
-/// id.
-void add_frontend_module(Runtime& runtime, const std::string& app);
+/// id. Returns what is to be called, on any thread, when the runtime has come to its end.
+[[nodiscard]] std::function<void()> add_frontend_module(Runtime& runtime, const std::string& app);
 
 }  // namespace furnace::app
