@@ -7,6 +7,7 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "base/directory.h"
 #include "base/log.h"
 
 namespace furnace::backend {
@@ -30,12 +31,10 @@ Verdict judge(const AppProgress& progress, const facilities::BeMsg& message) {
 }
 
 Result<Progress> Progress::open(const std::filesystem::path& directory) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) return fail(Errc::Failed, "{}: {}", directory.string(), error.message());
+  FURNACE_TRY(const Directory made, Directory::make(directory, Care::Content));
   if (::access(directory.c_str(), W_OK) != 0) return fail_errno("{}", directory.string());
   Progress progress;
-  progress.directory_ = directory;
+  progress.directory_ = made.path();
   return progress;
 }
 

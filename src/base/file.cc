@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "base/directory.h"
 #include "base/signals.h"
 
 namespace furnace {
@@ -35,7 +36,8 @@ Result<std::string> read_descriptor(const Fd& file, size_t limit) {
 Result<std::string> read_file(const std::filesystem::path& path, size_t limit) {
   // To open a FIFO that nobody writes to must not wait for ever; one that is written to is read as usual.
   FURNACE_TRY(const Fd file, open_file(path, O_RDONLY | O_NONBLOCK));
-  if (::fcntl(file.get(), F_SETFL, 0) != 0) return fail_errno("{}: fcntl", path.string());  // NOLINT: variadic
+  if (::fcntl(file.get(), F_SETFL, 0) != 0)
+    return fail_errno("{}: fcntl", path.string());  // NOLINT: variadic
   auto content = read_descriptor(file, limit);
   if (!content) return fail(content.error(), path.string());
   return content;
@@ -43,18 +45,19 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t limit) {
 
 Status write_file(const std::filesystem::path& path, std::string_view content, unsigned mode) {
   const HoldSignals until_it_is_whole;
-  const std::filesystem::path temporary = path.string() + fmt::format(".{}.tmp", ::getpid());
+  FURNACE_TRY(const NamedPlace place, place_of_file(path, Care::Links));
+  const std::string temporary = place.name + fmt::format(".{}.tmp", ::getpid());
+  ::unlinkat(place.directory.descriptor(), temporary.c_str(), 0);  // of another process that had our number
   const Status written = [&]() -> Status {
-    FURNACE_TRY(const Fd fd, open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+    FURNACE_TRY(const Fd fd, place.directory.open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, mode));
     for (std::string_view rest = content; !rest.empty();) {
       const ssize_t put = ::write(fd.get(), rest.data(), rest.size());
-      if (put < 0) return fail_errno("{}: write", temporary.string());
+      if (put < 0) return fail_errno("{}: write", path.string());
       rest.remove_prefix(static_cast<size_t>(put));
     }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) return fail_errno("{}: rename", path.string());
-    return {};
+    return place.directory.rename(temporary, place.name);
   }();
-  if (!written) ::unlink(temporary.c_str());
+  if (!written) ::unlinkat(place.directory.descriptor(), temporary.c_str(), 0);
   return written;
 }
 

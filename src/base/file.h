@@ -17,6 +17,7 @@ namespace furnace {
 [[nodiscard]] Result<std::string> read_descriptor(const Fd& file, size_t limit = 64 << 20);
 
 /// Writes `content` beside `path` and renames it into place: readers see the old file or the new, whole.
+/// Links that somebody else made are not followed (base/directory.h).
 [[nodiscard]] Status write_file(const std::filesystem::path& path, std::string_view content,
                                 unsigned mode = 0644);
 

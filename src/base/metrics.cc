@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/bounds.h"
+#include "base/bytes.h"
+#include "base/directory.h"
 #include "base/printable.h"
 
 namespace furnace {
@@ -38,6 +40,8 @@ Result<Fd> listen_unix(const std::string& path) {
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path)
     return fail(Errc::Invalid, "{}: too long for a socket's path", path);
+  // It is removed by its path at the end.
+  FURNACE_TRY(const NamedPlace place, place_of_file(path, Care::Names));
   path.copy(address.sun_path, path.size());
   struct stat status {};
   if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) ::unlink(path.c_str());

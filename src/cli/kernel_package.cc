@@ -61,7 +61,8 @@ Status download(const std::string& package, const fs::path& target) {
 }  // namespace
 
 Result<fs::path> fetch_kernel(std::string package) {
-  const fs::path kernels = cache_directory() / "kernels";
+  FURNACE_TRY(const Directory cache, Directory::make(cache_directory() / "kernels", Care::Content));
+  const fs::path& kernels = cache.path();
   std::error_code ignored;
   if (package.empty()) {
     fs::path cached;

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <ctime>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/printable.h"
 #include "base/signals.h"
@@ -77,8 +78,7 @@ Status check_file(const fs::path& file) {
 }  // namespace
 
 Status new_keys(const fs::path& directory, std::string app) {
-  std::error_code error;
-  fs::create_directories(directory, error);
+  FURNACE_CHECK(Directory::make(directory, Care::Links));
   const std::string place =
       fs::absolute(directory / "x").lexically_normal().parent_path().filename().string();
   if (app.empty() && place.ends_with("-app")) app = place;
@@ -156,8 +156,8 @@ Status revoke_key(const fs::path& path) {
                 file.string());
   FURNACE_TRY(const Certificate certificate, protocol::load_public(file));
   const fs::path revoked = fs::path(file).replace_extension(".revoked");
-  fs::rename(file, revoked, error);
-  if (error) return fail(Errc::Failed, "{}: {}", file.string(), error.message());
+  FURNACE_TRY(const NamedPlace at, place_of_file(file, Care::Links));
+  FURNACE_CHECK(at.directory.rename(at.name, revoked.filename()));
   fmt::print(
       "{} is not valid any more; its file is {} now\n  who reads this directory takes notice within a "
       "second, and drops what comes with this key\n",

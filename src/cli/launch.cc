@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/directories.h"
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/signals.h"
@@ -113,10 +114,10 @@ Result<int> launch_partition(const Kind& kind, const CLI::App& flags, const Opti
   inspector::Lesson lesson;
   FURNACE_TRY(Partition partition, make_partition(flags, options, launching));
   partition.name = fmt::format("{} {}", kind.name, id);
-  partition.account = sandbox::partition_account();
   const char* const root_kind = launching.forensic ? "forensic" : kind.name;
   FURNACE_TRY(const sandbox::Root root, sandbox::find_root(sandbox::root_kind(root_kind)));
-  partition.view.root = root.directory;
+  FURNACE_TRY(const Directory opened, Directory::open(root.directory, Care::Content));
+  partition.view.root = opened.path();
   if (launching.shell) {
     make_shell(partition);
   } else {
@@ -153,6 +154,13 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
     flags
         .add_flag("--forensic", launching.forensic,
                   "With what forensic tools need: Python's yara, and its policy (python3-yara)")
+        ->group(kConfinement);
+  if (std::string_view(kind.name) == "app")
+    flags
+        .add_flag("--common-socket", launching.common_socket,
+                  "For a VMI partition of another make, which has one socket for all apps: this app could "
+                  "call itself "
+                  "another one there")
         ->group(kConfinement);
   int exit_code = 0;
   const int status = program.run(argc, argv, [&]() -> Status {

@@ -20,11 +20,12 @@ struct LaunchOptions {
   bool inspect = true;      ///< under its policy
   bool shell = false;       ///< bash instead of its program
   bool audit = false;
-  bool raw_output = false;  ///< what it prints acts on a terminal
-  bool forensic = false;    ///< an app with a root and a policy for forensic tools
-  std::string learn;        ///< file to write the policy to that the run needs
-  std::string policy;       ///< another policy file than ours
-  std::string group;        ///< a cgroup that exists, instead of one made for the partition
+  bool raw_output = false;     ///< what it prints acts on a terminal
+  bool forensic = false;       ///< an app with a root and a policy for forensic tools
+  bool common_socket = false;  ///< an app at the socket of all apps
+  std::string learn;           ///< file to write the policy to that the run needs
+  std::string policy;          ///< another policy file than ours
+  std::string group;           ///< a cgroup that exists, instead of one made for the partition
   sandbox::Limits limits;
   std::vector<std::string> files;  ///< more files beside an app's
 };

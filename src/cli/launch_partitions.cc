@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/bytes.h"
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -36,33 +38,37 @@ constexpr const char* kKeysPlace = "/opt/furnace/keys";
 constexpr size_t kMostOfFile = 256 << 20;
 
 /// A directory that the partition writes to.
-Status add_writable(Partition& partition, const fs::path& source, const char* place) {
-  std::error_code error;
-  fs::create_directories(source, error);
-  if (error) return fail(Errc::Failed, "{}: {}", source.string(), error.message());
-  if (const auto account = sandbox::partition_account()) FURNACE_CHECK(sandbox::hand_over(source, *account));
-  partition.view.binds.push_back({fs::absolute(source), place, true});
+Status add_writable(Partition& partition, const Directory& directory, const char* place) {
+  if (partition.account) FURNACE_CHECK(sandbox::hand_over(directory, *partition.account));
+  FURNACE_TRY(auto bind, sandbox::bind_of(directory.descriptor(), directory.path(), place, true));
+  partition.view.binds.push_back(std::move(bind));
   partition.writable.emplace_back(place);
+  return {};
+}
+
+/// A directory whose sockets it connects to.
+Status add_visible(Partition& partition, const Directory& directory, const char* place) {
+  FURNACE_TRY(auto bind, sandbox::bind_of(directory.descriptor(), directory.path(), place));
+  partition.view.binds.push_back(std::move(bind));
   return {};
 }
 
 /// A file of whoever, for the partition to read.
 Status add_file(Partition& partition, const fs::path& source, const fs::path& place) {
-  FURNACE_TRY(const std::string content, read_file(source, kMostOfFile));
-  FURNACE_TRY(Fd data, sandbox::memory_file(content));
+  FURNACE_TRY(const NamedFile named, open_named(source));
+  const auto content = read_descriptor(named.file, kMostOfFile);
+  if (!content) return fail(content.error(), source.string());
+  FURNACE_TRY(Fd data, sandbox::memory_file(*content));
   partition.view.contents.push_back({place, std::move(data)});
   return {};
 }
 
 /// The same for large files: mapped where everybody may read them.
 Status add_large_file(Partition& partition, const fs::path& source, const fs::path& place) {
-  struct stat status {};
-  if (::stat(source.c_str(), &status) != 0) return fail_errno("{}", source.string());
-  if (!S_ISREG(status.st_mode)) return fail(Errc::Invalid, "{}: not a regular file", source.string());
-  if (const auto account = sandbox::partition_account(); account && (status.st_mode & S_IROTH) == 0)
-    FURNACE_CHECK(sandbox::let_read(source, *account));
-  FURNACE_TRY(const Fd readable, open_file(source, O_RDONLY));
-  partition.view.files.push_back({fs::absolute(source), place, false});
+  FURNACE_TRY(const NamedFile named, open_named(source));
+  if (partition.account) FURNACE_CHECK(sandbox::let_read(named.file, source, *partition.account));
+  FURNACE_TRY(auto bind, sandbox::bind_of(named.file.get(), named.path, place));
+  partition.view.files.push_back(std::move(bind));
   return {};
 }
 
@@ -77,64 +83,115 @@ Status lend_metrics(Partition& partition, const std::string& where, std::vector<
   return {};
 }
 
-/// Where an app's own socket to the VMI partition is, or will be: a directory that no other app sees. A VMI
-/// partition of another make has the common socket alone.
-Result<fs::path> vmi_directory_of(const fs::path& directory, const std::string& app) {
-  const fs::path own = directory / app;
-  std::error_code error;
-  fs::create_directories(directory, error);
-  if (!fs::is_directory(own, error)) {
-    const fs::path made = directory / fmt::format(".{}.{}", app, ::getpid());
-    fs::create_directory(made, error);
-    if (error) return fail(Errc::Failed, "{}: {}", made.string(), error.message());
-    fs::permissions(made, fs::perms::owner_all, error);
-    if (const auto account = sandbox::partition_account()) FURNACE_CHECK(sandbox::hand_over(made, *account));
-    fs::rename(made, own, error);
-    if (error) fs::remove(made, error);  // another one of the same app was faster
+/// Where an app's own socket to the VMI partition is, or will be: a directory that no other app sees.
+Result<Directory> own_directory(const Directory& all, const std::string& app,
+                                const std::optional<sandbox::Account>& account) {
+  if (!all.has(app)) {
+    // It gets its name when it is whole: the VMI partition looks at it at once.
+    constexpr unsigned owners = 0700;
+    const std::string made = fmt::format(".{}.{}", app, ::getpid());
+    FURNACE_TRY(const Directory directory, all.open_directory(made, owners));
+    if (account) FURNACE_CHECK(sandbox::hand_over(directory, *account));
+    if (!all.rename(made, app)) ::unlinkat(all.descriptor(), made.c_str(), AT_REMOVEDIR);
   }
+  FURNACE_TRY(Directory own, all.open_directory(app));
+  if (account && own.owner() != account->user) FURNACE_CHECK(sandbox::hand_over(own, *account));
+  if (!account && own.owner() != ::geteuid())
+    return fail(Errc::Denied, "{}: belongs to user {}; an app's directory is its own user's",
+                own.path().string(), own.owner());
+  return own;
+}
+
+/// Something serves at the common socket that is no VMI partition of ours: ours hold the lock.
+bool foreign_one_serves(const Directory& all) {
+  if (!all.has("vmi_rtr") || !connect_unix(all.path() / "vmi_rtr")) return false;
+  return !all.has(protocol::kVmiSockets.lock) || all.lock(protocol::kVmiSockets.lock);
+}
+
+/// Waits a moment for the app's socket. Whatever else lies there, the app gets no other.
+Status wait_for_socket(const Directory& all, const Directory& own) {
   constexpr std::chrono::milliseconds between_looks(5);
   constexpr std::chrono::seconds time(3);
-  const auto end = std::chrono::steady_clock::now() + time;
-  while (std::chrono::steady_clock::now() < end) {
-    if (fs::exists(own / "vmi_rtr")) return own;
-    const auto lock =
-        fs::exists(directory / "vmi_rtr.lock") ? lock_file(directory / "vmi_rtr.lock") : Result<Fd>(Fd());
-    const bool ours_serves = !lock;
-    if (fs::exists(directory / "vmi_rtr") && !ours_serves) {
-      if (const auto account = sandbox::partition_account())
-        FURNACE_CHECK(sandbox::hand_over(directory, *account));
-      log::warning("the VMI partition at {} has no socket for each app: others could call themselves {}",
-                   directory.string(), app);
-      return directory;
-    }
+  constexpr int sure = 20;  // one of ours that ends lets its lock go before its socket
+  int seen = 0;
+  for (const auto end = std::chrono::steady_clock::now() + time; std::chrono::steady_clock::now() < end;) {
+    if (own.has("vmi_rtr")) return {};
+    seen = foreign_one_serves(all) ? seen + 1 : 0;
+    if (seen == sure)
+      return fail(Errc::Unavailable,
+                  "{}: the VMI partition there has one socket for all apps, where each can call itself "
+                  "another; if that "
+                  "may be, say --common-socket",
+                  all.path().string());
     std::this_thread::sleep_for(between_looks);
   }
-  log::warning("no VMI partition serves at {} yet", directory.string());
-  return own;
+  log::warning("no VMI partition serves at {} yet", all.path().string());
+  return {};
+}
+
+/// The directory of all apps, by the operator's word. While it is seen no VMI partition of ours can begin
+/// there, which would make sockets of other apps in it.
+Status add_common_socket(Partition& partition, const Directory& all) {
+  auto lock = all.lock(protocol::kVmiSockets.lock, true);
+  if (!lock && lock.error().code() == Errc::Unavailable)
+    return fail(Errc::Invalid,
+                "{}: the VMI partition there has a socket for each app: leave out --common-socket",
+                all.path().string());
+  if (!lock && lock.error().code() != Errc::Denied) return tl::unexpected<Error>(lock.error());
+  if (lock) partition.locks.push_back(*std::move(lock));
+  if (partition.account) FURNACE_CHECK(sandbox::hand_over(all, *partition.account));
+  return add_visible(partition, all, kVmiPlace);
 }
 
 /// One app, one connection: a second app of the same id would take the sockets of the first one over, which
 /// would hear nothing any more. The lock is the launcher's; the kernel frees it however the launcher exits.
-Result<Fd> lock_app(const fs::path& directory, const std::string& app) {
+Status lock_app(Partition& partition, const Directory& directory, const std::string& app) {
   constexpr int tries = 200;  // what a killed launcher leaves takes a moment to exit
   constexpr std::chrono::milliseconds between_tries(10);
-  const fs::path path = directory / fmt::format(".{}.lock", app);
-  auto lock = lock_file(path);
+  const std::string name = fmt::format(".{}.lock", app);
+  auto lock = directory.lock(name);
   for (int i = 0; i < tries && !lock && lock.error().code() == Errc::Unavailable; ++i) {
     std::this_thread::sleep_for(between_tries);
-    lock = lock_file(path);
+    lock = directory.lock(name);
   }
   if (lock) {
     const std::string pid = std::to_string(::getpid());
     if (::ftruncate(lock->get(), 0) != 0 || ::write(lock->get(), pid.data(), pid.size()) < 0)
-      return fail_errno("{}", path.string());
+      return fail_errno("{}", (directory.path() / name).string());
+    partition.locks.push_back(*std::move(lock));
+    return {};
   }
-  if (!lock && lock.error().code() == Errc::Denied)
-    return Fd();  // another user's directory, which we only read
-  if (lock || lock.error().code() != Errc::Unavailable) return lock;
-  const auto holder = read_file(path, 64);
+  if (::faccessat(directory.descriptor(), ".", W_OK, AT_EACCESS) != 0)
+    return {};  // another user's directory, which we only read
+  if (lock.error().code() != Errc::Unavailable) return tl::unexpected<Error>(lock.error());
+  const auto holder = read_file(directory.path() / name, 64);
   return fail(Errc::Unavailable, "app {} is connected at {} already, by furnace app, pid {}", app,
-              directory.string(), printable(holder.value_or("unknown")));  // others may write there
+              directory.path().string(), printable(holder.value_or("unknown")));  // others may write there
+}
+
+/// The app's way to its VMI partition.
+Status add_vmi_socket(Partition& partition, const partitions::AppOptions& app, bool common) {
+  FURNACE_TRY(const Directory all, Directory::make(app.vmi, Care::Content));
+  partition.account = sandbox::account_of(all);
+  FURNACE_CHECK(lock_app(partition, all, app.app));
+  if (common) return add_common_socket(partition, all);
+  // The VMI partition that comes later takes the account from it.
+  if (partition.account && all.owner() == 0) FURNACE_CHECK(sandbox::hand_over(all, *partition.account));
+  FURNACE_TRY(const Directory own, own_directory(all, app.app, partition.account));
+  FURNACE_CHECK(wait_for_socket(all, own));
+  return add_visible(partition, own, kVmiPlace);
+}
+
+/// The app's way to its FAC partition, if it has one.
+Status add_facilities_socket(Partition& partition, const partitions::AppOptions& app, bool wanted) {
+  std::error_code error;
+  if (!wanted && !fs::is_directory(app.facilities, error)) return {};
+  FURNACE_TRY(const Directory directory, Directory::make(app.facilities, Care::Content));
+  FURNACE_CHECK(lock_app(partition, directory, app.app));
+  if (const auto& account = partition.account; account && directory.owner() != account->user)
+    FURNACE_CHECK(directory.owner() == 0 ? sandbox::hand_over(directory, *account)
+                                         : sandbox::let_connect(directory, *account));
+  return add_visible(partition, directory, kFacilitiesPlace);
 }
 
 }  // namespace
@@ -153,19 +210,8 @@ Result<Partition> app_partition(const CLI::App& flags, const partitions::AppOpti
     return fail(Errc::NotFound, "{} (the option takes the file's name without .py)", added.error().message());
   for (const std::string& beside : options.files)
     FURNACE_CHECK(add_file(partition, beside, fs::path("/opt/furnace/app") / fs::path(beside).filename()));
-  FURNACE_TRY(const fs::path vmi, vmi_directory_of(app.vmi, app.app));
-  partition.view.binds.push_back({fs::absolute(vmi), kVmiPlace, false});
-  FURNACE_TRY(Fd vmi_lock, lock_app(app.vmi, app.app));
-  partition.locks.push_back(std::move(vmi_lock));
-  std::error_code error;
-  if (flags.count("--fac") != 0) fs::create_directories(app.facilities, error);
-  if (fs::is_directory(app.facilities, error)) {
-    if (const auto account = sandbox::partition_account())
-      FURNACE_CHECK(sandbox::hand_over(app.facilities, *account));
-    partition.view.binds.push_back({fs::absolute(app.facilities), kFacilitiesPlace, false});
-    FURNACE_TRY(Fd facilities_lock, lock_app(app.facilities, app.app));
-    partition.locks.push_back(std::move(facilities_lock));
-  }
+  FURNACE_CHECK(add_vmi_socket(partition, app, options.common_socket));
+  FURNACE_CHECK(add_facilities_socket(partition, app, flags.count("--fac") != 0));
   partition.command = command_line(
       flags,
       {{"--code", place.parent_path() / place.stem()}, {"--fac", kFacilitiesPlace}, {"--vmi", kVmiPlace}});
@@ -178,12 +224,16 @@ Result<Partition> fac_partition(const CLI::App& flags, const partitions::FacOpti
   partition.policy_name = "fac";
   fs::path directory = fs::absolute(fac.directory).lexically_normal();
   if (!directory.has_filename()) directory = directory.parent_path();
-  FURNACE_CHECK(add_writable(partition, directory, kFacilitiesPlace));
-  partition.tidy = [directory] { protocol::remove_sockets(directory, protocol::kFacilitySockets); };
+  FURNACE_TRY(const Directory sockets, Directory::make(directory, Care::Content));
   // The layout of a tenant's data: fac_socket/ and storage/ side by side (wire.md section 6).
-  FURNACE_CHECK(add_writable(
-      partition, fac.storage.empty() ? directory.parent_path() / "storage" : fs::path(fac.storage),
-      kStoragePlace));
+  FURNACE_TRY(
+      const Directory storage,
+      Directory::make(fac.storage.empty() ? directory.parent_path() / "storage" : fs::path(fac.storage),
+                      Care::Content));
+  partition.account = sandbox::account_of(sockets);
+  FURNACE_CHECK(add_writable(partition, sockets, kFacilitiesPlace));
+  partition.tidy = [path = sockets.path()] { protocol::remove_sockets(path, protocol::kFacilitySockets); };
+  FURNACE_CHECK(add_writable(partition, storage, kStoragePlace));
   // Said here, where the files have their own names.
   const fs::path key_file = fs::path(fac.keys) / "app.key";
   FURNACE_TRY(const auto own_key, protocol::load_secret(key_file));
@@ -216,6 +266,8 @@ Result<Partition> fac_partition(const CLI::App& flags, const partitions::FacOpti
 Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOptions& vmi,
                                 const LaunchOptions& /*options*/) {
   Partition partition;
+  const auto there = Directory::open(vmi.directory, Care::Content);
+  partition.account = there ? sandbox::account_of(*there) : sandbox::partition_account();
   // Every driver but Xen's is content with what QEMU's needs.
   partition.policy_name = "vmi-qemu";
   constexpr uint64_t most_files = 4096;  // three descriptors for each app
@@ -259,10 +311,9 @@ Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOpti
       partition.handles.push_back(std::move(scratch));
     }
   }
-  FURNACE_CHECK(add_writable(partition, vmi.directory, kVmiPlace));
-  partition.tidy = [directory = vmi.directory] {
-    protocol::remove_sockets(directory, protocol::kVmiSockets);
-  };
+  FURNACE_TRY(const Directory sockets, Directory::make(vmi.directory, Care::Content));
+  FURNACE_CHECK(add_writable(partition, sockets, kVmiPlace));
+  partition.tidy = [path = sockets.path()] { protocol::remove_sockets(path, protocol::kVmiSockets); };
   for (const auto& [option, file] : {std::pair("--profile", vmi.profile), std::pair("--btf", vmi.types)}) {
     if (file.empty()) continue;
     const std::string place = fs::path("/opt/kernels/rekall") / fs::path(file).filename();

@@ -10,6 +10,7 @@
 
 #include "base/command.h"
 #include "base/directories.h"
+#include "base/directory.h"
 #include "base/signals.h"
 #include "sandbox/account.h"
 #include "sandbox/rootfs.h"
@@ -52,12 +53,10 @@ bool is_right(const Place& place) {
 
 Status make_place(const Place& place) {
   const auto path = furnace_directory() / place.name;
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (!error) fs::permissions(path, static_cast<fs::perms>(place.mode), error);
-  if (error) return fail(Errc::Failed, "{}: {}", path.string(), error.message());
+  FURNACE_TRY(const Directory made, Directory::make(path, Care::Content, place.mode));
+  if (::fchmod(made.descriptor(), place.mode) != 0) return fail_errno("{}", path.string());
   const auto account = sandbox::partition_account();
-  if (place.of_account && account && ::chown(path.c_str(), account->user, account->group) != 0)
+  if (place.of_account && account && ::fchown(made.descriptor(), account->user, account->group) != 0)
     return fail_errno("{}: change of owner", path.string());
   return {};
 }

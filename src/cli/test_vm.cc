@@ -15,6 +15,7 @@
 
 #include "base/command.h"
 #include "base/directories.h"
+#include "base/directory.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -38,25 +39,52 @@ uint64_t free_bytes(const fs::path& directory) {
   return ::statvfs(directory.c_str(), &info) == 0 ? uint64_t{info.f_bavail} * info.f_frsize : 0;
 }
 
-/// The RAM file's path: in the VM's directory, or in /dev/shm behind a link where the directory's file system
-/// is small.
-Result<fs::path> ram_path(const VmPlace& place, uint64_t bytes) {
-  if (free_bytes(place.directory) > bytes) return place.ram();
-  const fs::path shared = fmt::format("/dev/shm/furnace-{}-{}.ram", ::geteuid(), place.name);
-  if (free_bytes("/dev/shm") <= bytes)
+constexpr const char* kSharedMemory = "/dev/shm";
+
+/// An empty RAM file for QEMU to fill, which nobody else can read, and its path: in the VM's directory, or in
+/// /dev/shm behind a link where the directory's file system is small.
+Result<fs::path> make_ram(const VmPlace& place, uint64_t bytes) {
+  std::error_code ignored;
+  fs::remove(place.ram(), ignored);  // of a QEMU that did not start
+  if (free_bytes(place.directory) > bytes) {
+    FURNACE_CHECK(open_file(place.ram(), O_RDWR | O_CREAT | O_EXCL, 0600));
+    return place.ram();
+  }
+  if (free_bytes(kSharedMemory) <= bytes)
     return fail(Errc::Unavailable,
                 "no room for {} MB of guest RAM in {} or /dev/shm; set FURNACE_RUN to a directory with room",
                 bytes >> 20, place.directory.string());
-  std::error_code ignored;
-  fs::remove(place.ram(), ignored);
+  // All users share that directory: the name is nobody's to guess, and the file is new.
+  std::string shared = fmt::format("{}/furnace-ram-XXXXXX", kSharedMemory);
+  const Fd made(::mkostemp(shared.data(), O_CLOEXEC));
+  if (!made.valid()) return fail_errno("{}", shared);
   fs::create_symlink(shared, place.ram(), ignored);
   return shared;
 }
 
+/// The run directory is ours, so what lies there is what we have put there; the file in /dev/shm is looked
+/// at.
 void remove_place(const VmPlace& place) {
   std::error_code ignored;
-  if (fs::is_symlink(place.ram(), ignored)) fs::remove(fs::read_symlink(place.ram(), ignored), ignored);
+  if (fs::is_symlink(place.ram(), ignored)) {
+    const fs::path shared = fs::read_symlink(place.ram(), ignored);
+    struct stat status {};
+    if (shared.parent_path() == kSharedMemory && ::lstat(shared.c_str(), &status) == 0 &&
+        S_ISREG(status.st_mode) && status.st_uid == ::geteuid())
+      fs::remove(shared, ignored);
+  }
   fs::remove_all(place.directory, ignored);
+}
+
+/// The place, if nobody else can have put something there. NotFound: there is no run directory.
+Result<VmPlace> own_place(const std::string& name) {
+  FURNACE_TRY(VmPlace place, place_of(name));
+  const auto run = Directory::open(run_directory() / "vm", Care::Content);
+  if (!run) return fail(run.error(), fmt::format("VM '{}'", name));
+  if (run->owner() != ::geteuid())
+    return fail(Errc::Denied, "{} belongs to another user; set FURNACE_RUN to a directory of yours",
+                run_directory().string());
+  return place;
 }
 
 // QEMU 7.2 computes the flags that cmpxchg16b leaves from a stale state: a vCPU that is stopped right behind
@@ -150,7 +178,7 @@ Result<VmPlace> place_of(const std::string& name) {
 
 Status start_vm(const VmOptions& options) {
   FURNACE_TRY(const Fd stop, stop_signals());
-  FURNACE_TRY(const VmPlace place, place_of(options.name));
+  FURNACE_CHECK(place_of(options.name));
   if (find_program(kQemu).empty())
     return fail(Errc::NotFound, "{} is missing: install the package qemu-system-x86", kQemu);
   for (const auto& process : hypervisor::list_qemu_processes())
@@ -166,16 +194,11 @@ Status start_vm(const VmOptions& options) {
   if (!options.initrd.empty() && !fs::is_regular_file(options.initrd))
     return fail(Errc::NotFound, "initrd {}: no such file", options.initrd);
 
+  FURNACE_CHECK(make_run_directory("vm"));
+  FURNACE_TRY(const VmPlace place, own_place(options.name));
   remove_place(place);  // of a VM that ended without us
-  std::error_code error;
-  fs::create_directories(place.directory, error);
-  // In /tmp somebody else may have made the directory first.
-  struct stat owner {};
-  if (::lstat(run_directory().c_str(), &owner) == 0 && owner.st_uid != ::geteuid())
-    return fail(Errc::Denied, "{} belongs to another user; set FURNACE_RUN to a directory of yours",
-                run_directory().string());
-  fs::permissions(place.directory, fs::perms::owner_all, error);
-  if (error) return fail(Errc::Failed, "{}: {}", place.directory.string(), error.message());
+  constexpr unsigned owners = 0700;
+  FURNACE_CHECK(Directory::make(place.directory, Care::Content, owners));
   const Status started = [&]() -> Status {
     fs::path initrd =
         fs::absolute(options.initrd.empty() ? place.directory / "initramfs" : fs::path(options.initrd));
@@ -183,7 +206,7 @@ Status start_vm(const VmOptions& options) {
       FURNACE_TRY(const std::string archive, make_initramfs());
       FURNACE_CHECK(write_file(initrd, archive));
     }
-    FURNACE_TRY(const fs::path ram, ram_path(place, uint64_t{options.memory_mb} << 20));
+    FURNACE_TRY(const fs::path ram, make_ram(place, uint64_t{options.memory_mb} << 20));
     auto ran = run(qemu_command(options, place, fs::absolute(kernel), initrd, ram, accel));
     if (!ran && accel == "kvm" && options.accel != "kvm") {
       log::warning("{}; with TCG instead", ran.error().message());
@@ -208,17 +231,21 @@ Status start_vm(const VmOptions& options) {
 }
 
 Status stop_vm(const std::string& name) {
-  FURNACE_TRY(const VmPlace place, place_of(name));
-  const auto process = running(place);
+  const auto found = own_place(name);
+  if (!found && found.error().code() != Errc::NotFound) return tl::unexpected<Error>(found.error());
+  const auto process = found ? running(*found) : std::nullopt;
   if (!process) {
-    const bool leftover = fs::exists(place.directory);
-    remove_place(place);
-    if (leftover) return {};
+    const bool leftover = found && fs::exists(found->directory);
+    if (leftover) {
+      remove_place(*found);
+      return {};
+    }
     FURNACE_TRY(const auto foreign, hypervisor::find_qemu_process(name));
     return fail(Errc::Denied,
                 "VM '{}' (pid {}) was not started by 'furnace vm start': stop it where it was started", name,
                 foreign.pid);
   }
+  const VmPlace& place = *found;
   const HoldSignals until_its_files_are_gone;
   // SIGTERM ends QEMU in order, whoever holds its QMP sockets.
   if (::kill(process->pid, SIGTERM) != 0) return fail_errno("VM '{}' (pid {})", name, process->pid);
@@ -247,7 +274,7 @@ std::vector<VmLine> list_vms() {
 
 Status attach_console(const std::string& name) {
   FURNACE_TRY(const Fd stop, stop_signals());
-  FURNACE_TRY(const VmPlace place, place_of(name));
+  FURNACE_TRY(const VmPlace place, own_place(name));
   auto socket = connect_unix(place.console());
   if (!socket)
     return fail(socket.error(),

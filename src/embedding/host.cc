@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <set>
 
+#include "base/directory.h"
 #include "base/log.h"
 #include "embedding/lent_guest.h"
 #include "guest/profile/profile_file.h"
@@ -55,8 +56,7 @@ Result<std::unique_ptr<furnace_vmi_host>> furnace_vmi_host::open(const furnace_g
   FURNACE_TRY(auto lent, LentGuest::make(guest));
   FURNACE_TRY(auto profile, profile_of(options));
   std::unique_ptr<furnace_vmi_host> host(new furnace_vmi_host(std::move(lent), std::move(profile)));
-  std::error_code error;
-  std::filesystem::create_directories(options.directory, error);
+  FURNACE_CHECK(Directory::make(options.directory, Care::Content));
   FURNACE_TRY(host->server_, vmi::Server::bind(host->context_, options.directory, host->machine_));
   host->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   host->timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,6 +32,19 @@ using furnace::enter::Step;
 bool set_limit(__rlimit_resource resource, rlim_t value) {
   const rlimit limit{value, value};
   return ::setrlimit(resource, &limit) == 0;
+}
+
+/// Between the launcher's look and bubblewrap's bind somebody could have exchanged a name.
+bool shows_what_was_checked(const Plan& plan) {
+  for (uint32_t i = 0; i < plan.bound_count; ++i) {
+    struct stat status {};
+    const Plan::Bound& bound = plan.bound.at(i);
+    if (::stat(bound.place.data(), &status) != 0) return false;
+    errno = ESTALE;
+    if (status.st_dev != bound.device || status.st_ino != bound.inode) return false;
+  }
+  errno = 0;
+  return true;
 }
 
 bool limit(const Plan& plan) {
@@ -104,6 +118,7 @@ int main(int argc, char** argv) {
   ::close(number);
   auto& plan = *static_cast<Plan*>(memory);
   ::unsetenv("PWD");  // bubblewrap's; NOLINT(concurrency-mt-unsafe): no threads yet
+  if (!shows_what_was_checked(plan)) give_up(plan, Step::View);
   if (!limit(plan)) give_up(plan, Step::Limits);
   if (!leave_keyring(plan)) give_up(plan, Step::Keyring);
   if (!enter_user_namespace(plan)) give_up(plan, Step::UserNamespace);

@@ -31,6 +31,12 @@ struct Plan {
   bool confine_network = true;
   uint32_t writable_count = 0;
   std::array<std::array<char, 64>, 4> writable{};  ///< directories; all else is read-only
+  struct Bound {
+    std::array<char, 256> place{};
+    uint64_t device = 0, inode = 0;
+  };
+  uint32_t bound_count = 0;
+  std::array<Bound, 8> bound{};  ///< what must lie there
   uint32_t port_count = 0;
   std::array<uint16_t, 4> ports{};  ///< TCP ports that may be connected to
   uint32_t filter_length = 0;       ///< 0: none
@@ -39,10 +45,19 @@ struct Plan {
 
 /// What can fail, for the launcher's message.
 inline constexpr std::array kSteps = {
-    "limits",       "session keyring", "user namespace", "user",    "Landlock",
-    "capabilities", "no_new_privs",    "seccomp filter", "execute",
+    "what its view shows was exchanged while it started",
+    "limits",
+    "session keyring",
+    "user namespace",
+    "user",
+    "Landlock",
+    "capabilities",
+    "no_new_privs",
+    "seccomp filter",
+    "execute",
 };
 enum class Step : int {
+  View,
   Limits,
   Keyring,
   UserNamespace,

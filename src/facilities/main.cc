@@ -1,6 +1,7 @@
 // furnace-fac: the FAC partition of one app.
 #include <filesystem>
 
+#include "base/directory.h"
 #include "base/log.h"
 #include "base/signals.h"
 #include "facilities/server.h"
@@ -34,11 +35,12 @@ Status serve(const FacOptions& options) {
 
   std::filesystem::path directory = std::filesystem::absolute(options.directory).lexically_normal();
   if (!directory.has_filename()) directory = directory.parent_path();
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
   // The layout of a tenant's data: fac_socket/ and storage/ side by side (wire.md section 6).
   const std::filesystem::path storage_directory =
       options.storage.empty() ? directory.parent_path() / "storage" : std::filesystem::path(options.storage);
+  if (!options.confined)
+    for (const auto& each : {directory, storage_directory})
+      FURNACE_CHECK(Directory::make(each, Care::Content));
   FURNACE_TRY(facilities::Storage storage, facilities::Storage::open(storage_directory, quotas.disk));
   FURNACE_TRY(facilities::Outbox outbox, facilities::Outbox::open(storage_directory, quotas.outbox));
   if (storage.read_only())

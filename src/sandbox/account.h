@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/directory.h"
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace furnace::sandbox {
@@ -20,10 +22,19 @@ struct Account {
 /// root: partitions are the user's own.
 [[nodiscard]] std::optional<Account> partition_account();
 
-/// Gives a directory that is root's, and what lies in it, to the account: partitions write there.
-[[nodiscard]] Status hand_over(const std::filesystem::path& directory, const Account& account);
+/// The same for a partition that has this directory: if it is an account's already it stays so. What was
+/// started before `furnace setup` made another account goes on, and so do its apps.
+[[nodiscard]] std::optional<Account> account_of(const Directory& directory);
 
-/// Lets the account read a file that is root's (an entry in its access control list).
-[[nodiscard]] Status let_read(const std::filesystem::path& file, const Account& account);
+/// Gives a directory that is root's or another account's, and the files in it, to the account: partitions
+/// write there.
+[[nodiscard]] Status hand_over(const Directory& directory, const Account& account);
+
+/// Lets the account connect to the sockets in a directory of another account, also to those that are bound
+/// later.
+[[nodiscard]] Status let_connect(const Directory& directory, const Account& account);
+
+/// Lets the account read an open file, with what its access control list says of others.
+[[nodiscard]] Status let_read(const Fd& file, const std::filesystem::path& name, const Account& account);
 
 }  // namespace furnace::sandbox

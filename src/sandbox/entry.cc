@@ -51,6 +51,17 @@ Result<SharedPlan> make_plan(const Partition& partition) {
       return fail(Errc::Invalid, "{}: too much to write to", partition.name);
     std::copy(place.begin(), place.end(), plan.writable.at(plan.writable_count++).begin());
   }
+  for (const auto* binds : {&partition.view.binds, &partition.view.files})
+    for (const View::Bind& bind : *binds) {
+      if (bind.inode == 0) continue;  // of the host's programs, for a shell
+      const std::string place = bind.place;
+      if (plan.bound_count == plan.bound.size() || place.size() >= plan.bound[0].place.size())
+        return fail(Errc::Invalid, "{}: too much to see", partition.name);
+      Plan::Bound& bound = plan.bound.at(plan.bound_count++);
+      std::copy(place.begin(), place.end(), bound.place.begin());
+      bound.device = bind.device;
+      bound.inode = bind.inode;
+    }
   for (const uint16_t port : partition.ports) {
     if (plan.port_count == plan.ports.size())
       return fail(Errc::Invalid, "{}: too many ports", partition.name);

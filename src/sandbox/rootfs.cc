@@ -140,7 +140,7 @@ Result<std::string> build_root(const RootKind& kind, const fs::path& directory) 
   if (fs::exists(directory, error) && !fs::is_empty(directory, error) && !fs::exists(directory / kManifest))
     return fail(Errc::Denied, "{}: something else than a partition's root lies there", directory.string());
   const fs::path made = directory.string() + fmt::format(".{}.new", ::getpid());
-  fs::create_directories(made.parent_path(), error);
+  FURNACE_CHECK(Directory::make(fs::absolute(made).parent_path(), Care::Names));
   const mode_t mask = ::umask(022);  // what runs inside is another user
   auto hash = fill(kind, made);
   ::umask(mask);
@@ -199,11 +199,9 @@ fs::path operators_root(const RootKind& kind) {
 Result<Root> find_root(const RootKind& kind) {
   if (const fs::path given = operators_root(kind); fs::exists(given / kManifest)) return Root{given, {}};
   const std::string name = fmt::format("{}-{}", kind.name, state_of_inputs(kind));
-  const fs::path roots = cache_directory() / "roots";
-  std::error_code error;
-  fs::create_directories(roots, error);
-  if (error) return fail(Errc::Denied, "{}: {}", roots.string(), error.message());
-  FURNACE_TRY(Fd lock, open_file(roots / (name + ".lock"), O_RDWR | O_CREAT, 0644));
+  FURNACE_TRY(const Directory directory, Directory::make(cache_directory() / "roots", Care::Content));
+  const fs::path& roots = directory.path();
+  FURNACE_TRY(Fd lock, directory.open_file(name + ".lock", O_RDWR | O_CREAT, 0644));
   if (!fs::exists(roots / name / kManifest)) {
     FURNACE_CHECK(lock_roots(lock, LOCK_EX, roots));
     if (!fs::exists(roots / name / kManifest)) {

@@ -17,9 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-std::filesystem::path directory_of_sockets() {
-  return run_directory() / "partitions";
-}
+constexpr const char* kSockets = "partitions";  // in the run directory
 
 /// Fields in both directions.
 template <typename Json, typename State, typename Each>
@@ -82,11 +80,8 @@ Result<PartitionState> parse_state(std::string_view text) {
 }
 
 Result<StateSocket> StateSocket::bind(std::string_view name) {
-  const auto directory = directory_of_sockets();
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  std::filesystem::permissions(directory, std::filesystem::perms::owner_all, error);
-  if (error) return fail(Errc::Failed, "{}: {}", directory.string(), error.message());
+  FURNACE_TRY(const Directory made, make_run_directory(kSockets));
+  const auto& directory = made.path();
   sockaddr_un address{AF_UNIX, {}};
   const std::string own = fmt::format(".{}", ::getpid());
   const std::string place = directory.string() + '/';
@@ -122,8 +117,10 @@ void StateSocket::answer(const PartitionState& state) const {
 
 std::vector<PartitionState> running_partitions() {
   std::vector<PartitionState> states;
-  std::error_code ignored;  // there is none
-  for (const auto& entry : std::filesystem::directory_iterator(directory_of_sockets(), ignored))
+  std::error_code ignored;
+  const auto directory = Directory::open(run_directory() / kSockets, Care::Content);
+  if (!directory) return states;  // there is none
+  for (const auto& entry : std::filesystem::directory_iterator(directory->path(), ignored))
     if (auto state = ask(entry.path())) states.push_back(*std::move(state));
   std::sort(states.begin(), states.end(), [](const auto& a, const auto& b) {
     return std::tie(a.name, a.launcher) < std::tie(b.name, b.launcher);

@@ -1,6 +1,7 @@
 #include "sandbox/view.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <set>
@@ -67,6 +68,13 @@ Result<Fd> memory_file(std::string_view data) {
   }
   ::lseek(file.get(), 0, SEEK_SET);
   return file;
+}
+
+Result<View::Bind> bind_of(int descriptor, const std::filesystem::path& source,
+                           const std::filesystem::path& place, bool writable) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0) return fail_errno("{}", source.string());
+  return View::Bind{source, place, writable, status.st_dev, status.st_ino};
 }
 
 std::vector<std::string> bubblewrap(const View& view, bool as_root, int info_descriptor) {

@@ -12,10 +12,12 @@
 namespace furnace::sandbox {
 
 struct View {
-  /// A directory or file of the host at a place inside.
+  /// A directory or file of the host at a place inside. bubblewrap binds by path; furnace-enter then looks
+  /// whether it is the one that the launcher looked at, or another that was put in its place meanwhile.
   struct Bind {
     std::filesystem::path source, place;
     bool writable = false;
+    uint64_t device = 0, inode = 0;
   };
   /// A file that exists inside alone: whose owner and rights outside don't matter.
   struct Content {
@@ -29,6 +31,10 @@ struct View {
   bool network = false;
   bool debug = false;  ///< with the host's programs, /proc and a terminal: for a shell inside
 };
+
+/// A bind of what is open, which lies at `source`.
+[[nodiscard]] Result<View::Bind> bind_of(int descriptor, const std::filesystem::path& source,
+                                         const std::filesystem::path& place, bool writable = false);
 
 /// A file in memory that holds `data`.
 [[nodiscard]] Result<Fd> memory_file(std::string_view data);

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/shared_object.h"
@@ -86,6 +87,7 @@ Status check_writable(const fs::path& directory) {
   if (::faccessat(AT_FDCWD, there.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
     return there == directory ? fail_errno("{}: can't be written to", directory.string())
                               : fail_errno("{}: can't be made in {}", directory.string(), there.string());
+  FURNACE_CHECK(Directory::open(there, there == directory ? Care::Content : Care::Names));
   return {};
 }
 
@@ -97,9 +99,8 @@ void check_directories(const Manifest& manifest, Problems& problems) {
 
 /// Two apps of one id would get each other's answers.
 Status check_app_id_is_free(const Manifest& manifest) {
-  const fs::path own_lock = manifest.directory / "run.lock";
-  std::error_code ignored;
-  const bool runs_already = fs::exists(own_lock, ignored) && !lock_file(own_lock);
+  FURNACE_TRY(const Directory directory, Directory::open(manifest.directory, Care::Content));
+  const bool runs_already = directory.has("run.lock") && !directory.lock("run.lock");
   if (runs_already) return {};
   for (const sandbox::PartitionState& state : sandbox::running_partitions())
     if (state.name == "app " + manifest.app)

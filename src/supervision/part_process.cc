@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/command.h"
+#include "base/directory.h"
 #include "base/file.h"
 
 namespace furnace::supervision {
@@ -124,9 +126,11 @@ End PartProcess::take_end() {
 
 Result<fs::path> write_crash_report(const fs::path& directory, const PartProcess& process, const End& end,
                                     unsigned restarts) {
-  std::error_code error;
-  fs::create_directories(directory, error);
-  if (error) return fail(Errc::Failed, "{}: {}", directory.string(), error.message());
+  // It holds the app's metadata and its last words: for its owner alone, also where an earlier one was for
+  // all.
+  constexpr unsigned owners = 0700, owners_file = 0600;
+  FURNACE_TRY(const Directory reports_in, Directory::make(directory, Care::Content, owners));
+  if (reports_in.owner() == ::geteuid()) ::fchmod(reports_in.descriptor(), owners);
   const auto now = std::chrono::system_clock::now();
   const std::string time =
       fmt::format("{:%Y%m%dT%H%M%S}", fmt::gmtime(std::chrono::system_clock::to_time_t(now)));
@@ -140,8 +144,9 @@ Result<fs::path> write_crash_report(const fs::path& directory, const PartProcess
       process.part().name, fmt::gmtime(std::chrono::system_clock::to_time_t(now)), end.seconds, end.text,
       restarts, to_text(process.part()));
   for (const std::string& line : process.last_lines()) text += "    " + printable_lines(line) + '\n';
-  FURNACE_CHECK(write_file(path, text));
+  FURNACE_CHECK(write_file(path, text, owners_file));
   std::vector<fs::path> reports;
+  std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory, error))
     if (entry.path().extension() == ".txt") reports.push_back(entry.path());
   std::sort(reports.begin(), reports.end());

@@ -6,7 +6,6 @@
 
 #include <array>
 #include <cstring>
-#include <filesystem>
 
 #include "base/directories.h"
 
@@ -14,9 +13,8 @@ namespace furnace::supervision {
 
 Result<ReadySocket> ReadySocket::bind() {
   ReadySocket made;
-  std::error_code error;
-  std::filesystem::create_directories(run_directory(), error);
-  made.path_ = (run_directory() / fmt::format("run.{}", ::getpid())).string();
+  FURNACE_TRY(const Directory directory, make_run_directory());
+  made.path_ = (directory.path() / fmt::format("run.{}", ::getpid())).string();
   sockaddr_un address{AF_UNIX, {}};
   if (made.path_.size() >= sizeof address.sun_path)
     return fail(Errc::Invalid, "{}: too long for a socket; set FURNACE_RUN", made.path_);

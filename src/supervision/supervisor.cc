@@ -237,7 +237,8 @@ class Supervisor {
 
 Result<int> run_app(const Manifest& manifest, Fd stop) {
   FURNACE_TRY(ReadySocket ready, ReadySocket::bind());
-  const auto lock = lock_file(manifest.directory / "run.lock");
+  FURNACE_TRY(const Directory directory, Directory::open(manifest.directory, Care::Content));
+  const auto lock = directory.lock("run.lock");
   if (!lock && lock.error().code() == Errc::Unavailable)
     return fail(Errc::Unavailable, "another `furnace run` has the manifest in {}",
                 manifest.directory.string());

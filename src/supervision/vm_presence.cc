@@ -1,15 +1,15 @@
 #include "supervision/vm_presence.h"
 
-#include "base/file.h"
+#include "base/directory.h"
 #include "hypervisor/attach.h"
 
 namespace furnace::supervision {
 
 bool served_elsewhere(const Manifest::Vmi& vm) {
-  std::error_code ignored;
-  const auto lock = vm.directory / "vmi_rtr.lock";
-  if (!std::filesystem::exists(lock, ignored)) return false;
-  const auto taken = lock_file(lock);
+  constexpr const char* lock = "vmi_rtr.lock";
+  const auto directory = Directory::open(vm.directory, Care::Content);
+  if (!directory || !directory->has(lock)) return false;
+  const auto taken = directory->lock(lock);
   return !taken && taken.error().code() == Errc::Unavailable;
 }
 

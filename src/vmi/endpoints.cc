@@ -1,5 +1,6 @@
 #include "vmi/endpoints.h"
 
+#include <fcntl.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,6 +27,15 @@ namespace fs = std::filesystem;
 // For one app. A message holds up to 250 events of some 200 bytes each, and a partition lives on some 20 MB.
 constexpr int kMessagesQueued = 200;
 constexpr size_t kMostEndpoints = 256;
+
+/// The app may be another user's, who could put something else in its socket's place.
+void give_socket(const std::string& directory, const struct stat& owner) {
+  const Fd socket(
+      ::open((directory + "/vmi_rtr").c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));  // NOLINT: variadic
+  struct stat status {};
+  if (socket.valid() && ::fstat(socket.get(), &status) == 0 && S_ISSOCK(status.st_mode))
+    (void)::fchownat(socket.get(), "", owner.st_uid, owner.st_gid, AT_EMPTY_PATH);
+}
 
 }  // namespace
 
@@ -57,8 +67,9 @@ Result<Endpoints> Endpoints::bind(zmq::context_t& context, const std::string& di
   }
   if (!lock && lock.error().code() == Errc::Unavailable)
     return fail(Errc::Unavailable,
-                "{}/vmi_rtr: another VMI partition serves there; stop it or choose another --vmi "
-                "directory",
+                "{}/vmi_rtr: another VMI partition serves there, or an app with --common-socket is "
+                "connected; stop it "
+                "or choose another --vmi directory",
                 directory);
   if (!lock) return fail(lock.error(), "socket directory");
   endpoints.lock_ = *std::move(lock);
@@ -78,7 +89,8 @@ Status Endpoints::add(const std::string& app) {
   made->app = app;
   made->directory = app.empty() ? directory_ : fmt::format("{}/{}", directory_, app);
   struct stat status {};
-  if (::stat(made->directory.c_str(), &status) != 0) return fail_errno("{}", made->directory);
+  if (::lstat(made->directory.c_str(), &status) != 0) return fail_errno("{}", made->directory);
+  if (!S_ISDIR(status.st_mode)) return fail(Errc::Denied, "{}: no directory", made->directory);
   made->owner = status.st_uid;
   made->own_user = user_;
   FURNACE_TRY(const std::string address, protocol::ipc_address(made->directory, "vmi_rtr"));
@@ -92,8 +104,7 @@ Status Endpoints::add(const std::string& app) {
   FURNACE_TRY(made->monitor,
               protocol::monitor_of(*context_, made->router, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED));
   FURNACE_CHECK(protocol::bind(made->router, address));
-  if (!app.empty() && user_ == 0)  // the app may be another user's
-    (void)::chown((made->directory + "/vmi_rtr").c_str(), status.st_uid, status.st_gid);
+  if (!app.empty() && user_ == 0) give_socket(made->directory, status);
   all_.push_back(std::move(made));
   return {};
 }

@@ -1,4 +1,5 @@
 // furnace-vmi: the VMI partition of one VM.
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/signals.h"
@@ -58,8 +59,7 @@ Status serve(const VmiOptions& options) {
   // A partition keeps no profiles: one guest's memory must not decide what another guest's is taken for.
   vmi::Machine machine(std::move(driver), options.confined ? nullptr : &profiles, std::move(given));
 
-  std::error_code error;
-  std::filesystem::create_directories(options.directory, error);
+  if (!options.confined) FURNACE_CHECK(Directory::make(options.directory, Care::Content));
   zmq::context_t context(1);
   FURNACE_TRY(const auto server, vmi::Server::bind(context, options.directory, machine, options.server));
   if (auto kernel = machine.linux_guest(); !kernel)

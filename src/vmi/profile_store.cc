@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/directories.h"
+#include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -31,6 +32,8 @@ std::filesystem::path ProfileStore::file(std::string_view banner) const {
 std::shared_ptr<const guest::Profile> ProfileStore::find(
     const std::function<bool(const guest::ProfileSummary&)>& matches) {
   std::error_code ignored;
+  // What others could put there is not believed.
+  if (!Directory::open(directory_, Care::Content)) return nullptr;
   for (const auto& entry : std::filesystem::directory_iterator(directory_, ignored)) {
     if (entry.path().extension() != ".profile") continue;
     std::array<std::byte, guest::kSummarySize> start{};
@@ -45,10 +48,10 @@ std::shared_ptr<const guest::Profile> ProfileStore::find(
 }
 
 void ProfileStore::store(const guest::Profile& profile) {
-  std::error_code error;
-  std::filesystem::create_directories(directory_, error);
-  if (auto written = write_file(file(profile.banner()), as_text(profile.image())); !written)
-    log::warning("profile not cached: {}", written.error().message());
+  const auto directory = Directory::make(directory_, Care::Content);
+  const Status written = directory ? write_file(file(profile.banner()), as_text(profile.image()))
+                                   : Status(tl::unexpected<Error>(directory.error()));
+  if (!written) log::warning("profile not cached: {}", written.error().message());
 }
 
 }  // namespace furnace::vmi

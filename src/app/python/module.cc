@@ -8,6 +8,7 @@
 #include "app/python/errors.h"
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/printable.h"
 
 namespace furnace::app {
 namespace {

@@ -4,6 +4,7 @@
 
 #include "backend/sinks/record.h"
 #include "backend/sinks/sink.h"
+#include "base/directory.h"
 #include "base/fd.h"
 
 namespace furnace::backend {
@@ -13,11 +14,14 @@ namespace fs = std::filesystem;
 
 class FileSink : public Sink {
  public:
-  FileSink(fs::path path, uint64_t rotate, unsigned keep)
-      : path_(std::move(path)), rotate_(rotate), keep_(keep) {}
+  FileSink(NamedPlace place, uint64_t rotate, unsigned keep)
+      : place_(std::move(place)),
+        path_(place_.directory.path() / place_.name),
+        rotate_(rotate),
+        keep_(keep) {}
 
   Status open() {
-    FURNACE_TRY(file_, open_file(path_, O_WRONLY | O_CREAT | O_APPEND, 0600));
+    FURNACE_TRY(file_, place_.directory.open_file(place_.name, O_WRONLY | O_CREAT | O_APPEND, 0600));
     struct stat status {};
     if (::fstat(file_.get(), &status) != 0) return fail_errno("{}", path_.string());
     size_ = static_cast<uint64_t>(status.st_size);
@@ -42,17 +46,18 @@ class FileSink : public Sink {
   }
 
  private:
-  [[nodiscard]] fs::path numbered(unsigned number) const {
-    return number == 0 ? path_ : fs::path(fmt::format("{}.{}", path_.string(), number));
+  [[nodiscard]] std::string numbered(unsigned number) const {
+    return number == 0 ? place_.name : fmt::format("{}.{}", place_.name, number);
   }
 
   Status rotate() {
-    std::error_code error;
-    if (keep_ == 0) fs::remove(path_, error);
-    for (unsigned number = keep_; number-- > 0;) fs::rename(numbered(number), numbered(number + 1), error);
+    if (keep_ == 0) ::unlinkat(place_.directory.descriptor(), place_.name.c_str(), 0);
+    for (unsigned number = keep_; number-- > 0;)
+      (void)place_.directory.rename(numbered(number), numbered(number + 1));
     return open();
   }
 
+  NamedPlace place_;
   fs::path path_;
   uint64_t rotate_;
   unsigned keep_;
@@ -63,7 +68,8 @@ class FileSink : public Sink {
 }  // namespace
 
 Result<std::unique_ptr<Sink>> file_sink(const fs::path& file, uint64_t rotate, unsigned keep) {
-  auto sink = std::make_unique<FileSink>(file, rotate, keep);
+  FURNACE_TRY(NamedPlace place, place_of_file(file, Care::Links));
+  auto sink = std::make_unique<FileSink>(std::move(place), rotate, keep);
   FURNACE_CHECK(sink->open());
   return sink;
 }

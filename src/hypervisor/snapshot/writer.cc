@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 
+#include "base/directory.h"
 #include "base/log.h"
 #include "hypervisor/snapshot/elf_core.h"
 #include "hypervisor/snapshot/seekable_zstd.h"
@@ -27,15 +28,17 @@ bool all_zero(std::span<const std::byte> bytes) {
 class PartialFile {
  public:
   static Result<PartialFile> create(const std::filesystem::path& file) {
-    auto partial = std::filesystem::path(file).concat(".partial");
+    FURNACE_TRY(NamedPlace place, place_of_file(file, Care::Links));
+    const std::string partial = place.name + ".partial";
+    ::unlinkat(place.directory.descriptor(), partial.c_str(), 0);  // of one that was killed
     // Memory holds secrets: for the owner alone.
-    FURNACE_TRY(Fd fd, open_file(partial, O_WRONLY | O_CREAT | O_TRUNC, 0600));
-    return PartialFile(std::move(fd), std::move(partial), file);
+    FURNACE_TRY(Fd fd, place.directory.open_file(partial, O_WRONLY | O_CREAT | O_EXCL, 0600));
+    return PartialFile(std::move(fd), std::move(place), file);
   }
   PartialFile(PartialFile&&) = default;
   PartialFile& operator=(PartialFile&&) = delete;
   ~PartialFile() {
-    if (fd_.valid()) ::unlink(partial_.c_str());
+    if (fd_.valid()) ::unlinkat(place_.directory.descriptor(), partial().c_str(), 0);
   }
 
   Status append(std::span<const std::byte> bytes) {
@@ -51,18 +54,20 @@ class PartialFile {
   void skip(uint64_t bytes) { size_ += bytes; }
 
   Status finish() {
-    if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0 || ::fsync(fd_.get()) != 0 ||
-        ::rename(partial_.c_str(), file_.c_str()) != 0)
+    if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0 || ::fsync(fd_.get()) != 0)
       return fail_errno("{}", file_.string());
+    FURNACE_CHECK(place_.directory.rename(partial(), place_.name));
     fd_.close();
     return {};
   }
 
  private:
-  PartialFile(Fd fd, std::filesystem::path partial, std::filesystem::path file)
-      : fd_(std::move(fd)), partial_(std::move(partial)), file_(std::move(file)) {}
+  PartialFile(Fd fd, NamedPlace place, std::filesystem::path file)
+      : fd_(std::move(fd)), place_(std::move(place)), file_(std::move(file)) {}
+  [[nodiscard]] std::string partial() const { return place_.name + ".partial"; }
   Fd fd_;
-  std::filesystem::path partial_, file_;
+  NamedPlace place_;
+  std::filesystem::path file_;
   uint64_t size_ = 0;
 };
 
