@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/directories.h"
 #include "base/helper_process.h"
 #include "base/log.h"
 #include "hypervisor/broker/service.h"
@@ -330,11 +331,9 @@ json describe(const QemuHandles& handles, const GuestRam::Parts& ram) {
 
 /// Without one, commands beside the partition need a QMP socket of their own.
 Fd listen_for_visitors(pid_t qemu, std::filesystem::path& path) {
-  std::error_code error;
-  const auto directory = broker_socket(qemu).parent_path();
-  std::filesystem::create_directories(directory, error);
-  std::filesystem::permissions(directory, std::filesystem::perms::owner_all, error);
-  auto listener = listen_for_messages(broker_socket(qemu));
+  const auto directory = make_run_directory(broker_socket(qemu).parent_path().filename().native());
+  auto listener = directory ? listen_for_messages(broker_socket(qemu))
+                            : Result<Fd>(tl::unexpected<Error>(directory.error()));
   if (!listener) {
     log::debug("{}", listener.error().message());
     return {};
