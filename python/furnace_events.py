@@ -59,7 +59,7 @@ _UNKNOWN = {'old_value', 'new_value', 'exit_status', 'return_value'}  # None whe
 _WIRE_NAMES = {'path': 'text', 'module': 'text'}
 KINDS = tuple(kind for kind in _FORMS if kind != SYSCALL_PLUGIN)
 
-_registered = {}  # id -> (kind, callback, on_end)
+_registered = {}  # id -> (kind, callback, on_end, losses of the connection before it)
 
 
 def _sync_state(sync, call='event_register'):
@@ -127,8 +127,14 @@ def register(event, callback):
     if event.get('uid') is not None:
         fields['uid'] = _number(event, 'uid')
     identifier = _checked.event_register(**fields)
-    _registered[identifier] = kind, callback, event.get('on_end')
+    _keep(identifier, kind, callback, event.get('on_end'))
     return identifier
+
+
+def _keep(identifier, kind, callback, on_end):
+    if identifier in _registered:  # of a VMI partition before this one
+        _end(identifier, 'the VMI partition was started again')
+    _registered[identifier] = kind, callback, on_end, _furnace.vmi_losses()
 
 
 def clear(identifier):
@@ -144,13 +150,13 @@ def start_syscall(callback, sync):
     if not callable(callback):
         raise TypeError(f'start_syscall: callback is {callback!r}, not a function')
     identifier = _checked.start_syscall(_sync_state(sync, 'start_syscall'))
-    _registered[identifier] = SYSCALL_PLUGIN, callback, None
+    _keep(identifier, SYSCALL_PLUGIN, callback, None)
     return identifier
 
 
 def stop_syscall():
     status = _furnace.stop_syscall()
-    for identifier, (kind, _, _) in list(_registered.items()):
+    for identifier, (kind, *_) in list(_registered.items()):
         if kind == SYSCALL_PLUGIN:
             del _registered[identifier]
     return status
@@ -174,7 +180,7 @@ def _values(form, kind, fields):
 
 
 def _end(identifier, reason):
-    kind, _, on_end = _registered.pop(identifier)
+    _, _, on_end, _ = _registered.pop(identifier)
     _furnace.log(f'event {identifier} has ended: {reason}')
     if on_end is not None:
         on_end(reason)
@@ -189,7 +195,7 @@ def _deliver(fields):
         return
     if 'ended' in fields:
         return _end(identifier, fields['ended'])
-    kind, callback, _ = registered
+    kind, callback, *_ = registered
     form = _FORMS[kind]
     event = form._make(_values(form, kind, fields))
     for name in ('tid', 'lost', 'timed_out', 'old_cr3', 'gpa'):
@@ -202,4 +208,12 @@ def _deliver(fields):
             _furnace.resume_vm()
 
 
+def _vmi_again(reason):
+    losses = _furnace.vmi_losses()
+    for identifier, (_, _, _, before) in list(_registered.items()):
+        if before != losses and identifier in _registered:
+            _end(identifier, reason)
+
+
 _furnace.set_event_callback(_deliver)
+_furnace.set_vmi_again_callback(_vmi_again)

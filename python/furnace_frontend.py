@@ -30,11 +30,15 @@ from furnace_constants import ASYNC, BE, TIMER
 from furnace_events import (CredentialsEvent, MemoryEvent, ModuleEvent, ProcessEvent, SyscallEvent,  # noqa: F401
                             VmEvent)
 
-BackendMessage = namedtuple('BackendMessage', 'type message')
-BackendMessage.__doc__ = "A message of the backend: type 'notify' (to this app) or 'broadcast' (to all), message: its text (str), or bytes."
+class BackendMessage(namedtuple('BackendMessage', 'type message')):
+    """A message of the backend: type 'notify' (to this app) or 'broadcast' (to all), message: its text (str), or bytes.
+    Besides the tuple it has the attribute lost: messages of this type before it that were lost on the way."""
+
+    lost = 0
+
 
 # The loop's own functions are wrapped below, the event calls are made with their meaning.
-del add_timer, remove_timer, set_backend_callback, set_log_name, stop_loop, set_event_callback  # noqa: F821
+del add_timer, remove_timer, set_backend_callback, set_log_name, stop_loop, set_event_callback, set_vmi_again_callback, vmi_losses  # noqa: F821
 del batch_serialize, batch_exchange, batch_parse, field_index  # noqa: F821
 
 _backend_event = None  # id of the one registered callback for the backend's messages
@@ -49,7 +53,8 @@ def event_register(event):
 
     Events of the VM call f(VmEvent) between events_start() and events_stop(); with 'sync': fe.SYNC the VM stands
     meanwhile, with fe.ASYNC (the default) it runs on. All take 'pid' (INT: 'bp_pid'): of this process alone, and 'uid': of
-    this user's processes alone. 'on_end': f(reason) is called if the VM reboots, which ends INT, MEM and those with a pid.
+    this user's processes alone. 'on_end': f(reason) is called if the VM reboots, which ends INT, MEM and those with a pid, and
+    if the connection to the VMI partition is lost, which ends all.
     {'event_type': fe.REG, 'reg_type': fe.CR3}: the address space of a vCPU changes; .cr3 and .old_cr3.
     {'event_type': fe.INT, 'bp_addr': address, 'bp_pid': pid}: an instruction is reached, in one process or (0) in any. It
     must be the first byte of the instruction: in its middle it is never reached, and with KVM it changes what runs.
@@ -79,7 +84,12 @@ def event_register(event):
     if _backend_event is not None:
         raise ValueError('event_register: a callback for the backend is registered already (one at most)')
     _backend_event = _BACKEND_ID
-    _furnace.set_backend_callback(lambda type, message: callback(BackendMessage(type, message)))
+
+    def deliver(type, content, lost):
+        message = BackendMessage(type, content)
+        message.lost = lost
+        callback(message)
+    _furnace.set_backend_callback(deliver)
     return _backend_event
 
 

@@ -1,5 +1,6 @@
 #include "app/facilities_client.h"
 
+#include "base/log.h"
 #include "protocol/framing.h"
 #include "protocol/monitor.h"
 
@@ -196,9 +197,10 @@ void FacilitiesClient::read_messages() {
 }
 
 std::optional<Received> FacilitiesClient::received(const BeMsg& message, protocol::Received& last) {
-  lost_ += last.take(message);
-  if (message.has_data()) return Received{message.data(), true};
-  return Received{message.value(), false};
+  const uint64_t lost = last.take(message);
+  if (lost != 0) log::warning("{} messages of the backend were lost on the way to this app", lost);
+  if (message.has_data()) return Received{message.data(), true, lost};
+  return Received{message.value(), false, lost};
 }
 
 std::optional<Received> FacilitiesClient::take_notification() {

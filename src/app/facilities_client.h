@@ -29,6 +29,7 @@ struct Content {
 struct Received {
   std::string content;
   bool is_bytes = false;
+  uint64_t lost = 0;  ///< messages before it that were lost on the way
 };
 
 class FacilitiesClient {
@@ -66,8 +67,6 @@ class FacilitiesClient {
   /// Whether `take_notification` has one although its socket may have none: they are read when there is to be
   /// sent, too.
   [[nodiscard]] bool has_notification() const { return !notifications_.empty(); }
-  /// Messages of the backend that were lost on the way.
-  [[nodiscard]] uint64_t lost() const { return lost_; }
 
   [[nodiscard]] CallSocket& calls() { return calls_; }
   [[nodiscard]] zmq::socket_t& messages() { return messages_; }
@@ -101,7 +100,6 @@ class FacilitiesClient {
   protocol::Received last_notification_, last_broadcast_;
   std::deque<facilities::BeMsg> notifications_;
   protocol::TraceId trace_;
-  uint64_t lost_ = 0;
   bool is_open_ = true;  // FAC takes one-way messages
 };
 

@@ -6,6 +6,7 @@
 #include "base/shared_object.h"
 #include "base/signals.h"
 #include "partitions/app_options.h"
+#include "partitions/exit_codes.h"
 #include "program/program.h"
 
 namespace {
@@ -19,7 +20,7 @@ app::Options runtime_options(const AppOptions& options) {
           std::chrono::seconds(options.wait_for_vm)};
 }
 
-Status host_native(const AppOptions& options, const std::filesystem::path& file) {
+Status host_native(const AppOptions& options, const std::filesystem::path& file, bool& is_made) {
   FURNACE_TRY(const Fd stop, stop_signals());
   zmq::context_t context(1);
   FURNACE_TRY(const auto runtime, app::Runtime::start(context, runtime_options(options)));
@@ -27,12 +28,12 @@ Status host_native(const AppOptions& options, const std::filesystem::path& file)
   app::report_crashes();
   runtime->watch_partitions([] {});
   establish();  // what follows is the tenant's
-  const Status hosted = app::host_native_app(*runtime, file, options.app, options.metadata);
+  const Status hosted = app::host_native_app(*runtime, file, options.app, options.metadata, is_made);
   if (auto end = runtime->end()) return tl::unexpected<Error>(*std::move(end));
   return hosted;
 }
 
-Status host_python(const AppOptions& options) {
+Status host_python(const AppOptions& options, bool& is_made) {
   const python::Interpreter interpreter;
   FURNACE_TRY(const Fd stop, stop_signals([] { PyErr_SetInterrupt(); }));
   zmq::context_t context(1);
@@ -47,6 +48,7 @@ Status host_python(const AppOptions& options) {
   const auto instance = python::make_object(options.file, options.class_name, ctx);
   if (auto end = runtime->end(); end && !instance) return tl::unexpected<Error>(*std::move(end));
   if (!instance) return tl::unexpected<Error>(instance.error());
+  is_made = true;
   log::info("{}: {} {} runs", options.app, options.class_name, options.file);
   runtime->loop().run();
   (void)runtime->may_tell_end();  // what follows is not to be interrupted
@@ -62,8 +64,10 @@ int main(int argc, char** argv) {
   AppOptions options;
   Program program("furnace-app", "APP partition: hosts a tenant's app");
   partitions::add_options(program.options(), options);
-  return program.run(argc, argv, [&] {
+  bool is_made = false;
+  const int code = program.run(argc, argv, [&] {
     const auto native = shared_object_for(options.file);
-    return native ? host_native(options, *native) : host_python(options);
+    return native ? host_native(options, *native, is_made) : host_python(options, is_made);
   });
+  return code == 1 && !is_made ? partitions::kAppNotMade : code;
 }

@@ -25,9 +25,9 @@ void Presence::begin_to_need() {
   if (wake_) wake_();
 }
 
-void Presence::note(bool is_connected) {
+bool Presence::note(bool is_connected) {
   const std::lock_guard lock(mutex_);
-  if (is_connected == is_there_) return;
+  if (is_connected == is_there_) return false;
   is_there_ = is_connected;
   if (of_.for_good) is_needed_ = true;
   const auto now = Clock::now();
@@ -37,10 +37,14 @@ void Presence::note(bool is_connected) {
                 duration_cast<seconds>(absent_for(now)).count());
     absent_since_.reset();
     reports_.reset();
-  } else if (is_needed_) {
+    return losses_ != 0;
+  }
+  ++losses_;
+  if (is_needed_) {
     absent_since_ = now;
     reports_.emplace(now);
   }
+  return false;
 }
 
 void Presence::report(Clock::time_point now) {
@@ -131,8 +135,8 @@ void PresenceWatch::read_changes() {
   for (Watched& each : watched_)
     while (const auto frames = protocol::receive(each.monitor)) {
       const int event = protocol::monitored_event(frames->front()).number;
-      if (event == ZMQ_EVENT_CONNECTED || event == ZMQ_EVENT_DISCONNECTED)
-        each.presence->note(event == ZMQ_EVENT_CONNECTED);
+      if (event != ZMQ_EVENT_CONNECTED && event != ZMQ_EVENT_DISCONNECTED) continue;
+      if (each.presence->note(event == ZMQ_EVENT_CONNECTED) && &each == &watched_.front()) handlers_.back();
     }
 }
 

@@ -40,9 +40,13 @@ class Presence {
   /// Says where, how long and what to do about it, once the partition has been absent for too long.
   [[nodiscard]] std::optional<Error> gone() const;
 
+  /// How often the connection was lost.
+  [[nodiscard]] uint64_t losses() const { return losses_; }
+
   // For the watch:
   void set_wake(std::function<void()> wake) { wake_ = std::move(wake); }
-  void note(bool is_connected);
+  /// Returns true if the partition was there before, and is there again.
+  bool note(bool is_connected);
   /// Logs an absence that is due to be reported.
   void report(Clock::time_point now);
   /// When there will be something to report or to decide.
@@ -55,6 +59,7 @@ class Presence {
   const Description of_;
   std::function<void()> wake_;
   std::atomic<bool> is_needed_ = false, is_there_ = false;
+  std::atomic<uint64_t> losses_ = 0;
   mutable std::mutex mutex_;
   // Where the partition is needed and absent.
   std::optional<Clock::time_point> absent_since_;
@@ -75,10 +80,11 @@ class PresenceWatch {
   /// that socket, and so must this.
   void add(Presence& presence, zmq::socket_t monitor);
   struct Handlers {
-    std::function<void()> gone;     ///< called once, when the first of those added is gone
+    std::function<void()> back;     ///< called each time the first of those added is there again
+    std::function<void()> gone;     ///< called once, when that one is gone
     std::function<void()> overdue;  ///< called when the process has not ended a while after that
   };
-  /// Both are called on the watch's thread.
+  /// All are called on the watch's thread.
   void start(Handlers handlers);
   void stop();
 

@@ -70,6 +70,11 @@ Status Runtime::watch_sockets() {
 
 void Runtime::watch_partitions(std::function<void()> on_end) {
   PresenceWatch::Handlers handlers;
+  handlers.back = [this] {
+    loop_.post([this] {
+      if (vmi_again_) vmi_again_();
+    });
+  };
   handlers.gone = [this, on_end = std::move(on_end)] {
     loop_.stop();
     on_end();

@@ -43,6 +43,13 @@ class Runtime {
   void on_backend_message(BackendCallback callback);
   void on_event(EventCallback callback) { event_callback_ = std::move(callback); }
 
+  /// Called in the loop when there is a VMI partition again: what was registered before `vmi_losses` changed
+  /// is gone with the one before.
+  void on_vmi_again(std::function<void()> callback) { vmi_again_ = std::move(callback); }
+  [[nodiscard]] uint64_t vmi_losses() const { return vmi_presence_.losses(); }
+  static constexpr const char* kRegisteredBefore =
+      "the connection to the VMI partition was lost, and with it what was registered there";
+
   /// Watches the partitions from now on. When the VMI partition is gone the loop ends, and `on_end` is called
   /// on another thread; the process is ended if it is still there a while later.
   void watch_partitions(std::function<void()> on_end);
@@ -68,6 +75,7 @@ class Runtime {
   protocol::EventLoop loop_;
   BackendCallback backend_callback_;
   EventCallback event_callback_;
+  std::function<void()> vmi_again_;
   wire::VmiMessage events_;  // its memory is used again
 };
 

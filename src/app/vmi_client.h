@@ -95,7 +95,8 @@ class VmiClient {
   [[nodiscard]] Result<Value> invoke(const protocol::Call& call, std::span<const Argument> arguments);
 
   /// Sends a message and returns its answer, whatever it says.
-  [[nodiscard]] Result<wire::VmiMessage> exchange(const wire::VmiMessage& request, std::string_view call);
+  [[nodiscard]] Result<wire::VmiMessage> exchange(const wire::VmiMessage& request,
+                                                  std::string_view call = "a batch");
 
   // The calls of C++ apps; addresses and pids typed.
   /// Fills `out` without an allocation; a short read is an error.

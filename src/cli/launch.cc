@@ -1,8 +1,10 @@
 #include "cli/launch.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <type_traits>
 
 #include "base/directories.h"
 #include "base/directory.h"
@@ -167,6 +169,12 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
     if (launching.unconfined) {
       log::warning("{} {}: NOT CONFINED: whoever takes it over has all rights of user {} on this host",
                    kind.name, options.*id, ::geteuid());
+      // They are the program's own from now on.
+      std::vector<Fd> locks;
+      if constexpr (std::is_same_v<Options, partitions::AppOptions>) {
+        FURNACE_TRY(locks, lock_app(options));
+      }
+      for (const Fd& lock : locks) ::fcntl(lock.get(), F_SETFD, 0);  // NOLINT: variadic
       return become(fmt::format("furnace-{}", kind.name), command_line(flags, {}));
     }
     const auto ended = launch_partition(kind, flags, options, launching, make_partition, options.*id);

@@ -46,6 +46,10 @@ void add_options(CLI::App& flags, LaunchOptions& options);
                                                        const partitions::VmiOptions& vmi,
                                                        const LaunchOptions& options);
 
+/// One app, one connection: the locks that say so, at its VMI and FAC partitions. Errc::Unavailable: who has
+/// them.
+[[nodiscard]] Result<std::vector<Fd>> lock_app(const partitions::AppOptions& app);
+
 /// `furnace app|fac|vmi ...`: `argv[1]` names the kind. The exit code.
 int launch(int argc, char** argv);
 

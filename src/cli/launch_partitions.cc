@@ -196,6 +196,18 @@ Status add_facilities_socket(Partition& partition, const partitions::AppOptions&
 
 }  // namespace
 
+Result<std::vector<Fd>> lock_app(const partitions::AppOptions& app) {
+  FURNACE_CHECK(protocol::check_app_id(app.app));
+  std::vector<Fd> locks;
+  std::error_code error;
+  for (const std::string& directory : {app.vmi, app.facilities}) {
+    if (!fs::is_directory(directory, error)) continue;
+    FURNACE_TRY(Fd lock, lock_app(directory, app.app));
+    locks.push_back(std::move(lock));
+  }
+  return locks;
+}
+
 Result<Partition> app_partition(const CLI::App& flags, const partitions::AppOptions& app,
                                 const LaunchOptions& options) {
   FURNACE_CHECK(protocol::check_app_id(app.app));

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "partitions/exit_codes.h"
 #include "supervision/part_process.h"
 #include "supervision/ready_socket.h"
 #include "supervision/restarts.h"
@@ -33,6 +34,7 @@ struct Supervised {
   Clock::time_point started{};
   unsigned failures = 0;
   bool was_ready = false;      ///< ever: then its configuration is right
+  bool was_made = false;       ///< of an app: its object, ever
   bool elsewhere = false;      ///< somebody else runs it
   bool to_be_renewed = false;  ///< it is being ended to be started again
 };
@@ -149,6 +151,7 @@ class Supervisor {
   void note_end(Supervised& part) {
     const End end = part.process.take_end();
     if (exit_code_) return;
+    part.was_made = part.was_made || end.exit_code != partitions::kAppNotMade;
     if (std::exchange(part.to_be_renewed, false)) return start_at_once(part);
     const bool is_app = is(part, "app");
     if (!is_app || end.exit_code != 0) report(part, end);
@@ -157,6 +160,7 @@ class Supervisor {
       return;
     }
     last_words_ = last_words(part, end);
+    if (is_app && !part.was_made) return give_up(fmt::format("app: its first start failed: {}", last_words_));
     if (!part.was_ready && !(is(part, "vmi") && vm_may_return()))
       return give_up(fmt::format("{}: its first start failed: {}", part.name(), last_words_));
     if (is(part, "vmi")) renew_app();

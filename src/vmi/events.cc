@@ -92,8 +92,21 @@ size_t Events::count(const Session& owner) const {
                                            [&](const auto& each) { return each.second.owner == &owner; }));
 }
 
+/// An app that lost the connection of its calls alone, as after a call that it gave up, hears what went with
+/// it.
+void Events::tell_of_loss(Session& owner) {
+  for (const auto& [identifier, registration] : registrations_) {
+    if (registration.owner != &owner || registration.ended || !registration.request.notices) continue;
+    wire::Event notice;
+    notice.set_identifier(identifier);
+    notice.set_ended("the connection of the app's calls was lost, and with it what it had registered");
+    if (!outbox_.send(owner, std::move(notice))) return;  // the app itself has ended
+  }
+}
+
 void Events::forget(Session& owner) {
   standing_.erase(&owner);
+  tell_of_loss(owner);
   outbox_.forget(owner);
   for (auto it = registrations_.begin(); it != registrations_.end();) {
     const auto next = std::next(it);

@@ -77,6 +77,7 @@ class Events {
   void deliver(uint64_t identifier, Registration& registration, const Occurrence& occurrence);
   void stand_for(Session& owner);
   void take_pauses_back(Session& owner);
+  void tell_of_loss(Session& owner);
   void run_on_unless_paused();
   void resume_suspended();
   [[nodiscard]] Milliseconds watchdog_of(const Session& owner) const;

@@ -277,14 +277,14 @@ def test_app_file_missing_unreadable_or_without_its_class(sim, work):
     app = sim.start_app(work / 'nothing')
     assert app.wait_end() == 1 and 'nothing.py' in app.log and 'without .py' in app.log
     app = sim.start_app('class Other: pass')
-    assert app.wait_end() == 1 and "no class 'App'" in app.log
+    assert app.wait_end() == 4 and "no class 'App'" in app.log
     app = sim.start_app('class App(:')
-    assert app.wait_end() == 1 and 'SyntaxError' in app.log
+    assert app.wait_end() == 4 and 'SyntaxError' in app.log
 
 
 def test_app_that_raises_in_its_constructor(sim):
     app = sim.start_app('class App:\n    def __init__(self, ctx):\n        raise RuntimeError("no way")\n')
-    assert app.wait_end() == 1
+    assert app.wait_end() == 4
     assert 'Traceback' in app.log and 'RuntimeError: no way' in app.log
 
 

@@ -230,14 +230,14 @@ def test_backend_and_storage_in_cpp(work, sim):
 def test_bad_shared_objects_are_refused(work, sim, code, expected):
     sim.start_vmi()
     app = sim.start_app(compiled(work, 'bad', code))
-    assert app.wait_end(20) == 1 and expected in app.log, app.log
+    assert app.wait_end(20) == 4 and expected in app.log, app.log
 
 
 def test_a_file_that_is_no_shared_object_is_refused(work, sim):
     sim.start_vmi()
     (work / 'text.so').write_text('hello')
     app = sim.start_app(work / 'text')
-    assert app.wait_end(20) == 1 and 'text.so' in app.log, app.log
+    assert app.wait_end(20) == 4 and 'text.so' in app.log, app.log
 
 
 CRASHES = r'''
@@ -257,3 +257,41 @@ def test_an_app_that_crashes_says_by_which_signal_and_where(work, sim):
     app = sim.start_app(compiled(work, 'crashing', CRASHES))
     assert app.wait_end() == 139
     assert re.search(r'the app crashed: SIGSEGV .* at \S+crashing\.so\+0x[0-9a-f]+ in \S+, address 0x0', app.log + app.out), app.log
+
+
+@pytest.mark.parametrize('statement, expected', [
+    ('abort();', r'abort\(\) at \S+ending\.so\+0x[0-9a-f]+'),
+    ('std::thread([] { throw std::out_of_range("no such place"); }).join();',
+     'an exception that nobody catches: std::out_of_range: no such place'),
+    ('std::thread([] { throw 5; }).join();', 'an exception that nobody catches: int'),
+], ids=['abort', 'exception', 'exception-that-is-a-number'])
+def test_an_app_that_ends_itself_says_how(work, sim, statement, expected):
+    sim.start_vmi()
+    app = sim.start_app(compiled(work, 'ending', f'''
+#include <furnace/app.h>
+#include <cstdlib>
+#include <stdexcept>
+#include <thread>
+struct Ending : furnace::tenant::App {{ explicit Ending(furnace::tenant::Host&) {{ {statement} }} }};
+FURNACE_APP(Ending)
+'''))
+    assert app.wait_end() == 134, app.log
+    assert re.search('the app crashed: ' + expected, app.log + app.out), app.log
+
+
+def test_an_app_whose_stack_overflows_says_so(work, sim):
+    sim.start_vmi()
+    app = sim.start_app(compiled(work, 'deep', r'''
+#include <furnace/app.h>
+int deeper(volatile int* above) {
+  volatile int room[1000];
+  room[0] = *above + 1;
+  return deeper(room) + room[0];
+}
+struct Deep : furnace::tenant::App {
+  explicit Deep(furnace::tenant::Host& host) { volatile int depth = 0; host.log(deeper(&depth) != 0 ? "up" : "down"); }
+};
+FURNACE_APP(Deep)
+'''))
+    assert app.wait_end() == 139, app.log
+    assert re.search(r'the app crashed: SIGSEGV .* at \S+deep\.so\S+ in \S+, address 0x[0-9a-f]+: its stack has overflowed', app.log), app.log

@@ -142,6 +142,19 @@ def test_a_second_app_of_one_id_is_refused_and_the_first_is_served_on(sim, kill)
     wait_for(lambda: len(first.out) > said, what='an answer for the first app')
 
 
+def test_a_second_app_of_one_id_is_refused_without_a_partition_too(sim):
+    sim.start_vmi()
+    first = sim.start('app', '-c', sim.source('app', COUNTER), '--u2', APP, '--vmi', sim.vmi_dir, '--fac', sim.fac_dir, '--unconfined')
+    first.wait_out('sim')
+    for flags in ([], ['--unconfined']):
+        second = sim.start('app', '-c', sim.source('app', COUNTER), '--u2', APP, '--vmi', sim.vmi_dir, '--fac', sim.fac_dir, *flags)
+        assert second.wait_end() != 0
+        assert re.search(rf'app {APP} is connected at \S+ already, by furnace app, pid {first.pid}', second.log), second.log
+    first.stop(signal.SIGKILL)
+    sim.start('app', '-c', sim.source('app', COUNTER), '--u2', APP, '--vmi', sim.vmi_dir, '--fac', sim.fac_dir,
+              '--unconfined').wait_out('sim')
+
+
 def test_a_second_app_of_one_id_is_refused_at_its_storage(sim, work):
     sim.start_vmi()
     sim.start_app(COUNTER).wait_out('sim')

@@ -59,13 +59,29 @@ def test_a_proxy_whose_port_is_taken_ends_it_with_the_reason(run, work):
 
 
 def test_a_part_that_fails_too_often_ends_it_with_the_reason(run, work):
-    (work / 'app.py').write_text('class App:\n    def __init__(self, ctx):\n        raise RuntimeError("never right")\n')
+    (work / 'app.py').write_text("""import fe, os
+class App:
+    def __init__(self, ctx):
+        fe.event_register({'event_type': fe.TIMER, 'time_value': 0, 'callback': self.fail})
+    def fail(self, ctx):
+        print('never right', flush=True)
+        os._exit(1)
+""")
     process = run('start_limit_burst = 3\nstart_limit_interval_seconds = 60\n[vm]\nname = "sim"\ndriver = "simulator"\n')
     assert process.wait_end(30) == 1
     assert process.log.count('app ended after') == 3 and process.log.count('app is ready') == 3, process.log
     assert [*re.findall(r'app starts again in ([\d.]+) s', process.log)] == ['0.5', '1.0', '2.0']
     assert 'error: app: started 3 times within 60 s' in process.log and 'the last time: exit code 1' in process.log, process.log
-    assert 'never right' in process.log
+    assert 'never right' in process.out
+
+
+def test_an_app_whose_constructor_raises_ends_it_at_the_first_start_with_the_reason(run, work):
+    (work / 'app.py').write_text('class App:\n    def __init__(self, ctx):\n        raise RuntimeError("never right")\n')
+    process = run('[vm]\nname = "sim"\ndriver = "simulator"\n')
+    assert process.wait_end(30) == 1
+    assert process.log.count('app ended after') == 1, process.log
+    assert 'RuntimeError: never right' in process.log
+    assert re.search(r"error: app: its first start failed: exit code 4: .*App could not be made", process.log), process.log
 
 
 

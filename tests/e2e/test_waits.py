@@ -216,3 +216,29 @@ FURNACE_APP(Waiting)
     assert 'lookup_symbol has waited for an answer for 2 s' in app.log
     assert "said: lookup_symbol(symbol_name='init_task'): /opt/furnace/vmi_socket/vmi_rtr: there has been no VMI partition" in app.log
     assert 'cleaned up' in app.log
+
+
+def test_an_app_is_told_that_its_events_went_with_the_vmi_partition(sim):
+    vmi = sim.start_vmi()
+    app = start(sim, '''
+import fe
+class App:
+    def __init__(self, ctx):
+        self.register('first')
+        fe.start_syscall(print)
+        print('up', flush=True)
+    def register(self, name):
+        fe.event_register({'event_type': fe.SYSCALL, 'number': 'openat', 'callback': lambda _: print('event of', name, flush=True),
+                           'on_end': self.lost})
+        fe.events_start()
+    def lost(self, reason):
+        print('lost:', reason, flush=True)
+        self.register('second')
+''')
+    app.wait_out('up')
+    vmi.stop()
+    sim.start_vmi()
+    app.wait_out('lost: the connection to the VMI partition was lost, and with it what was registered there')
+    app.wait_log('event .* has ended: the connection to the VMI partition was lost')
+    assert app.stop() == 0
+    assert app.out.count('lost:') == 1

@@ -56,10 +56,12 @@ tenant::Value outward_value(Value value) {
 NativeHost::NativeHost(Runtime& runtime, std::string app, std::string metadata)
     : runtime_(runtime), app_(std::move(app)), metadata_(std::move(metadata)) {
   runtime_.on_event([this](const wire::Event& event) { deliver(event); });
+  runtime_.on_vmi_again([this] { end_what_was_lost(); });
 }
 
 NativeHost::~NativeHost() {
   runtime_.on_event({});
+  runtime_.on_vmi_again({});
   runtime_.on_backend_message({});
   for (const uint64_t timer : timers_) runtime_.loop().remove_timer(timer);
 }
@@ -220,7 +222,8 @@ tenant::Result<uint64_t> NativeHost::on_event(const tenant::EventRequest& reques
       request.physical ? Argument(request.physical->value) : none};
   const auto identifier = number("event_register", arguments);
   if (identifier)
-    callbacks_[*identifier] = std::make_shared<Callbacks>(Callbacks{std::move(callback), request.on_end});
+    callbacks_[*identifier] =
+        std::make_shared<Callbacks>(Callbacks{std::move(callback), request.on_end, runtime_.vmi_losses()});
   return identifier;
 }
 
@@ -246,6 +249,19 @@ void NativeHost::deliver(const wire::Event& event) {
   }
   if (event.guest_paused())
     if (auto resumed = resume(); !resumed) log::warning("{}: {}", app_, resumed.error().message);
+}
+
+void NativeHost::end_what_was_lost() {
+  std::vector<std::shared_ptr<const Callbacks>> ended;
+  for (auto it = callbacks_.begin(); it != callbacks_.end();) {
+    const auto each = it++;
+    if (each->second->losses == runtime_.vmi_losses()) continue;
+    log::info("{}: event {} has ended: {}", app_, each->first, Runtime::kRegisteredBefore);
+    ended.push_back(each->second);
+    callbacks_.erase(each);
+  }
+  for (const auto& callbacks : ended)  // which may register events
+    if (callbacks->on_end) callbacks->on_end(Runtime::kRegisteredBefore);
 }
 
 uint64_t NativeHost::add_timer(double seconds, std::function<void()> callback) {
@@ -321,13 +337,14 @@ void NativeHost::log(std::string_view text) {
 }
 
 Status host_native_app(Runtime& runtime, const std::filesystem::path& file, const std::string& app,
-                       const std::string& metadata) {
+                       const std::string& metadata, bool& is_made) {
   FURNACE_TRY(const SharedObject object, SharedObject::open(file));
   FURNACE_TRY(auto* const make,
               object.maker<tenant::App*(tenant::Host&)>("furnace_app", tenant::kAbiVersion));
   NativeHost host(runtime, app, metadata);
   try {
     const std::unique_ptr<tenant::App> instance(make(host));
+    is_made = true;
     log::info("{}: {} runs", app, file.string());
     runtime.loop().run();
     instance->shutdown();

@@ -63,6 +63,7 @@ class NativeHost : public tenant::Host {
 
  private:
   void deliver(const wire::Event& event);
+  void end_what_was_lost();
   void listen_to_backend();
   [[nodiscard]] tenant::Status send(Content content, tenant::Delivery delivery);
   /// Runs a call whose result is a number.
@@ -74,6 +75,7 @@ class NativeHost : public tenant::Host {
   struct Callbacks {
     std::function<void(const tenant::Event&)> on_event;
     std::function<void(std::string_view)> on_end;
+    uint64_t losses = 0;  ///< of the connection, before it was registered
   };
   std::map<uint64_t, std::shared_ptr<const Callbacks>> callbacks_;
   std::vector<tenant::SyscallArgument> arguments_;  // of the event that is delivered
@@ -82,8 +84,9 @@ class NativeHost : public tenant::Host {
   std::function<void(std::span<const std::byte>, bool)> on_bytes_;
 };
 
-/// Loads the app in FILE, runs it until it ends, and unloads it.
+/// Loads the app in FILE, runs it until it ends, and unloads it. `is_made` becomes true when its object is
+/// made.
 [[nodiscard]] Status host_native_app(Runtime& runtime, const std::filesystem::path& file,
-                                     const std::string& app, const std::string& metadata);
+                                     const std::string& app, const std::string& metadata, bool& is_made);
 
 }  // namespace furnace::app

@@ -295,9 +295,9 @@ void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
     if (callback.is_none()) return shared->runtime.on_backend_message({});
     const auto function = callback.cast<py::function>();
     shared->runtime.on_backend_message([function, callbacks](Runtime::From from, const Received& message) {
-      callbacks->call(
-          "backend message callback", function,
-          py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast", message_object(message)));
+      callbacks->call("backend message callback", function,
+                      py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast",
+                                     message_object(message), message.lost));
     });
   });
   module.attr("set_event_callback") = py::cpp_function([shared, callbacks](const py::function& callback) {
@@ -305,6 +305,12 @@ void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
       callbacks->call("event callback", callback, py::make_tuple(app::to_python(event)));
     });
   });
+  module.attr("set_vmi_again_callback") = py::cpp_function([shared, callbacks](const py::function& callback) {
+    shared->runtime.on_vmi_again([callback, callbacks] {
+      callbacks->call("on_end callback", callback, py::make_tuple(Runtime::kRegisteredBefore));
+    });
+  });
+  module.attr("vmi_losses") = py::cpp_function([shared] { return shared->runtime.vmi_losses(); });
   module.attr("stop_loop") = py::cpp_function(stop);
   module.attr("log") = py::cpp_function(
       [shared](const std::string& text) { log::info("{}: {}", shared->name, text); }, py::name("log"),

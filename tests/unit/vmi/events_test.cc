@@ -156,6 +156,22 @@ TEST_F(EventServer, AppsThatGoLeaveNoEventAndNoPause) {
   EXPECT_EQ(simulator_->state(), RunState::Running) << "no event of it stops the guest again";
 }
 
+TEST_F(EventServer, AnAppHearsWhatWentWithTheConnectionOfItsCalls) {
+  VmiClient client = connect("gives-up");
+  constexpr uint64_t async = 2;
+  const Argument none = std::monostate();
+  const auto identifier =
+      std::get<uint64_t>(take(call(client, "event_register",
+                                   {uint64_t{wire::F_SYSCALL}, async, none, none, none, none, none, none,
+                                    none, none, none, none, uint64_t{1}})));
+  client.calls().set_timeout(std::chrono::milliseconds(0));
+  ASSERT_FALSE(call(client, "status")) << "it waits for no answer, and its socket is another one then";
+  const auto notice = next(client);
+  ASSERT_TRUE(notice);
+  EXPECT_EQ(notice->identifier(), identifier);
+  EXPECT_NE(notice->ended().find("the connection of the app's calls was lost"), std::string::npos);
+}
+
 TEST_F(EventServer, ComeOnlyBetweenStartAndStop) {
   VmiClient client = connect("cr3");
   (void)take(call(client, "start_syscall", {uint64_t{2}}));
