@@ -145,7 +145,7 @@ Status add_common_socket(Partition& partition, const Directory& all) {
 
 /// One app, one connection: a second app of the same id would take the sockets of the first one over, which
 /// would hear nothing any more. The lock is the launcher's; the kernel frees it however the launcher exits.
-Status lock_app(Partition& partition, const Directory& directory, const std::string& app) {
+Result<Fd> lock_in(const Directory& directory, const std::string& app) {
   constexpr int tries = 200;  // what a killed launcher leaves takes a moment to exit
   constexpr std::chrono::milliseconds between_tries(10);
   const std::string name = fmt::format(".{}.lock", app);
@@ -158,12 +158,11 @@ Status lock_app(Partition& partition, const Directory& directory, const std::str
     const std::string pid = std::to_string(::getpid());
     if (::ftruncate(lock->get(), 0) != 0 || ::write(lock->get(), pid.data(), pid.size()) < 0)
       return fail_errno("{}", (directory.path() / name).string());
-    partition.locks.push_back(*std::move(lock));
-    return {};
+    return lock;
   }
   if (::faccessat(directory.descriptor(), ".", W_OK, AT_EACCESS) != 0)
-    return {};  // another user's directory, which we only read
-  if (lock.error().code() != Errc::Unavailable) return tl::unexpected<Error>(lock.error());
+    return Fd();  // another user's directory, which we only read
+  if (lock.error().code() != Errc::Unavailable) return lock;
   const auto holder = read_file(directory.path() / name, 64);
   return fail(Errc::Unavailable, "app {} is connected at {} already, by furnace app, pid {}", app,
               directory.path().string(), printable(holder.value_or("unknown")));  // others may write there
@@ -173,7 +172,8 @@ Status lock_app(Partition& partition, const Directory& directory, const std::str
 Status add_vmi_socket(Partition& partition, const partitions::AppOptions& app, bool common) {
   FURNACE_TRY(const Directory all, Directory::make(app.vmi, Care::Content));
   partition.account = sandbox::account_of(all);
-  FURNACE_CHECK(lock_app(partition, all, app.app));
+  FURNACE_TRY(Fd lock, lock_in(all, app.app));
+  partition.locks.push_back(std::move(lock));
   if (common) return add_common_socket(partition, all);
   // The VMI partition that comes later takes the account from it.
   if (partition.account && all.owner() == 0) FURNACE_CHECK(sandbox::hand_over(all, *partition.account));
@@ -187,7 +187,8 @@ Status add_facilities_socket(Partition& partition, const partitions::AppOptions&
   std::error_code error;
   if (!wanted && !fs::is_directory(app.facilities, error)) return {};
   FURNACE_TRY(const Directory directory, Directory::make(app.facilities, Care::Content));
-  FURNACE_CHECK(lock_app(partition, directory, app.app));
+  FURNACE_TRY(Fd lock, lock_in(directory, app.app));
+  partition.locks.push_back(std::move(lock));
   if (const auto& account = partition.account; account && directory.owner() != account->user)
     FURNACE_CHECK(directory.owner() == 0 ? sandbox::hand_over(directory, *account)
                                          : sandbox::let_connect(directory, *account));
@@ -200,9 +201,10 @@ Result<std::vector<Fd>> lock_app(const partitions::AppOptions& app) {
   FURNACE_CHECK(protocol::check_app_id(app.app));
   std::vector<Fd> locks;
   std::error_code error;
-  for (const std::string& directory : {app.vmi, app.facilities}) {
-    if (!fs::is_directory(directory, error)) continue;
-    FURNACE_TRY(Fd lock, lock_app(directory, app.app));
+  for (const std::string& path : {app.vmi, app.facilities}) {
+    if (!fs::is_directory(path, error)) continue;
+    FURNACE_TRY(const Directory directory, Directory::open(path, Care::Links));
+    FURNACE_TRY(Fd lock, lock_in(directory, app.app));
     locks.push_back(std::move(lock));
   }
   return locks;
