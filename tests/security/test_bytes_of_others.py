@@ -109,7 +109,8 @@ def test_what_an_app_prints_logs_and_raises(sim):
 
 def test_an_app_prints_raw_where_that_is_asked_for(sim):
     sim.start_vmi()
-    app = sim.start('app', '-c', sim.source('app', APP), '-m', 'App', '--u2', 'raw', '--fac', sim.fac_dir, '--vmi', sim.vmi_dir, '--raw-output')
+    app = sim.start('app', '-c', sim.source('app', APP), '-m', 'App', '--u2', 'raw', '--fac', sim.fac_dir, '--vmi', sim.vmi_dir,
+                    '--raw-output')
     wait_for(lambda: FORGED.encode() in app.out_file.read_bytes(), 30, 'its output')
     app.stop()
     assert app.out_file.read_bytes() == HOSTILE.replace(b'\n', b' ') + b'\n'
@@ -126,7 +127,8 @@ def test_the_path_of_a_violation_is_one_line(sim):
 def test_a_crash_report(work):
     data = work / 'tenant_data' / 'reported'
     data.mkdir(parents=True)
-    (data / 'app.py').write_text(f'import os\nclass App:\n    def __init__(self, ctx):\n        os.write(2, {HOSTILE!r})\n        os._exit(3)\n')
+    (data / 'app.py').write_text('import os\nclass App:\n    def __init__(self, ctx):\n'
+                                 f'        os.write(2, {HOSTILE!r})\n        os._exit(3)\n')
     (data / 'furnace.toml').write_text('restart = "never"\n[vm]\nname = "sim"\ndriver = "simulator"\n')
     run = Process(work, 'run', 'run', 'reported', '--manifest', data / 'furnace.toml')
     assert run.wait_end(60) != 0
