@@ -185,8 +185,8 @@ bool Supervisor::decide_connect(Call& call, const Verdict& verdict) {
   if (!socket.valid()) {
     answer(call, -EBADF);
   } else {
-    answer(call,
-           connect_at_once(socket.get(), given));  // it may not keep us, and with us the whole partition
+    // It may not keep us, and with us the whole partition.
+    answer(call, connect_at_once(socket.get(), given));
   }
   return true;
 }

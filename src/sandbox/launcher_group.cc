@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "base/file.h"
@@ -56,7 +57,9 @@ void LauncherGroup::remove() {
     if (!move_self(*before++)) (void)move_self(mount);
   }
   before_.clear();
-  (void)group_.remove();
+  // To remove it ends what is in it.
+  const auto inside = group_.processes();
+  if (std::find(inside.begin(), inside.end(), ::getpid()) == inside.end()) (void)group_.remove();
 }
 
 }  // namespace furnace::sandbox

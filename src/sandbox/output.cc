@@ -67,6 +67,7 @@ void Output::forward(Clock::time_point now) {
     } else {
       hand_on(limit_.raw ? std::string(text) : safe_.take(text));
     }
+    if (text.size() < wanted) break;  // a writer that keeps up would have us read byte by byte
   }
   next_turn_ = now + (over_limit() ? kPause : kBetweenTurns);
 }

@@ -1,6 +1,7 @@
 // Which hierarchies of control groups a host has. What groups do is tested on the host's own (tests/e2e).
 #include "sandbox/cgroup.h"
 
+#include "base/file.h"
 #include "support.h"
 
 namespace furnace::sandbox {
@@ -49,6 +50,24 @@ TEST(CgroupNames, LeadNowhereElse) {
     EXPECT_NE(message_of(Cgroup::make(nowhere, name, {})).find("expected 1 to 64 of"), std::string::npos)
         << name;
   EXPECT_NE(message_of(Cgroup::open(nowhere, "missing")).find("no cgroup 'missing'"), std::string::npos);
+}
+
+/// A hierarchy of version 2 made of plain files: what is written where.
+TEST(Launchers, HaveAGroupThatLimitsCpuAloneInVersionTwo) {
+  const furnace::test::TemporaryDirectory mount;
+  const std::filesystem::path group = mount.path() / "furnace-launchers/42";
+  std::filesystem::create_directories(group);
+  for (const auto& file : {mount.path() / "cgroup.subtree_control",
+                           group.parent_path() / "cgroup.subtree_control", group / "cpu.max"})
+    ASSERT_TRUE(write_file(file, ""));
+  const Hierarchies unified{true, {{"cpu", mount.path()}}};
+  const Cgroup made = take(Cgroup::make_for_launcher(unified, "42", 25));
+  EXPECT_EQ(take(read_file(group / "cpu.max")), "25000 100000");
+  EXPECT_EQ(made.cpu_percent(), 25U);
+  EXPECT_EQ(take(read_file(group.parent_path() / "cgroup.subtree_control")), "+cpu ");
+  ASSERT_TRUE(write_file(group / "cpu.max", "max 100000"));
+  EXPECT_EQ(made.cpu_percent(), std::nullopt);
+  EXPECT_TRUE(Cgroup::list(unified).empty()) << "it is none of the partitions' groups";
 }
 
 }  // namespace
