@@ -81,8 +81,8 @@ struct EventRequest {
   std::optional<uint32_t> uid{};  ///< in processes of this user alone
   std::string_view syscall{};     ///< Syscall: this one alone, by its name; empty: all
   bool returns = false;           ///< Syscall: also when it returns
-  /// Called with the reason if the event ends by itself: a reboot ends Breakpoint and MemoryAccess, the end of the
-  /// VMI partition all.
+  /// Called with the reason if the event ends by itself: a reboot ends Breakpoint and MemoryAccess, the end
+  /// of the VMI partition all.
   std::function<void(std::string_view reason)> on_end{};
 };
 

@@ -284,6 +284,7 @@ def test_an_app_whose_stack_overflows_says_so(work, sim):
     app = sim.start_app(compiled(work, 'deep', r'''
 #include <furnace/app.h>
 int deeper(volatile int* above) {
+  if (*above < 0) return 0;
   volatile int room[1000];
   room[0] = *above + 1;
   return deeper(room) + room[0];
@@ -294,4 +295,4 @@ struct Deep : furnace::tenant::App {
 FURNACE_APP(Deep)
 '''))
     assert app.wait_end() == 139, app.log
-    assert re.search(r'the app crashed: SIGSEGV .* at \S+deep\.so\S+ in \S+, address 0x[0-9a-f]+: its stack has overflowed', app.log), app.log
+    assert re.search(r'the app crashed: SIGSEGV .* at \S+deep\.so\S+( in \S+)?, address 0x[0-9a-f]+: its stack has overflowed', app.log), app.log
