@@ -95,8 +95,9 @@ Result<Directory> own_directory(const Directory& all, const std::string& app,
     if (!all.rename(made, app)) ::unlinkat(all.descriptor(), made.c_str(), AT_REMOVEDIR);
   }
   FURNACE_TRY(Directory own, all.open_directory(app));
-  if (account && own.owner() != account->user) FURNACE_CHECK(sandbox::hand_over(own, *account));
-  if (!account && own.owner() != ::geteuid())
+  const bool is_given_away = account && (own.owner() == 0 || is_partition_user(own.owner()));
+  if (is_given_away && own.owner() != account->user) FURNACE_CHECK(sandbox::hand_over(own, *account));
+  if (!is_given_away && own.owner() != ::geteuid())
     return fail(Errc::Denied, "{}: belongs to user {}; an app's directory is its own user's",
                 own.path().string(), own.owner());
   return own;

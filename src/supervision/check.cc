@@ -84,10 +84,10 @@ Status check_writable(const fs::path& directory) {
   fs::path there = directory;
   while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
   if (!fs::is_directory(there, error)) return fail(Errc::Invalid, "{}: not a directory", there.string());
+  FURNACE_CHECK(Directory::open(there, there == directory ? Care::Content : Care::Names));
   if (::faccessat(AT_FDCWD, there.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
     return there == directory ? fail_errno("{}: can't be written to", directory.string())
                               : fail_errno("{}: can't be made in {}", directory.string(), there.string());
-  FURNACE_CHECK(Directory::open(there, there == directory ? Care::Content : Care::Names));
   return {};
 }
 

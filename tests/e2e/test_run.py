@@ -135,7 +135,9 @@ def test_an_app_that_crashes_runs_again_and_leaves_a_report(tenant, word, end):
     run.wait_out('start 1', 20)
     tenant.say(word)
     run.wait_out('start 2', 20)
-    report = wait_for(tenant.reports)[0].read_text()
+    file = wait_for(tenant.reports)[0]
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700), 'it holds metadata'
+    report = file.read_text()
     assert f'by:        {end}' in report and 'partition: app' in report and f'--u2 {APP}' in report
     if word == 'attack':
         assert 'violation' in report and 'socket(domain=AF_INET' in report or 'socket(domain=2' in report
@@ -227,3 +229,53 @@ def test_setup_makes_account_directories_and_roots_once(work):
     assert entry[6] == '/usr/sbin/nologin' and not Path(entry[5]).exists()
     assert (work / 'opt/app_storage/tenant_data').stat().st_uid == int(entry[2])
     assert 'made' not in inside(FURNACE, 'setup').stdout and inside(FURNACE, 'setup', '--check').returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='accounts are made by root')
+@pytest.mark.parametrize('was_there', ['vmi', 'app', 'fac', 'vmi fac', 'all'])
+def test_setup_while_partitions_run_locks_nobody_out(sim, work, was_there):
+    """What started before the account was made, and what starts after it, serve each other."""
+    subprocess.run(['cp', '-a', '/etc', work / 'etc'], check=True)
+    code = sim.source('app', '''
+import fe
+class App:
+    def __init__(self, ctx):
+        fe.event_register({'event_type': fe.TIMER, 'time_value': 0.1, 'callback': self.tell})
+    def tell(self, ctx):
+        try:
+            print(fe.get_name(), fe.io_set('key', 'value'), flush=True)
+        except Exception as error:
+            print(error, flush=True)
+''')
+    commands = {
+        'vmi': ('vmi', 'sim', '--driver', 'simulator', '--vmi', sim.vmi_dir),
+        'fac': ('fac', '--u2', APP, '--kp', sim.keys, '--ip', '127.0.0.1', '--it', sim.inside, '--fac', sim.fac_dir),
+        'app': ('app', '-c', code, '--u2', APP, '--vmi', sim.vmi_dir, '--fac', sim.fac_dir)}
+    accounts = {}
+
+    def start(kind, *prefix):
+        process = subprocess.Popen([*map(str, prefix), FURNACE, *map(str, commands[kind])], stdout=open(work / f'{kind}.out', 'w'),
+                                   stderr=open(work / f'{kind}.log', 'w'))
+        started.append(process)
+        wait_for(lambda: {'vmi': 'serving VM', 'fac': 'serving app', 'app': ''}[kind] in (work / f'{kind}.log').read_text(), 30, kind)
+        accounts[kind] = int(re.search(r'Uid:\t(\d+)', Path(f'/proc/{partition_of(process.pid)}/status').read_text())[1])
+    # An /etc of its own, without the account; then with it. Both are ended with their namespaces.
+    without = f"mount --bind {work}/etc /etc && sed -i '/^furnace:/d' /etc/passwd /etc/group && exec \"$@\""
+    made = f"mount --bind {work}/etc /etc && (getent passwd furnace >/dev/null || echo 'furnace:x:64321:64321::/nonexistent:/usr/sbin/nologin' >>/etc/passwd) && exec \"$@\""
+    early = ['vmi', 'fac', 'app'] if was_there == 'all' else was_there.split()
+    started = []
+    try:
+        for kind in early:
+            start(kind, 'unshare', '--mount', 'sh', '-c', without, 'sh')
+        for kind in ('vmi', 'fac', 'app'):
+            if kind not in early:
+                start(kind, 'unshare', '--mount', 'sh', '-c', made, 'sh')
+        wait_for(lambda: 'sim key' in (work / 'app.out').read_text(), 15, 'an answer')
+        assert {accounts[kind] for kind in early} == {65432}
+        if was_there == 'fac':
+            assert accounts['vmi'] == 64321
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(20)

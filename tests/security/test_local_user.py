@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='needs other users')
 ATTACKER, VICTIM, PARTITIONS = 65534, 61234, 65432
 # A race is won in milliseconds, or not at all; FURNACE_RACE_SECONDS=30 tries it for longer.
 RACE = float(os.environ.get('FURNACE_RACE_SECONDS', '10'))
-REASON = r'belongs to user \d+|others can write to|is a link|has another name|under a second name|no directory|not a regular file'
+REASON = r'belongs to user \d+|others can write to|is a link|has another name|under a second name|no directory|not a directory|not a regular file'
 
 
 class Bench:
@@ -137,6 +137,8 @@ def at_manifest(bench, at):
 @pytest.mark.parametrize('hostile', HOSTILE)
 @pytest.mark.parametrize('command', COMMANDS)
 def test_a_directory_that_others_can_change_is_refused(bench, command, hostile):
+    if (command, hostile) == ('the cache', 'where all may begin'):
+        pytest.skip('what is made there is its maker\'s')
     COMMANDS[command](bench, HOSTILE[hostile](bench))
 
 
@@ -182,10 +184,10 @@ def test_what_was_put_into_a_socket_directory_is_not_used(bench, name, kind):
     else:
         {'link': lambda: bench.link(vmi / name, bench.host / 'etc' / ('' if name == APP else 'passwd')),
          'hard link': lambda: os.link(bench.host / 'etc' / 'passwd', vmi / name),
-         'fifo': lambda: os.mkfifo(vmi / name), 'directory': lambda: (vmi / name).mkdir()}[kind]()
+         'fifo': lambda: (os.mkfifo(vmi / name), os.chown(vmi / name, bench.user, -1)), 'directory': lambda: (vmi / name).mkdir()}[kind]()
     bench.before = bench.state()  # a hard link is counted where it leads
     bench.refuses('app', '-c', bench.own / 'app', '--u2', APP, '--vmi', vmi,
-                  reason=REASON + '|Is a directory|Not a directory|another user')
+                  reason=REASON + '|Is a directory|Not a directory|Permission denied')
 
 
 def test_files_of_the_host_under_a_second_name_are_not_given_away(of_root, work):
@@ -206,7 +208,9 @@ def test_files_of_the_host_under_a_second_name_are_not_given_away(of_root, work)
 def test_a_file_is_not_read_through_his_names(bench, what, kind):
     """He would read in the partition what he may not, or have the partitions' account put on its list."""
     home = bench.theirs(bench.all / 'home')
-    secret = bench.host / 'etc' / {'code': 'secret.py', 'key': 'app.key', 'vm': 'secret.toml'}.get(what, 'passwd')
+    bench.run('keys', 'new', bench.host / 'etc' / 'below')  # no key of his would be read otherwise
+    secret = bench.host / 'etc' / {'code': 'secret.py', 'key': 'below/app.key', 'vm': 'secret.toml'}.get(what, 'passwd')
+    (home / 'be.pub').write_text((bench.host / 'etc' / 'below' / 'be.pub').read_text())
     at = home / {'code': 'x.py', 'key': 'app.key', 'vm': 'x.toml'}.get(what, 'x')
     if kind == 'link':
         bench.link(at, secret)
@@ -220,7 +224,7 @@ def test_a_file_is_not_read_through_his_names(bench, what, kind):
                'profile': (*simulated, '--profile', at),
                'vm': ('vmi', at, '--driver', 'simulator', *vmi),
                'key': ('fac', '--u2', APP, '--kp', home, '--ip', '127.0.0.1', '--fac', bench.own / 'fac')}[what]
-    bench.refuses(*command, reason=REASON + '|not a certificate|no curve section|metadata')
+    bench.refuses(*command, reason=REASON)
 
 
 def test_a_users_own_app_is_run_by_root(of_root, work, sim):
