@@ -77,7 +77,7 @@ bool Machine::poll() {
       case Notice::Unguarded:
         reason_ =
             Error(Errc::Unavailable,
-                  fmt::format("the process that guards VM '{}' has exited: nothing would free the guest if "
+                  fmt::format("the guard process of VM '{}' has exited: nothing would free the guest if "
                               "this partition died as well, so it ends",
                               hypervisor_->name()));
         break;

@@ -224,8 +224,8 @@ def test_through_the_brokers_stub_it_gets_nothing(qemu, name):
 
 
 # hypervisor/broker/messages.h
-(REGISTERS, PAUSE, RESUME, STATE, POLL, WATCH, UNWATCH, FORGET, TAKE, PROCEED, READ, WRITE, OPEN_STUB, REOPEN_STUB, CLOSE_STUB, INTERRUPT,
- RUN, STEP, RUN_ONE, INSERT, REMOVE, STUB_REGISTERS, SET_INSTRUCTION_POINTER) = range(23)
+(REGISTERS, PAUSE, RESUME, STATE, POLL, DESCRIBE, WATCH, UNWATCH, FORGET, TAKE, PROCEED, READ, WRITE, OPEN_STUB, REOPEN_STUB, CLOSE_STUB,
+ INTERRUPT, RUN, STEP, RUN_ONE, INSERT, REMOVE, STUB_REGISTERS, SET_INSTRUCTION_POINTER) = range(24)
 ALL = (1 << 64) - 1
 ANSWER = 224  # bytes before the items
 
@@ -379,7 +379,7 @@ def test_the_broker_holds_what_it_needs_and_has_no_privileges(qemu):
             assert not re.search(r'^[UG]id:.*\b0\b', status, re.M) and re.search(r'^Groups:\s*$', status, re.M)
         names = sorted(os.readlink(each) for each in (broker / 'fd').iterdir())
         kinds = sorted(re.sub(r'[\d\[\]]+', '', name) for name in names if name != '/dev/null')
-        assert kinds == ['/proc//mem', 'anon_inode:pidfd', 'socket:', 'socket:', 'socket:', 'socket:'], names
+        assert kinds == ['/proc//mem', 'anon_inode:pidfd', 'socket:', 'socket:', 'socket:', 'socket:', 'socket:'], names  # one for visitors
     finally:
         partition.send_signal(signal.SIGKILL)
         partition.wait()
@@ -391,4 +391,4 @@ def test_the_partition_holds_nothing_of_qemu(qemu):
     ran = subprocess.run([FURNACE, 'vmi', qemu.name, '--vmi', qemu.directory / 'vmi', '--shell'], input=script, capture_output=True,
                          text=True, timeout=60)
     assert 'socket:' in ran.stdout or 'memfd' in ran.stdout, (ran.stdout, ran.stderr)
-    assert '/mem' not in ran.stdout and 'pidfd' not in ran.stdout
+    assert not any(line.endswith('/mem') for line in ran.stdout.splitlines()) and 'pidfd' not in ran.stdout

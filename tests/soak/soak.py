@@ -70,7 +70,8 @@ class Soak:
         kinds = self.choose_kinds()
         asked = {'kinds': kinds, 'sync': self.random.random() < 0.3, 'seconds': self.random.uniform(1, 3)}
         flags = self.random.choice([[], [], ['--events-by', 'breakpoints'], ['--events-by', 'writes']])
-        end = self.random.choice([self.let_end, self.kill_app, self.kill_partition, self.kill_guard, self.kill_all, self.kill_launcher])
+        end = self.random.choice([self.let_end, self.kill_app, self.kill_partition, self.kill_guard, self.kill_broker, self.kill_all,
+                                  self.kill_launcher])
         with tempfile.TemporaryDirectory(prefix='furnace-soak-', dir='/tmp') as work:
             cloud = Cloud(Path(work), self.guest.name)
             try:
@@ -109,6 +110,13 @@ class Soak:
         assert guards, 'the partition has no guard'
         return guards[0]
 
+    def kill_broker(self, vmi, app):
+        """Its guard lets go of the guest; the partition ends."""
+        subprocess.run(['pkill', '-9', '-x', '-P', str(vmi.pid), 'furnace-broker'], check=True)
+        vmi.wait_end(30)
+        assert 'guard process' in vmi.log
+        self.kills += 1
+
     def kill_guard(self, vmi, app):
         """Without its guard the partition lets go of the guest and ends."""
         subprocess.run(['kill', '-9', self.guard_of(vmi)], check=True)
@@ -118,8 +126,10 @@ class Soak:
 
     def kill_all(self, vmi, app):
         """Nobody is left who could free the guest: the next one who attaches does."""
-        subprocess.run(['kill', '-9', self.guard_of(vmi), str(partition_of(vmi.pid))], check=True)
-        self.kills += 2
+        program = str(partition_of(vmi.pid))
+        subprocess.run(['pkill', '-9', '-x', '-P', str(vmi.pid), 'furnace-(guard|broker)'], check=True)
+        subprocess.run(['kill', '-9', program], check=True)
+        self.kills += 3
         vmi.wait_end(10)
         furnace('ps', self.guest.name)
 
