@@ -29,7 +29,7 @@ ALLOWED = {
     'drakvuf': EVERYWHERE | {'accept4'},
     'fac': EVERYWHERE | {'accept4'},           # connect: to its proxy
     # Of UNIX stream sockets alone.
-    'vmi-qemu': EVERYWHERE | {'accept4', 'bind', 'listen', 'sendmsg', 'shutdown'},
+    'vmi-qemu': EVERYWHERE | {'accept4', 'bind', 'listen', 'shutdown'},
     'vmi-xen': EVERYWHERE | {'accept4', 'bind', 'listen', 'shutdown'},
 }
 AF_UNIX, AF_INET, SOCK_STREAM, TCP, TCP_NODELAY, FAST_OPEN = 1, 2, 1, 6, 1, 0x20000000
