@@ -106,6 +106,7 @@ HOSTILE = {
     'to be made below a link': lambda b: b.link(b.all / 'x', b.host / 'etc') / 'new',
     'a link up': lambda b: b.link(b.theirs(b.all / 'x') / 'y', '../../host/etc'),
     'a link to nothing': lambda b: b.link(b.all / 'x', b.host / 'etc' / 'new'),
+    'a link of a partition': lambda b: (os.lchown(b.link(b.own / 'x', b.host / 'etc'), PARTITIONS, -1), b.own / 'x')[1],
     'where all write': lambda b: b.mine(b.own / 'x', 0o777),
     'below where all write': lambda b: b.mine(b.mine(b.own / 'x', 0o777) / 'y'),
     'where his group writes': lambda b: (os.chown(b.mine(b.own / 'x', 0o775), -1, ATTACKER), b.own / 'x')[1],
@@ -406,7 +407,7 @@ def test_race_for_the_directory_of_an_app(of_root, sim):
     own = sim.vmi_dir / 'mine'
     own.mkdir()
     os.chown(own, sim.vmi_dir.stat().st_uid, -1)
-    of_root.link(sim.vmi_dir / 'other', of_root.host / 'etc')
+    os.lchown(of_root.link(sim.vmi_dir / 'other', of_root.host / 'etc'), sim.vmi_dir.stat().st_uid, -1)
     seen = set()
     with Exchanging(sim.vmi_dir.stat().st_uid, own, sim.vmi_dir / 'other'):
         end = time.monotonic() + RACE
