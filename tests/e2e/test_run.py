@@ -258,10 +258,13 @@ class App:
                                    stderr=open(work / f'{kind}.log', 'w'))
         started.append(process)
         wait_for(lambda: {'vmi': 'serving VM', 'fac': 'serving app', 'app': ''}[kind] in (work / f'{kind}.log').read_text(), 30, kind)
-        accounts[kind] = int(re.search(r'Uid:\t(\d+)', Path(f'/proc/{partition_of(process.pid)}/status').read_text())[1])
+        inside = Path(f'/proc/{partition_of(process.pid)}/status')
+        accounts[kind] = wait_for(lambda: int(re.search(r'Uid:\t(\d+)', inside.read_text())[1]), 10, 'another user than root')
     # An /etc of its own, without the account; then with it. Both are ended with their namespaces.
     without = f"mount --bind {work}/etc /etc && sed -i '/^furnace:/d' /etc/passwd /etc/group && exec \"$@\""
-    made = f"mount --bind {work}/etc /etc && (getent passwd furnace >/dev/null || echo 'furnace:x:64321:64321::/nonexistent:/usr/sbin/nologin' >>/etc/passwd) && exec \"$@\""
+    account = 'furnace:x:64321:64321::/nonexistent:/usr/sbin/nologin'
+    made = (f"mount --bind {work}/etc /etc && (getent passwd furnace >/dev/null || echo '{account}' >>/etc/passwd) && "
+            'exec "$@"')
     early = ['vmi', 'fac', 'app'] if was_there == 'all' else was_there.split()
     started = []
     try:

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='needs other users')
 ATTACKER, VICTIM, PARTITIONS = 65534, 61234, 65432
 # A race is won in milliseconds, or not at all; FURNACE_RACE_SECONDS=30 tries it for longer.
 RACE = float(os.environ.get('FURNACE_RACE_SECONDS', '10'))
-REASON = r'belongs to user \d+|others can write to|is a link|has another name|under a second name|no directory|not a directory|not a regular file'
+REASON = (r'belongs to user \d+|others can write to|is a link|has another name|under a second name|no directory|not a directory|'
+          r'not a regular file')
 
 
 class Bench:
@@ -106,6 +107,7 @@ HOSTILE = {
     'to be made below a link': lambda b: b.link(b.all / 'x', b.host / 'etc') / 'new',
     'a link up': lambda b: b.link(b.theirs(b.all / 'x') / 'y', '../../host/etc'),
     'a link to nothing': lambda b: b.link(b.all / 'x', b.host / 'etc' / 'new'),
+    'a link of a partition': lambda b: (os.lchown(b.link(b.own / 'x', b.host / 'etc'), PARTITIONS, -1), b.own / 'x')[1],
     'where all write': lambda b: b.mine(b.own / 'x', 0o777),
     'below where all write': lambda b: b.mine(b.mine(b.own / 'x', 0o777) / 'y'),
     'where his group writes': lambda b: (os.chown(b.mine(b.own / 'x', 0o775), -1, ATTACKER), b.own / 'x')[1],
@@ -154,7 +156,8 @@ def test_what_is_no_directory_is_not_waited_for(bench, command, what):
 @pytest.mark.parametrize('hostile', LINKS)
 @pytest.mark.parametrize('command', [
     ('keys', 'new', '{}'), ('keys', 'new', '{}/deeper'), ('policy', 'learn', '-o', '{}/passwd', '--', 'true'),
-    ('vm', 'snapshot', ROOT / 'docs' / 'simulator.toml', '{}/passwd'), ('profile', 'export', ROOT / 'docs' / 'simulator.toml', '-o', '{}/passwd'),
+    ('vm', 'snapshot', ROOT / 'docs' / 'simulator.toml', '{}/passwd'),
+    ('profile', 'export', ROOT / 'docs' / 'simulator.toml', '-o', '{}/passwd'),
     ('rootfs', 'build', 'fac', '-o', '{}/root'),
 ], ids=lambda words: ' '.join(map(str, words[:2])))
 def test_nothing_is_written_through_a_link(bench, command, hostile):
@@ -332,8 +335,9 @@ def test_ram_of_a_vm_is_its_owners_alone(work):
     taken = Path(f'/dev/shm/furnace-0-{name}.ram')
     taken.write_text('his')
     os.chown(taken, ATTACKER, ATTACKER)
+    ram = f'{work}/run/vm/{name}/ram'
     script = f'''mount -t tmpfs -o size=64m none {work} && export FURNACE_RUN={work}/run && trap '{FURNACE} vm stop {name}' EXIT
-{FURNACE} vm start {name} --memory 256 --accel tcg --wait 0 && readlink {work}/run/vm/{name}/ram && stat -Lc %a:%u {work}/run/vm/{name}/ram'''
+{FURNACE} vm start {name} --memory 256 --accel tcg --wait 0 && readlink {ram} && stat -Lc %a:%u {ram}'''
     try:
         made = subprocess.run(['unshare', '--mount', 'bash', '-c', script], capture_output=True, text=True, timeout=120)
         assert made.returncode == 0, made
@@ -406,7 +410,7 @@ def test_race_for_the_directory_of_an_app(of_root, sim):
     own = sim.vmi_dir / 'mine'
     own.mkdir()
     os.chown(own, sim.vmi_dir.stat().st_uid, -1)
-    of_root.link(sim.vmi_dir / 'other', of_root.host / 'etc')
+    os.lchown(of_root.link(sim.vmi_dir / 'other', of_root.host / 'etc'), sim.vmi_dir.stat().st_uid, -1)
     seen = set()
     with Exchanging(sim.vmi_dir.stat().st_uid, own, sim.vmi_dir / 'other'):
         end = time.monotonic() + RACE

@@ -71,7 +71,8 @@ def test_each_app_sees_its_own_socket_in_all_orders(sim, order):
             getattr(places, step)()
     for name in ('reader', 'writer'):
         app = places.running[name]
-        wait_for(lambda: app.process.poll() is not None or SEES in app.out and ' True' in app.out or re.search(FORBIDDEN, app.out), 15, app.log)
+        wait_for(lambda: app.process.poll() is not None or SEES in app.out and ' True' in app.out or re.search(FORBIDDEN, app.out),
+                 15, app.log)
     reader, writer = (lines_from_now_on(places.running[name]) for name in ('reader', 'writer'))
     assert reader.startswith(SEES) and re.search(FORBIDDEN, reader), reader
     assert writer.startswith(SEES) and writer.endswith(' True'), writer
