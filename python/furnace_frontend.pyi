@@ -35,11 +35,15 @@ OVERWRITE: int
 MAX_FIELD_SIZE: int
 
 class VmiError(RuntimeError): ...
-class Unavailable(VmiError): ...
+class Unavailable(VmiError):
+    """A partition does not answer, takes nothing more, or has ended."""
 
-class BackendMessage(NamedTuple):
+class _BackendMessage(NamedTuple):
     type: str
     message: str
+
+class BackendMessage(_BackendMessage):
+    lost: int
 
 class ProcessEntry(TypedDict):
     name: str

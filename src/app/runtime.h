@@ -56,7 +56,9 @@ class Runtime {
   /// Why the app must end: its VMI partition is gone.
   [[nodiscard]] std::optional<Error> end() const { return vmi_presence_.gone(); }
   /// Returns true the first time: the app's code is told once, by an exception that it may catch.
-  [[nodiscard]] bool may_tell_end() { return !is_end_told_.exchange(true); }
+  [[nodiscard]] bool may_tell_end() { return !is_end_told_->exchange(true); }
+  /// The same for who may outlive this.
+  [[nodiscard]] std::shared_ptr<std::atomic<bool>> end_told() const { return is_end_told_; }
 
  private:
   Runtime(const Options& options, MessageCounter counter, std::unique_ptr<PresenceWatch> watch, VmiClient vmi,
@@ -69,7 +71,7 @@ class Runtime {
   MessageCounter counter_;
   Presence vmi_presence_, facilities_presence_;
   std::unique_ptr<PresenceWatch> watch_;
-  std::atomic<bool> is_end_told_ = false;
+  std::shared_ptr<std::atomic<bool>> is_end_told_ = std::make_shared<std::atomic<bool>>(false);
   VmiClient vmi_;
   FacilitiesClient facilities_;
   protocol::EventLoop loop_;

@@ -6,6 +6,24 @@ namespace furnace::app {
 
 namespace py = pybind11;
 
+namespace {
+
+/// What the main thread will raise, perhaps when the runtime is no more.
+struct PendingEnd {
+  std::shared_ptr<std::atomic<bool>> is_told;
+  PyObject* type;
+  std::string text;
+};
+
+int raise_end(void* pending) {
+  const std::unique_ptr<PendingEnd> end(static_cast<PendingEnd*>(pending));
+  if (end->is_told->exchange(true)) return 0;
+  PyErr_SetString(end->type, end->text.c_str());
+  return -1;
+}
+
+}  // namespace
+
 Errors Errors::make(py::module_& module, Runtime& runtime) {
   const auto define = [&module](const char* name, const char* text, const py::handle& base) {
     auto made = py::reinterpret_steal<py::object>(PyErr_NewExceptionWithDoc(
@@ -30,16 +48,9 @@ void Errors::raise(const Error& error) const {
 }
 
 void Errors::raise_end_later() const {
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): Python's type
-  Py_AddPendingCall(raise_end, const_cast<Errors*>(this));
-}
-
-int Errors::raise_end(void* errors) {
-  const auto& self = *static_cast<const Errors*>(errors);
-  const auto end = self.runtime_->end();
-  if (!end || !self.runtime_->may_tell_end()) return 0;
-  PyErr_SetString(self.unavailable_.ptr(), end->message().c_str());
-  return -1;
+  auto end = std::make_unique<PendingEnd>(
+      PendingEnd{runtime_->end_told(), unavailable_.ptr(), runtime_->end()->message()});
+  if (Py_AddPendingCall(raise_end, end.get()) == 0) (void)end.release();  // else too many are pending
 }
 
 }  // namespace furnace::app

@@ -15,15 +15,13 @@ class Errors {
 
   /// Raises Unavailable for a partition that does not answer, or takes nothing more; else VmiError.
   [[noreturn]] void raise(const Error& error) const;
-  /// Makes the main thread raise Unavailable in the app's code when `runtime` has come to its end, unless a
-  /// call has raised it already. `this` must outlive the interpreter's last code.
+  /// Makes the main thread raise Unavailable in the app's code, unless a call has raised it already: the
+  /// runtime has come to its end. To be called without the interpreter's lock.
   void raise_end_later() const;
 
  private:
   Errors(Runtime& runtime, pybind11::object failed, pybind11::object unavailable)
       : runtime_(&runtime), failed_(std::move(failed)), unavailable_(std::move(unavailable)) {}
-  static int raise_end(void* errors);
-
   Runtime* runtime_;
   pybind11::object failed_, unavailable_;
 };
