@@ -18,8 +18,11 @@ bool is_given_away(const struct stat& status) {
   return status.st_uid == 0 || is_partition_user(status.st_uid);
 }
 
-/// Of what is open, whatever its name leads to by now; O_PATH is enough.
-Status give(int descriptor, const std::filesystem::path& name, const Account& account) {
+/// Of what is open, whatever its name leads to by now; O_PATH is enough. What has its owner already may lie
+/// on a file system that takes no writes.
+Status give(int descriptor, const std::filesystem::path& name, const struct stat& status,
+            const Account& account) {
+  if (status.st_uid == account.user && status.st_gid == account.group) return {};
   if (::fchownat(descriptor, "", account.user, account.group, AT_EMPTY_PATH) != 0)
     return fail_errno("{}: change of owner", name.string());
   return {};
@@ -87,12 +90,12 @@ std::optional<Account> account_of(const Directory& directory) {
 Status hand_over(const Directory& directory, const Account& account) {
   struct stat own {};
   if (::fstat(directory.descriptor(), &own) != 0) return fail_errno("{}", directory.path().string());
-  if (is_given_away(own)) FURNACE_CHECK(give(directory.descriptor(), directory.path(), account));
+  if (is_given_away(own)) FURNACE_CHECK(give(directory.descriptor(), directory.path(), own, account));
   // Sockets that others bind there later can be connected to as well; a file system without such lists does
   // without.
   (void)set_list(directory.descriptor(), kOfWhatIsMade, {account.user}, kToConnect);
   return for_each_file(directory, [&](int file, const auto& name, const struct stat& status) -> Status {
-    return is_given_away(status) ? give(file, name, account) : Status();
+    return is_given_away(status) ? give(file, name, status, account) : Status();
   });
 }
 

@@ -1,7 +1,8 @@
 #include "base/bytes.h"
 #include "fuzz.h"
 #include "hypervisor/qemu/guest_ram.h"
-#include "hypervisor/qemu/qemu.h"
+#include "hypervisor/qemu/host.h"
+#include "hypervisor/qemu/process.h"
 
 // What the monitor of a QEMU prints, and the words of its command line.
 FUZZ(qemu_text) {
