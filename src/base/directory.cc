@@ -246,8 +246,9 @@ Result<NamedFile> open_named(const fs::path& path) {
 Result<NamedPlace> place_of_file(const fs::path& path, Care care) {
   const fs::path whole = fs::absolute(path);
   if (!whole.has_filename()) return fail(Errc::Invalid, "{}: names a directory", path.string());
-  FURNACE_TRY(Directory directory, Directory::open(whole.parent_path(), care));
-  return NamedPlace{std::move(directory), whole.filename()};
+  auto directory = Directory::open(whole.parent_path(), care);
+  if (!directory) return fail(directory.error(), path.string());  // the file that was asked for is named too
+  return NamedPlace{*std::move(directory), whole.filename()};
 }
 
 }  // namespace furnace
