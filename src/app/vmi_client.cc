@@ -9,8 +9,8 @@
 
 #include "app/batch_message.h"
 #include "base/bytes.h"
-#include "base/printable.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "protocol/monitor.h"
 
 namespace furnace::app {

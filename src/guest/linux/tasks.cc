@@ -127,8 +127,9 @@ Result<std::vector<Process>> LinuxGuest::processes() const {
       return true;
     });
     if (walked && found.empty())
-      return fail(Errc::Unavailable,
-                  "the kernel's list of tasks holds no process: the guest is still booting, or they are hidden");
+      return fail(
+          Errc::Unavailable,
+          "the kernel's list of tasks holds no process: the guest is still booting, or they are hidden");
     if (walked) return found;
     if (attempt == kWalks) return tl::unexpected<Error>(walked.error());
     cache_->forget();

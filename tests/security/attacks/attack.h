@@ -26,20 +26,20 @@ static const struct address discard = {2, {0, 9}, {127, 0, 0, 1}, {0}};
 
 /// What sendmsg takes, with an address.
 struct message {
-  const void *name;
+  const void* name;
   unsigned name_length;
   struct {
-    const void *data;
+    const void* data;
     unsigned long length;
-  } *parts;
+  } * parts;
   unsigned long part_count;
-  void *control;
+  void* control;
   unsigned long control_length;
   int flags;
 };
 
-/// Whether a packet has left: also where the other side has answered that nobody listens (ECONNREFUSED), or has
-/// not answered yet (EINPROGRESS).
+/// Whether a packet has left: also where the other side has answered that nobody listens (ECONNREFUSED), or
+/// has not answered yet (EINPROGRESS).
 static inline int went_out(long result) {
   return result >= 0 || result == -111 || result == -115;
 }
