@@ -32,7 +32,7 @@ Result<FacilitiesClient> FacilitiesClient::connect(zmq::context_t& context, cons
   FURNACE_TRY(const std::string publisher, protocol::ipc_address(directory, "fac_pub"));
   FURNACE_TRY(CallSocket calls, CallSocket::connect(context, router, protocol::call_identity(app),
                                                     CallSocket::WhenLost::GiveUp));
-  zmq::socket_t messages(context, zmq::socket_type::dealer);
+  MonitoredSocket messages(context, zmq::socket_type::dealer);
   protocol::set_common_options(messages);
   messages.set(zmq::sockopt::routing_id, protocol::message_identity(app));
   FURNACE_TRY(zmq::socket_t monitor,

@@ -80,7 +80,8 @@ class FacilitiesClient {
   /// Whether a call that got no answer because FAC ended may be made again.
   enum class Repeat : uint8_t { No, Yes };
 
-  FacilitiesClient(CallSocket calls, zmq::socket_t messages, zmq::socket_t broadcasts, zmq::socket_t monitor)
+  FacilitiesClient(CallSocket calls, MonitoredSocket messages, zmq::socket_t broadcasts,
+                   zmq::socket_t monitor)
       : calls_(std::move(calls)),
         monitor_(std::move(monitor)),
         messages_(std::move(messages)),
@@ -94,7 +95,7 @@ class FacilitiesClient {
   CallSocket calls_;
   Presence* presence_ = nullptr;
   zmq::socket_t monitor_;  // of messages_, which it must outlive
-  zmq::socket_t messages_;
+  MonitoredSocket messages_;
   zmq::socket_t broadcasts_;
   protocol::Numbering messages_sent_, kept_;
   protocol::Received last_notification_, last_broadcast_;

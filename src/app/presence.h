@@ -69,6 +69,18 @@ class Presence {
   mutable std::atomic<bool> is_gone_ = false;  // whether gone_ is set
 };
 
+/// A socket with a monitor. It ends the monitor before it closes, which ZeroMQ does later, on its own thread:
+/// that would wait for ever for a monitor that nobody reads any more.
+class MonitoredSocket : public zmq::socket_t {
+ public:
+  using zmq::socket_t::socket_t;
+  MonitoredSocket(MonitoredSocket&&) = default;
+  MonitoredSocket& operator=(MonitoredSocket&&) = default;
+  ~MonitoredSocket() {
+    if (handle() != nullptr) zmq_socket_monitor(handle(), nullptr, 0);
+  }
+};
+
 class PresenceWatch {
  public:
   [[nodiscard]] static Result<std::unique_ptr<PresenceWatch>> make();
@@ -76,8 +88,8 @@ class PresenceWatch {
   PresenceWatch& operator=(const PresenceWatch&) = delete;
   ~PresenceWatch() { stop(); }
 
-  /// `monitor`: of the socket that is connected to the partition, made before it connected. It must outlive
-  /// that socket, and so must this.
+  /// `monitor`: of the MonitoredSocket that is connected to the partition, made before it connected. It must
+  /// outlive that socket, and so must this.
   void add(Presence& presence, zmq::socket_t monitor);
   struct Handlers {
     std::function<void()> back;     ///< called each time the first of those added is there again

@@ -274,7 +274,7 @@ Result<VmiClient> VmiClient::connect(zmq::context_t& context, const std::string&
   FURNACE_CHECK(protocol::check_app_id(app));
   FURNACE_TRY(const std::string address, protocol::ipc_address(directory, "vmi_rtr"));
   FURNACE_TRY(CallSocket calls, CallSocket::connect(context, address, protocol::call_identity(app)));
-  zmq::socket_t events(context, zmq::socket_type::dealer);
+  MonitoredSocket events(context, zmq::socket_type::dealer);
   protocol::set_common_options(events);
   constexpr int messages_queued = 200;  // of up to 250 events each
   events.set(zmq::sockopt::rcvhwm, messages_queued);

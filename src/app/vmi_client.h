@@ -114,7 +114,7 @@ class VmiClient {
   [[nodiscard]] zmq::socket_t take_monitor() { return std::move(monitor_); }
 
  private:
-  VmiClient(CallSocket calls, zmq::socket_t events, zmq::socket_t monitor)
+  VmiClient(CallSocket calls, MonitoredSocket events, zmq::socket_t monitor)
       : calls_(std::move(calls)), monitor_(std::move(monitor)), events_(std::move(events)) {}
 
   [[nodiscard]] Status read_bytes(const protocol::Call& call, std::span<const Argument> arguments,
@@ -122,7 +122,7 @@ class VmiClient {
 
   CallSocket calls_;
   zmq::socket_t monitor_;  // of events_, which it must outlive
-  zmq::socket_t events_;
+  MonitoredSocket events_;
   zmq::message_t reply_;  // of reads: its memory is used again
 };
 
