@@ -24,6 +24,7 @@
 #include "protocol/server_keys.h"
 #include "protocol/socket_files.h"
 #include "sandbox/helper.h"
+#include "vmi/permissions.h"
 
 namespace furnace::cli {
 namespace {
@@ -304,7 +305,11 @@ Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOpti
   if (driver == "qemu") {
     FURNACE_TRY(const auto confine,
                 sandbox::confine_helper(installed_directory("policies") / "broker.policy"));
-    FURNACE_TRY(auto lent, hypervisor::lend_qemu(vmi.vm, hypervisor::RamAccess::ReadWrite, confine));
+    FURNACE_TRY(const auto forbidden, furnace::vmi::Forbidden::parse(vmi.forbidden));
+    const auto access = forbidden.to({}).has(furnace::vmi::Permission::Write)
+                            ? hypervisor::RamAccess::Read
+                            : hypervisor::RamAccess::ReadWrite;
+    FURNACE_TRY(auto lent, hypervisor::lend_qemu(vmi.vm, access, confine));
     FURNACE_CHECK(hand_over(lent.text, std::move(lent.descriptors)));
     if (!lent.visitors.empty()) partition.leftovers.emplace_back(lent.visitors);
   } else if (driver == "xen") {

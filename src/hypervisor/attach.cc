@@ -87,9 +87,9 @@ Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::s
   const std::string chosen = driver_for(name, driver);
   if (chosen == "qemu") {
     // Who only looks does so beside a partition that has the VM, and leaves QEMU's sockets to others.
-    auto visited = access == RamAccess::Read ? visit_qemu(name)
-                                             : Result<std::unique_ptr<Hypervisor>>(fail(Errc::NotFound, ""));
-    return visited ? std::move(visited) : Qemu::attach(name, access);
+    if (access == RamAccess::Read)
+      if (auto visited = visit_qemu(name)) return visited;
+    return Qemu::attach(name, access);
   }
   if (chosen == "xen") return attach_xen(name);
   if (chosen == "libvmi") return attach_libvmi(name);

@@ -13,9 +13,11 @@ using google::protobuf::io::CodedOutputStream;
 using protocol::BatchError;
 using protocol::Call;
 
-/// An answer stays below what a peer takes (kMaxAnswerSize): no call is run once the results before it are
-/// this large.
-constexpr size_t kMaxAnswerBytes = protocol::kMaxAnswerSize - 2 * size_t{protocol::kMaxReadCount};
+/// A partition has 64 MB for all apps, and lives on 20: an answer takes a part of the rest. One read of the
+/// largest size fits.
+constexpr size_t kMaxAnswerBytes = 24 << 20;
+static_assert(kMaxAnswerBytes > size_t{protocol::kMaxReadCount} &&
+              kMaxAnswerBytes < protocol::kMaxAnswerSize);
 
 /// The clock is looked at once in so many calls, or bytes of answers: it costs as much as a small read.
 constexpr int kCallsBetweenLooks = 16;
@@ -93,11 +95,14 @@ void BatchRun::run_call(CallContext& context, int32_t type) {
   if (const wire::Linkage* link = codec.link(body))
     if (const auto linked = apply_link(*link, codec, arguments); !linked)
       return refuse(linked.error(), index);
-  Reply reply =
-      answer_.size() <= kMaxAnswerBytes
-          ? execute(context, *call, arguments)
-          : Reply(fail(Errc::Invalid, "the answer has {} bytes already: ask for the rest in another message",
-                       answer_.size()));
+  const auto has_room = [&](size_t more) { return answer_.size() + more <= kMaxAnswerBytes; };
+  const auto full = [&] {
+    return Reply(fail(Errc::Invalid, "the answer has {} bytes already: ask for the rest in another message",
+                      answer_.size()));
+  };
+  Reply reply = has_room(0) ? execute(context, *call, arguments) : full();
+  if (const auto* fill = std::get_if<Fill>(&reply.value); fill != nullptr && !has_room(fill->count))
+    reply = full();
   if (reply.refusal) return refuse(*reply.refusal, index);
   put_number(answer_, wire::VmiMessage::kTypeFieldNumber, call->answer_number());
   answers_.push_back(codec.encode(std::move(reply), answer_));

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import zmq
-from conftest import furnace, partition_of, resident_mb, wait_for
+from conftest import Cloud, furnace, partition_of, resident_mb, run_app, wait_for
 from test_attacks import NEIGHBOUR, NEIGHBOUR_CODE, latencies
 
 ATTACKER = 'attacker'
@@ -225,3 +225,23 @@ except fe.VmiError as error:
 fe.exit()
 '''.replace('{}', owner.out.strip()))
     assert app.wait_end(20) == 0 and 'refused' in app.out, app.out + app.log
+
+
+def test_an_answer_of_the_largest_reads_ends_nobody(guest, work):
+    """Four reads of 16 MB in one message, beside the limit of memory that the partition has for all."""
+    cloud = Cloud(work, guest.name)
+    vmi = cloud.start_vmi()
+    try:
+        neighbour = cloud.start_app(NEIGHBOUR_CODE, app=NEIGHBOUR)
+        neighbour.wait_out(r'\d')
+        read = run_app(cloud, '''
+largest = (1 << 24) - 1
+batch = [{'type': 'READ_PA', 'label': str(i), 'args': {'paddr': 16 << 20, 'count': largest}} for i in range(4)]
+for _ in range(3):
+    answer = fe.batch(batch)
+    show([any(isinstance(value, bytes) and len(value) == largest for value in answer[str(i)].values()) for i in range(4)])
+''')
+        assert read == [[True, False, False, False]] * 3
+        assert vmi.process.poll() is None and neighbour.process.poll() is None
+    finally:
+        cloud.stop()

@@ -99,11 +99,11 @@ def qemu(tmp_path):
     running.stop()
 
 
-def attack_from_inside(qemu, seconds=60, **task):
+def attack_from_inside(qemu, *flags, seconds=60, **task):
     """Runs taken_over.py in the place of furnace-vmi; what it tells."""
     script = f'exec /usr/bin/python3 -c {shlex.quote(INSIDE)}\n{json.dumps(task)}\n'
-    ran = subprocess.run([FURNACE, 'vmi', qemu.name, '--vmi', qemu.directory / 'vmi', '--shell'], input=script, capture_output=True,
-                         text=True, timeout=seconds)
+    ran = subprocess.run([FURNACE, 'vmi', qemu.name, '--vmi', qemu.directory / 'vmi', '--shell', *flags], input=script,
+                         capture_output=True, text=True, timeout=seconds)
     lines = [line for line in ran.stdout.splitlines() if line.startswith('{')]
     assert lines, (ran.stdout, ran.stderr)
     return json.loads(lines[-1])
@@ -259,6 +259,11 @@ def test_what_the_broker_is_for_works(qemu):
                                                ask(PAUSE), ask(RESUME)])
     assert all(succeeded(answer) for answer in found['answers']), found
     assert [number_in(answer) for answer in found['answers'][1:3]] == [16, 16]
+
+
+def test_where_writes_are_forbidden_to_all_the_broker_makes_none(qemu):
+    found = attack_from_inside(qemu, '--forbid', 'write', requests=[ask(WRITE, address=0x1000, length=16), ask(READ, address=0x1000, length=16)])
+    assert [succeeded(answer) for answer in found['answers']] == [False, True]
 
 
 OUTSIDE = {

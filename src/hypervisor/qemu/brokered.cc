@@ -49,14 +49,15 @@ Result<std::unique_ptr<Hypervisor>> borrow_qemu(const std::string& text) try {
 
 size_t BrokeredRam::read_small(guest::Gpa from, std::span<std::byte> out) const {
   const broker::SentPlace place{from.value, out.size()};
-  auto cell = ahead_.take(place);
+  const auto now = ReadAhead::Clock::now();
+  auto cell = ahead_.take(place, now);
   if (!cell) {
     auto plan = ahead_.plan(place);
     const auto reply = link_->ask({.ask = Ask::Read}, std::as_bytes(std::span(plan)));
     auto cells = reply ? broker::items_of<broker::SentCell>(reply->items) : std::vector<broker::SentCell>();
     if (cells.empty()) return 0;
     cell = cells.front();
-    ahead_.put(std::move(plan), std::move(cells));
+    ahead_.put(std::move(plan), std::move(cells), now);
   }
   const size_t size = std::min<size_t>(out.size(), cell->length);
   std::memcpy(out.data(), cell->bytes.data(), size);

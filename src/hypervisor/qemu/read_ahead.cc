@@ -5,9 +5,10 @@ namespace furnace::hypervisor {
 using broker::SentCell;
 using broker::SentPlace;
 
-std::optional<SentCell> ReadAhead::take(const SentPlace& place) {
+std::optional<SentCell> ReadAhead::take(const SentPlace& place, Clock::time_point now) {
   earlier_ = find(place);
   note(place);
+  if (now - asked_ > kFresh) next_fetched_ = places_.size();
   for (size_t i = next_fetched_; i < places_.size() && i < cells_.size(); ++i) {
     if (places_[i].gpa != place.gpa || places_[i].length != place.length) continue;
     next_fetched_ = i + 1;
@@ -37,7 +38,8 @@ std::vector<SentPlace> ReadAhead::plan(const SentPlace& place) const {
   return places;
 }
 
-void ReadAhead::put(std::vector<SentPlace> places, std::vector<SentCell> cells) {
+void ReadAhead::put(std::vector<SentPlace> places, std::vector<SentCell> cells, Clock::time_point asked) {
+  asked_ = asked;
   places_ = std::move(places);
   cells_ = std::move(cells);
   next_fetched_ = 1;

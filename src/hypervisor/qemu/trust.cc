@@ -36,13 +36,13 @@ Result<std::vector<uid_t>> listed_users() {
   std::vector<uid_t> users{0};
   for (const char* name : kAccounts)
     if (const auto user = user_id(name)) users.push_back(*user);
-  const Fd file(::open(kUsersFile, O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // NOLINT: variadic
+  Fd file(::open(kUsersFile, O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // NOLINT: variadic
   struct stat status {};
   if (!file.valid()) return users;
   if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != 0 ||
       (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
     return fail(Errc::Denied, "{}: must be a file that only root can write", kUsersFile);
-  FURNACE_TRY(const std::string text, read_file(kUsersFile, kMostOfFile));
+  FURNACE_TRY(const std::string text, read_descriptor(file, kMostOfFile));
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     const std::string name = line.substr(0, line.find_first_of("# \t\r"));
