@@ -311,6 +311,15 @@ def own_guest():
         pass
 
 
+@pytest.fixture(scope='module')
+def one_socket(tmp_path_factory):
+    """The name of a QEMU whose RAM is its own, with one QMP socket."""
+    name, qemu = start_by_hand(tmp_path_factory.mktemp('hand'))
+    yield name
+    qemu.kill()
+    qemu.wait()
+
+
 @pytest.fixture
 def work():
     """A directory with a short path, for sockets."""

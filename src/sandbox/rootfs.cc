@@ -38,11 +38,14 @@ fs::path own_directory() {
 }
 
 Status add_python(RootBuilder& builder, const fs::path& root, std::string_view modules) {
-  FURNACE_TRY(const PythonLibrary library,
-              collect_python_library(root / "usr/lib/python.zip",
-                                     fs::canonical(installed_directory("python")), modules));
-  const std::string zip = "usr/lib/" + library.zip_name;
   std::error_code error;
+  const fs::path ours = fs::canonical(installed_directory("python"), error);
+  if (error)
+    return fail(Errc::NotFound, "{}: {}: our Python modules must lie there",
+                installed_directory("python").string(), error.message());
+  FURNACE_TRY(const PythonLibrary library,
+              collect_python_library(root / "usr/lib/python.zip", ours, modules));
+  const std::string zip = "usr/lib/" + library.zip_name;
   fs::rename(root / "usr/lib/python.zip", root / zip, error);
   if (error) return fail(Errc::Failed, "{}: {}", zip, error.message());
   FURNACE_CHECK(builder.account(zip, {}));

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import FURNACE, Cloud, furnace, start_by_hand, start_guest, wait_for
+from conftest import FURNACE, Cloud, furnace, start_guest, wait_for
 
 PAGING = [' '.join(filter(None, flags)) for flags in itertools.product(('', 'nokaslr'), ('', 'no5lvl'), ('pti=on', 'pti=off'))]
 VARIANTS = [(kernel, append, {}) for kernel in ('6.1', '6.12') for append in PAGING]
@@ -106,15 +106,6 @@ def test_a_new_process_is_seen_and_its_end_too(guest):
     assert any(p[0] == pid and p[3] == 'sleep' for p in outside(guest))
     guest.run(f'kill {pid}; sleep 0.2')
     assert not any(p[0] == pid for p in outside(guest))
-
-
-@pytest.fixture(scope='module')
-def one_socket(tmp_path_factory):
-    """The name of a QEMU whose RAM is its own, with one QMP socket."""
-    name, qemu = start_by_hand(tmp_path_factory.mktemp('hand'))
-    yield name
-    qemu.kill()
-    qemu.wait()
 
 
 def test_qemu_with_private_ram_is_read_through_the_process(one_socket):

@@ -5,7 +5,7 @@ import subprocess
 
 import conftest
 import pytest
-from conftest import BUILD, ROOT, Cloud, start_by_hand, wait_for
+from conftest import BUILD, ROOT, Cloud, wait_for
 from test_policies import identify, parse, write
 
 # What a run as short as this may do without: memory beyond what malloc has, a clock where the vDSO has none, and the end.
@@ -28,15 +28,6 @@ class App:
         print('done', flush=True)
         fe.exit()
 '''
-
-
-@pytest.fixture(scope='module')
-def vm(tmp_path_factory):
-    """Its RAM is copied by the broker."""
-    name, qemu = start_by_hand(tmp_path_factory.mktemp('hand'))
-    yield name
-    qemu.kill()
-    qemu.wait()
 
 
 @pytest.fixture(scope='module')
@@ -72,11 +63,11 @@ def what_fails(prefix, vm, work, monkeypatch):
         cloud.stop()
 
 
-def test_all_works_under_the_whole_policy(prefix, vm, work, monkeypatch):
-    assert what_fails(prefix, vm, work, monkeypatch) == ''
+def test_all_works_under_the_whole_policy(prefix, one_socket, work, monkeypatch):
+    assert what_fails(prefix, one_socket, work, monkeypatch) == ''
 
 
 @pytest.mark.parametrize('rule', RULES, ids=[identify(rule) for rule in RULES])
-def test_without_a_rule_something_breaks(prefix, vm, work, monkeypatch, rule):
+def test_without_a_rule_something_breaks(prefix, one_socket, work, monkeypatch, rule):
     write(prefix / 'policies' / 'broker.policy', [each for each in parse('broker.policy') if each != rule])
-    assert what_fails(prefix, vm, work, monkeypatch), f'nothing needs this rule: {identify(rule)}'
+    assert what_fails(prefix, one_socket, work, monkeypatch), f'nothing needs this rule: {identify(rule)}'
