@@ -150,10 +150,10 @@ def partition_of(launcher):
 class Guest:
     """A test VM and a shell in it."""
 
-    def __init__(self, name):
+    def __init__(self, name, directory=None):
         self.name = name
-        self.directory = Path(RUN) / 'vm' / name
-        self.pid = int((self.directory / 'pid').read_text())
+        self.directory = directory or Path(RUN) / 'vm' / name
+        self.pid = None if directory else int((self.directory / 'pid').read_text())
         self.connect()
 
     def connect(self):
@@ -247,8 +247,8 @@ def start_guest(kernel='6.1', append='', **options):
         warnings.warn(said)
 
 
-def start_by_hand(work):
-    """A QEMU without a shared memory backend and with one QMP socket: (its name, its process)."""
+def start_by_hand(work, *options):
+    """A QEMU without a shared memory backend and with one QMP socket: (its name, its process). Its console is work/console."""
     donor = start_guest()
     initrd = work / 'initramfs'
     initrd.write_bytes((donor.directory / 'initramfs').read_bytes())
@@ -257,7 +257,8 @@ def start_by_hand(work):
     name = f'hand-{uuid.uuid4().hex[:6]}'
     qemu = subprocess.Popen(['qemu-system-x86_64', '-name', f'guest={name},debug-threads=on', '-machine', 'pc,accel=tcg', '-cpu', 'max,-cx16',
                              '-m', '256', '-kernel', vmlinuz, '-initrd', initrd, '-append', 'console=ttyS0 quiet', '-nodefaults',
-                             '-display', 'none', '-serial', f'file:{work}/serial', '-qmp', f'unix:{work}/qmp,server=on,wait=off'])
+                             '-display', 'none', '-qmp', f'unix:{work}/qmp,server=on,wait=off', '-serial', 'chardev:console',
+                             '-chardev', f'socket,id=console,path={work}/console,server=on,wait=off,logfile={work}/serial', *options])
     wait_for(lambda: (work / 'serial').exists() and b'furnace guest ready' in (work / 'serial').read_bytes(), 60, 'boot')
     return name, qemu
 

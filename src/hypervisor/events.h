@@ -100,6 +100,10 @@ class EventSource {
   [[nodiscard]] virtual Result<uint64_t> watch(const Watch& watch) = 0;
   [[nodiscard]] virtual Status unwatch(uint64_t watch) = 0;
 
+  /// Looks whether what `watch` has put into the guest is still in place, of many places at some with each
+  /// call, and watches anew where it is not. Returns whether all was in place; if not, events were missed.
+  [[nodiscard]] virtual bool check_in_place() { return true; }
+
   /// Ends all watches: the guest was reset, and what they were about is gone.
   virtual void forget() = 0;
 

@@ -1,5 +1,7 @@
 #include "vmi/event_sources.h"
 
+#include "base/log.h"
+
 namespace furnace::vmi {
 
 using hypervisor::EventSource;
@@ -81,11 +83,18 @@ Result<EventSources::Source> EventSources::arm(const Key& key, const EventReques
   if (!type.trace)
     return fail(Errc::Unavailable, "the hypervisor of '{}' does not tell of {}", machine_.name(),
                 wire::EventType_Name(type.number));
+  FURNACE_CHECK(arm_in_kernel(source, *driver));
+  return source;
+}
+
+/// Watches the places of a kernel that are reached for this reason.
+Status EventSources::arm_in_kernel(Source& source, EventSource& driver) {
   FURNACE_TRY(const guest::Kernel* kernel, machine_.kernel());
   FURNACE_TRY(const guest::LinuxGuest* guest, machine_.linux_guest());
+  source.vcpus = machine_.hypervisor().vcpus();
   FURNACE_TRY(const auto points,
-              guest::trace_points(*kernel, *guest, source.seen.trace, machine_.hypervisor().vcpus(),
-                                  watched_writes_.value_or(driver->prefers_watched_writes())));
+              guest::trace_points(*kernel, *guest, source.seen.trace, source.vcpus,
+                                  watched_writes_.value_or(driver.prefers_watched_writes())));
   for (const guest::TracePoint& point : points) {
     source.seen.at_instruction = point.length == 0;
     Watch watch{hypervisor::EventKind::Breakpoint, point.address, 0, 0, {}, {}};
@@ -96,14 +105,35 @@ Result<EventSources::Source> EventSources::arm(const Key& key, const EventReques
                hypervisor::kAccessWrite,
                {},
                point.after};
-    auto number = driver->watch(watch);
+    auto number = driver.watch(watch);
     if (!number) {
       (void)disarm(source);
       return tl::unexpected<Error>(number.error());
     }
     source.watches.push_back(*number);
   }
-  return source;
+  return {};
+}
+
+Status EventSources::rearm(const Key& key, Source& source) {
+  FURNACE_CHECK(disarm(source));
+  source.watches.clear();
+  FURNACE_CHECK(arm_in_kernel(source, *machine_.hypervisor().events()));
+  for (const uint64_t watch : source.watches) watches_.emplace(watch, key);
+  return {};
+}
+
+bool EventSources::check_in_place() {
+  EventSource* driver = machine_.hypervisor().events();
+  if (driver == nullptr) return true;
+  bool in_place = driver->check_in_place();
+  for (auto& [key, source] : sources_) {
+    if (source.seen.by_driver || source.vcpus == machine_.hypervisor().vcpus()) continue;
+    in_place = false;
+    if (auto again = rearm(key, source); !again)
+      log::error("{} can't be watched any more: {}", wire::EventType_Name(key.type), again.error().message());
+  }
+  return in_place;
 }
 
 Status EventSources::disarm(const Source& source) {

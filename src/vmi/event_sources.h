@@ -13,6 +13,8 @@
 namespace furnace::vmi {
 
 class EventSources {
+  using EventSource = hypervisor::EventSource;
+
  public:
   /// Something to watch for; equal ones are watched once.
   struct Key {
@@ -34,6 +36,10 @@ class EventSources {
   /// Starts watching for `user`, all of it or nothing. The error says what this driver can't watch.
   [[nodiscard]] Status add(const EventRequest& request, uint64_t user);
   [[nodiscard]] Status remove(const EventRequest& request, uint64_t user);
+  /// Looks whether all is still in place and watches anew where it is not, and on each vCPU that was plugged
+  /// in since. Returns whether all was in place.
+  [[nodiscard]] bool check_in_place();
+  [[nodiscard]] bool empty() const { return sources_.empty(); }
   /// Ends all; for a guest that was reset.
   void forget();
 
@@ -43,12 +49,15 @@ class EventSources {
     Seen seen;
     std::set<uint64_t> users;
     std::vector<uint64_t> watches;
+    uint32_t vcpus = 0;  ///< for how many it was made
   };
   [[nodiscard]] const Source* find(uint64_t watch) const;
 
  private:
   [[nodiscard]] Result<Source> arm(const Key& key, const EventRequest& request);
+  [[nodiscard]] Status arm_in_kernel(Source& source, EventSource& driver);
   [[nodiscard]] Status disarm(const Source& source);
+  [[nodiscard]] Status rearm(const Key& key, Source& source);
 
   Machine& machine_;
   std::optional<bool> watched_writes_;

@@ -12,6 +12,7 @@ using hypervisor::GuestEvent;
 namespace {
 
 constexpr auto kBetweenTries = std::chrono::milliseconds(50);
+constexpr std::chrono::seconds kBetweenLooks(10);
 
 /// Events whose callbacks come without EVENTS_START (wire.md section 1).
 bool always_delivered(const EventRequest& request) {
@@ -32,6 +33,7 @@ Result<uint64_t> Events::add(Session& owner, const EventRequest& request) {
   const uint64_t identifier = next_identifier_++;
   FURNACE_CHECK(sources_.add(registration.request, identifier));
   registrations_.emplace(identifier, registration);
+  if (!next_look_) next_look_ = std::chrono::steady_clock::now() + kBetweenLooks;
   return identifier;
 }
 
@@ -255,6 +257,19 @@ void Events::resume_suspended() {
   }
 }
 
+void Events::check_in_place() {
+  next_look_.reset();
+  if (sources_.empty()) return;
+  if (sources_.check_in_place())
+    log::debug("what is watched for events is in place");
+  else
+    log::warning(
+        "what is watched for events was not in place on each vCPU, and is again: events of the last {} s may "
+        "have been missed",
+        kBetweenLooks.count());
+  next_look_ = std::chrono::steady_clock::now() + kBetweenLooks;
+}
+
 void Events::run_on_unless_paused() {
   if (pauses_.total != 0) return;
   if (auto resumed = machine_.hypervisor().resume(); !resumed)
@@ -263,6 +278,7 @@ void Events::run_on_unless_paused() {
 
 std::optional<std::chrono::steady_clock::time_point> Events::next_deadline() const {
   std::optional<std::chrono::steady_clock::time_point> next = next_try_;
+  if (next_look_ && (!next || *next_look_ < *next)) next = next_look_;
   if (const auto gathered = outbox_.next_deadline(); gathered && (!next || *gathered < *next))
     next = gathered;
   for (const Session* owner : standing_)
@@ -283,6 +299,7 @@ void Events::do_what_is_due() {
     if (owner.event_deadline) take_pauses_back(owner);
   }
   if (next_try_ && *next_try_ <= now) resume_suspended();
+  if (next_look_ && *next_look_ <= now) check_in_place();
 }
 
 void Events::take_pauses_back(Session& owner) {

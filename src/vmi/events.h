@@ -80,6 +80,7 @@ class Events {
   void tell_of_loss(Session& owner);
   void run_on_unless_paused();
   void resume_suspended();
+  void check_in_place();
   [[nodiscard]] Milliseconds watchdog_of(const Session& owner) const;
 
   Machine& machine_;
@@ -94,6 +95,8 @@ class Events {
   std::set<Session*>
       standing_;  // apps for which the guest stands, whose watchdog runs; also without an event any more
   std::optional<std::chrono::steady_clock::time_point> next_try_;  ///< to watch for suspended events
+  /// When to look whether all that is watched is still in place; while something is watched.
+  std::optional<std::chrono::steady_clock::time_point> next_look_;
   uint64_t next_identifier_ = 1;
 };
 

@@ -116,7 +116,7 @@ struct Answer {
   RunState state{};
   uint8_t running = 0, held_elsewhere = 0;  ///< of QEMU's gdb stub
   uint32_t items = 0;
-  uint64_t number = 0;  ///< of a watch; of bytes that were read or written
+  uint64_t number = 0;  ///< of a watch; of bytes that were read or written; OpenStub: of vCPUs
   std::array<char, 200> why{};
 };
 

@@ -204,7 +204,9 @@ class QemuService : public broker::Service {
       case Ask::OpenStub:
       case Ask::ReopenStub:
         stub_failed_ = false;
-        return broker::said(request.ask == Ask::OpenStub ? host_.open_stub() : host_.reopen_stub());
+        answer = broker::said(request.ask == Ask::OpenStub ? host_.open_stub() : host_.reopen_stub());
+        answer.number = host_.vcpus();
+        return answer;
       case Ask::CloseStub:
         host_.close_stub();
         return answer;

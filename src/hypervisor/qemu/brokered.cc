@@ -39,8 +39,7 @@ Result<std::unique_ptr<Hypervisor>> borrow_qemu(const std::string& text) try {
     parts.copied = std::make_unique<BrokeredRam>(link, std::move(shared));
   }
   const QemuSetup setup{all.at("vcpus"), all.at("running"), all.at("tcg"), all.at("loses_flags")};
-  auto control = std::make_unique<BrokeredControl>(
-      link, descriptor("news"), setup.running ? RunState::Running : RunState::Paused, parts.copied.get());
+  auto control = std::make_unique<BrokeredControl>(link, descriptor("news"), setup, parts.copied.get());
   FURNACE_TRY(GuestRam ram, GuestRam::from(std::move(parts)));
   return std::make_unique<Qemu>(all.at("name"), all.at("pid"), std::move(control), std::move(ram), setup);
 } catch (const json::exception& error) {
@@ -159,13 +158,14 @@ Result<Stop> BrokeredControl::stop_of(const Link::Reply& reply) {
 }
 
 Status BrokeredControl::anew(Ask how) {
-  Status done = change({.ask = how});
+  const auto reply = ask({.ask = how});
+  if (reply && how != Ask::CloseStub) vcpus_ = static_cast<uint32_t>(reply->answer.number);
   read_news();  // told before
   stop_.reset();
   failure_.reset();
   registers_.clear();
   running_ = false;
-  return done;
+  return reply ? Status() : tl::unexpected<Error>(reply.error());
 }
 
 void BrokeredControl::close_stub() {

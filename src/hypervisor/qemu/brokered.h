@@ -9,6 +9,7 @@
 #include "hypervisor/qemu/control.h"
 #include "hypervisor/qemu/guest_ram.h"
 #include "hypervisor/qemu/read_ahead.h"
+#include "hypervisor/qemu/setup.h"
 
 namespace furnace::hypervisor {
 
@@ -32,8 +33,13 @@ class BrokeredRam : public CopiedRam {
 class BrokeredControl : public QemuControl {
  public:
   /// `ram` reads ahead: it forgets that when the guest has moved. It may be nullptr.
-  BrokeredControl(std::shared_ptr<const broker::Link> link, Fd news, RunState state, const CopiedRam* ram)
-      : link_(std::move(link)), news_(std::move(news)), state_(state), ram_(ram) {}
+  BrokeredControl(std::shared_ptr<const broker::Link> link, Fd news, const QemuSetup& setup,
+                  const CopiedRam* ram)
+      : link_(std::move(link)),
+        news_(std::move(news)),
+        state_(setup.running ? RunState::Running : RunState::Paused),
+        vcpus_(setup.vcpus),
+        ram_(ram) {}
 
   [[nodiscard]] Result<Registers> registers(uint32_t vcpu) override { return link_->registers(vcpu); }
   [[nodiscard]] Status pause() override { return change({.ask = broker::Ask::Pause}); }
@@ -41,6 +47,7 @@ class BrokeredControl : public QemuControl {
   [[nodiscard]] RunState state() const override { return state_; }
   [[nodiscard]] std::vector<int> descriptors() const override;
   std::vector<Notice> poll() override;
+  [[nodiscard]] uint32_t vcpus() const override { return vcpus_; }
 
   [[nodiscard]] Status open_stub() override { return anew(broker::Ask::OpenStub); }
   [[nodiscard]] Status reopen_stub() override { return anew(broker::Ask::ReopenStub); }
@@ -74,6 +81,7 @@ class BrokeredControl : public QemuControl {
   Fd news_;
   broker::Room news_room_;
   RunState state_;
+  uint32_t vcpus_;
   const CopiedRam* ram_;
   bool running_ = false, held_elsewhere_ = false, look_ = false, gone_ = false;
   std::optional<Stop> stop_;                 ///< told and not taken yet

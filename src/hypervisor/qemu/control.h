@@ -26,6 +26,9 @@ class QemuControl {
   [[nodiscard]] virtual std::vector<int> descriptors() const = 0;
   virtual std::vector<Notice> poll() = 0;
 
+  /// How many vCPUs there were when the stub was opened last, or at the start.
+  [[nodiscard]] virtual uint32_t vcpus() const = 0;
+
   // The gdb stub. A guest that stands goes on by `run`, unless somebody else has paused it.
 
   /// Opens it; the guest stands afterwards.

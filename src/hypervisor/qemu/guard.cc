@@ -52,11 +52,11 @@ void let_go(Charge& charge, const std::filesystem::path& qmp_socket, pid_t qemu)
   for (int i = 0; i < tries; ++i) {
     if (auto qmp = Qmp::connect(qmp_socket)) {
       if (peer_of(qmp->descriptor()).value_or(Peer{}).process != qemu) break;
-      if (stub_open) (void)qmp->human("gdbserver none");
-      if (charge.held) break;
       const bool stopped = charge.paused || stub_open;
-      if (!stopped || qmp->command("cont")) {
-        Stub::settle_until(*qmp, charge.closed + Stub::kUnsettled);
+      if (charge.held || !stopped || qmp->command("cont")) {
+        if (!charge.held) Stub::settle_until(*qmp, charge.closed + Stub::kUnsettled);
+        // Only now: who attaches after a guard that was killed sees by the device what is left to do.
+        if (stub_open) (void)qmp->human("gdbserver none");
         break;
       }
     }

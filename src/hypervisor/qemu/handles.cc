@@ -46,7 +46,8 @@ Result<QemuHandles> open_through(const std::filesystem::path& socket, QemuProces
   FURNACE_CHECK(check_peer(process, qmp));
   FURNACE_TRY(std::vector<RamPlace> places, find_ram(qmp));
   FURNACE_TRY(GuestRam ram, GuestRam::open(places, process.pid, pidfd, access));
-  FURNACE_CHECK(Stub::recover(qmp));
+  FURNACE_TRY(const bool freed, Stub::recover(qmp));
+  if (freed) FURNACE_CHECK(guard.note_stub_closed());
   FURNACE_TRY(const QemuSetup setup, ask_for_setup(qmp));
   FURNACE_CHECK(check_alive(process, pidfd));
   return QemuHandles{std::move(process),

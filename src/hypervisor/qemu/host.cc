@@ -209,6 +209,7 @@ Status QemuHost::reopen_stub() {
 
 Status QemuHost::open_stub(bool held_elsewhere) {
   earlier_resumes_ = qmp_.resumes();
+  FURNACE_TRY(vcpus_, count_vcpus(qmp_));
   FURNACE_TRY(auto ends, socket_pair());
   FURNACE_CHECK(guard_.note_stub(ends.first));
   auto opened = Stub::open(qmp_, std::move(ends.first), ends.second);

@@ -23,6 +23,7 @@ class QemuHost : public QemuControl {
   [[nodiscard]] RunState state() const override { return state_; }
   [[nodiscard]] std::vector<int> descriptors() const override;
   std::vector<Notice> poll() override;
+  [[nodiscard]] uint32_t vcpus() const override { return vcpus_; }
 
   [[nodiscard]] Status open_stub() override;
   [[nodiscard]] Status reopen_stub() override;
@@ -44,7 +45,6 @@ class QemuHost : public QemuControl {
   [[nodiscard]] Result<std::optional<Stop>> hold_for_visitor();
   [[nodiscard]] Status release_for_visitor();
 
-  [[nodiscard]] uint32_t vcpus() const { return vcpus_; }
   /// Whether memory is watched: then every vCPU may keep a hit that the stop does not tell.
   [[nodiscard]] bool watches_memory() const;
   /// The stub's connection while it is open, or -1.

@@ -17,7 +17,6 @@ Qemu::Qemu(std::string name, pid_t pid, std::unique_ptr<QemuControl> control, Gu
            const QemuSetup& setup)
     : name_(std::move(name)),
       pid_(pid),
-      vcpus_(setup.vcpus),
       control_(std::move(control)),
       ram_(std::move(ram)),
       events_(*control_, ram_, setup) {}

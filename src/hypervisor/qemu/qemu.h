@@ -26,7 +26,7 @@ class Qemu : public Hypervisor {
   [[nodiscard]] AccessMode access_mode() const override { return AccessMode::Kvm; }
   [[nodiscard]] guest::GuestMemory& memory() override { return ram_; }
   [[nodiscard]] uint64_t memory_size() const override;
-  [[nodiscard]] uint32_t vcpus() const override { return vcpus_; }
+  [[nodiscard]] uint32_t vcpus() const override { return control_->vcpus(); }
   [[nodiscard]] Result<std::optional<Registers>> registers(uint32_t vcpu) override;
   [[nodiscard]] Status pause() override;
   [[nodiscard]] Status resume() override;
@@ -38,7 +38,6 @@ class Qemu : public Hypervisor {
  private:
   std::string name_;
   pid_t pid_;
-  uint32_t vcpus_;
   std::unique_ptr<QemuControl> control_;
   GuestRam ram_;
   StubEvents events_;

@@ -1,5 +1,6 @@
 #include "hypervisor/qemu/setup.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace furnace::hypervisor {
@@ -18,13 +19,18 @@ Result<QemuSetup> ask_for_setup(Qmp& qmp) {
   QemuSetup setup;
   FURNACE_TRY(const auto status, ask(qmp, "query-status"));
   setup.running = !status.is_object() || status.value("running", true);
-  FURNACE_TRY(const auto cpus, ask(qmp, "query-cpus-fast"));
-  if (cpus.is_array() && !cpus.empty()) setup.vcpus = static_cast<uint32_t>(cpus.size());
+  FURNACE_TRY(setup.vcpus, count_vcpus(qmp));
   FURNACE_TRY(const auto kvm, ask(qmp, "query-kvm"));
   setup.tcg = !kvm.is_object() || !kvm.value("enabled", false);
   if (!setup.tcg) return setup;
   FURNACE_TRY(setup.loses_flags, loses_flags(qmp));
   return setup;
+}
+
+Result<uint32_t> count_vcpus(Qmp& qmp) {
+  FURNACE_TRY(const auto cpus, ask(qmp, "query-cpus-fast"));
+  if (!cpus.is_array() || cpus.empty()) return fail(Errc::Invalid, "QEMU: it names no vCPU");
+  return static_cast<uint32_t>(std::min<size_t>(cpus.size(), kMostVcpus));
 }
 
 Result<bool> loses_flags(Qmp& qmp) {

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/printable.h"
+#include "hypervisor/qemu/setup.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -86,9 +87,8 @@ Status Stub::let_go(GdbRemote& remote, bool run_on, By by) {
     return detached == "OK" ? Status() : fail(Errc::Invalid, "gdb stub: '{}'", printable(detached));
   }
   // `?` removes the points of one vCPU, the one under control.
-  constexpr int most_vcpus = 4096;
   FURNACE_TRY(std::string thread, remote.exchange("qfThreadInfo"));
-  for (int vcpu = 0; vcpu < most_vcpus && thread.starts_with("m"); ++vcpu) {
+  for (size_t vcpu = 0; vcpu < kMostVcpus && thread.starts_with("m"); ++vcpu) {
     FURNACE_TRY(const std::string controlled, remote.exchange("Hc" + thread.substr(1)));
     FURNACE_TRY(const std::string removed, remote.exchange("?"));
     FURNACE_TRY(thread, remote.exchange("qsThreadInfo"));
@@ -145,15 +145,13 @@ void Stub::settle_until(Qmp& qmp, Clock::time_point end) {
   while (Clock::now() < end && settle(qmp)) ::poll(nullptr, 0, between_looks);
 }
 
-Status Stub::recover(Qmp& qmp) {
+Result<bool> Stub::recover(Qmp& qmp) {
   FURNACE_TRY(const Chardev left, chardev(qmp, kChardev));
-  if (!left.exists) {
-    if (auto settled = settle(qmp); !settled) return tl::unexpected<Error>(settled.error());
-    return {};
-  }
+  if (!left.exists) return settle(qmp);
   FURNACE_TRY(auto ends, socket_pair());
   FURNACE_TRY(Stub stub, open(qmp, std::move(ends.first), ends.second));
-  return stub.close(qmp, true);
+  FURNACE_CHECK(stub.close(qmp, true));
+  return true;
 }
 
 Result<Stub> Stub::open(Qmp& qmp, Fd ours, const Fd& theirs) {

@@ -37,8 +37,9 @@ class Stub {
   /// Opens the stub; the guest stands afterwards. `theirs` must stay usable with SCM_RIGHTS until then: the
   /// caller keeps `ours`' duplicate for emergencies. Fails (Errc::Unavailable) while a debugger is attached.
   [[nodiscard]] static Result<Stub> open(Qmp& qmp, Fd ours, const Fd& theirs);
-  /// Frees the guest of a stub that an earlier owner left behind with its breakpoints, if there is one.
-  [[nodiscard]] static Status recover(Qmp& qmp);
+  /// Frees the guest of a stub that an earlier owner left behind with its breakpoints. Returns whether there
+  /// was one: hits that were under way then may still stop the guest (see settle).
+  [[nodiscard]] static Result<bool> recover(Qmp& qmp);
   /// Lets the guest run on if a point that is not there any more has stopped it. Hits that were under way
   /// when the stub was closed stop the guest all the same (QEMU: qemu_system_debug_request), and nobody is
   /// attached who would let it run. Returns whether that was so. A stop by

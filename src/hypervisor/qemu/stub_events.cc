@@ -145,6 +145,28 @@ void StubEvents::forget() {
   close();
 }
 
+bool StubEvents::check_in_place() {
+  if (!open_ || control_.held_elsewhere()) return true;
+  const Status checked = check_some_points();
+  if (!checked) lost_connection(checked.error());
+  return checked.has_value();
+}
+
+/// QEMU says that it can't remove a point which one of its vCPUs lacks, as a vCPU does that was plugged in
+/// later.
+Status StubEvents::check_some_points() {
+  constexpr int most = 64;  // the guest is stopped meanwhile
+  FURNACE_CHECK(stand());
+  auto next = checked_ ? points_.upper_bound(*checked_) : points_.begin();
+  checked_.reset();
+  for (int i = 0; i < most && next != points_.end(); ++i, ++next) {
+    FURNACE_CHECK(control_.remove(next->first));
+    FURNACE_CHECK(control_.insert(next->first));
+    checked_ = next->first;
+  }
+  return go();
+}
+
 std::vector<GuestEvent> StubEvents::take() {
   if (!open_) return {};
   if (control_.running()) {
@@ -315,8 +337,8 @@ void StubEvents::note_known_writers(uint32_t vcpu, uint64_t hit, const Registers
 void StubEvents::note_hidden(const Stop& reported) {
   const bool watching = std::any_of(points_.begin(), points_.end(),
                                     [](const auto& point) { return point.first.kind != Kind::Breakpoint; });
-  if (!watching || (vcpus_ == 1 && reported.by_debug)) return;
-  for (uint32_t vcpu = 0; vcpu < vcpus_; ++vcpu) {
+  if (!watching || (control_.vcpus() == 1 && reported.by_debug)) return;
+  for (uint32_t vcpu = 0; vcpu < control_.vcpus(); ++vcpu) {
     if (vcpu == reported.vcpu && reported.by_debug) continue;
     const auto registers = control_.stub_registers(vcpu);
     if (!registers || !may_hide_a_hit(*registers)) continue;

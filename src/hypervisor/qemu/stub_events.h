@@ -21,7 +21,6 @@ class StubEvents : public EventSource {
       : control_(control),
         memory_(memory),
         watched_bytes_(memory),
-        vcpus_(setup.vcpus),
         tcg_(setup.tcg),
         loses_flags_(setup.loses_flags) {}
   ~StubEvents() override { close(); }
@@ -32,6 +31,7 @@ class StubEvents : public EventSource {
   [[nodiscard]] bool prefers_watched_writes() const override { return tcg_; }
   [[nodiscard]] Result<uint64_t> watch(const Watch& watch) override;
   [[nodiscard]] Status unwatch(uint64_t watch) override;
+  [[nodiscard]] bool check_in_place() override;
   void forget() override;
   [[nodiscard]] bool pending() const override { return !events_.empty() || control_.has_stop(); }
   [[nodiscard]] std::vector<GuestEvent> take() override;
@@ -78,17 +78,18 @@ class StubEvents : public EventSource {
   [[nodiscard]] Result<Registers> run_to_next(const Standing& standing, uint32_t length);
   [[nodiscard]] Status insert(uint64_t watch, Watched& watched);
   [[nodiscard]] Status remove_point(const StubPoint& point, uint64_t watch);
+  [[nodiscard]] Status check_some_points();
   void lost_connection(const Error& why);
 
   QemuControl& control_;
   guest::GuestMemory& memory_;
   WatchedBytes watched_bytes_;
   Disassembler disassembler_;
-  uint32_t vcpus_;
   bool tcg_, loses_flags_;
   bool open_ = false;
   std::map<uint64_t, Watched> watches_;
   std::map<StubPoint, std::set<uint64_t>> points_;  ///< and the watches that need each
+  std::optional<StubPoint> checked_;                ///< the last one that was looked for
   std::vector<GuestEvent> events_;
   std::vector<Standing> standing_;
   std::set<Retry> retries_;

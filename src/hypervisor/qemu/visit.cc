@@ -34,7 +34,7 @@ Result<std::unique_ptr<Hypervisor>> visit_qemu(const std::string& name) {
   FURNACE_TRY(GuestRam memory, GuestRam::open(places, process.pid, proven.pidfd, RamAccess::Read));
   const QemuSetup setup{sent.vcpus, reply.answer.state == RunState::Running, sent.tcg != 0,
                         sent.loses_flags != 0};
-  auto control = std::make_unique<BrokeredControl>(link, Fd(), reply.answer.state, nullptr);
+  auto control = std::make_unique<BrokeredControl>(link, Fd(), setup, nullptr);
   return std::make_unique<Qemu>(process.name, process.pid, std::move(control), std::move(memory), setup);
 }
 
