@@ -30,7 +30,7 @@ class Raw {
   }
   void introduce(std::string_view identity) {
     const auto size = static_cast<char>(identity.size());
-    const std::string data = std::string("\5READY\x0bSocket-Type\0\0\0\6DEALER\x08Identity\0\0\0", 43) + size;
+    const std::string data = std::string("\5READY\x0bSocket-Type\0\0\0\6DEALER\x08Identity\0\0\0", 40) + size;
     std::string frame;
     put_header(frame, data.size() + identity.size(), false, true);
     send(greeting() + frame + data + std::string(identity));
