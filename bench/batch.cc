@@ -113,7 +113,7 @@ int main() {
   zmq::context_t context(1);
   std::vector<double> socket, empty;
   {
-    auto server = vmi::Server::bind(context, directory, machine);
+    auto server = vmi::Server::bind(directory, machine);
     auto client = app::VmiClient::connect(context, directory, "bench");
     if (!server || !client) return 1;
     std::thread serving([&] { (*server)->run(stop[0]); });

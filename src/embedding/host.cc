@@ -30,7 +30,6 @@ struct furnace_vmi_host {
 
   LentGuest& guest_;  // the machine's
   furnace::vmi::Machine machine_;
-  zmq::context_t context_{1};
   std::unique_ptr<furnace::vmi::Server> server_;
   furnace::Fd epoll_, timer_;
   std::set<int> watched_;
@@ -57,7 +56,7 @@ Result<std::unique_ptr<furnace_vmi_host>> furnace_vmi_host::open(const furnace_g
   FURNACE_TRY(auto profile, profile_of(options));
   std::unique_ptr<furnace_vmi_host> host(new furnace_vmi_host(std::move(lent), std::move(profile)));
   FURNACE_CHECK(Directory::make(options.directory, Care::Content));
-  FURNACE_TRY(host->server_, vmi::Server::bind(host->context_, options.directory, host->machine_));
+  FURNACE_TRY(host->server_, vmi::Server::bind(options.directory, host->machine_));
   host->epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   host->timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!host->epoll_.valid() || !host->timer_.valid()) return fail_errno("descriptors to wait with");
@@ -80,9 +79,7 @@ void furnace_vmi_host::handle() {
 void furnace_vmi_host::note(const furnace_event& event) {
   guest_.note(event);
   server_->deliver_events();
-  // An app may have been told, or watched now: ZeroMQ's descriptors do not tell of what sending has
-  // swallowed.
-  wait_in_descriptor(true);
+  wait_in_descriptor(false);  // what is watched now, or is due, may be another
 }
 
 /// What the server waits for makes our descriptor ready; its next deadline does, and `busy` at once.

@@ -1,5 +1,7 @@
 #include "facilities/server.h"
 
+#include <array>
+
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -10,14 +12,17 @@
 
 namespace furnace::facilities {
 
-using protocol::Frames;
-using protocol::text;
+namespace {
 
-Server::Server(Options options, Storage storage, Outbox outbox, MessageCounter counter, Tap tap)
+/// Bytes that the app may leave unread, of what the partition may take of memory (300 MB).
+constexpr size_t kUnread = 32 << 20;
+
+}  // namespace
+
+Server::Server(Options options, Storage storage, Outbox outbox, MessageCounter counter)
     : options_(std::move(options)),
       storage_(std::move(storage)),
       counter_(std::move(counter)),
-      tap_(std::move(tap)),
       courier_(std::move(outbox), counters_,
                [this](const FacMessage& message) { return line_->ask(message); }),
       // Anywhere, so that an answer to a request of an earlier run is not taken for one of this.
@@ -31,33 +36,27 @@ Result<std::unique_ptr<Server>> Server::bind(zmq::context_t& context, Options op
     return fail(Errc::Unavailable, "{}/fac_rtr: another FAC partition serves there", options.directory);
   if (!lock) return fail(lock.error(), "socket directory");
   FURNACE_TRY(MessageCounter counter, MessageCounter::open(options.counter));
-  FURNACE_TRY(Tap tap, Tap::bind(context, options.directory));
-  std::unique_ptr<Server> server(new Server(std::move(options), std::move(storage), std::move(outbox),
-                                            std::move(counter), std::move(tap)));
+  std::unique_ptr<Server> server(
+      new Server(std::move(options), std::move(storage), std::move(outbox), std::move(counter)));
   FURNACE_CHECK(server->open(context, *std::move(lock)));
   return server;
 }
 
 Status Server::open(zmq::context_t& context, Fd lock) {
   lock_ = std::move(lock);
-  FURNACE_TRY(const std::string router, protocol::ipc_address(options_.directory, "fac_rtr"));
-  FURNACE_TRY(const std::string publisher, protocol::ipc_address(options_.directory, "fac_pub"));
-  router_ = zmq::socket_t(context, zmq::socket_type::router);
-  publisher_ = zmq::socket_t(context, zmq::socket_type::pub);
-  protocol::set_common_options(router_);
-  protocol::set_common_options(publisher_);
-  router_.set(zmq::sockopt::router_mandatory, true);  // what can't be delivered is counted
-  // An app that was started anew takes its identity over from its dead connection; nobody but the app gets
-  // here.
-  router_.set(zmq::sockopt::router_handover, true);
-  // Messages of up to 11 MB that wait here: few, for the partition's memory. The app's own queue holds the
-  // others.
-  constexpr int waiting_messages = 16;
-  router_.set(zmq::sockopt::rcvhwm, waiting_messages);
-  FURNACE_CHECK(protocol::bind(router_, router));
-  FURNACE_CHECK(protocol::bind(publisher_, publisher));
-  loop_.watch(router_, [this] { serve_app(); });
-  loop_.watch(tap_.socket(), [this] { tap_.handle(); });
+  zmtp::Handlers handlers;
+  handlers.message = [this](const zmtp::Peer& peer, const zmtp::Message& message) {
+    serve_app(peer, message);
+  };
+  handlers.owner = [](std::string_view identity) { return std::string(protocol::app_of(identity)); };
+  FURNACE_TRY(sockets_, zmtp::Server::make({}, std::move(handlers)));
+  const std::string& directory = options_.directory;
+  FURNACE_TRY(router_, sockets_->listen(directory + "/fac_rtr", zmtp::Kind::Router, {}));
+  FURNACE_TRY(publisher_, sockets_->listen(directory + "/fac_pub", zmtp::Kind::Publisher, {}));
+  FURNACE_TRY(tap_, Tap::bind(*sockets_, directory));
+  loop_.watch(sockets_->descriptor(), [this] { serve_sockets(); });
+  loop_.watch([this] { return sockets_->time_to_wait().count() == 0; }, [this] { serve_sockets(); });
+  loop_.add_timer(std::chrono::seconds(1), [this] { serve_sockets(); });  // what takes too long
   if (options_.metrics)
     loop_.watch(options_.metrics->descriptor(), [this] { options_.metrics->answer(metrics_text()); });
 
@@ -102,31 +101,27 @@ void Server::turn() {
   }
 }
 
-void Server::serve_app() {
-  constexpr int per_turn = 64;
-  for (int i = 0; i < per_turn; ++i) {
-    auto frames = protocol::receive(router_);
-    if (!frames) break;
-    counter_.add();
-    if (const auto request = protocol::as_request(*frames)) {
-      serve_request(*frames, request->body);
-    } else {
-      serve_one_way(*frames);
-    }
-  }
+void Server::serve_sockets() {
+  sockets_->turn();
   turn();
 }
 
-void Server::serve_request(Frames& frames, const zmq::message_t* body) {
-  const std::string identity(text(frames[0]));
+void Server::serve_app(const zmtp::Peer& peer, const zmtp::Message& message) {
+  counter_.add();
+  const auto& parts = message.parts;
+  if (parts.size() < 2 || !parts.front().empty()) return serve_one_way(peer.identity, message);
+  const bool is_whole = parts.size() == 2 && message.left_out == 0;
+  serve_request(peer.identity, is_whole ? as_text(parts.back().bytes()) : std::string_view());
+}
+
+void Server::serve_request(const std::string& identity, std::string_view body) {
   FacMessage request;
   if (identity != protocol::call_identity(app())) {
     log::warning("refused a request of '{}': this FAC partition serves {}", printable(identity), app());
     ++counters_.refused;
     return answer(identity, failed_request("not the app of this FAC partition"));
   }
-  if (const auto flaw = body != nullptr ? protocol::parse(text(*body), request) : protocol::Flaw::Malformed;
-      flaw != protocol::Flaw::None) {
+  if (const auto flaw = protocol::parse(body, request); flaw != protocol::Flaw::None) {
     ++counters_.dropped;
     return answer(identity, failed_request(fmt::format("the message {}", to_text(flaw))));
   }
@@ -139,7 +134,13 @@ void Server::serve_request(Frames& frames, const zmq::message_t* body) {
 }
 
 void Server::answer(std::string_view identity, const FacMessage& answer) {
-  if (!to_app_.send(router_, {std::string(identity), ""}, answer.SerializeAsString())) ++counters_.dropped;
+  if (!send(identity, true, answer.SerializeAsString())) ++counters_.dropped;
+}
+
+bool Server::send(std::string_view identity, bool is_answer, std::string body) {
+  const auto kept = std::make_shared<const std::string>(std::move(body));
+  const std::array<zmtp::Outgoing, 2> parts{zmtp::Outgoing{}, zmtp::Outgoing{as_bytes(*kept), kept}};
+  return sockets_->send(router_, identity, std::span(parts).subspan(is_answer ? 0 : 1), kUnread);
 }
 
 void Server::keep(const FacMessage& request, const std::string& identity) {
@@ -151,7 +152,7 @@ void Server::keep(const FacMessage& request, const std::string& identity) {
                           : Status(fail(Errc::Invalid, "one message at a time can be kept"));
   result.set_status(kept ? 0 : 1);
   if (!kept) result.set_reason(valid_utf8(kept.error().message()));
-  if (kept) tap_.show("app>backend", "durable", request.keep(0));
+  if (kept) tap_->show("app>backend", "durable", request.keep(0));
   answer(identity, out);
 }
 
@@ -162,7 +163,7 @@ void Server::forward_request(const BeMsg& message, const std::string& identity) 
   pending_ = Pending{identity, message, Clock::now() + timeout};
   pending_->message.set_request_id(++last_request_);
   ++counters_.requests;
-  tap_.show("app>backend", "request", message);
+  tap_->show("app>backend", "request", message);
 }
 
 void Server::send_request() {
@@ -195,7 +196,7 @@ void Server::take_backend_answer(const FacMessage& message) {
     return;
   }
   ++counters_.answers;
-  tap_.show("backend>app", "answer", body);
+  tap_->show("backend>app", "answer", body);
   answer_request(message);
 }
 
@@ -211,19 +212,20 @@ void Server::expire_request(Clock::time_point now) {
                                     : "no answer from the backend in time: no connection to the proxy"));
 }
 
-void Server::serve_one_way(const Frames& frames) {
+void Server::serve_one_way(const std::string& identity, const zmtp::Message& received) {
   FacMessage message;
-  if (frames.size() != 2 || text(frames[0]) != protocol::message_identity(app())) {
+  if (received.parts.size() != 1 || identity != protocol::message_identity(app())) {
     ++counters_.refused;
     return;
   }
-  if (!parse_be_message(text(frames[1]), message) || !line_->tell(text(frames[1]))) {
+  const std::string_view body = as_text(received.parts.front().bytes());
+  if (!parse_be_message(body, message) || !line_->tell(body)) {
     ++counters_.dropped;
     return;
   }
   ++counters_.sent;
   if (message.be_msg(0).run() != 0) app_numbers_ = true;
-  tap_.show("app>backend", "notify", message.be_msg(0));
+  tap_->show("app>backend", "notify", message.be_msg(0));
 }
 
 void Server::tell_flow(bool open) {
@@ -232,7 +234,7 @@ void Server::tell_flow(bool open) {
   FacMessage message;
   message.add_type(FacMessage::FLOW);
   message.add_flow()->set_open(open);
-  protocol::send(router_, {protocol::message_identity(app()), message.SerializeAsString()});
+  (void)send(protocol::message_identity(app()), false, message.SerializeAsString());
 }
 
 void Server::relay_notification(std::string_view bytes) {
@@ -243,7 +245,7 @@ void Server::relay_notification(std::string_view bytes) {
     return;
   }
   ++counters_.received;
-  tap_.show("backend>app", "notify", message.be_msg(0));
+  tap_->show("backend>app", "notify", message.be_msg(0));
   if (held_.empty() && send_to_app(bytes)) return;
   // An app that was just started, or is slow for a moment, should not miss it.
   constexpr size_t most = 1000, most_bytes = 16 << 20;
@@ -258,7 +260,7 @@ void Server::relay_notification(std::string_view bytes) {
 }
 
 bool Server::send_to_app(std::string_view bytes) {
-  return to_app_.send(router_, {protocol::message_identity(app())}, std::string(bytes));
+  return send(protocol::message_identity(app()), false, std::string(bytes));
 }
 
 void Server::deliver_held(Clock::time_point now) {
@@ -275,12 +277,13 @@ void Server::deliver_held(Clock::time_point now) {
 void Server::relay_broadcast(std::string_view bytes) {
   counter_.add();
   FacMessage message;
-  if (!parse_be_message(bytes, message) || !protocol::send(publisher_, {bytes})) {
+  if (!parse_be_message(bytes, message)) {
     ++counters_.dropped;
     return;
   }
+  sockets_->publish(publisher_, bytes, kUnread);
   ++counters_.broadcasts;
-  tap_.show("backend>app", "broadcast", message.be_msg(0));
+  tap_->show("backend>app", "broadcast", message.be_msg(0));
 }
 
 std::string Server::metrics_text() const {

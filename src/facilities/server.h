@@ -17,7 +17,7 @@
 #include "facilities/storage.h"
 #include "facilities/tap.h"
 #include "protocol/event_loop.h"
-#include "protocol/framing.h"
+#include "zmtp/server.h"
 
 namespace furnace::facilities {
 
@@ -44,14 +44,15 @@ class Server {
  private:
   using Clock = std::chrono::steady_clock;
 
-  Server(Options options, Storage storage, Outbox outbox, MessageCounter counter, Tap tap);
+  Server(Options options, Storage storage, Outbox outbox, MessageCounter counter);
 
   [[nodiscard]] Status open(zmq::context_t& context, Fd lock);
   [[nodiscard]] const std::string& app() const { return options_.line.app; }
 
-  void serve_app();
-  void serve_request(protocol::Frames& frames, const zmq::message_t* body);
-  void serve_one_way(const protocol::Frames& frames);
+  void serve_sockets();
+  void serve_app(const zmtp::Peer& peer, const zmtp::Message& message);
+  void serve_request(const std::string& identity, std::string_view body);
+  void serve_one_way(const std::string& identity, const zmtp::Message& received);
   void keep(const FacMessage& request, const std::string& identity);
   void forward_request(const BeMsg& message, const std::string& identity);
   void send_request();
@@ -60,6 +61,7 @@ class Server {
   void take_backend_answer(const FacMessage& message);
   void relay_notification(std::string_view bytes);
   [[nodiscard]] bool send_to_app(std::string_view bytes);
+  [[nodiscard]] bool send(std::string_view identity, bool is_answer, std::string body);
   void deliver_held(Clock::time_point now);
   void relay_broadcast(std::string_view bytes);
   void tell_flow(bool open);
@@ -80,14 +82,14 @@ class Server {
   Storage storage_;
   Counters counters_;
   MessageCounter counter_;
-  Tap tap_;
   Fd lock_;
-  zmq::socket_t router_;     // app: calls and one-way messages
-  zmq::socket_t publisher_;  // app: broadcasts
+  std::unique_ptr<zmtp::Server> sockets_;
+  size_t router_ = 0;     // app: calls and one-way messages
+  size_t publisher_ = 0;  // app: broadcasts
+  std::optional<Tap> tap_;
   protocol::EventLoop loop_;
   std::unique_ptr<Line> line_;
   Courier courier_;
-  protocol::BoundedSender to_app_{32 << 20};
   /// A message of the backend that came while the app was not there, or read too little.
   struct Held {
     std::string bytes;

@@ -4,22 +4,13 @@
 
 #include "base/bytes.h"
 #include "base/json_text.h"
-#include "protocol/framing.h"
 
 namespace furnace::facilities {
 
-Result<Tap> Tap::bind(zmq::context_t& context, const std::string& directory) {
-  zmq::socket_t socket(context, zmq::socket_type::xpub);
-  protocol::set_common_options(socket);
-  FURNACE_TRY(const std::string address, protocol::ipc_address(directory, "fac_tap"));
-  FURNACE_CHECK(protocol::bind(socket, address));
-  return Tap(std::move(socket));
-}
-
-void Tap::handle() {
-  // One subscription more (1) or less (0): libzmq tells the first and the last of a topic alone.
-  while (const auto frames = protocol::receive(socket_))
-    if (!frames->front().empty()) watched_ = protocol::text(frames->front()).front() == 1;
+Result<Tap> Tap::bind(zmtp::Server& sockets, const std::string& directory) {
+  constexpr zmtp::Server::Room room{16, 16};
+  FURNACE_TRY(const size_t place, sockets.listen(directory + "/fac_tap", zmtp::Kind::Publisher, room));
+  return Tap(sockets, place);
 }
 
 void Tap::publish(std::string_view way, std::string_view kind, std::string_view text, std::string_view data,
@@ -37,15 +28,16 @@ void Tap::publish(std::string_view way, std::string_view kind, std::string_view 
   }
   if (!traceparent.empty()) line["traceparent"] = traceparent;
   if (status != 0) line["status"] = status;
-  protocol::send(socket_, {json_text(line)});
+  constexpr size_t most_unread = 1 << 20;
+  sockets_->publish(place_, json_text(line), most_unread);
 }
 
 void Tap::show(std::string_view way, std::string_view kind, const BeMsg& message) {
-  if (watched_) publish(way, kind, message.value(), message.data(), message.traceparent(), 0);
+  if (is_watched()) publish(way, kind, message.value(), message.data(), message.traceparent(), 0);
 }
 
 void Tap::show(std::string_view way, std::string_view kind, const BeMsgRet& answer) {
-  if (watched_) publish(way, kind, answer.value(), answer.data(), {}, answer.status());
+  if (is_watched()) publish(way, kind, answer.value(), answer.data(), {}, answer.status());
 }
 
 }  // namespace furnace::facilities

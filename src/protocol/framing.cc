@@ -132,6 +132,11 @@ std::string message_identity(std::string_view app) {
   return fmt::format("{}-d", app);
 }
 
+std::string_view app_of(std::string_view identity) {
+  const bool is_of_an_app = identity.ends_with("-r") || identity.ends_with("-d");
+  return is_of_an_app ? identity.substr(0, identity.size() - 2) : identity;
+}
+
 Status check_app_id(std::string_view app) {
   const bool good =
       !app.empty() && app.size() <= 64 && std::all_of(app.begin(), app.end(), [](unsigned char c) {

@@ -58,6 +58,9 @@ void keep_connected(zmq::socket_t& socket, std::string_view host);
 [[nodiscard]] std::string call_identity(std::string_view app);
 [[nodiscard]] std::string message_identity(std::string_view app);
 
+/// The app that an identity is of: without its last "-r" or "-d".
+[[nodiscard]] std::string_view app_of(std::string_view identity);
+
 /// Whether `app` can name an app: 1 to 64 characters of [A-Za-z0-9_.-].
 [[nodiscard]] Status check_app_id(std::string_view app);
 

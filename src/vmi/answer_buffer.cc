@@ -14,29 +14,22 @@ namespace {
 constexpr size_t kSmallest = 16 << 10;
 constexpr size_t kDoubledUpTo = 512 << 10;
 constexpr size_t kLargest = protocol::kMaxAnswerSize;
-constexpr size_t kCopied = 32 << 10;  // answers up to this size are copied: cheaper than handing memory over
 
-/// What ZeroMQ gives back when a message has left.
+/// What is given back when an answer has left.
 struct Sent {
   std::shared_ptr<BufferPool> pool;
   BufferPool::Buffer buffer;
-  Outstanding outstanding;
-  size_t size;
-};
+  zmtp::Held held;
 
-void give_back(void*, void* hint) {
-  const std::unique_ptr<Sent> sent(static_cast<Sent*>(hint));
-  sent->outstanding->fetch_sub(sent->size);
-  sent->pool->put(std::move(sent->buffer));
-}
+  ~Sent() { pool->put(std::move(buffer)); }
+};
 
 }  // namespace
 
 BufferPool::Buffer BufferPool::get(size_t capacity) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (kept_.capacity >= capacity) return std::exchange(kept_, {});
-  }
+  Buffer kept = std::exchange(kept_, {});
+  if (kept.capacity >= capacity) return kept;
+  kept = {};
   Buffer buffer{std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(std::malloc(capacity))), capacity};
   if (!buffer.memory) throw std::bad_alloc();
   return buffer;
@@ -44,7 +37,6 @@ BufferPool::Buffer BufferPool::get(size_t capacity) {
 
 void BufferPool::put(Buffer buffer) {
   if (buffer.capacity > kKept) return;
-  const std::lock_guard lock(mutex_);
   if (buffer.capacity > kept_.capacity) kept_ = std::move(buffer);
 }
 
@@ -61,13 +53,11 @@ uint8_t* AnswerBuffer::room(size_t size) {
   return at(size_);
 }
 
-zmq::message_t AnswerBuffer::take(const Outstanding& outstanding) {
+zmtp::Outgoing AnswerBuffer::take(const zmtp::Count& outstanding) {
+  const auto content = bytes();
   const size_t size = std::exchange(size_, 0);
-  if (size <= kCopied) return zmq::message_t(buffer_.memory.get(), size);
-  outstanding->fetch_add(size);
-  std::byte* memory = buffer_.memory.get();
-  auto sent = std::make_unique<Sent>(Sent{pool_, std::exchange(buffer_, {}), outstanding, size});
-  return zmq::message_t(memory, size, give_back, sent.release());
+  return {content, std::shared_ptr<const Sent>(
+                       new Sent{pool_, std::exchange(buffer_, {}), zmtp::Held(outstanding, size)})};
 }
 
 }  // namespace furnace::vmi

@@ -1,13 +1,12 @@
 // The bytes of an answer while it is made, and their way to the socket without another copy.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
-#include <zmq.hpp>
+
+#include "zmtp/outgoing.h"
 
 namespace furnace::vmi {
 
@@ -21,19 +20,15 @@ class BufferPool {
     std::unique_ptr<std::byte, Free> memory;
     size_t capacity = 0;
   };
-  /// A buffer of at least `capacity` bytes.
+  /// A buffer of at least `capacity` bytes. One that is too small is not kept beside it.
   [[nodiscard]] Buffer get(size_t capacity);
   /// Keeps one buffer of up to kKept bytes, frees others.
   void put(Buffer buffer);
 
  private:
   static constexpr size_t kKept = 8 << 20;
-  std::mutex mutex_;
   Buffer kept_;
 };
-
-/// Bytes of answers that an app has not taken off its socket yet.
-using Outstanding = std::shared_ptr<std::atomic<size_t>>;
 
 class AnswerBuffer {
  public:
@@ -53,9 +48,8 @@ class AnswerBuffer {
   }
   void truncate(size_t size) { size_ = size; }
 
-  /// The content as a message; the buffer is empty then. Large content goes without a copy and counts as
-  /// outstanding until ZeroMQ has handed it to the kernel.
-  [[nodiscard]] zmq::message_t take(const Outstanding& outstanding);
+  /// The content, to be sent; the buffer is empty then. It counts as outstanding until the kernel has it.
+  [[nodiscard]] zmtp::Outgoing take(const zmtp::Count& outstanding);
 
  private:
   std::shared_ptr<BufferPool> pool_;

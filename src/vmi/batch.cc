@@ -13,9 +13,6 @@ using google::protobuf::io::CodedOutputStream;
 using protocol::BatchError;
 using protocol::Call;
 
-/// A partition has 64 MB for all apps, and lives on 20: an answer takes a part of the rest. One read of the
-/// largest size fits.
-constexpr size_t kMaxAnswerBytes = 24 << 20;
 static_assert(kMaxAnswerBytes > size_t{protocol::kMaxReadCount} &&
               kMaxAnswerBytes < protocol::kMaxAnswerSize);
 
@@ -74,6 +71,7 @@ bool BatchRun::step(CallContext& context, std::chrono::steady_clock::time_point 
   size_t looked_at = answer_.size();
   while (!done_ && next_ < request_->type_size()) {
     run_call(context, request_->type(next_));
+    if (wants_room_) return false;
     ++next_;
     if (next_ % kCallsBetweenLooks != 0 && answer_.size() - looked_at < kBytesBetweenLooks) continue;
     looked_at = answer_.size();
@@ -86,7 +84,8 @@ void BatchRun::run_call(CallContext& context, int32_t type) {
   const Call* call = protocol::find_call(type);
   if (call == nullptr)
     return refuse(type, protocol::kUnknownTypeOffset);  // the first of its type: it ends the batch
-  const int index = seen_[static_cast<size_t>(call - protocol::calls().data())]++;
+  int& seen = seen_[static_cast<size_t>(call - protocol::calls().data())];
+  const int index = seen;
   const Codec& codec = codecs_.of(*call);
   if (!codec.repeated() && index > 0) return refuse(type, index);  // can occur once
 
@@ -95,6 +94,9 @@ void BatchRun::run_call(CallContext& context, int32_t type) {
   if (const wire::Linkage* link = codec.link(body))
     if (const auto linked = apply_link(*link, codec, arguments); !linked)
       return refuse(linked.error(), index);
+  wants_room_ = !has_room_for(*call, arguments);
+  if (wants_room_) return;
+  ++seen;
   const auto has_room = [&](size_t more) { return answer_.size() + more <= kMaxAnswerBytes; };
   const auto full = [&] {
     return Reply(fail(Errc::Invalid, "the answer has {} bytes already: ask for the rest in another message",
@@ -106,6 +108,13 @@ void BatchRun::run_call(CallContext& context, int32_t type) {
   if (reply.refusal) return refuse(*reply.refusal, index);
   put_number(answer_, wire::VmiMessage::kTypeFieldNumber, call->answer_number());
   answers_.push_back(codec.encode(std::move(reply), answer_));
+}
+
+bool BatchRun::has_room_for(const Call& call, const Arguments& arguments) const {
+  size_t after = answer_.size();
+  if (call.verb == protocol::Verb::ReadBytes)
+    after += std::min<uint64_t>(arguments.get(Number::Count).value_or(0), protocol::kMaxReadCount);
+  return std::min(after, kMaxAnswerBytes) <= room_;
 }
 
 tl::expected<void, BatchError> BatchRun::apply_link(const wire::Linkage& link, const Codec& codec,

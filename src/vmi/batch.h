@@ -13,6 +13,10 @@
 
 namespace furnace::vmi {
 
+/// A partition has 64 MB for all apps, and lives on 20: an answer takes a part of the rest. One read of the
+/// largest size fits.
+inline constexpr size_t kMaxAnswerBytes = 24 << 20;
+
 /// The codecs of all calls, made once.
 class Codecs {
  public:
@@ -30,13 +34,21 @@ class BatchRun {
   /// `body` as it came. It may be no message at all.
   BatchRun(const Codecs& codecs, std::span<const std::byte> body, std::shared_ptr<BufferPool> pool);
 
-  /// Executes calls until all are done (true) or `deadline` is past, but one at least.
+  /// How large the answer may become for now. A call that would make it larger waits for more room.
+  void set_room(size_t bytes) {
+    room_ = bytes;
+    wants_room_ = false;
+  }
+  [[nodiscard]] bool wants_room() const { return wants_room_; }
+
+  /// Executes calls until all are done (true), `deadline` is past, or one waits for room.
   bool step(CallContext& context, std::chrono::steady_clock::time_point deadline);
 
   [[nodiscard]] AnswerBuffer& answer() { return answer_; }
 
  private:
   void run_call(CallContext& context, int32_t type);
+  [[nodiscard]] bool has_room_for(const protocol::Call& call, const Arguments& arguments) const;
   void refuse(int32_t number, int32_t location);
   void refuse(protocol::BatchError error, int32_t location) { refuse(static_cast<int32_t>(error), location); }
   [[nodiscard]] tl::expected<void, protocol::BatchError> apply_link(const wire::Linkage& link,
@@ -52,6 +64,8 @@ class BatchRun {
   std::vector<int> seen_;  // calls of each row of the table so far
   int next_ = 0;
   bool done_ = false;
+  size_t room_ = kMaxAnswerBytes;
+  bool wants_room_ = false;
 };
 
 /// Runs a message to its end and returns the answer.

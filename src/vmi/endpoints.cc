@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zmq.h>
 
 #include <algorithm>
 #include <array>
@@ -17,16 +16,16 @@
 #include "base/log.h"
 #include "base/printable.h"
 #include "protocol/framing.h"
-#include "protocol/monitor.h"
 
 namespace furnace::vmi {
 namespace {
 
 namespace fs = std::filesystem;
 
-// For one app. A message holds up to 250 events of some 200 bytes each, and a partition lives on some 20 MB.
-constexpr int kMessagesQueued = 200;
 constexpr size_t kMostEndpoints = 256;
+constexpr zmtp::Server::Room kForApp{4, 4};
+/// Of programs of the host, or of all apps where they are not in partitions.
+constexpr zmtp::Server::Room kForAll{1024, 64};
 
 /// The app may be another user's, who could put something else in its socket's place.
 void give_socket(const std::string& directory, const struct stat& owner) {
@@ -39,24 +38,17 @@ void give_socket(const std::string& directory, const struct stat& owner) {
 
 }  // namespace
 
-Endpoint::~Endpoint() {
-  if (router) zmq_socket_monitor(router.handle(), nullptr, 0);
-}
-
-std::string Endpoint::refuses(std::string_view identity, int descriptor) const {
+std::string Endpoint::refuses(const zmtp::Peer& peer) const {
   if (app.empty()) return {};
-  if (identity != protocol::call_identity(app))
-    return fmt::format("calls itself '{}'", printable(identity.substr(0, 80)));
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return "has no credentials";
-  if (peer.uid != owner && peer.uid != own_user) return fmt::format("belongs to user {}", peer.uid);
+  if (peer.identity != protocol::call_identity(app))
+    return fmt::format("calls itself '{}'", printable(std::string_view(peer.identity).substr(0, 80)));
+  if (peer.user != owner && peer.user != own_user) return fmt::format("belongs to user {}", peer.user);
   return {};
 }
 
-Result<Endpoints> Endpoints::bind(zmq::context_t& context, const std::string& directory) {
-  Endpoints endpoints(context, directory);
-  // ZeroMQ would take the socket's path over from its owner; the lock tells whether there is one.
+Result<Endpoints> Endpoints::bind(zmtp::Server& sockets, const std::string& directory) {
+  Endpoints endpoints(sockets, directory);
+  // Listening takes the socket's path over from its owner; the lock tells whether there is one.
   // Launchers of apps hold it for a moment to see whether anybody does.
   constexpr int tries = 200;
   constexpr std::chrono::milliseconds between_tries(10);
@@ -80,31 +72,23 @@ Result<Endpoints> Endpoints::bind(zmq::context_t& context, const std::string& di
   FURNACE_CHECK(endpoints.add({}));
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(directory, ignored))
-    if (entry.is_directory(ignored)) (void)endpoints.take(entry.path().filename());
+    if (entry.is_directory(ignored)) endpoints.take(entry.path().filename());
   return endpoints;
 }
 
 Status Endpoints::add(const std::string& app) {
-  auto made = std::make_unique<Endpoint>();
-  made->app = app;
-  made->directory = app.empty() ? directory_ : fmt::format("{}/{}", directory_, app);
+  Endpoint made;
+  made.app = app;
+  made.directory = app.empty() ? directory_ : fmt::format("{}/{}", directory_, app);
   struct stat status {};
-  if (::lstat(made->directory.c_str(), &status) != 0) return fail_errno("{}", made->directory);
-  if (!S_ISDIR(status.st_mode)) return fail(Errc::Denied, "{}: no directory", made->directory);
-  made->owner = status.st_uid;
-  made->own_user = user_;
-  FURNACE_TRY(const std::string address, protocol::ipc_address(made->directory, "vmi_rtr"));
-  made->router = zmq::socket_t(*context_, zmq::socket_type::router);
-  protocol::set_common_options(made->router);
-  // Sending to a queue that is full, or to nobody, must not succeed: lost events are counted.
-  made->router.set(zmq::sockopt::router_mandatory, true);
-  made->router.set(zmq::sockopt::sndhwm, kMessagesQueued);
-  // An app that was started anew takes its identity over from its dead connection; nobody else gets here.
-  if (!app.empty()) made->router.set(zmq::sockopt::router_handover, true);
-  FURNACE_TRY(made->monitor,
-              protocol::monitor_of(*context_, made->router, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED));
-  FURNACE_CHECK(protocol::bind(made->router, address));
-  if (!app.empty() && user_ == 0) give_socket(made->directory, status);
+  if (::lstat(made.directory.c_str(), &status) != 0) return fail_errno("{}", made.directory);
+  if (!S_ISDIR(status.st_mode)) return fail(Errc::Denied, "{}: no directory", made.directory);
+  made.owner = status.st_uid;
+  made.own_user = user_;
+  FURNACE_TRY(
+      [[maybe_unused]] const size_t place,
+      sockets_->listen(made.directory + "/vmi_rtr", zmtp::Kind::Router, app.empty() ? kForAll : kForApp));
+  if (!app.empty() && user_ == 0) give_socket(made.directory, status);
   all_.push_back(std::move(made));
   return {};
 }
@@ -112,31 +96,26 @@ Status Endpoints::add(const std::string& app) {
 /// A name with a dot in front: its directory is being made.
 bool Endpoints::is_new(const std::string& name) const {
   return !name.starts_with('.') && protocol::check_app_id(name) &&
-         std::none_of(all_.begin(), all_.end(), [&](const auto& each) { return each->app == name; });
+         std::none_of(all_.begin(), all_.end(), [&](const auto& each) { return each.app == name; });
 }
 
-bool Endpoints::take(const std::string& app) {
-  if (!is_new(app)) return false;
-  if (all_.size() >= kMostEndpoints) {
-    log::warning("app {} gets no socket: {} apps have one", app, all_.size());
-    return false;
-  }
-  const auto added = add(app);
-  if (!added) log::warning("app {} gets no socket: {}", app, added.error().message());
-  return added.has_value();
+void Endpoints::take(const std::string& app) {
+  if (!is_new(app)) return;
+  if (all_.size() >= kMostEndpoints)
+    return log::warning("app {} gets no socket: {} apps have one", app, all_.size());
+  if (const auto added = add(app); !added)
+    log::warning("app {} gets no socket: {}", app, added.error().message());
 }
 
-bool Endpoints::take_new() {
+void Endpoints::take_new() {
   // What the kernel tells is enough: a partition that serves lists no directories any more.
   alignas(inotify_event) std::array<char, 4096> told;  // NOLINT: is filled
-  bool any = false;
   for (ssize_t size = 0; (size = ::read(watch_.get(), told.data(), told.size())) > 0;)
     for (size_t at = 0; at < static_cast<size_t>(size);) {
       const auto& event = *reinterpret_cast<const inotify_event*>(told.data() + at);  // NOLINT: the kernel's
-      if ((event.mask & IN_ISDIR) != 0 && event.len > 0) any = take(event.name) || any;
+      if ((event.mask & IN_ISDIR) != 0 && event.len > 0) take(event.name);
       at += sizeof event + event.len;
     }
-  return any;
 }
 
 }  // namespace furnace::vmi

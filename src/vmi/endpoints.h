@@ -5,54 +5,48 @@
 
 #include <unistd.h>
 
-#include <memory>
-#include <set>
 #include <string>
 #include <vector>
-#include <zmq.hpp>
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "zmtp/server.h"
 
 namespace furnace::vmi {
 
 struct Endpoint {
-  /// Ends the monitor: what ZeroMQ 4.3.4 tells one that is gone is memory lost, or a wait for ever.
-  ~Endpoint();
-
   std::string app;  ///< whose it is; empty: the common one
   std::string directory;
   uint32_t owner = 0, own_user = 0;  ///< the directory's, and ours: who may connect
-  zmq::socket_t monitor, router;
-  std::set<int> connections = {};  ///< that stand, by ZeroMQ's descriptors
 
-  /// Why a message of `identity` over the connection `descriptor` is not served; empty: it is.
-  [[nodiscard]] std::string refuses(std::string_view identity, int descriptor) const;
+  /// Why a message of a peer is not served; empty: it is.
+  [[nodiscard]] std::string refuses(const zmtp::Peer& peer) const;
 };
 
 class Endpoints {
  public:
   /// Binds ipc://`directory`/vmi_rtr, and `directory`/APP/vmi_rtr for each directory APP in it.
-  [[nodiscard]] static Result<Endpoints> bind(zmq::context_t& context, const std::string& directory);
+  [[nodiscard]] static Result<Endpoints> bind(zmtp::Server& sockets, const std::string& directory);
 
-  [[nodiscard]] const std::vector<std::unique_ptr<Endpoint>>& all() const { return all_; }
+  /// The one at a place of the sockets'.
+  [[nodiscard]] const Endpoint& at(size_t place) const { return all_[place]; }
   /// Readable when apps come.
   [[nodiscard]] int descriptor() const { return watch_.get(); }
-  /// Binds the sockets of apps that have come. True if there are any.
-  bool take_new();
+  /// Binds the sockets of apps that have come.
+  void take_new();
 
  private:
-  Endpoints(zmq::context_t& context, std::string directory)
-      : context_(&context), directory_(std::move(directory)) {}
+  Endpoints(zmtp::Server& sockets, std::string directory)
+      : sockets_(&sockets), directory_(std::move(directory)) {}
   [[nodiscard]] Status add(const std::string& app);
   [[nodiscard]] bool is_new(const std::string& name) const;
-  bool take(const std::string& app);
+  void take(const std::string& app);
 
-  zmq::context_t* context_;
+  zmtp::Server* sockets_;
   std::string directory_;
   uint32_t user_ = ::geteuid();
   Fd lock_, watch_;
-  std::vector<std::unique_ptr<Endpoint>> all_;
+  std::vector<Endpoint> all_;  // by the numbers of their places
 };
 
 }  // namespace furnace::vmi

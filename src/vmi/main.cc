@@ -60,8 +60,7 @@ Status serve(const VmiOptions& options) {
   vmi::Machine machine(std::move(driver), options.confined ? nullptr : &profiles, std::move(given));
 
   if (!options.confined) FURNACE_CHECK(Directory::make(options.directory, Care::Content));
-  zmq::context_t context(1);
-  FURNACE_TRY(const auto server, vmi::Server::bind(context, options.directory, machine, options.server));
+  FURNACE_TRY(const auto server, vmi::Server::bind(options.directory, machine, options.server));
   if (auto kernel = machine.linux_guest(); !kernel)
     log::warning("no kernel yet, calls that need one fail until there is: {}", kernel.error().message());
   log::info("serving VM '{}' at {}/vmi_rtr", options.vm, options.directory);

@@ -26,8 +26,7 @@ constexpr std::array kMetrics = {
 
 }  // namespace
 
-std::string metrics_text(const std::string& vm, const std::map<std::string, Client, std::less<>>& clients,
-                         uint64_t dropped) {
+std::string metrics_text(const std::string& vm, const Clients& clients, uint64_t dropped) {
   MetricsText text;
   for (const Metric& metric : kMetrics) {
     text.metric(fmt::format("furnace_vmi_{}_total", metric.name), metric.help);
@@ -36,7 +35,7 @@ std::string metrics_text(const std::string& vm, const std::map<std::string, Clie
   }
   text.metric("furnace_vmi_outstanding_bytes", "Bytes of answers that it has not read", "gauge");
   for (const auto& [identity, client] : clients)
-    text.sample({{"vm", vm}, {"app", client.session.identity}}, client.outstanding->load());
+    text.sample({{"vm", vm}, {"app", client.session.identity}}, *client.outstanding);
   text.single("furnace_vmi_dropped_total", "Messages of no valid form", {{"vm", vm}}, dropped);
   return text.text();
 }

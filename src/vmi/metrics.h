@@ -10,8 +10,6 @@
 namespace furnace::vmi {
 
 /// The counters of all apps in Prometheus' text format (version 0.0.4).
-[[nodiscard]] std::string metrics_text(const std::string& vm,
-                                       const std::map<std::string, Client, std::less<>>& clients,
-                                       uint64_t dropped);
+[[nodiscard]] std::string metrics_text(const std::string& vm, const Clients& clients, uint64_t dropped);
 
 }  // namespace furnace::vmi

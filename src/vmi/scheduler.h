@@ -7,10 +7,11 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <string>
-#include <zmq.hpp>
+#include <vector>
 
+#include "vmi/answer_room.h"
 #include "vmi/batch.h"
+#include "zmtp/message.h"
 
 namespace furnace::vmi {
 
@@ -23,19 +24,22 @@ struct Limits {
 
 /// An app's queue and the message that is being served.
 struct Client {
-  struct Waiting {
-    zmq::message_t identity, body;
-  };
   Session session;
-  std::deque<Waiting> waiting;
+  std::deque<zmtp::Message> waiting;
   std::unique_ptr<BatchRun> running;
-  zmq::message_t running_identity;
-  Outstanding outstanding = std::make_shared<std::atomic<size_t>>(0);
+  std::vector<zmtp::Held> running_held;  ///< what the message takes that is being served
+  zmtp::Count outstanding = std::make_shared<size_t>(0);
   double tokens = 0;  ///< calls it may make now; negative after a large message
   std::chrono::steady_clock::time_point refilled{};
   bool throttled = false;  ///< waits for its rate of calls
   bool in_step = false;    ///< between two pieces of a read
+  bool departed = false;   ///< its connection has ended
+
+  /// Whether there is something to do for it, sooner or later.
+  [[nodiscard]] bool has_work() const { return running || !waiting.empty(); }
 };
+/// All that are connected, by the numbers of their connections.
+using Clients = std::map<uint64_t, Client>;
 
 class Scheduler {
  public:
@@ -48,11 +52,12 @@ class Scheduler {
   /// Gives each client that has work a slice, in turn; false if none has. `context` makes what a client's
   /// calls work on.
   template <typename MakeContext>
-  bool run(std::map<std::string, Client, std::less<>>& clients, const Codecs& codecs,
-           const std::shared_ptr<BufferPool>& pool, const MakeContext& context, const Answer& answer) {
+  bool run(Clients& clients, const Codecs& codecs, const std::shared_ptr<BufferPool>& pool,
+           const MakeContext& context, const Answer& answer) {
     const auto now = Clock::now();
+    answers_.set_apps(clients.size());
     bool worked = false;
-    for (auto& [name, client] : clients) {
+    for (auto& [number, client] : clients) {
       if (!ready(client, now)) continue;
       worked = true;
       CallContext working = context(client);
@@ -62,18 +67,29 @@ class Scheduler {
   }
 
   /// How long to wait for messages: zero while there is work; nullopt: for ever.
-  [[nodiscard]] std::optional<std::chrono::milliseconds> wait(
-      std::map<std::string, Client, std::less<>>& clients);
+  [[nodiscard]] std::optional<std::chrono::milliseconds> wait(Clients& clients);
+
+  /// Whether a message of this client would be run at once.
+  [[nodiscard]] bool is_idle(Client& client);
+  /// Call before a client goes.
+  void forget(const Client& client) { answers_.forget(client); }
+  /// A client whose large answer others have waited for too long to have room themselves.
+  [[nodiscard]] const Client* slow_reader() { return answers_.slow_reader(Clock::now()); }
 
   [[nodiscard]] const Limits& limits() const { return limits_; }
 
  private:
   [[nodiscard]] bool ready(Client& client, Clock::time_point now);
+  [[nodiscard]] bool reads_answers(const Client& client) const;
+  /// Its rate of calls allows one now.
+  [[nodiscard]] bool has_tokens(Client& client, Clock::time_point now);
+  void begin(Client& client, const Codecs& codecs, const std::shared_ptr<BufferPool>& pool);
   /// True when the client's message is done.
   bool slice(Client& client, const Codecs& codecs, const std::shared_ptr<BufferPool>& pool,
              CallContext& context);
 
   Limits limits_;
+  AnswerRoom answers_;
 };
 
 }  // namespace furnace::vmi

@@ -3,11 +3,9 @@
 
 #include <map>
 #include <string>
-#include <zmq.hpp>
 
+#include "base/limited_log.h"
 #include "base/message_counter.h"
-#include "protocol/framing.h"
-#include "protocol/monitor.h"
 #include "vmi/batch.h"
 #include "vmi/endpoints.h"
 #include "vmi/events.h"
@@ -32,8 +30,7 @@ class Server {
  public:
   /// Binds ipc://`directory`/vmi_rtr, and the sockets of apps below it. Errc::Unavailable if another VMI
   /// partition serves there.
-  [[nodiscard]] static Result<std::unique_ptr<Server>> bind(zmq::context_t& context,
-                                                            const std::string& directory, Machine& machine,
+  [[nodiscard]] static Result<std::unique_ptr<Server>> bind(const std::string& directory, Machine& machine,
                                                             const ServerOptions& options = {});
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -49,7 +46,7 @@ class Server {
   /// Does what there is to do, one turn of it, and doesn't wait.
   enum class Turn : uint8_t { Busy, Idle, Gone };
   [[nodiscard]] Turn turn() { return turn(false); }
-  /// What to watch for reading while idle. Apps that come add to it.
+  /// What to watch for reading while idle.
   [[nodiscard]] std::vector<int> descriptors() const;
   /// How long there is nothing to do unless one of them is ready; negative: for ever.
   [[nodiscard]] std::chrono::milliseconds time_to_wait();
@@ -59,29 +56,27 @@ class Server {
   [[nodiscard]] uint64_t dropped() const { return dropped_; }
 
  private:
-  Server(Endpoints endpoints, Machine& machine, const ServerOptions& options);
+  Server(Machine& machine, const ServerOptions& options);
 
   [[nodiscard]] Turn turn(bool may_wait);
   void look_around();
-  void receive_calls();
-  void enqueue(Endpoint& endpoint, protocol::Frames& frames);
-  [[nodiscard]] bool admits(const Endpoint& endpoint, std::string_view identity, int connection);
-  void refuse(Endpoint& endpoint, protocol::Frames& frames, protocol::BatchError why);
+  void receive(const zmtp::Peer& peer, zmtp::Message message);
+  [[nodiscard]] bool admits(const zmtp::Peer& peer);
+  void refuse(const zmtp::Peer& peer, protocol::BatchError why);
   struct Watched;
   void watch(int stop);
   /// Serves every client a slice; false: there was nothing to do.
   bool serve();
   void send_answer(Client& client);
-  void notice_departures();
-  void note_change(Endpoint& endpoint, protocol::MonitoredEvent event);
-  void read_changes(Endpoint& endpoint);
-  void mark_departed(const Endpoint& endpoint, int connection);
-  void forget_departed();
-  void meet(Endpoint& endpoint, int connection);
+  [[nodiscard]] bool send_event(const Session& owner, const std::string& identity,
+                                const wire::VmiMessage& message);
+  void mark_departed(const zmtp::Peer& peer);
+  /// `served`: there may be more to do of what they asked before they left.
+  void forget_departed(bool served);
+  void close_slow_reader();
   [[nodiscard]] CallContext context(Client& client, bool may_breathe);
-  [[nodiscard]] Client& client(Endpoint& endpoint, std::string_view identity, int connection);
+  [[nodiscard]] Client& client(const zmtp::Peer& peer);
 
-  Endpoints endpoints_;
   Machine& machine_;
   Codecs codecs_;
   PauseCount pauses_;
@@ -89,16 +84,16 @@ class Server {
   Scheduler scheduler_;
   Forbidden forbidden_;
   std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>();
-  std::map<std::string, Client, std::less<>> clients_;
+  Clients clients_;
+  std::unique_ptr<zmtp::Server> sockets_;
+  std::optional<Endpoints> endpoints_;
   bool any_departed_ = false;  // a client's connection has ended, and it is not forgotten yet
-  bool is_in_call_ = false;    // calls are received in the middle of one that takes long
-  std::vector<std::pair<const Endpoint*, int>> ended_;  // that had ended when their first message was read
   std::optional<MetricsSocket> metrics_;
   MessageCounter counter_;
   std::unique_ptr<Watched> watched_;
   unsigned busy_turns_ = 0;
   uint64_t dropped_ = 0;
-  std::chrono::steady_clock::time_point told_of_refusal_{};
+  log::Limited refusals_{"messages of who is not the app of a socket"};
 };
 
 }  // namespace furnace::vmi

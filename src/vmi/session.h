@@ -22,15 +22,12 @@ struct Counters {
   uint64_t busy_ns = 0;    ///< time spent on its calls
 };
 
-struct Endpoint;
-
 struct Session {
-  std::string identity;          ///< of its call socket, "<app>-r", fit for a log
-  std::string routing;           ///< the same as it came
-  Endpoint* endpoint = nullptr;  ///< the socket it came to
-  int connection = -1;           ///< ZeroMQ's descriptor of its connection, to notice its end
-  uint32_t pauses = 0;           ///< PAUSE_VM and SYNC events without their RESUME_VM
-  uint32_t event_pauses = 0;     ///< those of them that SYNC events made
+  std::string identity;       ///< of its call socket, "<app>-r", fit for a log
+  std::string routing;        ///< the same as it came
+  size_t place = 0;           ///< the socket it came to
+  uint32_t pauses = 0;        ///< PAUSE_VM and SYNC events without their RESUME_VM
+  uint32_t event_pauses = 0;  ///< those of them that SYNC events made
   std::optional<std::chrono::steady_clock::time_point> event_deadline;  ///< when the watchdog takes them back
   Permissions forbidden;
   bool events_started = false;

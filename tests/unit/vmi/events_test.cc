@@ -72,7 +72,7 @@ class EventServer : public ::testing::Test {
                          .forbidden = {},
                          .watched_writes = {},
                          .metrics = {}};
-  std::unique_ptr<Server> server_ = take(Server::bind(context_, directory_.path(), machine_, options_));
+  std::unique_ptr<Server> server_ = take(Server::bind(directory_.path(), machine_, options_));
   furnace::test::Background thread_{[this](int stop) { server_->run(stop); }};
 };
 

@@ -49,7 +49,7 @@ class VmiPartition : public ::testing::Test {
   hypervisor::Simulator* simulator_ = made_.get();
   Machine machine_{std::move(made_), nullptr};
   zmq::context_t context_;
-  std::unique_ptr<Server> server_ = take(Server::bind(context_, directory_.path(), machine_));
+  std::unique_ptr<Server> server_ = take(Server::bind(directory_.path(), machine_));
   furnace::test::Background thread_{[this](int stop) { server_->run(stop); }};
   VmiClient client_ = connect("unit-app");
 };
@@ -224,7 +224,7 @@ TEST_F(VmiPartition, PausesAreCountedPerAppAndReleasedWhenItGoes) {
 }
 
 TEST_F(VmiPartition, ASecondOneOnTheSameSocketIsRefused) {
-  const auto second = Server::bind(context_, directory_.path(), machine_);
+  const auto second = Server::bind(directory_.path(), machine_);
   ASSERT_FALSE(second);
   EXPECT_NE(second.error().message().find("another VMI partition serves there"), std::string::npos);
 }

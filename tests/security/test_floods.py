@@ -1,0 +1,75 @@
+"""Apps that flood the sockets of their partitions: each partition lives on inside its real limit of memory, and a neighbour is served.
+
+FURNACE_FLOOD_SECONDS (3) is how long each flood lasts."""
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Cloud, partition_of, wait_for
+from flood import KINDS
+from test_attacks import NEIGHBOUR, NEIGHBOUR_CODE, latencies
+
+SECONDS = float(os.environ.get('FURNACE_FLOOD_SECONDS', '3'))
+ATTACKERS = 8
+
+
+def flood(kind, path, name):
+    """Eight apps at once, until they have ended."""
+    script = Path(__file__).with_name('flood.py')
+    return [subprocess.Popen(['nice', sys.executable, script, kind, path, f'{name}{i}-r', str(SECONDS)], stdout=subprocess.PIPE, text=True)
+            for i in range(ATTACKERS)]
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory, guest):
+    work = Path(f'/tmp/furnace-floods-{os.getpid()}')
+    work.mkdir()
+    made = Cloud(work, guest.name)
+    made.vmi = made.start_vmi()
+    made.neighbour = made.start_app(NEIGHBOUR_CODE, app=NEIGHBOUR)
+    wait_for(lambda: len(latencies(made)) > 20, 20, 'the neighbour')
+    yield made
+    made.stop()
+    subprocess.run(['rm', '-rf', work], check=True)
+
+
+def peak_mb(pid):
+    return int(re.search(r'VmHWM:\s+(\d+)', Path(f'/proc/{pid}/status').read_text())[1]) / 1024
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_vmi_partition_lives_on_and_serves_a_neighbour(place, kind):
+    quiet = statistics.median(usual for usual, _ in latencies(place)[-15:])
+    before = len(latencies(place))
+    attackers = flood(kind, f'{place.vmi_dir}/vmi_rtr', f'flood-{kind}-')
+    rounds = [int(attacker.communicate()[0]) for attacker in attackers]
+    assert all(rounds), rounds
+    during = statistics.median(usual for usual, _ in latencies(place)[before:])
+    print(f'\n    {kind}: {quiet * 1e6:.0f} us quiet, {during * 1e6:.0f} us flooded, rounds {rounds}, '
+          f'peak {peak_mb(partition_of(place.vmi.pid)):.0f} MB')
+    assert place.vmi.process.poll() is None, place.vmi.log
+    assert place.neighbour.process.poll() is None, place.neighbour.log
+    assert during < 10 * quiet
+    wait_for(lambda: statistics.median(usual for usual, _ in latencies(place)[-5:]) < 3 * quiet, 10, 'quiet again')
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_fac_partition_lives_on(work, kind):
+    sim = Cloud(work, 'sim', driver='simulator')
+    try:
+        fac = sim.start_fac()
+        attackers = flood(kind, f'{sim.fac_dir}/fac_rtr', 'flood-')
+        assert all(int(attacker.communicate()[0]) for attacker in attackers)
+        assert fac.process.poll() is None, fac.log
+        sim.start_vmi()
+        app = sim.start_app("import fe\nclass App:\n    def __init__(self, ctx):\n        print(fe.io_set('key', 'value'), fe.io_get('key'))\n"
+                            "        fe.exit()\n")
+        assert app.wait_end(20) == 0 and 'value' in app.out, app.log
+    finally:
+        sim.stop()
