@@ -189,14 +189,14 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
 
 void add_options(CLI::App& flags, LaunchOptions& options) {
   const char* const group = kConfinement;
-  CLI::Option* const unconfined = flags
-                                      .add_flag("--unconfined", options.unconfined,
-                                                "Without any wall: the program alone, with your rights")
-                                      ->group(group);
-  flags.add_flag("!--no-inspect", options.inspect, "Without a system call policy")->group(group);
+  CLI::Option* const unconfined =
+      flags
+          .add_flag("--unconfined", options.unconfined, "Run the program without any wall, with your rights")
+          ->group(group);
+  flags.add_flag("!--no-inspect", options.inspect, "Run without a system call policy")->group(group);
   flags
       .add_flag("--shell", options.shell,
-                "bash inside the partition instead of its program, without a policy")
+                "Run bash inside the partition instead of its program, without a policy")
       ->group(group);
   flags.add_flag("--audit", options.audit, "Log what the policy doesn't allow, and allow it")->group(group);
   flags
@@ -206,10 +206,10 @@ void add_options(CLI::App& flags, LaunchOptions& options) {
   flags
       .add_flag(
           "--raw-output", options.raw_output,
-          "Hand on what it prints as it is, with colours and all else that acts on a terminal; otherwise "
-          "as text, escaped")
+          "Pass on what the partition prints unchanged, with colours and all else that acts on a terminal; "
+          "default: escaped text")
       ->group(group);
-  flags.add_option("--policy", options.policy, "Another policy than the one that belongs to it")
+  flags.add_option("--policy", options.policy, "Use this policy instead of the partition's own")
       ->group(group);
   flags.add_option("--cgroup", options.group, "Join this cgroup (furnace cgroup make) instead of a new one")
       ->group(group);
@@ -227,8 +227,7 @@ void add_options(CLI::App& flags, LaunchOptions& options) {
       ->check(within(bounds::kMemoryMb))
       ->capture_default_str()
       ->group(group);
-  flags.add_option("--add", options.files, "A file that lies beside the app's; may be repeated")
-      ->group(group);
+  flags.add_option("--add", options.files, "A file to add next to the app's; may be repeated")->group(group);
   for (CLI::Option* const other : flags.get_options())
     if (other->get_group() == group && other != unconfined) unconfined->excludes(other);
 }
