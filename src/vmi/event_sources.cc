@@ -79,7 +79,7 @@ Result<EventSources::Source> EventSources::arm(const Key& key, const EventReques
     return source;
   }
   if (!type.trace)
-    return fail(Errc::Unavailable, "the hypervisor of '{}' does not tell of {}", machine_.name(),
+    return fail(Errc::Unavailable, "the hypervisor of '{}' does not report {}", machine_.name(),
                 wire::EventType_Name(type.number));
   FURNACE_TRY(const guest::Kernel* kernel, machine_.kernel());
   FURNACE_TRY(const guest::LinuxGuest* guest, machine_.linux_guest());

@@ -216,7 +216,7 @@ void Server::enqueue(Endpoint& endpoint, protocol::Frames& frames) {
   const auto request = protocol::as_request(frames);
   if (!request) {
     ++dropped_;
-    log::debug("dropped a message of {} frames that nobody awaits an answer to", frames.size());
+    log::debug("dropped a message of {} frames, which is no request", frames.size());
     return;
   }
   // Of the last frame: the first is the ROUTER's own.
