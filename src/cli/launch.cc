@@ -87,7 +87,7 @@ Status choose_policy(Partition& partition, const LaunchOptions& options, inspect
 /// bash in the place of the program: for looking around.
 void make_shell(Partition& partition) {
   std::error_code ignored;
-  log::warning("{}: A SHELL with the host's programs, not inspected: for debugging alone", partition.name);
+  log::warning("{}: A SHELL with the host's programs, not inspected: only for debugging", partition.name);
   partition.view.debug = true;
   partition.view.binds.push_back(
       {std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / "furnace-enter",
@@ -167,8 +167,9 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
   int exit_code = 0;
   const int status = program.run(argc, argv, [&]() -> Status {
     if (launching.unconfined) {
-      log::warning("{} {}: NOT CONFINED: whoever takes it over has all rights of user {} on this host",
-                   kind.name, options.*id, ::geteuid());
+      log::warning(
+          "{} {}: NOT CONFINED: an attacker who takes it over has all rights of user {} on this host",
+          kind.name, options.*id, ::geteuid());
       // They are the program's own from now on.
       std::vector<Fd> locks;
       if constexpr (std::is_same_v<Options, partitions::AppOptions>) {
