@@ -25,8 +25,8 @@ from furnace_constants import ASYNC, FE, SYNC, TIMER
 
 class Message(namedtuple('Message', 'ident sync message')):
     """A message of an app: ident: its id; sync: be.SYNC if it waits for an answer, else be.ASYNC; message: its text (str),
-    or bytes. Besides: id: of a durable message, the same if it comes again (a backend that is killed while it works on
-    one gets it once more), else ''; traceparent: the W3C trace it is a part of, or ''.
+    or bytes. id: of a durable message, the same if it is delivered again (after the backend was killed while it worked
+    on it), otherwise ''; traceparent: its W3C trace id, or ''.
     """
 
     id = ''
@@ -37,7 +37,7 @@ _MESSAGE_ID = 999_999_999
 
 
 class _Interface:
-    """What 1.0 keeps in be.bei."""
+    """What version 1.0 has in be.bei."""
 
     _context = None
 
@@ -54,13 +54,13 @@ bei = _Interface()
 
 
 def broadcast(text) -> None:
-    """Sends a text (str) or bytes to all apps that listen. RuntimeError if it can't be sent."""
+    """Sends a text (str) or bytes to all connected apps. Raises RuntimeError if it can't be sent."""
     _furnace_backend.broadcast(text)
 
 
 def notify(app_identity: str, text) -> None:
-    """Sends a text (str) or bytes to one app, by its id. RuntimeError if nobody is connected that would take it there, or
-    if so much waits already that it was not taken."""
+    """Sends a text (str) or bytes to one app, by its id. Raises RuntimeError if the app is not connected, or if too many
+    messages wait already."""
     if not isinstance(app_identity, str):
         raise TypeError(f"notify: 'app_identity' is {app_identity!r}: expected an app's id")
     _furnace_backend.notify(app_identity, text)
@@ -98,7 +98,7 @@ def event_register(event: dict) -> int:
 
 
 def event_clear(identifier: int) -> bool:
-    """Removes a registered callback. True; ValueError if there is none with this id."""
+    """Removes a registered callback. Returns True. Raises ValueError if there is none with this id."""
     global _message_event
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError('event_clear: only in the thread that made the backend')
@@ -114,7 +114,7 @@ def event_clear(identifier: int) -> bool:
 
 
 def set_name(name: str) -> bool:
-    """Names this backend in its log lines: 1 to 16 characters of \\w and '-'. Returns whether the name is good."""
+    """Names this backend in its log lines: 1 to 16 characters of \\w and '-'. Returns whether the name is valid."""
     if not _checks.is_name(name):
         return False
     _furnace_backend.set_log_name(name)
@@ -122,6 +122,6 @@ def set_name(name: str) -> bool:
 
 
 def exit() -> None:
-    """Ends the backend now: raises SystemExit out of the running callback or constructor."""
+    """Stops the backend now: raises SystemExit out of the running callback or constructor."""
     _furnace_backend.stop_loop()
     raise SystemExit

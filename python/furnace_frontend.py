@@ -32,7 +32,7 @@ from furnace_events import (CredentialsEvent, MemoryEvent, ModuleEvent, ProcessE
 
 class BackendMessage(namedtuple('BackendMessage', 'type message')):
     """A message of the backend: type 'notify' (to this app) or 'broadcast' (to all), message: its text (str), or bytes.
-    Besides the tuple it has the attribute lost: messages of this type before it that were lost on the way."""
+    Its attribute lost counts the messages of this type before it that were lost on the way."""
 
     lost = 0
 
@@ -48,26 +48,26 @@ _BACKEND_ID = 999_999_999
 def event_register(event):
     """Registers a callback; returns the event's id for event_clear.
 
-    {'event_type': fe.TIMER, 'time_value': seconds, 'callback': f}: f('timer triggered') every so many seconds; with
-    0.0 at every turn of the loop. {'event_type': fe.BE, 'callback': f}: f(BackendMessage), one at most.
+    {'event_type': fe.TIMER, 'time_value': seconds, 'callback': f}: f('timer triggered') every N seconds; with
+    0.0 at every turn of the loop. {'event_type': fe.BE, 'callback': f}: f(BackendMessage); at most one callback.
 
-    Events of the VM call f(VmEvent) between events_start() and events_stop(); with 'sync': fe.SYNC the VM stands
-    meanwhile, with fe.ASYNC (the default) it runs on. All take 'pid' (INT: 'bp_pid'): of this process alone, and 'uid': of
-    this user's processes alone. 'on_end': f(reason) is called if the VM reboots, which ends INT, MEM and those with a pid, and
-    if the connection to the VMI partition is lost, which ends all.
+    Events of the VM call f(VmEvent) between events_start() and events_stop(). With 'sync': fe.SYNC the VM stays paused
+    until f returns; with fe.ASYNC (the default) it resumes at once. All take 'pid' (INT: 'bp_pid'): only this process; and
+    'uid': only this user's processes. 'on_end': f(reason) is called when a reboot ends the event (INT, MEM, and those with
+    a pid), or when the connection to the VMI partition is lost, which ends all.
     {'event_type': fe.REG, 'reg_type': fe.CR3}: the address space of a vCPU changes; .cr3 and .old_cr3.
     {'event_type': fe.INT, 'bp_addr': address, 'bp_pid': pid}: an instruction is reached, in one process or (0) in any. It
-    must be the first byte of the instruction: in its middle it is never reached, and with KVM it changes what runs.
+    must be the first byte of the instruction: the middle is never reached, and with KVM it changes what the VM executes.
     {'event_type': fe.MEM, 'addr': address, 'length': 8, 'access': 'w', 'pid': pid}: memory is read, written or executed
-    ('r', 'w', 'x', together too); f(MemoryEvent). Seen are accesses through this very address, by code of the guest.
+    (any of 'r', 'w', 'x'); f(MemoryEvent). It sees accesses through this very address, by code of the guest.
     With 'gpa': physical address instead: the kernel's accesses to it through its direct map.
     {'event_type': fe.SYSCALL, 'number': 'openat', 'returns': False}: a system call (a name, a number, or all of them);
     with 'returns' also when it returns; f(SyscallEvent).
     {'event_type': fe.PROCESS_CREATED}, PROCESS_EXECUTED, PROCESS_EXITED: f(ProcessEvent).
     {'event_type': fe.CREDENTIALS}: a process gets other user ids or capabilities; f(CredentialsEvent).
     {'event_type': fe.MODULE_LOADED}: a kernel module is loaded; f(ModuleEvent).
-    {'event_type': fe.GUEST_REQUEST}: a process of the VM asks for attention by a call of the hypervisor (Xen's
-    HVMOP_guest_request_vm_event); rdx is what it wants to say. Xen alone has it.
+    {'event_type': fe.GUEST_REQUEST}: a process of the VM asks for attention by a hypercall (only on Xen:
+    HVMOP_guest_request_vm_event); rdx is the value that it passes.
     """
     global _backend_event
     _checks.check_keys(event, event)  # that it is a dict
@@ -94,7 +94,7 @@ def event_register(event):
 
 
 def event_clear(identifier):
-    """Removes a registered callback. True; ValueError if there is none with this id."""
+    """Removes a registered callback. Returns True. Raises ValueError if there is none with this id."""
     global _backend_event
     if not isinstance(identifier, int):
         raise TypeError(f"event_clear: {identifier!r} is no event's id")
@@ -109,7 +109,7 @@ def event_clear(identifier):
 
 def start_syscall(callback, sync=ASYNC):
     """Starts system-call tracing: callback(VmEvent) at every entry, rax its number, rdi rsi rdx r10 r8 r9 its arguments.
-    Returns its id. Needs no events_start. VmiError where the hypervisor driver has no source of events."""
+    Returns its id. Needs no events_start. Raises VmiError if the hypervisor driver has no events."""
     return _events.start_syscall(callback, sync)
 
 
@@ -119,7 +119,7 @@ def stop_syscall(identifier=None):
 
 
 def set_name(name):
-    """Names this app in its log lines: 1 to 16 characters of \\w and '-'. Returns whether the name is good."""
+    """Names this app in its log lines: 1 to 16 characters of \\w and '-'. Returns whether the name is valid."""
     if not _checks.is_name(name):
         return False
     _furnace.set_log_name(name)
@@ -127,11 +127,11 @@ def set_name(name):
 
 
 def shutdown():
-    """Ends the app when the callback that is running returns."""
+    """Stops the app after the running callback has returned."""
     _furnace.stop_loop()
 
 
 def exit():
-    """Ends the app now: raises SystemExit out of the running callback or constructor."""
+    """Stops the app now: raises SystemExit out of the running callback or constructor."""
     _furnace.stop_loop()
     raise SystemExit

@@ -243,7 +243,7 @@ def start_guest(kernel='6.1', append='', **options):
         console = Path(RUN) / 'vm' / name / 'console.log'
         said = f'{started.stdout}{started.stderr}{console.read_text(errors="replace")[-3000:] if console.exists() else ""}'
         furnace('vm', 'stop', name, check=False)
-        assert not last and 'goes on booting' in said, said
+        assert not last and 'continues to boot' in said, said
         warnings.warn(said)
 
 

@@ -1,9 +1,9 @@
-// The kernel's structures for C++ apps: lists as ranges, tasks with their members.
+// The guest kernel's structures for C++ apps: lists as ranges, tasks with their members.
 //
 //     auto kernel = Kernel::of(host);
 //     for (const Task& task : kernel->tasks()) host.log(task.name());
 //
-// A range ends where its list does, or where it can't go on; `error()` then says why.
+// A range ends where its list ends, or where reading fails; then `error()` has the reason.
 #pragma once
 
 #include <algorithm>
@@ -13,13 +13,13 @@
 
 namespace furnace::tenant {
 
-/// A circular list of the kernel (include/linux/list.h): the addresses of what hangs on it. One read a step,
-/// no allocation; a list without end is cut.
+/// A circular list of the kernel (include/linux/list.h), as a range of the addresses of its entries. Each
+/// step is one read and allocates nothing. After kMaxEntries the range ends with an error.
 class List {
  public:
   static constexpr int kMaxEntries = 1 << 17;
 
-  /// `head` is the list's head, `offset` that of the list_head in each entry.
+  /// `head` is the address of the list's head. `offset` is the byte offset of the list_head in each entry.
   List(Host& host, Gva head, uint64_t offset) : host_(&host), head_(head), offset_(offset) {}
 
   class Iterator {
@@ -45,7 +45,7 @@ class List {
   };
   [[nodiscard]] Iterator begin() { return {this, next(head_)}; }
   [[nodiscard]] Iterator end() { return {this, head_}; }
-  /// Why the last walk ended early; nullopt: it did not.
+  /// Returns why the last walk ended early, or nullopt if it reached the end.
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
 
  private:
@@ -61,13 +61,13 @@ class List {
   std::optional<Error> error_;
 };
 
-/// Where the members of task_struct are that Task has.
+/// Byte offsets of the members of task_struct that Task reads.
 struct TaskMembers {
   uint64_t tasks = 0, pid = 0, tgid = 0, comm = 0, mm = 0, flags = 0, real_parent = 0, cred = 0;
-  uint64_t first = 0, last = 0;  ///< the part of the structure that holds them all
+  uint64_t first = 0, last = 0;  ///< the range that holds them all
 };
 
-/// A task_struct as it was when it was read: all members in one read.
+/// A copy of a task_struct, made by one read. It doesn't change when the guest's task does.
 class Task {
  public:
   static constexpr size_t kWindow = 8192;  ///< bytes of task_struct that hold the members
@@ -81,7 +81,7 @@ class Task {
   [[nodiscard]] bool kernel_thread() const {
     return (member<uint32_t>(members_->flags) & 0x00200000) != 0;
   }  // PF_KTHREAD
-  /// comm, up to 15 characters, as the kernel has it: any bytes.
+  /// The name (comm): up to 15 bytes, which may be any bytes. The view is valid as long as this Task.
   [[nodiscard]] std::string_view name() const {
     const auto* text = reinterpret_cast<const char*>(data_.data() + (members_->comm - members_->first));
     return {text, static_cast<size_t>(std::find(text, text + 15, '\0') - text)};
@@ -100,7 +100,7 @@ class Task {
   std::array<std::byte, kWindow> data_;
 };
 
-/// The processes but the idle task. Pause the guest for a list that is consistent.
+/// All processes except the idle task, as a range. Pause the guest if the list must be consistent.
 class TaskList {
  public:
   TaskList(Host& host, Gva init_task, const TaskMembers& members)
@@ -154,9 +154,10 @@ class TaskList {
   std::optional<Error> error_;
 };
 
-/// The guest's kernel: what is looked up once, so that walks read memory only.
+/// The guest's kernel. It looks up symbols and offsets once, so that walks only read memory.
 class Kernel {
  public:
+  /// Looks up what the walks need. Fails if a symbol or a member of task_struct is missing.
   [[nodiscard]] static Result<Kernel> of(Host& host) {
     Kernel kernel(host);
     const auto init_task = host.symbol("init_task");
@@ -180,18 +181,21 @@ class Kernel {
       members.last = std::max(members.last, *found + 16);
     }
     if (members.last - members.first > Task::kWindow)
-      return tl::unexpected<Error>(Error{"task_struct: its members lie too far apart"});
+      return tl::unexpected<Error>(Error{"task_struct: its members are too far apart"});
     return kernel;
   }
 
+  /// Returns the task list as a range.
   [[nodiscard]] TaskList tasks() { return {*host_, init_task_, members_}; }
-  /// What hangs on a list by its head's symbol: list("modules", "module", "list").
+  /// Returns a list by the symbol of its head, the structure of its entries and the member that links them:
+  /// list("modules", "module", "list").
   [[nodiscard]] Result<List> list(std::string_view head, std::string_view structure,
                                   std::string_view member) {
     const auto address = host_->symbol(head);
     if (!address) return tl::unexpected<Error>(address.error());
     return list(*address, structure, member);
   }
+  /// Returns a list by the address of its head.
   [[nodiscard]] Result<List> list(Gva head, std::string_view structure, std::string_view member) {
     const auto offset = host_->offset(structure, member);
     if (!offset) return tl::unexpected<Error>(offset.error());

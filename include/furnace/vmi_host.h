@@ -1,7 +1,9 @@
-// The VMI partition inside a program that holds a guest already: it lends us the guest through the functions
-// below, and we serve the guest's apps. A C interface, so that any compiler and language standard will do.
+// The VMI partition as a library, for a program that already controls a guest (DRAKVUF does). The program
+// gives access to the guest through the functions of `furnace_guest`; the library serves the guest's apps.
+// The interface is C, so that any compiler and language standard can use it.
 //
-// Nothing here starts a thread that calls back: all calls of `furnace_guest` come from within a call of ours.
+// Threads: call all functions of one host from the same thread. The library starts no thread that calls back:
+// it calls the functions of `furnace_guest` only while one of its own functions runs.
 #ifndef FURNACE_VMI_HOST_H
 #define FURNACE_VMI_HOST_H
 
@@ -17,7 +19,7 @@ extern "C" {
 
 typedef struct furnace_vmi_host furnace_vmi_host;
 
-/// A register by lower-case name: rax ... r15, rip, rflags, cr0, cr2, cr3, cr4, efer, fs_base, gs_base,
+/// A register by its lower-case name: rax ... r15, rip, rflags, cr0, cr2, cr3, cr4, efer, fs_base, gs_base,
 /// gdtr_base, idtr_base. Paging needs cr0, cr3, cr4 and efer.
 typedef struct furnace_register {
   const char* name;
@@ -28,73 +30,81 @@ typedef struct furnace_register {
 enum { FURNACE_READ = 1, FURNACE_WRITE = 2, FURNACE_EXECUTE = 4 };
 
 enum furnace_watch_kind {
-  FURNACE_CR3_WRITE,      ///< of any vCPU; its registers have the new value
-  FURNACE_BREAKPOINT,     ///< at `gpa`, before the instruction
-  FURNACE_MEMORY_ACCESS,  ///< to [gpa, gpa + length), which lies in one page; telling of all the page will do
+  FURNACE_CR3_WRITE,      ///< any vCPU writes CR3; its registers have the new value
+  FURNACE_BREAKPOINT,     ///< the instruction at `gpa` is reached; reported before it runs
+  FURNACE_MEMORY_ACCESS,  ///< access to [gpa, gpa + length), within one page; reporting the whole page is
+                          ///< fine
 };
 
 typedef struct furnace_watch {
   enum furnace_watch_kind kind;
-  uint64_t number;  ///< what `furnace_vmi_host_event` calls it
-  uint64_t gpa, length;
-  uint8_t access;  ///< FURNACE_READ ...
+  uint64_t number;       ///< its id, which the program passes to `furnace_vmi_host_event`
+  uint64_t gpa, length;  ///< guest physical address; length in bytes
+  uint8_t access;        ///< FURNACE_READ ...
 } furnace_watch;
 
-/// The guest as the program that holds it lends it. `context` is handed to every function.
+/// The guest, as the program gives access to it. Each function gets `context`. All of them may be called
+/// until `furnace_vmi_host_close` returns. None may call a function of the library.
 typedef struct furnace_guest {
   void* context;
   const char* name;
-  uint32_t id;          ///< the hypervisor's number for it
+  uint32_t id;          ///< the hypervisor's number of the guest
   uint32_t vcpus;       ///< 1 or more
-  uint64_t memory_end;  ///< the first guest physical address behind all RAM; holes read as less than asked
+  uint64_t memory_end;  ///< the first guest physical address after all RAM; holes may be below it
 
-  /// Bytes copied; fewer than `size` where there is no RAM.
+  /// Copies guest memory into `to`. Returns the number of bytes copied: fewer than `size` if RAM ends or has
+  /// a hole there.
   size_t (*read)(void* context, uint64_t gpa, void* to, size_t size);
+  /// Copies `from` into guest memory. Returns the number of bytes copied.
   size_t (*write)(void* context, uint64_t gpa, const void* from, size_t size);
-  /// How many registers were written into `to`; 0: none to be had.
+  /// Writes the registers of a vCPU into `to`, at most `room`. Returns how many; 0 if they can't be read.
   size_t (*registers)(void* context, uint32_t vcpu, furnace_register* to, size_t room);
-  /// Stops all vCPUs, and lets them run. False: it did not work.
+  /// Pauses all vCPUs; they have stopped when it returns. Returns 0 if that failed. Not nested.
   int (*pause)(void* context);
+  /// Resumes all vCPUs. Returns 0 if that failed.
   int (*resume)(void* context);
-  /// Starts to watch. Null if that worked, otherwise why not, valid until the next call.
+  /// Starts to watch. Returns null, or the reason why it failed as text that is valid until the next call.
   const char* (*watch)(void* context, const furnace_watch* watch);
+  /// Stops the watch with this number.
   void (*unwatch)(void* context, uint64_t number);
 } furnace_guest;
 
 typedef struct furnace_vmi_options {
-  const char* directory;  ///< where vmi_rtr is made (wire.md section 1)
-  /// A profile in any format that Furnace reads, as a file's name or as its text; null: none, then the kernel
-  /// is found in the guest's memory.
+  const char* directory;  ///< directory for the socket vmi_rtr (docs/spec/wire.md, section 1)
+  /// A profile in any format that Furnace reads (docs/profiles.md), as the name of a file or as its content.
+  /// If both are null, the library finds the kernel in the guest's memory.
   const char* profile_file;
   const char* profile_text;
-  const char* profile_name;  ///< what errors call the text
+  const char* profile_name;  ///< the name of `profile_text` in error messages
 } furnace_vmi_options;
 
-/// Serves the guest from now on. Null: it did not work, and `error` says why, in `size` bytes at most.
+/// Starts to serve the guest. Returns null on failure and writes the reason into `error`, at most `size`
+/// bytes with the NUL. Both structures may be freed after the call. Throws nothing.
 furnace_vmi_host* furnace_vmi_host_open(const furnace_guest* guest, const furnace_vmi_options* options,
                                         char* error, size_t size);
 
-/// Readable when `furnace_vmi_host_handle` has something to do. It stays the same.
+/// Returns a descriptor that is readable when `furnace_vmi_host_handle` has something to do. It doesn't
+/// change. Don't read from it or close it.
 int furnace_vmi_host_descriptor(const furnace_vmi_host* host);
 
-/// Answers calls, and does what is due. Returns soon, also while there is more to do: the descriptor is
-/// readable then.
+/// Answers calls of apps and does other work that is due. Returns soon, even if there is more to do; then the
+/// descriptor stays readable.
 void furnace_vmi_host_handle(furnace_vmi_host* host);
 
-/// What was watched for happened.
+/// An event of a watch.
 typedef struct furnace_event {
-  uint64_t number;  ///< of the watch
-  uint32_t vcpu;    ///< which stands where it happened until `furnace_vmi_host_event` returns
+  uint64_t number;  ///< number of the watch
+  uint32_t vcpu;    ///< the vCPU, which must stay stopped there until `furnace_vmi_host_event` returns
   uint64_t gpa;     ///< of a memory access
   uint8_t access;   ///< of a memory access: FURNACE_READ ...
-  const furnace_register* registers;
-  size_t count;
+  const furnace_register* registers;  ///< of that vCPU
+  size_t count;                       ///< of `registers`
 } furnace_event;
 
-/// Tells the apps. If one of them wants the guest to stand, `pause` was called when this returns.
+/// Notifies the apps. If one of them wants the guest to be paused, `pause` has been called when this returns.
 void furnace_vmi_host_event(furnace_vmi_host* host, const furnace_event* event);
 
-/// Stops serving: all watches end, and the guest runs.
+/// Stops serving, ends all watches and resumes the guest. `host` is invalid afterwards.
 void furnace_vmi_host_close(furnace_vmi_host* host);
 
 // NOLINTEND(modernize-use-using, readability-identifier-naming, performance-enum-size)

@@ -139,7 +139,8 @@ Status FacilitiesClient::notify(Content content) {
   }
   read_messages();
   if (!is_open_)
-    return fail(Errc::Unavailable, "notify: so many messages wait for the backend that no more are taken");
+    return fail(Errc::Unavailable,
+                "notify: too many messages wait for the backend; this one was not accepted");
   FacMessage message;
   message.add_type(FacMessage::BE_MSG);
   auto& body = *message.add_be_msg() = be_message(content);

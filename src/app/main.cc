@@ -62,7 +62,7 @@ Status host_python(const AppOptions& options, bool& is_made) {
 
 int main(int argc, char** argv) {
   AppOptions options;
-  Program program("furnace-app", "APP partition: hosts a tenant's app");
+  Program program("furnace-app", "APP partition: runs a tenant's app");
   partitions::add_options(program.options(), options);
   bool is_made = false;
   const int code = program.run(argc, argv, [&] {

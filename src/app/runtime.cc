@@ -15,7 +15,7 @@ Presence::Description vmi_presence(const Options& options) {
       limit.count() == 0
           ? "the app waits for one (--wait-for-vm 0)"
           : fmt::format("the app ends if none serves there within {} s (--wait-for-vm)", limit.count()),
-      "start one there (furnace vmi), or let the app wait longer (--wait-for-vm SECONDS; 0: without an end)",
+      "start one there (furnace vmi), or let the app wait longer (--wait-for-vm SECONDS; 0: no limit)",
       limit,
       true};
 }

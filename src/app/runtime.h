@@ -20,7 +20,7 @@ struct Options {
   std::string vmi = "/opt/furnace/vmi_socket";         ///< directory of vmi_rtr
   std::string facilities = "/opt/furnace/fac_socket";  ///< directory of fac_rtr and fac_pub
   int counter = -1;                                    ///< descriptor of a MessageCounter
-  std::chrono::seconds wait_for_vm{30};  ///< how long for a VMI partition that has ended; 0: without an end
+  std::chrono::seconds wait_for_vm{30};  ///< how long for a VMI partition that has ended; 0: no limit
 };
 
 class Runtime {

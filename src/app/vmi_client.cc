@@ -249,9 +249,9 @@ Status CallSocket::send(zmq::message_t& request) {
   if (when_lost_ == WhenLost::GiveUp) forget_lost_connections();
   while (zmq_msg_send(request.handle(), socket_.handle(), ZMQ_DONTWAIT) < 0) {
     if (zmq_errno() == EINTR) continue;
-    return give_up({Errc::Unavailable,
-                    fmt::format("{}: {}", address_,
-                                zmq_errno() == EAGAIN ? "nobody serves there" : zmq_strerror(zmq_errno()))});
+    return give_up({Errc::Unavailable, fmt::format("{}: {}", address_,
+                                                   zmq_errno() == EAGAIN ? "no VMI partition serves there"
+                                                                         : zmq_strerror(zmq_errno()))});
   }
   return {};
 }

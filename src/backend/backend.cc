@@ -309,7 +309,7 @@ void Backend::answer(const Incoming& incoming, const BeMsgRet& body) {
   *reply.add_be_msg_ret() = body;
   if (out_.send(socket_, way_back(incoming, options_.mode), reply.SerializeAsString())) return;
   ++counters_.unsent;
-  log::warning("an answer to {} was dropped: its connection is gone, or too much waits for it",
+  log::warning("an answer to {} was dropped: it is disconnected, or too many messages wait for it",
                printable(incoming.app));
 }
 
@@ -357,7 +357,7 @@ Status Backend::send_to_app(const std::string& app, Answer content) {
                  be_message(std::move(content), peer.numbering))) {
     peer.numbering.undo();
     return fail(Errc::Unavailable,
-                "notify('{}'): nobody is connected that would take it there, or too much waits already", app);
+                "notify('{}'): the app is not connected, or too many messages wait already", app);
   }
   ++counters_.notified;
   return {};
@@ -376,8 +376,8 @@ std::string Backend::metrics_text() const {
   MetricsText metrics;
   for (const CounterName& of : kCounterNames)
     metrics.single(fmt::format("furnace_backend_{}_total", of.name), of.help, {}, counters_.*of.counter);
-  metrics.single("furnace_backend_open_connections", "Connections of apps that stand", {},
-                 connections_->let_in(), "gauge");
+  metrics.single("furnace_backend_open_connections", "Open connections of apps", {}, connections_->let_in(),
+                 "gauge");
   metrics.single("furnace_backend_refused_connections_total", "Connections with a key that is not allowed",
                  {}, authenticator_.refused());
   metrics.single("furnace_backend_failed_handshakes_total",

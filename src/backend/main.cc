@@ -224,39 +224,39 @@ int main(int argc, char** argv) {
       .add_option("-c,--code", options.file,
                   "The backend's file without its suffix: FILE.py, or FILE.so for one in C++")
       ->required();
-  flags.add_option("-m,--class", options.class_name, "Its class")->capture_default_str();
+  flags.add_option("-m,--class", options.class_name, "The backend's class")->capture_default_str();
   flags.add_option("--ep", options.backend.ip, "Address to listen on")->required();
-  flags.add_option("--et", options.backend.port, "Port to listen on, and the next")
+  flags.add_option("--et", options.backend.port, "Port to listen on; the next one is used too")
       ->check(within(bounds::kPairOfPorts))
       ->capture_default_str();
   flags.add_option("--ak,--app-key", options.app_keys,
-                   "The key of an app that may connect; only its public half is needed; may be repeated");
-  flags.add_option("--apps", options.apps,
-                   "Directory of the keys of many apps: APP.pub, or APP/app.pub; read again when it changes");
+                   "Key of an app that may connect; the public half is enough; may be repeated");
+  flags.add_option(
+      "--apps", options.apps,
+      "Directory of the keys of many apps, as APP.pub or APP/app.pub; read again when it changes");
   flags.add_option("--bk,--backend-key", options.backend_key, "The backend's secret key, be.key")->required();
-  flags.add_flag("--router", options.router,
-                 "Apps come through blind proxies (or none), many to this one port; without it: through "
-                 "message proxies, "
-                 "each of one app");
+  flags.add_flag(
+      "--router", options.router,
+      "Serve many apps at one port, through blind proxies or directly; default: serve one app through its "
+      "message proxy");
   flags
       .add_option("--workers", options.backend.workers,
-                  "Threads that call the callback: for one app one call at a time, for different apps side "
-                  "by side; 0: it is "
-                  "called in the loop")
+                  "Threads that call the callback, for one app one call at a time; 0: the main loop calls it")
       ->check(within({0, 256}))
       ->capture_default_str();
   flags.add_option(
       "--state", options.state,
-      "Directory to keep what durable messages were delivered; default: 'delivered' beside be.key");
+      "Directory to record which durable messages were delivered; default: 'delivered' next to be.key");
   flags.add_option("--metrics", options.metrics,
-                   "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");
+                   "Show counters as Prometheus text at ADDRESS:PORT or at a socket's path");
   flags.add_option(
       "--sink", options.sinks,
-      "Where messages go besides the callback, may be repeated: file:PATH[,rotate=BYTES][,keep=N] (JSON "
+      "Store messages in addition to the callback, may be repeated: file:PATH[,rotate=BYTES][,keep=N] (JSON "
       "lines), "
       "syslog[:SOCKET], journald[:SOCKET], webhook:URL, otlp:URL (OpenTelemetry logs, OTLP/HTTP JSON)");
-  flags.add_option("--sink-headers", options.header_file,
-                   "File of 'Name: value' lines that webhook and otlp send, as an Authorization");
+  flags.add_option(
+      "--sink-headers", options.header_file,
+      "File of 'Name: value' lines that webhook and otlp send as headers, such as Authorization");
   return program.run(argc, argv, [&] {
     const auto native = shared_object_for(options.file);
     return native ? host_native(options, *native) : host_python(options);

@@ -39,7 +39,7 @@ inline constexpr Bounds kPairOfPorts{1, UINT16_MAX - 1};
 
 inline constexpr Bounds kPerSecond{0, 1'000'000'000, "a second (0: no limit)"};
 inline constexpr Bounds kBytes{1, int64_t{1} << 50, "bytes"};
-inline constexpr Bounds kMilliseconds{0, 86'400'000, "ms (0: for ever)"};
+inline constexpr Bounds kMilliseconds{0, 86'400'000, "ms (0: no limit)"};
 
 }  // namespace bounds
 }  // namespace furnace

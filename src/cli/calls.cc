@@ -43,21 +43,22 @@ std::string calls_markdown() {
   const auto& message = *wire::VmiMessage::descriptor();
   std::string text =
       "# The calls of the VMI socket\n\n"
-      "Made by `furnace calls --markdown` from the table in src/protocol/calls.cc. Python: "
-      "`fe.NAME(arguments)`, and "
-      "`fe.checked.NAME`,\nwhich raises. C++: `host.call(\"NAME\", ...)`. Fields are those of the wire, by "
-      "their numbers; "
-      "`*` is repeated. The test of a row is\n`test_call[NAME]` in tests/e2e/test_calls.py, against a live "
-      "guest; events "
-      "are tested on the simulator.\n\n"
-      "| call | arguments | what it does | since | number | request | answer | test "
-      "|\n|---|---|---|---|---|---|---|---|\n";
+      "`furnace calls --markdown` prints this document from the table in `src/protocol/calls.cc`. In\n"
+      "Python a call is `fe.NAME(arguments)`; `fe.checked.NAME` raises if it fails. In C++ it is\n"
+      "`host.call(\"NAME\", ...)`. The test of a call is `test_call[NAME]` in `tests/e2e/test_calls.py`. It\n"
+      "runs on a live guest; the calls of events are tested on the simulator.\n\n"
+      "| call | arguments | what it does | since | number |\n|---|---|---|---|---|\n";
   for (const protocol::Call& call : protocol::calls())
-    text +=
-        fmt::format("| {} | {} | {} | {} | {} | {} | {} | test_call[{}] |\n", call.name,
-                    comma_separated(call.arguments), call.summary, call.since(), call.number,
-                    wire_fields(*message.FindFieldByNumber(call.number)->message_type()),
-                    wire_fields(*message.FindFieldByNumber(call.answer_number())->message_type()), call.name);
+    text += fmt::format("| {} | {} | {} | {} | {} |\n", call.name, comma_separated(call.arguments),
+                        call.summary, call.since(), call.number);
+  text +=
+      "\n## Fields on the wire\n\n"
+      "Each field has its number, its name and its type. `*` marks a repeated field.\n\n"
+      "| call | request | answer |\n|---|---|---|\n";
+  for (const protocol::Call& call : protocol::calls())
+    text += fmt::format("| {} | {} | {} |\n", call.name,
+                        wire_fields(*message.FindFieldByNumber(call.number)->message_type()),
+                        wire_fields(*message.FindFieldByNumber(call.answer_number())->message_type()));
   return text;
 }
 

@@ -62,7 +62,7 @@ Status check_file(const fs::path& file) {
   if (file.extension() == ".pub") {
     FURNACE_TRY(const Certificate certificate, protocol::load_public(file));
     if (!certificate.secret_key.empty())
-      return fail(Errc::Invalid, "{}: holds a secret key: nobody else must see this file", file.string());
+      return fail(Errc::Invalid, "{}: holds a secret key: no other user may read this file", file.string());
     return {};
   }
   FURNACE_TRY(const Certificate secret, protocol::load_secret(file));
@@ -94,7 +94,7 @@ Status new_keys(const fs::path& directory, std::string app) {
       "  FAC needs app.key and be.pub; the backend be.key and app.pub; a proxy that is\n"
       "  not blind app.key and be.key. Keys (.key) are secret.\n",
       directory.string());
-  if (!app.empty()) fmt::print("  app.key is of app {} alone\n", app);
+  if (!app.empty()) fmt::print("  app.key is valid only for app {}\n", app);
   return {};
 }
 
@@ -137,10 +137,10 @@ Status rotate_keys(const Rotation& rotation) {
   if (rotation.name == "app") {
     fmt::print(
         "  1. copy app.pub and app.previous.pub to the backend, which takes both\n"
-        "  2. copy app.key to the proxy, if it is not blind, and to FAC, and start FAC anew\n");
+        "  2. copy app.key to the proxy, if it is not blind, and to FAC, and restart FAC\n");
   } else {
     fmt::print(
-        "  1. copy be.pub and be.previous.pub to FAC, and start FAC anew: it trusts both\n"
+        "  1. copy be.pub and be.previous.pub to FAC, and restart FAC: it trusts both\n"
         "  2. copy be.key and be.previous.pub to the proxy, if it is not blind\n"
         "  3. copy be.key to the backend, which takes it within a second\n");
   }

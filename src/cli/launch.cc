@@ -87,7 +87,7 @@ Status choose_policy(Partition& partition, const LaunchOptions& options, inspect
 /// bash in the place of the program: for looking around.
 void make_shell(Partition& partition) {
   std::error_code ignored;
-  log::warning("{}: A SHELL with the host's programs, not inspected: for debugging alone", partition.name);
+  log::warning("{}: A SHELL with the host's programs, not inspected: only for debugging", partition.name);
   partition.view.debug = true;
   partition.view.binds.push_back(
       {std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / "furnace-enter",
@@ -167,8 +167,9 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
   int exit_code = 0;
   const int status = program.run(argc, argv, [&]() -> Status {
     if (launching.unconfined) {
-      log::warning("{} {}: NOT CONFINED: whoever takes it over has all rights of user {} on this host",
-                   kind.name, options.*id, ::geteuid());
+      log::warning(
+          "{} {}: NOT CONFINED: an attacker who takes it over has all rights of user {} on this host",
+          kind.name, options.*id, ::geteuid());
       // They are the program's own from now on.
       std::vector<Fd> locks;
       if constexpr (std::is_same_v<Options, partitions::AppOptions>) {
@@ -189,14 +190,14 @@ int launch_kind(const Kind& kind, int argc, char** argv, const MakePartition& ma
 
 void add_options(CLI::App& flags, LaunchOptions& options) {
   const char* const group = kConfinement;
-  CLI::Option* const unconfined = flags
-                                      .add_flag("--unconfined", options.unconfined,
-                                                "Without any wall: the program alone, with your rights")
-                                      ->group(group);
-  flags.add_flag("!--no-inspect", options.inspect, "Without a system call policy")->group(group);
+  CLI::Option* const unconfined =
+      flags
+          .add_flag("--unconfined", options.unconfined, "Run the program without any wall, with your rights")
+          ->group(group);
+  flags.add_flag("!--no-inspect", options.inspect, "Run without a system call policy")->group(group);
   flags
       .add_flag("--shell", options.shell,
-                "bash inside the partition instead of its program, without a policy")
+                "Run bash inside the partition instead of its program, without a policy")
       ->group(group);
   flags.add_flag("--audit", options.audit, "Log what the policy doesn't allow, and allow it")->group(group);
   flags
@@ -206,10 +207,10 @@ void add_options(CLI::App& flags, LaunchOptions& options) {
   flags
       .add_flag(
           "--raw-output", options.raw_output,
-          "Hand on what it prints as it is, with colours and all else that acts on a terminal; otherwise "
-          "as text, escaped")
+          "Pass on what the partition prints unchanged, with colours and all else that acts on a terminal; "
+          "default: escaped text")
       ->group(group);
-  flags.add_option("--policy", options.policy, "Another policy than the one that belongs to it")
+  flags.add_option("--policy", options.policy, "Use this policy instead of the partition's own")
       ->group(group);
   flags.add_option("--cgroup", options.group, "Join this cgroup (furnace cgroup make) instead of a new one")
       ->group(group);
@@ -227,8 +228,7 @@ void add_options(CLI::App& flags, LaunchOptions& options) {
       ->check(within(bounds::kMemoryMb))
       ->capture_default_str()
       ->group(group);
-  flags.add_option("--add", options.files, "A file that lies beside the app's; may be repeated")
-      ->group(group);
+  flags.add_option("--add", options.files, "A file to add next to the app's; may be repeated")->group(group);
   for (CLI::Option* const other : flags.get_options())
     if (other->get_group() == group && other != unconfined) unconfined->excludes(other);
 }

@@ -39,11 +39,11 @@ struct Partition {
 
 /// Commands that are executables of their own, so that a partition holds only its own code.
 constexpr std::array kPartitions = {
-    Partition{"vmi", "VMI partition: serve a VM to its apps", true},
-    Partition{"app", "APP partition: host a tenant's app", true},
-    Partition{"fac", "FAC partition: storage and messages of an app", true},
-    Partition{"proxy", "Message proxy between FAC and the backend"},
-    Partition{"backend", "Tenant backend: host a Python backend"},
+    Partition{"vmi", "VMI partition: serves a VM to its apps", true},
+    Partition{"app", "APP partition: runs a tenant's app", true},
+    Partition{"fac", "FAC partition: stores values and passes on messages of an app", true},
+    Partition{"proxy", "Proxy between FAC partitions and backends"},
+    Partition{"backend", "Backend: runs a tenant's backend, in Python or C++"},
     Partition{"inspect", "Run a program under a system call policy"},
 };
 
@@ -79,7 +79,9 @@ Status list(bool names_only) {
 /// The command line, and what was chosen on it.
 class Furnace {
  public:
-  Furnace() : program_("furnace", "Virtual machine introspection for tenants: run apps underneath a VM") {
+  Furnace()
+      : program_("furnace",
+                 "Virtual machine introspection for tenants: run apps that watch a VM from outside") {
     CLI::App& app = program_.options();
     app.set_version_flag("--version", FURNACE_VERSION);
     app.require_subcommand(1);
@@ -95,16 +97,16 @@ class Furnace {
     add_setup(app);
     add_run(app);
     auto* calls = app.add_subcommand("calls", "List the calls of the VMI socket");
-    calls->add_flag("--markdown", markdown_, "As the table of docs/calls.md");
+    calls->add_flag("--markdown", markdown_, "Print docs/calls.md");
     on(calls, [this] {
       std::fputs((markdown_ ? cli::calls_markdown() : cli::calls_text()).c_str(), stdout);
       return Status();
     });
     add_keys(app);
     add_tail(app);
-    on(app.add_subcommand("doctor", "What this host can and can't do, and what to install"), [] {
+    on(app.add_subcommand("doctor", "Report what this host can and can't do, and what to install"), [] {
       if (!cli::print_findings(cli::examine_host()))
-        return Status(fail(Errc::NotFound, "something is missing, see above"));
+        return Status(fail(Errc::NotFound, "something is missing: see above"));
       return Status();
     });
     auto* completion =
@@ -149,8 +151,8 @@ class Furnace {
     start->add_option("--accel", vm_.accel, "auto, kvm or tcg")
         ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
         ->capture_default_str();
-    start->add_option("--append", vm_.append, "More for the kernel's command line");
-    start->add_option("--wait", vm_.wait_seconds, "Seconds to wait for the guest; 0: don't")
+    start->add_option("--append", vm_.append, "Text to append to the kernel's command line");
+    start->add_option("--wait", vm_.wait_seconds, "Seconds to wait until the guest is up; 0: don't wait")
         ->check(within({0, 86'400, "s"}))
         ->capture_default_str();
     on(start, [this] { return cli::start_vm(vm_); });
@@ -158,16 +160,17 @@ class Furnace {
     stop->add_option("NAME", vm_.name, "Its name")->required();
     on(stop, [this] { return cli::stop_vm(vm_.name); });
     add_snapshot(*vm);
-    auto* list_command = vm->add_subcommand("list", "List the VMs that run on this host");
-    list_command->add_flag("--names", names_only_, "Names alone, one a line");
+    auto* list_command = vm->add_subcommand("list", "List the VMs on this host");
+    list_command->add_flag("--names", names_only_, "Only names, one per line");
     on(list_command, [this] { return list(names_only_); });
-    auto* console = vm->add_subcommand("console", "Connect to a test VM's serial console (Ctrl-] ends)");
+    auto* console =
+        vm->add_subcommand("console", "Connect to a test VM's serial console (Ctrl-] disconnects)");
     console->add_option("NAME", vm_.name, "Its name")->required();
     on(console, [this] { return cli::attach_console(vm_.name); });
   }
 
   void add_cgroup(CLI::App& app) {
-    auto* cgroup = app.add_subcommand("cgroup", "Limits of partitions: CPU, memory, processes");
+    auto* cgroup = app.add_subcommand("cgroup", "Limit the CPU, memory and processes of partitions");
     cgroup->require_subcommand(1);
     const auto with_name = [this](CLI::App* command) {
       return command->add_option("NAME", cgroup_.name, "Its name");
@@ -184,27 +187,29 @@ class Furnace {
         ->check(within(bounds::kMemoryMb))
         ->capture_default_str();
     on(make, [this] { return cli::make_cgroup(cgroup_); });
-    auto* remove = cgroup->add_subcommand("remove", "End what runs in a cgroup, and remove it");
+    auto* remove = cgroup->add_subcommand("remove", "Kill the processes in a cgroup, and remove it");
     with_name(remove)->required();
     on(remove, [this] { return cli::remove_cgroup(cgroup_); });
-    auto* show = cgroup->add_subcommand("show", "What is used of what is allowed; without a name: all");
+    auto* show =
+        cgroup->add_subcommand("show", "Show how much of each limit is used; without a name: of all cgroups");
     with_name(show);
     on(show, [this] { return cli::show_cgroups(cgroup_); });
     auto* exec = cgroup->add_subcommand("exec", "Run a program in a cgroup");
     with_name(exec)->required();
-    exec->add_option("PROGRAM", cgroup_.command, "The program and its arguments, behind --")->required();
+    exec->add_option("PROGRAM", cgroup_.command, "The program and its arguments, after --")->required();
     on(exec, [this] { return cli::exec_in_cgroup(cgroup_); });
   }
 
   void add_rootfs(CLI::App& app) {
-    auto* rootfs = app.add_subcommand("rootfs", "Read-only roots of partitions, out of the host's packages");
+    auto* rootfs =
+        app.add_subcommand("rootfs", "Read-only roots of partitions, made from the host's packages");
     rootfs->require_subcommand(1);
-    auto* build = rootfs->add_subcommand("build", "Build one; prints the hash of its manifest");
+    auto* build = rootfs->add_subcommand("build", "Build a root; print the hash of its manifest");
     build->add_option("KIND", root_kind_, "app, fac, vmi, or forensic (furnace app --forensic)")
         ->required()
         ->check(CLI::IsMember({"app", "fac", "vmi", "forensic"}));
     build->add_option("-o,--output", directory_,
-                      "Where to; without: where partitions use it, in $FURNACE_DIR");
+                      "Directory to write; default: the one in $FURNACE_DIR that partitions use");
     on(build, [this]() -> Status {
       FURNACE_TRY(const Fd stop, stop_signals());  // what is half built is removed
       const sandbox::RootKind& kind = sandbox::root_kind(root_kind_);
@@ -215,7 +220,7 @@ class Furnace {
       return {};
     });
     auto* verify =
-        rootfs->add_subcommand("verify", "Compare one with its manifest; ends with 1 if it differs");
+        rootfs->add_subcommand("verify", "Compare a root with its manifest; exit with 1 if it differs");
     verify->add_option("DIR", directory_, "The root")->required();
     on(verify, [this]() -> Status {
       FURNACE_TRY(const sandbox::Verified verified, sandbox::verify_root(directory_));
@@ -228,14 +233,15 @@ class Furnace {
   }
 
   void add_policy(CLI::App& app) {
-    auto* policy =
-        app.add_subcommand("policy", "System call policies of partitions: make, check, compare, explain");
+    auto* policy = app.add_subcommand("policy", "Make, check, compare and explain system call policies");
     policy->require_subcommand(1);
     auto* learn = policy->add_subcommand(
-        "learn", "Run a program with everything allowed, and write the policy it needs");
-    learn->add_option("PROGRAM", policy_.command, "The program and its arguments, behind --")->required();
-    learn->add_option("-o,--output", policy_.output, "File to write; without: printed when the program ends");
-    learn->add_option("--files", policy_.files, "Files used from one directory before all of it is allowed")
+        "learn", "Run a program with everything allowed, and write the policy that it needs");
+    learn->add_option("PROGRAM", policy_.command, "The program and its arguments, after --")->required();
+    learn->add_option("-o,--output", policy_.output, "File to write; default: print when the program exits");
+    learn
+        ->add_option("--files", policy_.files,
+                     "Number of files used from one directory before the whole directory is allowed")
         ->check(within({1, 1'000'000}))
         ->capture_default_str();
     learn->positionals_at_end();
@@ -243,51 +249,51 @@ class Furnace {
     const auto with_file = [this](CLI::App* command) {
       command->add_option("FILE", policy_.file, "A policy")->required();
     };
-    auto* check = policy->add_subcommand("check", "Say what is wrong with a policy, and what it comes to");
+    auto* check = policy->add_subcommand("check", "Report errors in a policy, and what it allows in total");
     with_file(check);
     on(check, [this] { return cli::check_policy(policy_); });
-    auto* diff = policy->add_subcommand("diff", "What two policies say differently; ends with 1 if they do");
+    auto* diff = policy->add_subcommand("diff", "Compare what two policies mean; exit with 1 if they differ");
     with_file(diff);
     diff->add_option("OTHER", policy_.other, "Another policy")->required();
     on(diff, [this] { return cli::compare_policies(policy_, exit_code_); });
     auto* explain =
-        policy->add_subcommand("explain", "What a policy says to a system call, and by which rules");
+        policy->add_subcommand("explain", "Show what a policy says about a system call, and by which rules");
     explain->add_option("CALL", policy_.call, "Name of the system call")->required();
     with_file(explain);
     on(explain, [this] { return cli::explain_policy(policy_); });
   }
 
   void add_setup(CLI::App& app) {
-    auto* setup =
-        app.add_subcommand("setup", "Make the account, the directories and the roots of partitions");
+    auto* setup = app.add_subcommand(
+        "setup", "Set up this host: the account, the directories and the roots of partitions");
     setup->add_flag("--check", setup_.check,
-                    "Change nothing; say what is missing, and end with 1 if something is");
+                    "Change nothing; report what is missing, and exit with 1 if something is");
     on(setup, [this] { return cli::set_up(setup_); });
   }
 
   void add_run(CLI::App& app) {
-    auto* command = app.add_subcommand("run", "Run all partitions of an app, and start again what ends");
+    auto* command = app.add_subcommand("run", "Run all partitions of an app, and restart those that fail");
     command->add_option("APP", run_.app, "The app's id")->required();
     command->add_option("--manifest", run_.manifest,
-                        "Its manifest; without: furnace.toml in the directory of its data");
-    command->add_flag("--check", run_.check,
-                      "Start nothing: say all that is wrong, and end with 1; or print the commands that the "
-                      "manifest comes to");
+                        "The app's manifest; default: furnace.toml in the app's directory");
+    command->add_flag(
+        "--check", run_.check,
+        "Start nothing: report all problems and exit with 1, or print the commands that would run");
     command->footer(cli::manifest_defaults());
     on(
         command, [this] { return cli::run_manifest(run_, exit_code_); }, false);
   }
 
   void add_top(CLI::App& app) {
-    auto* top =
-        app.add_subcommand("top", "What partitions use and do, or the apps of one VM, every two seconds");
-    top->add_option(
-        "SOCKET", top_.socket,
-        "The socket that `furnace vmi --metrics` names: that VM's apps; without: all partitions here");
-    top->add_option("--interval", top_.interval, "Seconds between two looks")
+    auto* top = app.add_subcommand(
+        "top", "Show what partitions use and do, or the apps of one VM, every two seconds");
+    top->add_option("SOCKET", top_.socket,
+                    "The socket given to `furnace vmi --metrics`: shows the apps of that VM; default: all "
+                    "partitions on this host");
+    top->add_option("--interval", top_.interval, "Seconds between two updates")
         ->check(seconds_within(0.1, 3600))
         ->capture_default_str();
-    top->add_flag("--once", top_.once, "Totals since the start, once");
+    top->add_flag("--once", top_.once, "Print the totals since the start once, and exit");
     top->add_option(
         "--serve", top_.serve,
         "Show the counters of all partitions as Prometheus text, at ADDRESS:PORT or a socket's path");
@@ -296,13 +302,13 @@ class Furnace {
 
   void add_snapshot(CLI::App& vm) {
     auto* snapshot =
-        vm.add_subcommand("snapshot", "Write a VM's memory to a file; the VM is paused meanwhile");
+        vm.add_subcommand("snapshot", "Write a VM's memory to a file; the VM is paused while it is copied");
     snapshot->add_option("NAME", snapshot_.vm, "The VM's name")->required();
-    snapshot->add_option("FILE", snapshot_.file, "Where to; it appears when it is whole")->required();
+    snapshot->add_option("FILE", snapshot_.file, "File to write; it appears when it is complete")->required();
     snapshot->add_option("--format", snapshot_.format, "elf (ELF core, with registers) or raw")
         ->check(CLI::IsMember({"elf", "raw"}))
         ->capture_default_str();
-    snapshot->add_flag("--zstd", snapshot_.zstd, "Compressed, in a form that is read without unpacking");
+    snapshot->add_flag("--zstd", snapshot_.zstd, "Compress, in a form that Furnace reads without unpacking");
     on(snapshot, [this] { return cli::snapshot_vm(snapshot_); });
   }
 
@@ -315,11 +321,11 @@ class Furnace {
           ->required();
       command->add_option("--btf", profile_.types, "Types for a System.map: a BTF file or a vmlinux");
     };
-    auto* show = profile->add_subcommand("show", "Summary; or addresses, structures, offsets");
+    auto* show = profile->add_subcommand("show", "Show a summary, or addresses, structures and offsets");
     source(show);
-    show->add_option("THING", profile_.things, "symbol, structure, or structure.member");
+    show->add_option("THING", profile_.things, "A symbol, a structure, or structure.member");
     on(show, [this] { return cli::show_profile(profile_); });
-    auto* find = profile->add_subcommand("find", "Find the kernel in a VM's memory, and where it lies");
+    auto* find = profile->add_subcommand("find", "Find the kernel in a VM's memory, and its address");
     find->add_option("SOURCE", profile_.source, "The name of a VM, or a snapshot")->required();
     on(find, [this] { return cli::find_profile(profile_); });
     auto* write = profile->add_subcommand("export", "Write a profile for other tools");
@@ -330,16 +336,16 @@ class Furnace {
         ->check(CLI::IsMember({"isf", "rekall", "system-map", "btf", "furnace"}))
         ->capture_default_str();
     write->add_option("-o,--output", profile_.output,
-                      "File; .gz, .xz and .zst are compressed. Without: printed");
+                      "File to write; .gz, .xz and .zst are compressed; default: print");
     on(write, [this] { return cli::export_profile(profile_); });
   }
 
   void add_ps(CLI::App& app) {
     auto* ps = app.add_subcommand("ps", "List the processes of a VM, seen from outside");
     ps->add_option("NAME", vm_.name, "The VM's name (QEMU's -name), or a snapshot file")->required();
-    auto* json = ps->add_flag("--json", json_, "As a JSON array");
-    auto* tree = ps->add_flag("--tree", tree_, "As a tree")->excludes(json);
-    ps->add_flag("--long", long_, "With executable and command line")->excludes(json)->excludes(tree);
+    auto* json = ps->add_flag("--json", json_, "Print a JSON array");
+    auto* tree = ps->add_flag("--tree", tree_, "Print a tree")->excludes(json);
+    ps->add_flag("--long", long_, "Print executable and command line too")->excludes(json)->excludes(tree);
     on(ps, [this] {
       const auto format = json_   ? cli::PsFormat::Json
                           : tree_ ? cli::PsFormat::Tree
@@ -353,27 +359,28 @@ class Furnace {
     auto* keys = app.add_subcommand("keys", "CURVE keys of an app and its backend");
     keys->require_subcommand(1);
     auto* make = keys->add_subcommand("new", "Make app.key, app.pub, be.key and be.pub");
-    make->add_option("DIR", directory_, "Where to write them")->required();
+    make->add_option("DIR", directory_, "Directory to write them to")->required();
     make->add_option(
         "--app", app_id_,
-        "The app's id: its key is then good for no other; default: DIR's name, if it ends in -app");
+        "The app's id: the key is valid only for this app; default: DIR's name, if it ends in -app");
     on(make, [this] { return cli::new_keys(directory_, app_id_); });
-    auto* show =
-        keys->add_subcommand("show", "Show what is public of a certificate, or of all in a directory");
+    auto* show = keys->add_subcommand(
+        "show", "Show the public part of a certificate, or of all certificates in a directory");
     show->add_option("PATH", directory_, "A certificate, or a directory")->required();
     on(show, [this] { return cli::show_keys(directory_); });
     auto* rotate = keys->add_subcommand(
-        "rotate", "Exchange a key pair for a new one; the old key stays valid for a while");
+        "rotate", "Replace a key pair by a new one; the old key stays valid for a while");
     rotate->add_option("DIR", rotation_.directory, "Directory with app.key or be.key")->required();
-    rotate->add_option("--key", rotation_.name, "Which one")
+    rotate->add_option("--key", rotation_.name, "Which pair")
         ->check(CLI::IsMember({"app", "be"}))
         ->capture_default_str();
     rotate->add_option("--window", rotation_.window, "How long the old key stays valid: 30m, 24h, 7d")
         ->capture_default_str();
     on(rotate, [this] { return cli::rotate_keys(rotation_); });
     auto* revoke = keys->add_subcommand(
-        "revoke", "Take a key back: at the next look of who reads the directory it is not valid any more");
-    revoke->add_option("PATH", directory_, "A public certificate, or a directory, for its app.previous.pub")
+        "revoke", "Revoke a key: it becomes invalid as soon as the directory is read again");
+    revoke
+        ->add_option("PATH", directory_, "A public certificate, or a directory: revokes its app.previous.pub")
         ->required();
     on(revoke, [this] { return cli::revoke_key(directory_); });
     auto* check =
@@ -384,13 +391,14 @@ class Furnace {
 
   void add_tail(CLI::App& app) {
     auto* tail = app.add_subcommand("tail", "Show the messages of an app as they pass");
-    tail->add_option("APP", tail_.app, "Its id");
-    tail->add_option("--fac", tail_.directory, "The directory of its FAC partition's sockets, instead");
-    tail->add_flag("--json", tail_.json, "One JSON object for each message");
-    tail->add_option("-n,--count", tail_.count, "End after so many messages")->check(within({1, INT64_MAX}));
+    tail->add_option("APP", tail_.app, "The app's id");
+    tail->add_option("--fac", tail_.directory,
+                     "Directory of the sockets of its FAC partition, instead of the id");
+    tail->add_flag("--json", tail_.json, "Print one JSON object per message");
+    tail->add_option("-n,--count", tail_.count, "Exit after N messages")->check(within({1, INT64_MAX}));
     on(tail, [this] {
       if (tail_.app.empty() == tail_.directory.empty())
-        return Status(fail(Errc::Invalid, "whose? Give the app's id, or --fac DIR"));
+        return Status(fail(Errc::Invalid, "give the app's id, or --fac DIR"));
       return cli::tail(tail_);
     });
   }

@@ -98,8 +98,7 @@ Status show_profile(const ProfileOptions& options) {
   FURNACE_TRY(const ProfilePointer profile, open(options));
   for (const std::string& thing : options.things) FURNACE_CHECK(show_thing(*profile, thing));
   if (!options.things.empty()) return {};
-  fmt::print("kernel   {}\n",
-             profile->banner().empty() ? "(the file does not tell)" : printable(profile->banner()));
+  fmt::print("kernel   {}\n", profile->banner().empty() ? "(not in the file)" : printable(profile->banner()));
   fmt::print("symbols  {}\n", profile->symbol_count());
   fmt::print("types    {}, {} structures by name\n", profile->types().type_count(),
              profile->types().structure_names().size());

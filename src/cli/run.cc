@@ -48,11 +48,11 @@ Status run_manifest(const RunOptions& options, int& exit_code) {
 std::string manifest_defaults() {
   const supervision::Manifest manifest;
   return fmt::format(
-      "Keys of the manifest about starts, with their defaults (docs/operators.md has all keys):\n"
+      "Keys of the manifest for starts, with their defaults (docs/operators.md has all keys):\n"
       "  restart = \"on-failure\"               or always, never\n"
       "  start_limit_burst = {:<17} the most starts of a part ...\n"
       "  start_limit_interval_seconds = {:<6} ... within that time; 0: no limit\n"
-      "  wait_for_vm = {:<23} wait for a VM that is not there, or has ended\n",
+      "  wait_for_vm = {:<23} wait for a VM that doesn't exist or has exited\n",
       manifest.start_limit.burst, manifest.start_limit.interval_seconds, manifest.wait_for_vm);
 }
 

@@ -155,7 +155,7 @@ Status wait_until_ready(const VmPlace& place, unsigned seconds, const Fd& stop) 
     ::poll(&item, 1, between_looks);
     FURNACE_CHECK(check_interrupted());
   }
-  return fail(Errc::Unavailable, "VM '{}' is not up after {} s; it goes on booting, see {}", place.name,
+  return fail(Errc::Unavailable, "VM '{}' is not up after {} s; it continues to boot, see {}", place.name,
               seconds, place.console_log().string());
 }
 

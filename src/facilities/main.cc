@@ -61,7 +61,7 @@ Status serve(const FacOptions& options) {
 
 int main(int argc, char** argv) {
   FacOptions options;
-  Program program("furnace-fac", "FAC partition: storage and messages of one app");
+  Program program("furnace-fac", "FAC partition: stores values and passes on messages of one app");
   partitions::add_options(program.options(), options);
   return program.run(argc, argv, [&] {
     const Status served = serve(options);

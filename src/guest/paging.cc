@@ -88,7 +88,7 @@ std::string explain(const PageFault& fault) {
     case FaultKind::TableOutsideRam:
       break;
   }
-  return fmt::format("virtual address {:#x}: its level {} page table at {:#x} lies outside the guest's RAM",
+  return fmt::format("virtual address {:#x}: its level {} page table at {:#x} is outside the guest's RAM",
                      gva, fault.level, fault.entry);
 }
 

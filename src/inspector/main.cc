@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
   auto& flags = program.options();
   flags.add_option("--policy", options.policy, "The policy (docs/policies.md)")->required();
   flags.add_flag("--audit", options.audit, "Log what the policy doesn't allow, and allow it");
-  flags.add_option("PROGRAM", options.command, "The program and its arguments, behind --")->required();
+  flags.add_option("PROGRAM", options.command, "The program and its arguments, after --")->required();
   flags.positionals_at_end();
   const int status = program.run(argc, argv, [&] { return run(options, exit_code); });
   return status != 0 ? status : exit_code;

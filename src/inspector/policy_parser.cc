@@ -290,7 +290,7 @@ class Parser {
         Verdict& verdict = parsed_.policy.at(level, call);
         auto& known = verdict.*tests;
         if (std::find(known.begin(), known.end(), test) != known.end()) {
-          warn(place, "changes nothing: the same test stands before");
+          warn(place, "changes nothing: an earlier line has the same test");
           return;
         }
         if (verdict.always)
@@ -328,7 +328,7 @@ class Parser {
     if (found == kinds.end())
       return error(
           fmt::format("expected dirname, dirname_glob, basename, exactpath or address, not {}", shown(kind)));
-    if (path.empty()) return error(fmt::format("expected '|' and a path behind {}", kind));
+    if (path.empty()) return error(fmt::format("expected '|' and a path after {}", kind));
     PathTest test{found->second, std::string(path)};
     const std::string why_not = cannot_match(test);
     if (!why_not.empty()) warn(place, fmt::format("'{}' can't match: {}", printable(path), why_not));
@@ -360,7 +360,7 @@ class Parser {
     const std::string padded = test.text + "/";
     for (const std::string_view part : {"/../", "/./", "//"})
       if (padded.find(part) != std::string::npos && !(test.text.ends_with('/') && part == "//"))
-        return "paths are told without links, dots and double slashes";
+        return "write paths without links, dots and double slashes";
     if (test.text.size() > 1 && test.text.ends_with('/') && test.kind != PathTest::Kind::Below)
       return "paths end without a slash";
     return "";

@@ -14,7 +14,7 @@ struct AppOptions {
   // Inside a partition the sockets lie here (wire.md section 6).
   std::string facilities = "/opt/furnace/fac_socket";  ///< directory of fac_rtr and fac_pub
   std::string vmi = "/opt/furnace/vmi_socket";         ///< directory of vmi_rtr
-  uint32_t wait_for_vm = 30;                           ///< seconds; 0: without an end
+  uint32_t wait_for_vm = 30;                           ///< seconds; 0: no limit
   int counter = -1;                                    ///< the launcher's: a descriptor, counts messages
 };
 

@@ -15,8 +15,8 @@ namespace furnace {
 
 Program::Program(const std::string& name, const std::string& description)
     : name_(name), app_(description, name) {
-  app_.add_flag("-d,--debug", debug_, "Log what happens in detail");
-  app_.add_option("--log-format", log_format_, "text, or json (one object a line)")
+  app_.add_flag("-d,--debug", debug_, "Log in detail");
+  app_.add_option("--log-format", log_format_, "text, or json (one object per line)")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
   app_.get_formatter()->column_width(34);

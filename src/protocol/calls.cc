@@ -10,13 +10,14 @@ namespace {
 
 using T = wire::VmiMessage;
 
-constexpr std::string_view kReadNumber = "The unsigned number at an address.";
-constexpr std::string_view kReadAddr = "The pointer at an address, as wide as the guest's.";
-constexpr std::string_view kReadStr = "The text at an address up to its NUL, at most 4096 bytes, as UTF-8.";
+constexpr std::string_view kReadNumber = "Reads the unsigned number at an address.";
+constexpr std::string_view kReadAddr = "Reads the pointer at an address, as wide as the guest's pointers.";
+constexpr std::string_view kReadStr =
+    "Reads the text at an address up to its NUL, at most 4096 bytes, as UTF-8.";
 constexpr std::string_view kRead =
-    "count bytes from an address; fewer, and a failure, where pages are missing.";
+    "Reads count bytes from an address. Returns fewer, and fails, if pages are missing.";
 constexpr std::string_view kWriteNumber = "Writes a number to an address.";
-constexpr std::string_view kWrite = "Writes bytes to an address; returns how many were written.";
+constexpr std::string_view kWrite = "Writes bytes to an address. Returns how many were written.";
 
 constexpr Call read_number(int32_t type, std::string_view name, Target target, uint8_t width,
                            std::string_view arguments) {
@@ -61,9 +62,9 @@ constexpr std::array kCalls = {
     plain(T::GET_VMID, "get_vmid", Verb::GetVmid, "", Answer::Number, "The hypervisor's number for the VM (QEMU: its process id)."),
     plain(T::GET_WINVER, "get_winver", Verb::GetWinver, "", Answer::Number, "The Windows version; fails for other guests."),
     plain(T::GET_WINVER_STR, "get_winver_str", Verb::GetWinverStr, "", Answer::Text, "The Windows version as text; fails for other guests."),
-    plain(T::LOOKUP_STRUCTURE, "lookup_structure", Verb::LookupStructure, "structure_name structure_key", Answer::Number, "Byte offset of a member of a kernel structure; nested ones as 'a.b'."),
+    plain(T::LOOKUP_STRUCTURE, "lookup_structure", Verb::LookupStructure, "structure_name structure_key", Answer::Number, "The byte offset of a member of a kernel structure. A nested member is 'a.b'."),
     plain(T::LOOKUP_SYMBOL, "lookup_symbol", Verb::LookupSymbol, "symbol_name", Answer::Number, "A kernel symbol's address in the running guest."),
-    plain(T::PAUSE_VM, "pause_vm", Verb::PauseVm, "", Answer::Status, "Pauses the VM; counted, so every pause needs its resume."),
+    plain(T::PAUSE_VM, "pause_vm", Verb::PauseVm, "", Answer::Status, "Pauses the VM. Pauses are counted: each one needs a resume_vm."),
     read_number(T::READ_16_KSYM, "read_16_ksym", kKsym, 2, "symbol"),
     read_number(T::READ_16_PA, "read_16_pa", kPa, 2, "paddr"),
     read_number(T::READ_16_VA, "read_16_va", kVa, 2, "vaddr pid"),
@@ -85,11 +86,11 @@ constexpr std::array kCalls = {
     read_text(T::READ_STR_PA, "read_str_pa", kPa, "paddr"),
     read_text(T::READ_STR_VA, "read_str_va", kVa, "vaddr pid"),
     read_bytes(T::READ_VA, "read_va", kVa, "vaddr pid count"),
-    plain(T::RESUME_VM, "resume_vm", Verb::ResumeVm, "", Answer::Status, "Takes back one pause_vm."),
-    plain(T::STATUS, "status", Verb::Status, "", Answer::Number, "1 while the VMI partition serves."),
+    plain(T::RESUME_VM, "resume_vm", Verb::ResumeVm, "", Answer::Status, "Undoes one pause_vm."),
+    plain(T::STATUS, "status", Verb::Status, "", Answer::Number, "Returns 1 while the VMI partition serves."),
     plain(T::TRANSLATE_KSYM2V, "translate_ksym2v", Verb::TranslateSymbol, "symbol", Answer::Number, "A kernel symbol's address in the running guest."),
-    plain(T::TRANSLATE_KV2P, "translate_kv2p", Verb::TranslateKernel, "vaddr", Answer::Number, "The physical address behind a kernel address."),
-    plain(T::TRANSLATE_UV2P, "translate_uv2p", Verb::TranslateUser, "vaddr pid", Answer::Number, "The physical address behind an address of a process."),
+    plain(T::TRANSLATE_KV2P, "translate_kv2p", Verb::TranslateKernel, "vaddr", Answer::Number, "The physical address of a kernel address."),
+    plain(T::TRANSLATE_UV2P, "translate_uv2p", Verb::TranslateUser, "vaddr pid", Answer::Number, "The physical address of an address of a process."),
     write_number(T::WRITE_16_KSYM, "write_16_ksym", kKsym, 2, "symbol value"),
     write_number(T::WRITE_16_PA, "write_16_pa", kPa, 2, "paddr value"),
     write_number(T::WRITE_16_VA, "write_16_va", kVa, 2, "vaddr pid value"),

@@ -82,46 +82,44 @@ int main(int argc, char** argv) {
   flags.add_option("--ak,--app-key", route.app_key, "The app's secret key, app.key");
   flags.add_option("--bk,--backend-key", route.backend_key, "The backend's secret key, be.key");
   flags.add_option("--ip", route.inside.host, "Address to listen on for FAC");
-  flags.add_option("--it", route.inside.port, "Port to listen on, and the next")
+  flags.add_option("--it", route.inside.port, "Port to listen on; the next one is used too")
       ->check(within(bounds::kPairOfPorts))
       ->capture_default_str();
   flags.add_option("--ep", route.outside.host, "The backend's address");
-  flags.add_option("--et", route.outside.port, "The backend's port, and the next")
+  flags.add_option("--et", route.outside.port, "The backend's port; the next one is used too")
       ->check(within(bounds::kPairOfPorts))
       ->capture_default_str();
   flags.add_flag(
       "--blind", route.blind,
-      "Pass connections on, not messages: no key is held here, and nothing can be read; FAC and backend then "
-      "speak to each other (furnace fac --blind, furnace backend --router)");
+      "Pass on connections, not messages: the proxy holds no key and can read nothing; FAC and backend then "
+      "encrypt to each other (furnace fac --blind, furnace backend --router)");
   flags.add_option("--routes", options.routes,
-                   "A file of many routes instead of one on the command line; read again when it changes");
-  flags.add_option("--connections", route.limits.connections, "Most connections at once; 0: no limit")
+                   "File of many routes, instead of one on the command line; read again when it changes");
+  flags.add_option("--connections", route.limits.connections, "Connections at once, at most; 0: no limit")
       ->check(within({0, 1'000'000}))
       ->capture_default_str();
   flags
       .add_option("--connections-per-address", route.limits.connections_per_address,
-                  "Most of these from one address, of a blind route; 0: half of them, but four at least")
+                  "Connections from one address, at most; blind routes only; 0: half of --connections, but "
+                  "at least 4")
       ->check(within({0, 1'000'000}))
       ->capture_default_str();
   flags
       .add_option("--handshake", handshake,
-                  "Seconds after which a connection is closed that the backend has not let in, of a blind "
-                  "route; 0: never")
+                  "Seconds until a connection that the backend has not accepted is closed; blind routes "
+                  "only; 0: never")
       ->check(within({0, UINT32_MAX, "s"}))
       ->capture_default_str();
   flags
       .add_option("--bytes-per-second", route.limits.bytes_per_second,
-                  "Most bytes a second, both ways together; 0: no limit")
+                  "Bytes per second, at most, in both directions together; 0: no limit")
       ->check(within({0, bounds::kBytes.most}))
       ->capture_default_str();
-  flags
-      .add_option(
-          "--idle", idle,
-          "Seconds after which a connection is closed that nothing passes on, of a blind route; 0: never")
+  flags.add_option("--idle", idle, "Seconds until an idle connection is closed; blind routes only; 0: never")
       ->check(within({0, UINT32_MAX, "s"}))
       ->capture_default_str();
   flags.add_option("--metrics", options.metrics,
-                   "Where to show counters (Prometheus text): ADDRESS:PORT, or a socket's path");
+                   "Show counters as Prometheus text at ADDRESS:PORT or at a socket's path");
   return program.run(argc, argv, [&] {
     route.limits.idle = std::chrono::seconds(idle);
     route.limits.handshake = std::chrono::seconds(handshake);

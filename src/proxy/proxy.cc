@@ -143,7 +143,7 @@ std::string Proxy::metrics_text() const {
     for (const auto& path : paths_)
       metrics.sample({{"app", path->route().app}}, path->counters().*metric.counter);
   }
-  metrics.metric("furnace_proxy_open_connections", "Connections that stand", "gauge");
+  metrics.metric("furnace_proxy_open_connections", "Open connections", "gauge");
   for (const auto& path : paths_) metrics.sample({{"app", path->route().app}}, path->connections());
   metrics.single("furnace_proxy_refused_keys_total", "Connections with a key that is not allowed", {},
                  authenticator_.refused());

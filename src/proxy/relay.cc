@@ -127,9 +127,9 @@ void Relay::accept_later(size_t which, std::chrono::seconds delay) {
 void Relay::take(size_t which, Fd client, const protocol::Source& source) {
   if (!admission_.enter(source, {route_.limits.connections, route_.limits.from_one_address()})) {
     ++counters_.refused;
-    return strangers_.warning("route {}: refused a connection: {} stand, of {} at most, {} from one address",
-                              route_.app, connections_.size(), route_.limits.connections,
-                              route_.limits.from_one_address());
+    return strangers_.warning(
+        "route {}: refused a connection: {} are open, of {} at most, {} from one address", route_.app,
+        connections_.size(), route_.limits.connections, route_.limits.from_one_address());
   }
   const auto owned = std::make_shared<Connection>();
   owned->sides[0].socket = std::move(client);

@@ -41,7 +41,7 @@ Status add_python(RootBuilder& builder, const fs::path& root, std::string_view m
   std::error_code error;
   const fs::path ours = fs::canonical(installed_directory("python"), error);
   if (error)
-    return fail(Errc::NotFound, "{}: {}: our Python modules must lie there",
+    return fail(Errc::NotFound, "{}: {}: Furnace's Python modules must be there",
                 installed_directory("python").string(), error.message());
   FURNACE_TRY(const PythonLibrary library,
               collect_python_library(root / "usr/lib/python.zip", ours, modules));
@@ -141,7 +141,7 @@ const RootKind& root_kind(std::string_view name) {
 Result<std::string> build_root(const RootKind& kind, const fs::path& directory) {
   std::error_code error;
   if (fs::exists(directory, error) && !fs::is_empty(directory, error) && !fs::exists(directory / kManifest))
-    return fail(Errc::Denied, "{}: something else than a partition's root lies there", directory.string());
+    return fail(Errc::Denied, "{}: something other than a partition's root is there", directory.string());
   const fs::path made = directory.string() + fmt::format(".{}.new", ::getpid());
   FURNACE_CHECK(Directory::make(fs::absolute(made).parent_path(), Care::Names));
   const mode_t mask = ::umask(022);  // what runs inside is another user

@@ -456,7 +456,7 @@ void release(CallContext& context) {
   context.events.forget(context.session);
   context.session.event_pauses = 0;
   if (context.session.pauses == 0) return;
-  log::info("{} is gone: taking back its {} pauses", context.session.identity, context.session.pauses);
+  log::info("{} has disconnected: its {} pauses end", context.session.identity, context.session.pauses);
   if (auto resumed = take_back(context, context.session.pauses); !resumed)
     log::error("guest not resumed: {}", resumed.error().message());
 }

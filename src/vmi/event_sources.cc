@@ -81,7 +81,7 @@ Result<EventSources::Source> EventSources::arm(const Key& key, const EventReques
     return source;
   }
   if (!type.trace)
-    return fail(Errc::Unavailable, "the hypervisor of '{}' does not tell of {}", machine_.name(),
+    return fail(Errc::Unavailable, "the hypervisor of '{}' does not report {}", machine_.name(),
                 wire::EventType_Name(type.number));
   FURNACE_CHECK(arm_in_kernel(source, *driver));
   return source;

@@ -303,7 +303,7 @@ void Events::do_what_is_due() {
 }
 
 void Events::take_pauses_back(Session& owner) {
-  log::warning("{} kept the guest standing for {} ms after an event: it runs on", owner.identity,
+  log::warning("{} kept the guest paused for {} ms after an event: the guest resumes", owner.identity,
                watchdog_of(owner).count());
   ++owner.counters.watchdog;
   const uint32_t pauses = std::exchange(owner.event_pauses, 0);

@@ -20,7 +20,7 @@ Result<guest::Kernel> Machine::locate() {
 
 Result<const guest::Kernel*> Machine::kernel() {
   if (hypervisor_->state() == RunState::Gone)
-    return fail(Errc::Unavailable, "VM '{}' is gone", hypervisor_->name());
+    return fail(Errc::Unavailable, "VM '{}' has exited", hypervisor_->name());
   if (kernel_) return &*kernel_;
   constexpr auto pause_between = std::chrono::milliseconds(200);
   const auto now = std::chrono::steady_clock::now();
@@ -60,14 +60,14 @@ bool Machine::poll() {
     translations_.forget();
     switch (notice) {
       case Notice::Reset:
-        log::warning("VM '{}' was reset: looking for its kernel anew", hypervisor_->name());
+        log::warning("VM '{}' was reset: searching its kernel again", hypervisor_->name());
         linux_.reset();
         kernel_.reset();
         why_no_kernel_.reset();
         reset_ = true;
         break;
       case Notice::Paused:
-        log::info("VM '{}' was paused by somebody else", hypervisor_->name());
+        log::info("VM '{}' was paused by another program", hypervisor_->name());
         break;
       case Notice::Resumed:
         log::info("VM '{}' runs again", hypervisor_->name());
@@ -85,7 +85,7 @@ bool Machine::poll() {
   }
   if (hypervisor_->state() == RunState::Gone)
     reason_ = Error(Errc::Unavailable,
-                    fmt::format("VM '{}' is gone: its hypervisor process has exited", hypervisor_->name()));
+                    fmt::format("VM '{}' has exited: its hypervisor process has ended", hypervisor_->name()));
   return reason_.has_value();
 }
 

@@ -174,7 +174,7 @@ void Server::receive(const zmtp::Peer& peer, zmtp::Message message) {
   const bool is_request = message.parts.size() >= 2 && message.parts.front().empty();
   if (!is_request) {
     ++dropped_;
-    log::debug("dropped a message of {} frames that nobody awaits an answer to", message.parts.size());
+    log::debug("dropped a message of {} frames, which is no request", message.parts.size());
     return;
   }
   if (!admits(peer)) return refuse(peer, protocol::BatchError::Identity);

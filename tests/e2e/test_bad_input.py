@@ -181,7 +181,7 @@ def test_guest_powers_off_under_us(work, own_guest):
     wait_for(lambda: 'was reset' in vmi.log, 10, 'notice of the reset')
     own_guest.qmp('quit')
     assert vmi.wait_end() == 1
-    assert f"VM '{own_guest.name}' is gone" in vmi.log
+    assert f"VM '{own_guest.name}' has exited" in vmi.log
     cloud.stop()
 
 

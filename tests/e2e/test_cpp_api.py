@@ -262,8 +262,8 @@ def test_an_app_that_crashes_says_by_which_signal_and_where(work, sim):
 @pytest.mark.parametrize('statement, expected', [
     ('abort();', r'abort\(\) at \S+ending\.so\+0x[0-9a-f]+'),
     ('std::thread([] { throw std::out_of_range("no such place"); }).join();',
-     'an exception that nobody catches: std::out_of_range: no such place'),
-    ('std::thread([] { throw 5; }).join();', 'an exception that nobody catches: int'),
+     'an uncaught exception: std::out_of_range: no such place'),
+    ('std::thread([] { throw 5; }).join();', 'an uncaught exception: int'),
 ], ids=['abort', 'exception', 'exception-that-is-a-number'])
 def test_an_app_that_ends_itself_says_how(work, sim, statement, expected):
     sim.start_vmi()

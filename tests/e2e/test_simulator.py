@@ -225,7 +225,7 @@ class App:
         if self.count == 50:
             fe.shutdown()
 ''')
-    vmi.wait_log('kept the guest standing for 200 ms', seconds=20)
+    vmi.wait_log('kept the guest paused for 200 ms', seconds=20)
     assert app.wait_end(20) == 0, app.log
 
 

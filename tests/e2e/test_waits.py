@@ -97,7 +97,7 @@ def test_an_app_ends_with_a_code_of_its_own_when_its_vmi_partition_is_gone(sim):
     assert app.wait_end(20) == GONE
     assert app.out.endswith('cleaned up\n')
     assert 'error: /opt/furnace/vmi_socket/vmi_rtr: there has been no VMI partition for 3 s; start one there (furnace vmi), or let ' \
-           'the app wait longer (--wait-for-vm SECONDS; 0: without an end)' in app.log
+           'the app wait longer (--wait-for-vm SECONDS; 0: no limit)' in app.log
 
 
 def test_an_app_in_a_loop_of_its_own_is_told_the_end_by_one_exception_that_it_can_catch(sim):

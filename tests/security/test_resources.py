@@ -193,7 +193,7 @@ class App:
         time.sleep(1000)
 ''', app=ATTACKER)
     app.wait_out('hangs', 20)
-    vmi.wait_log('kept the guest standing for 200 ms after an event: it runs on')
+    vmi.wait_log('kept the guest paused for 200 ms after an event: the guest resumes')
     before = len(latencies(made))
     wait_for(lambda: len(latencies(made)) > before + 5, 10, 'the neighbour')
 

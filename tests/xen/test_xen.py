@@ -219,7 +219,7 @@ def test_what_a_domain_cannot_do_is_said_by_name(bed, partition):
 try: fe.event_register({'event_type': fe.REG, 'callback': print})
 except fe.VmiError as e: show(str(e))
 """)
-    assert "'pv' is a PV guest: Xen has events of HVM and PVH guests alone" in shown
+    assert "'pv' is a PV guest: Xen has events only of HVM and PVH guests" in shown
     holder, other = partition('pvh'), partition('pvh')
     shown, = holder.show("""
 try: fe.event_register({'event_type': fe.MEM, 'addr': fe.lookup_symbol('jiffies'), 'length': 8, 'access': 'w', 'callback': print})
@@ -241,7 +241,7 @@ def test_a_guest_runs_on_when_its_broker_is_killed(bed, partition):
     serving.wait_said('paused')
     bed.run('killall -9 furnace-broker')
     wait_until_it_runs(bed, 'pvh')
-    serving.wait_log("VM 'pvh' is gone")
+    serving.wait_log("VM 'pvh' has exited")
 
 
 BACKEND = """
@@ -294,5 +294,5 @@ def test_all_partitions_of_an_app_in_dom0_and_its_backend_on_another_host(bed, p
 def test_the_end_of_a_domain_is_noticed(bed, partition):
     serving = partition('pvh')
     bed.run('xl destroy pvh')
-    serving.wait_log("VM 'pvh' is gone")
+    serving.wait_log("VM 'pvh' has exited")
     assert "no Xen domain 'pvh'; there are: Domain-0 (0), pv (1)" in bed.run('furnace ps pvh')

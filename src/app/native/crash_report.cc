@@ -102,7 +102,7 @@ void report_uncaught() {
   if (type == nullptr) {
     line.add("std::terminate");
   } else {
-    line.add("an exception that nobody catches: ");
+    line.add("an uncaught exception: ");
     int status = 0;
     const char* const name = abi::__cxa_demangle(type->name(), nullptr, nullptr, &status);
     line.add(name != nullptr ? name : type->name());

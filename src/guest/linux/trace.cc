@@ -144,7 +144,7 @@ Status check_watchable(const Kernel& kernel, const LinuxGuest& guest, Gva addres
     return address.value < end && start < address.value + length;
   };
   if (overlaps(cpu_entry_area, cpu_entry_area_end))
-    return fail(Errc::Invalid, "{:#x} lies in the CPU entry area, which the processor uses itself",
+    return fail(Errc::Invalid, "{:#x} is in the CPU entry area, which the processor uses itself",
                 address.value);
   constexpr uint64_t thread_size = 16 << 10;  // THREAD_SIZE, arch/x86/include/asm/page_64_types.h
   const auto stack = kernel.member("task_struct", "stack");
@@ -154,7 +154,7 @@ Status check_watchable(const Kernel& kernel, const LinuxGuest& guest, Gva addres
     const auto start = guest.kernel_space().read<uint64_t>(process.task + *stack);
     if (start && *start != 0 && overlaps(*start, *start + thread_size))
       return fail(Errc::Invalid,
-                  "{:#x} lies on the kernel stack of process {}, where the processor stores interrupt frames",
+                  "{:#x} is on the kernel stack of process {}, where the processor stores interrupt frames",
                   address.value, process.pid);
   }
   return {};

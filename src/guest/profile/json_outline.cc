@@ -93,7 +93,7 @@ class Scanner {
   Status end() {
     at_ = std::min(text_.find_first_not_of(" \t\r\n", at_), text_.size());
     if (at_ == text_.size()) return {};
-    return fail(Errc::Invalid, "JSON: more text behind the object, at offset {}", at_);
+    return fail(Errc::Invalid, "JSON: more text after the object, at offset {}", at_);
   }
 
  private:

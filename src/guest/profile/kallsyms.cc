@@ -49,7 +49,7 @@ class Decoder {
     token_index_ = align8(end);
     const auto digits = at<uint16_t>(token_index_ + 2 * kFirstDigit);
     if (!digits || *digits > signature)
-      return fail(Errc::Invalid, "kallsyms: no token index behind the token table");
+      return fail(Errc::Invalid, "kallsyms: no token index after the token table");
     token_table_ = signature - *digits;
     size_t position = token_table_;
     for (size_t token = 0; token < kTokens; ++token) {
@@ -161,7 +161,7 @@ class Decoder {
     if (names.count > kMaxSymbols) return fail(Errc::Invalid, "kallsyms: {} symbols", names.count);
     const auto offsets = find_offsets(names);
     if (!offsets)
-      return fail(Errc::Invalid, "kallsyms: no symbol offsets beside the names (an unknown table layout)");
+      return fail(Errc::Invalid, "kallsyms: no symbol offsets next to the names (an unknown table layout)");
     // With CONFIG_KALLSYMS_ABSOLUTE_PERCPU (x86 until 6.14) offsets from the base are stored negative and
     // minus one, and those that are not negative are absolute.
     size_t negative = 0;
@@ -212,7 +212,7 @@ bool has_token_table(std::span<const std::byte> window, size_t signature) {
 
 Result<Kallsyms> parse_kallsyms(std::span<const std::byte> window, size_t signature) {
   if (signature > window.size() || window.size() - signature < kDigits.size())
-    return fail(Errc::Invalid, "kallsyms: the signature lies outside the window");
+    return fail(Errc::Invalid, "kallsyms: the signature is outside the window");
   return Decoder(window).decode(signature);
 }
 

@@ -5,9 +5,9 @@
 namespace furnace::guest {
 
 Result<std::shared_ptr<const Profile>> ProfileParts::build() && {
-  if (symbols.empty()) return fail(Errc::Invalid, "no symbols: types alone are not a profile");
+  if (symbols.empty()) return fail(Errc::Invalid, "no symbols: types without symbols are not a profile");
   if (types.empty())
-    return fail(Errc::Invalid, "no types: give them beside it with --btf FILE (a BTF file or a vmlinux)");
+    return fail(Errc::Invalid, "no types: add them with --btf FILE (a BTF file or a vmlinux)");
   const auto text = std::find_if(symbols.begin(), symbols.end(),
                                  [](const Symbol& symbol) { return symbol.name == "_text"; });
   if (text == symbols.end()) return fail(Errc::Invalid, "no symbol _text, from which addresses are counted");

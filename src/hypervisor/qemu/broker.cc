@@ -83,7 +83,8 @@ class QemuService : public broker::Service {
       case Ask::Poll:
         break;
       default:
-        answer = broker::failed({Errc::Unavailable, "a partition has this VM: it alone has its events"});
+        answer = broker::failed(
+            {Errc::Unavailable, "a partition has this VM: only that partition gets its events"});
     }
     answer.state = host_.state() == RunState::Gone ? RunState::Gone
                    : holding_.contains(number)     ? RunState::Paused

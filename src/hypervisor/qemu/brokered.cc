@@ -148,7 +148,7 @@ void BrokeredControl::read_news() {
 
 Result<Stop> BrokeredControl::stop_of(const Link::Reply& reply) {
   broker::SentStop sent;
-  if (reply.items.size() < sizeof sent) return fail(Errc::Invalid, "the broker told no stop");
+  if (reply.items.size() < sizeof sent) return fail(Errc::Invalid, "the broker reported no stop");
   std::memcpy(&sent, reply.items.data(), sizeof sent);
   for (const auto& each : broker::items_of<broker::SentVcpu>(std::span(reply.items).subspan(sizeof sent)))
     registers_[static_cast<uint32_t>(each.vcpu)] = broker::unpack(each.registers);

@@ -77,7 +77,7 @@ Result<uint64_t> host_address(Qmp& qmp, Gpa gpa) {
   const size_t at = text.rfind(" is 0x");
   const auto address = at == std::string::npos ? std::nullopt : hex(std::string_view(text).substr(at + 4));
   if (!address)
-    return fail(Errc::Failed, "QEMU does not say where guest address {:#x} lies: '{}'", gpa.value, text);
+    return fail(Errc::Failed, "QEMU does not say where guest address {:#x} is: '{}'", gpa.value, text);
   return *address;
 }
 
@@ -270,7 +270,7 @@ Result<GuestRam> GuestRam::from(Parts parts) {
     if (piece.file != Parts::kNoFile) {
       const bool fits = piece.file < ram.files_.size() &&
                         piece.offset + piece.range.size() <= ram.files_[piece.file].mapping.bytes().size();
-      if (!fits) return fail(Errc::Invalid, "guest RAM: a piece lies outside of its file");
+      if (!fits) return fail(Errc::Invalid, "guest RAM: a piece is outside of its file");
       segment.file = piece.file;
       segment.mapping = ram.files_[piece.file].mapping.writable_bytes().data() + piece.offset;
     }

@@ -11,15 +11,14 @@ namespace furnace::hypervisor {
 namespace {
 
 Error without_socket(const QemuProcess& process) {
-  return {
-      Errc::Unavailable,
-      fmt::format("QEMU '{}' (pid {}) {}", process.name, process.pid,
-                  process.libvirt_only
-                      ? "has libvirt's own QMP socket alone, which libvirt holds; add a second one to the "
-                        "domain: <qemu:commandline><qemu:arg value='-qmp'/><qemu:arg "
-                        "value='unix:PATH,server=on,wait=off'/>, or use virsh qemu-monitor-command to "
-                        "add it"
-                      : "has no QMP socket; start it with -qmp unix:PATH,server=on,wait=off")};
+  return {Errc::Unavailable,
+          fmt::format("QEMU '{}' (pid {}) {}", process.name, process.pid,
+                      process.libvirt_only
+                          ? "has only libvirt's own QMP socket, which libvirt uses; add a second one to the "
+                            "domain: <qemu:commandline><qemu:arg value='-qmp'/><qemu:arg "
+                            "value='unix:PATH,server=on,wait=off'/>, or use virsh qemu-monitor-command to "
+                            "add it"
+                          : "has no QMP socket; start it with -qmp unix:PATH,server=on,wait=off")};
 }
 
 /// A process's number is its own for as long as its descriptor says that it lives.

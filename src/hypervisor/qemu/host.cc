@@ -93,7 +93,7 @@ QemuHost::~QemuHost() {
 }
 
 Status QemuHost::gone() const {
-  return fail(Errc::Unavailable, "VM '{}' is gone: its QEMU has ended", name_);
+  return fail(Errc::Unavailable, "VM '{}' has exited: its QEMU has ended", name_);
 }
 
 Result<Registers> QemuHost::registers(uint32_t vcpu) {
@@ -252,7 +252,7 @@ Result<std::optional<Stop>> QemuHost::take_stop() {
   if (!running()) return std::nullopt;
   FURNACE_TRY(const auto stop, stub_->poll_stop());
   if (stop && !stop->by_debug) {
-    log::debug("the guest was paused by somebody else while it is watched");
+    log::debug("the guest was paused by another program while it is watched");
     note_held_elsewhere(true);
   }
   return stop;
@@ -265,7 +265,7 @@ Result<Stop> QemuHost::interrupt() {
 }
 
 Result<Stub*> QemuHost::standing(uint32_t vcpu) {
-  if (!stub_ || stub_->running()) return fail(Errc::Invalid, "the guest does not stand at the gdb stub");
+  if (!stub_ || stub_->running()) return fail(Errc::Invalid, "the guest is not stopped at the gdb stub");
   if (vcpu >= vcpus_) return fail(Errc::Invalid, "vCPU {} of {}", vcpu, vcpus_);
   return &*stub_;
 }

@@ -157,7 +157,8 @@ Result<bool> Stub::recover(Qmp& qmp) {
 Result<Stub> Stub::open(Qmp& qmp, Fd ours, const Fd& theirs) {
   FURNACE_TRY(const Chardev configured, chardev(qmp, "gdb"));
   if (configured.connected)
-    return fail(Errc::Unavailable, "a debugger is attached to QEMU's gdb stub (-gdb): events need it alone");
+    return fail(Errc::Unavailable,
+                "a debugger is attached to QEMU's gdb stub (-gdb): events need the stub for themselves");
   FURNACE_CHECK(remove_chardev(qmp));
   FURNACE_CHECK(qmp.command("getfd", fmt::format(R"({{"fdname":"{}"}})", kChardev), theirs.get()));
   FURNACE_CHECK(qmp.command("chardev-add",

@@ -38,7 +38,7 @@ Status StubEvents::ensure_open() {
   if (open_) return {};
   if (std::exchange(loses_flags_, false))
     log::warning(
-        "this QEMU (older than 8.0, without KVM) loses a vCPU's flags when it is stopped right behind "
+        "this QEMU (older than 8.0, without KVM) loses a vCPU's flags when it is stopped right after "
         "cmpxchg16b, and now and then crashes a guest amid events; start it with -cpu ...,-cx16");
   FURNACE_CHECK(control_.open_stub());
   open_ = true;

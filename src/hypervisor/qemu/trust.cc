@@ -61,7 +61,7 @@ Result<std::array<uid_t, 3>> users_of(pid_t pid) {
   const size_t at = text.find("\nUid:");
   if (at == std::string::npos ||
       std::sscanf(text.c_str() + at, "\nUid: %u %u %u", users.data(), &users[1], &users[2]) != 3)
-    return fail(Errc::Failed, "/proc/{}/status tells no user", pid);
+    return fail(Errc::Failed, "/proc/{}/status names no user", pid);
   return users;
 }
 

@@ -26,7 +26,8 @@ Result<std::unique_ptr<Hypervisor>> visit_qemu(const std::string& name) {
   const auto link = std::make_shared<const broker::Link>(*std::move(socket), name, "QEMU's connections");
   FURNACE_TRY(const auto reply, link->ask({.ask = broker::Ask::Describe}));
   broker::SentSetup sent;
-  if (reply.items.size() < sizeof sent) return fail(Errc::Invalid, "VM '{}': its broker tells nothing", name);
+  if (reply.items.size() < sizeof sent)
+    return fail(Errc::Invalid, "VM '{}': its broker gives no answer", name);
   std::memcpy(&sent, reply.items.data(), sizeof sent);
   std::vector<RamPlace> places;
   for (const auto& ram : broker::items_of<broker::SentRam>(std::span(reply.items).subspan(sizeof sent)))

@@ -89,7 +89,7 @@ Result<SnapshotLayout> read_any_layout(const ImageFile& file) {
   for (const auto magic : {"LibvirtQemudSave"sv, "LibvirtQemudPart"sv, "QEVM"sv})
     if (start.starts_with(magic))
       return fail(Errc::Invalid,
-                  "a saved VM state, which holds memory in a form for QEMU alone: make a memory dump "
+                  "a saved VM state, which holds memory in a form that only QEMU reads: make a memory dump "
                   "(virsh dump --memory-only, or furnace vm snapshot)");
   if (start.starts_with("{")) return fail(Errc::Invalid, "JSON text, not guest memory: is it a profile?");
   return SnapshotLayout{"raw", {{{Gpa{0}, Gpa{file.size()}}, 0, file.size()}}, {}};

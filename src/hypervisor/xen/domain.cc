@@ -71,7 +71,7 @@ Result<Domain> look_at_domain(xc_interface& control, uint32_t id) {
   xc_dominfo_t info{};
   if (::xc_domain_getinfo(&control, id, 1, &info) != 1 || info.domid != id || info.dying != 0 ||
       info.shutdown != 0)
-    return fail(Errc::NotFound, "Xen domain {} is gone", id);
+    return fail(Errc::NotFound, "Xen domain {} doesn't exist any more", id);
   return describe(info, {});
 }
 

@@ -41,7 +41,7 @@ MonitorEvents::MonitorEvents(xc_interface& control, const Domain& domain, Domain
 Status MonitorEvents::ensure_open() {
   if (ring_) return {};
   if (domain_.pv)
-    return fail(Errc::Unavailable, "domain '{}' is a PV guest: Xen has events of HVM and PVH guests alone",
+    return fail(Errc::Unavailable, "domain '{}' is a PV guest: Xen has events only of HVM and PVH guests",
                 domain_.name);
   FURNACE_CHECK(guard_.note_monitored(true));
   auto opened = MonitorRing::open(control_, domain_.id);
@@ -123,7 +123,7 @@ Status MonitorEvents::watch_memory(uint64_t number, const Watch& watch) {
     FURNACE_TRY(frames_, FrameAccess::open(control_, domain_, guard_, can_step_));
     if (frames_->passing() == Passing::Emulated)
       log::warning(
-          "accesses to memory are told before they happen, without the new value, and Xen emulates their "
+          "accesses to memory are reported before they happen, without the new value, and Xen emulates their "
           "instructions: {} needs altp2m (start Xen with altp2m=1) and a CPU with the monitor trap flag",
           domain_.name);
   }

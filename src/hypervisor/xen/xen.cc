@@ -52,7 +52,7 @@ uint64_t Xen::memory_size() const {
 }
 
 Status Xen::gone() const {
-  return fail(Errc::Unavailable, "VM '{}' is gone: its domain {} has ended", domain_.name, domain_.id);
+  return fail(Errc::Unavailable, "VM '{}' has exited: its domain {} has ended", domain_.name, domain_.id);
 }
 
 Result<std::optional<Registers>> Xen::registers(uint32_t vcpu) {

@@ -126,7 +126,7 @@ TEST(Isf, SaysWhereItsTextIsNoObjectOfSections) {
            {R"([])", "expected '{' at offset 0"},
            {R"({"symbols" 1})", "expected ':' at offset 11"},
            {R"({"symbols": {"a": {}} "user_types": {}})", "expected '}' at offset 22"},
-           {R"({"symbols": {}, "user_types": {}} x)", "behind the object, at offset 34"},
+           {R"({"symbols": {}, "user_types": {}} x)", "after the object, at offset 34"},
            {R"({"symbols": {}})", "'user_types' is missing"},
            {R"({"symbols": {}, "user_types": 3})", "'user_types': expected an object"},
            {R"({"symbols": {"a": {"address": 1]}, "user_types": {}})", "symbols: 'a'"},

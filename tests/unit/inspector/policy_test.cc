@@ -167,7 +167,7 @@ TEST(Policy, ErrorsNameFileLineColumnAndWhatWasExpected) {
                "p:2:2: say which argument of read (arg0=VALUE to arg5=VALUE)"},
            Row{"A TEST_ARGS open {\n REG_PTR:dir|/x\n}",
                "p:2:2: expected dirname, dirname_glob, basename, exactpath or address, not 'dir'"},
-           Row{"A TEST_ARGS open {\n REG_PTR:dirname\n}", "p:2:2: expected '|' and a path behind dirname"},
+           Row{"A TEST_ARGS open {\n REG_PTR:dirname\n}", "p:2:2: expected '|' and a path after dirname"},
            Row{"A ERRNO read EWHAT", "p:1:14: expected an error (EACCES), not 'EWHAT'"},
            Row{"ALLOW @none", "p:1:7: no group '@none' was defined before"},
        })
