@@ -41,9 +41,14 @@ backend::Answer content_of(const py::object& object, const char* call) {
                                    object.get_type().attr("__name__").cast<std::string>()));
 }
 
+/// Text of a peer: Python's has no other bytes.
+py::str text_of(const std::string& text) {
+  return valid_utf8(text);
+}
+
 py::object object_of(const backend::Message& message) {
   if (message.is_bytes) return py::bytes(message.content);
-  return py::str(valid_utf8(message.content));
+  return text_of(message.content);
 }
 
 backend::Backend::Callback python_callback(const py::function& function,
@@ -57,13 +62,17 @@ backend::Backend::Callback python_callback(const py::function& function,
     const py::gil_scoped_acquire acquire;
     const py::object answer =
         callbacks->call("message callback", *shared,
-                        py::make_tuple(message.app, message.wants_answer, object_of(message), message.id,
-                                       message.traceparent));
+                        py::make_tuple(text_of(message.app), message.wants_answer, object_of(message),
+                                       text_of(message.id), text_of(message.traceparent)));
     if (!answer) return fail(Errc::Failed, "the backend's callback raised");
     if (!message.wants_answer) return backend::Answer{};
     if (!py::isinstance<py::str>(answer) && !py::isinstance<py::bytes>(answer))
       return fail(Errc::Failed, "the backend's callback did not return text or bytes");
-    return content_of(answer, "message callback");
+    try {
+      return content_of(answer, "message callback");
+    } catch (py::error_already_set& raised) {  // text with half a surrogate pair
+      return fail(Errc::Failed, "the backend's callback returned what is no text: {}", raised.what());
+    }
   };
 }
 
