@@ -54,8 +54,8 @@ def _read_ranges(calls):
     request = _furnace.batch_serialize(calls)
     results, failure = _furnace.batch_parse(request, _furnace.batch_exchange(request))
     if failure:
-        raise VmiError(f'read_many: {failure}')
-    return [fields['result'] if fields.get('status') == 0 else VmiError(fields.get('reason', 'not readable'))
+        raise type(failure)(f'read_many: {failure}')
+    return [fields['result'] if fields.get('status') == 0 else _furnace.call_error(fields.get('code', 1), fields.get('reason', 'not readable'))
             for _, fields in results]
 
 
@@ -72,7 +72,7 @@ def batch_send(made):
     made.state = RAW
     failure = _furnace.batch_parse(made._request, made._answer)[1]
     if failure:
-        raise VmiError(f'batch: {failure}')
+        raise type(failure)(f'batch: {failure}')
 
 
 def _is_link(link):

@@ -19,8 +19,8 @@ from collections import namedtuple
 
 import _furnace
 from _furnace import *  # noqa: F401,F403  the calls, made from the table of calls
-from _furnace import (Unavailable, VmiError, checked, io_delete, io_get, io_list, io_set, io_usage, log, notify,  # noqa: F401
-                      notify_bytes, request, request_bytes, traceparent)
+from _furnace import (Busy, Denied, Gone, Invalid, NotFound, NotMapped, Unavailable, VmiError, checked, io_delete,  # noqa: F401
+                      io_get, io_list, io_set, io_usage, log, notify, notify_bytes, request, request_bytes, traceparent)
 import furnace_checks as _checks
 import furnace_events as _events
 from furnace_batch import Batch, batch, batch_new, batch_send, read_many  # noqa: F401

@@ -35,10 +35,32 @@ OVERWRITE: int
 MAX_FIELD_SIZE: int
 
 class VmiError(RuntimeError):
-    """A call failed. The text names the call, its arguments and the reason."""
+    """A call failed. The text names the call, its arguments and the reason. Its class and its code say which kind of failure it is:
+    'failed', or the code of one of the classes below. Texts may change; classes and codes don't."""
+
+    code: str
+
+class Invalid(VmiError):
+    """An argument is malformed or out of range. Don't repeat the call. Code 'invalid'."""
+
+class NotFound(VmiError):
+    """The VM has no such symbol, type, member or process. Code 'not_found'."""
+
+class NotMapped(VmiError):
+    """Nothing backs the address. The page may be swapped out or not loaded yet. Code 'not_mapped'."""
+
+class Denied(VmiError):
+    """The operator doesn't permit it. Code 'denied'."""
+
+class Busy(VmiError):
+    """A limit is reached. Clear an event or wait for an answer, then repeat the call. Code 'busy'."""
 
 class Unavailable(VmiError):
-    """A partition doesn't answer, accepts nothing more, or has exited."""
+    """A partition doesn't answer or accepts nothing more, or the VM can't do it now: it boots, or its driver lacks it. Repeat the call
+    later. Code 'unavailable'."""
+
+class Gone(Unavailable):
+    """The VM or its partition has ended for good. After this the app ends too. Code 'gone'."""
 
 class _BackendMessage(NamedTuple):
     type: str

@@ -10,12 +10,26 @@
 namespace furnace::tenant {
 
 /// The version of the binary interface. Furnace refuses an app or backend that was compiled with another one.
-inline constexpr uint32_t kAbiVersion = 3;
+inline constexpr uint32_t kAbiVersion = 4;
 
-/// An error, as text for people: what failed, where and why. Example: "read_va(vaddr=0x10, pid=1, count=8):
-/// virtual address 0x10 is not mapped". The wording may change; don't parse it.
+/// Kinds of errors. The numbers never change.
+enum class ErrorCode : uint32_t {
+  Failed = 1,       ///< none of the others
+  Invalid = 2,      ///< an argument is malformed or out of range: don't repeat the call
+  NotFound = 3,     ///< the VM has no such symbol, type, member or process
+  NotMapped = 4,    ///< nothing backs the address; the page may be swapped out or not loaded yet
+  Unavailable = 5,  ///< no answer, or not now: repeat the call later
+  Denied = 6,       ///< the operator doesn't permit it
+  Busy = 7,         ///< a limit is reached: clear an event or wait for an answer, then repeat the call
+  Gone = 8,         ///< the VM or its partition has ended for good
+};
+
+/// An error: its kind for programs, and a text for people that says what failed, where and why. Example:
+/// "read_va(vaddr=0x10, pid=1, count=8): virtual address 0x10 is not mapped". The wording may change; don't
+/// parse it.
 struct Error {
   std::string message;
+  ErrorCode code = ErrorCode::Failed;
 };
 template <typename T>
 using Result = tl::expected<T, Error>;

@@ -32,26 +32,49 @@ Result<uint32_t> index_of(const Call& call, const Descriptor& type, std::string_
   return static_cast<uint32_t>(found->index());
 }
 
+/// Why a message was not executed, or not whole.
+struct Refusal {
+  BatchError number;
+  Errc kind;
+  std::string_view meaning;
+};
+constexpr std::array kRefusals{
+    Refusal{BatchError::ForwardReference, Errc::Invalid, "its link refers to itself or to a later call"},
+    Refusal{BatchError::PreviousMessageRange, Errc::Invalid,
+            "its link refers to a call that the message does not have"},
+    Refusal{BatchError::PreviousItemRange, Errc::Invalid,
+            "its link refers to a field that the earlier answer does not have"},
+    Refusal{BatchError::SourceNotInteger, Errc::Invalid, "its link takes a field that is not a whole number"},
+    Refusal{BatchError::TargetItemRange, Errc::Invalid,
+            "its link sets a field that the request does not have"},
+    Refusal{BatchError::TargetNotInteger, Errc::Invalid, "its link sets a field that is not a whole number"},
+    Refusal{BatchError::NegativeResult, Errc::Invalid, "its link subtracts more than there is"},
+    Refusal{BatchError::BadOperator, Errc::Invalid, "its link has no valid operator"},
+    Refusal{BatchError::Malformed, Errc::Invalid, "the VMI partition could not read the message"},
+    Refusal{BatchError::CallCount, Errc::Invalid, "a message holds 1 to 1000 calls"},
+    Refusal{BatchError::EventLimit, Errc::Busy, "too many events are registered"},
+    Refusal{BatchError::Outstanding, Errc::Busy, "too many messages of this app wait already"},
+    Refusal{BatchError::Identity, Errc::Denied, "this is not the socket of that app"},
+    Refusal{BatchError::TooMuch, Errc::Invalid,
+            "the message holds more than one may: send its calls in several messages"},
+};
+
+const Refusal& refusal(int32_t error) {
+  static constexpr Refusal unknown{{}, Errc::Failed, "it could not be executed"};
+  const auto* const found = std::find_if(kRefusals.begin(), kRefusals.end(), [&](const Refusal& each) {
+    return static_cast<int32_t>(each.number) == error;
+  });
+  return found != kRefusals.end() ? *found : unknown;
+}
+
 }  // namespace
 
 std::string_view meaning_of_refusal(int32_t error) {
-  constexpr std::array<std::pair<BatchError, std::string_view>, 12> meanings{{
-      {BatchError::ForwardReference, "its link refers to itself or to a later call"},
-      {BatchError::PreviousMessageRange, "its link refers to a call that the message does not have"},
-      {BatchError::PreviousItemRange, "its link refers to a field that the earlier answer does not have"},
-      {BatchError::SourceNotInteger, "its link takes a field that is not a whole number"},
-      {BatchError::TargetItemRange, "its link sets a field that the request does not have"},
-      {BatchError::TargetNotInteger, "its link sets a field that is not a whole number"},
-      {BatchError::NegativeResult, "its link subtracts more than there is"},
-      {BatchError::BadOperator, "its link has no valid operator"},
-      {BatchError::Malformed, "the VMI partition could not read the message"},
-      {BatchError::CallCount, "a message holds 1 to 1000 calls"},
-      {BatchError::EventLimit, "too many events are registered"},
-      {BatchError::TooMuch, "the message holds more than one may: send its calls in several messages"},
-  }};
-  for (const auto& [known, text] : meanings)
-    if (static_cast<int32_t>(known) == error) return text;
-  return "it could not be executed";
+  return refusal(error).meaning;
+}
+
+Errc kind_of_refusal(int32_t error) {
+  return refusal(error).kind;
 }
 
 Result<const Call*> call_named(std::string_view name) {
@@ -119,14 +142,14 @@ Result<std::vector<CallAnswer>> split_answer(const wire::VmiMessage& answer) {
   return parts;
 }
 
-std::optional<std::string> batch_failure(const wire::VmiMessage& request, const wire::VmiMessage& answer) {
+std::optional<Error> batch_failure(const wire::VmiMessage& request, const wire::VmiMessage& answer) {
   if (!answer.error()) return std::nullopt;
   const int executed = answer.type_size();
   const Call* call = executed < request.type_size() ? protocol::find_call(request.type(executed)) : nullptr;
-  if (call == nullptr)
-    return fmt::format("error {}: {}", answer.error_num(), meaning_of_refusal(answer.error_num()));
-  return fmt::format("call {} ({}): {} (error {} at {})", executed, call->name,
-                     meaning_of_refusal(answer.error_num()), answer.error_num(), answer.error_loc());
+  const Refusal& why = refusal(answer.error_num());
+  if (call == nullptr) return Error(why.kind, fmt::format("error {}: {}", answer.error_num(), why.meaning));
+  return Error(why.kind, fmt::format("call {} ({}): {} (error {} at {})", executed, call->name, why.meaning,
+                                     answer.error_num(), answer.error_loc()));
 }
 
 }  // namespace furnace::app

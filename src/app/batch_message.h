@@ -29,6 +29,8 @@ struct Link {
 
 /// What an error_num of a message says (wire.md, error numbers).
 [[nodiscard]] std::string_view meaning_of_refusal(int32_t error);
+/// And which kind of error it is.
+[[nodiscard]] Errc kind_of_refusal(int32_t error);
 
 /// A call by its name in any case: "READ_32_VA", "read_32_va". The error names it.
 [[nodiscard]] Result<const protocol::Call*> call_named(std::string_view name);
@@ -51,7 +53,7 @@ struct CallAnswer {
 
 /// What `error`, `error_num` and `error_loc` of an answer mean, with the call they are about; nullopt if it
 /// is whole.
-[[nodiscard]] std::optional<std::string> batch_failure(const wire::VmiMessage& request,
-                                                       const wire::VmiMessage& answer);
+[[nodiscard]] std::optional<Error> batch_failure(const wire::VmiMessage& request,
+                                                 const wire::VmiMessage& answer);
 
 }  // namespace furnace::app

@@ -26,7 +26,7 @@ struct Schema {
   const Field* answer;
   std::vector<const Field*> arguments;
   const Field* count;  ///< of a write: the buffer's size goes beside it
-  const Field *status, *value, *reason;
+  const Field *status, *value, *reason, *code;
 
   explicit Schema(const Call& call) {
     const auto& message = *wire::VmiMessage::descriptor();
@@ -41,6 +41,7 @@ struct Schema {
     count = writes ? request->message_type()->FindFieldByName("count") : nullptr;
     status = answer->message_type()->FindFieldByName("status");
     reason = answer->message_type()->FindFieldByName("reason");
+    code = answer->message_type()->FindFieldByName("code");
     value = nullptr;
     for (const char* name : {"value", "result", "bytes_written", "identifier", "process", "state"})
       if (value == nullptr) value = answer->message_type()->FindFieldByName(name);
@@ -296,6 +297,11 @@ Result<wire::VmiMessage> VmiClient::exchange(const wire::VmiMessage& request, st
 }
 
 Result<Value> VmiClient::invoke(const Call& call, std::span<const Argument> arguments) {
+  FURNACE_TRY(Result<Value> answered, ask(call, arguments));
+  return answered;
+}
+
+Result<Result<Value>> VmiClient::ask(const Call& call, std::span<const Argument> arguments) {
   const Schema& schema = schema_of(call);
   const auto failed = [&](const Error& error) { return fail(error, describe(call, arguments)); };
   if (arguments.size() > schema.arguments.size())
@@ -313,8 +319,9 @@ Result<Value> VmiClient::invoke(const Call& call, std::span<const Argument> argu
   auto answer = exchange(request, call.name);
   if (!answer) return failed(answer.error());
   if (answer->error() || answer->type_size() != 1 || answer->type(0) != call.answer_number())
-    return failed({Errc::Failed, fmt::format("refused: {} (error {})",
-                                             meaning_of_refusal(answer->error_num()), answer->error_num())});
+    return Result<Value>(failed({kind_of_refusal(answer->error_num()),
+                                 fmt::format("refused: {} (error {})",
+                                             meaning_of_refusal(answer->error_num()), answer->error_num())}));
 
   const auto& reflection = *answer->GetReflection();
   if (schema.answer->is_repeated() && reflection.FieldSize(*answer, schema.answer) != 1)
@@ -324,7 +331,10 @@ Result<Value> VmiClient::invoke(const Call& call, std::span<const Argument> argu
                              : reflection.GetMessage(*answer, schema.answer);
   if (schema.status != nullptr && reply.GetReflection()->GetInt32(reply, schema.status) != 0) {
     const std::string reason = reply.GetReflection()->GetString(reply, schema.reason);
-    return failed({Errc::Failed, reason.empty() ? "failed" : reason});
+    const auto code = static_cast<wire::ErrorCode>(reply.GetReflection()->GetEnumValue(reply, schema.code));
+    const bool has_code = reply.GetReflection()->HasField(reply, schema.code);
+    return Result<Value>(
+        failed({has_code ? protocol::kind_of(code) : Errc::Failed, reason.empty() ? "failed" : reason}));
   }
   return value_in(reply, schema.value);
 }

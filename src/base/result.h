@@ -21,6 +21,7 @@ enum class Errc {
   Denied,       ///< permission refused
   Interrupted,  ///< a signal came (base/signals.h)
   Gone,         ///< what was needed has ended, and it is not waited for any longer
+  Busy,         ///< what there is of it is in use, or a limit is reached
 };
 
 /// The exit code of a process that ends for Errc::Gone.

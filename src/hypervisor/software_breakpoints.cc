@@ -18,7 +18,7 @@ Status SoftwareBreakpoints::set(uint64_t watch, guest::Gpa at) {
     return {};
   }
   if (breakpoints_.size() >= kMaxBreakpoints)
-    return fail(Errc::Unavailable, "{} breakpoints are in use: that is the limit", breakpoints_.size());
+    return fail(Errc::Busy, "{} breakpoints are in use: that is the limit", breakpoints_.size());
   const auto original = memory_.read<std::byte>(at);
   if (!original) return fail(Errc::Unmapped, "physical address {:#x} is not in memory", at.value);
   FURNACE_CHECK(note_(at, *original));

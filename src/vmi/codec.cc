@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "protocol/error_code.h"
 
 namespace furnace::vmi {
 namespace {
@@ -213,6 +214,7 @@ Codec::Codec(const protocol::Call& call) {
   for (int i = 0; i < answer.field_count(); ++i) answer_fields_.push_back(answer.field(i));
   status_ = answer.FindFieldByName("status");
   reason_ = answer.FindFieldByName("reason");
+  code_ = answer.FindFieldByName("code");
   bytes_ = answer.FindFieldByName(call.answer == protocol::Answer::Written ? "bytes_written" : "bytes_read");
   for (const ReadDecoder& decoder : kReadDecoders)
     if (decoder.descriptor() == request_->message_type()) read_decoder_ = &decoder;
@@ -274,12 +276,14 @@ Answered Codec::encode(Reply reply, AnswerBuffer& out) const {
   const auto* text = std::get_if<std::string>(&reply.value);
   const std::string reason = reply.error ? valid_utf8(reply.error->message()) : reply.note;
   if (number != nullptr) answered.value = *number;
+  const uint64_t code = reply.error && code_ != nullptr ? protocol::code_of(reply.error->code()) : 0;
   size_t size = 0;
   if (status_ != nullptr) size += number_size(*status_, static_cast<uint64_t>(answered.status));
   if (bytes_ != nullptr && reply.bytes) size += number_size(*bytes_, static_cast<uint64_t>(*reply.bytes));
   if (value_ != nullptr && number != nullptr) size += number_size(*value_, fitted(*value_, *number));
   if (value_ != nullptr && text != nullptr) size += text_size(*value_, text->size());
   if (reason_ != nullptr && !reason.empty()) size += text_size(*reason_, reason.size());
+  if (code != 0) size += number_size(*code_, code);
 
   uint8_t* const start = out.room(size + kLongestNumber);
   uint8_t* to = put_length(*answer_, size, start);
@@ -288,6 +292,7 @@ Answered Codec::encode(Reply reply, AnswerBuffer& out) const {
   if (value_ != nullptr && number != nullptr) to = put_number(*value_, fitted(*value_, *number), to);
   if (value_ != nullptr && text != nullptr) to = put_text(*value_, *text, to);
   if (reason_ != nullptr && !reason.empty()) to = put_text(*reason_, reason, to);
+  if (code != 0) to = put_number(*code_, code, to);
   out.commit(static_cast<size_t>(to - start));
   return answered;
 }

@@ -146,6 +146,7 @@ class Codec {
   const Field* value_ = nullptr;
   const Field* bytes_ = nullptr;
   const Field* reason_ = nullptr;
+  const Field* code_ = nullptr;
 };
 
 [[nodiscard]] bool is_integer(const google::protobuf::FieldDescriptor& field);

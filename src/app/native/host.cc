@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/shared_object.h"
+#include "protocol/error_code.h"
 
 namespace furnace::app {
 namespace {
@@ -18,7 +19,8 @@ using tenant::Gva;
 using tenant::Pid;
 
 tl::unexpected<tenant::Error> outward(const Error& error) {
-  return tl::unexpected<tenant::Error>(tenant::Error{error.message()});
+  return tl::unexpected<tenant::Error>(
+      tenant::Error{error.message(), static_cast<tenant::ErrorCode>(protocol::code_of(error.code()))});
 }
 tenant::Status outward(const Status& status) {
   return status ? tenant::Status() : outward(status.error());
@@ -85,8 +87,7 @@ tenant::Status NativeHost::read_many(std::span<tenant::Read> reads) {
   }
   const auto answer = runtime_.vmi().exchange(request, "read_many");
   if (!answer) return outward(answer.error().context("read_many"));
-  if (const auto failure = batch_failure(request, *answer))
-    return outward(Error(Errc::Failed, "read_many: " + *failure));
+  if (const auto failure = batch_failure(request, *answer)) return outward(failure->context("read_many"));
   if (static_cast<size_t>(answer->read_va_ret_size()) != reads.size())
     return outward(Error(Errc::Invalid, "read_many: an answer of another size"));
   for (int i = 0; i < answer->read_va_ret_size(); ++i) {
@@ -195,7 +196,8 @@ tenant::Result<uint64_t> NativeHost::on_event(const tenant::EventRequest& reques
                                               wire::F_GUEST_REQUEST};
   const auto kind = static_cast<size_t>(request.kind);
   if (kind >= types.size())
-    return tl::unexpected<tenant::Error>(tenant::Error{"on_event: no such kind of event"});
+    return tl::unexpected<tenant::Error>(
+        tenant::Error{"on_event: no such kind of event", tenant::ErrorCode::Invalid});
   constexpr uint64_t sync = 1, async = 2, cr3 = 1;
   const Argument none = std::monostate();
   const bool place = request.kind == tenant::EventKind::Breakpoint;

@@ -2,6 +2,7 @@
 
 #include "app/batch_message.h"
 #include "app/python/convert.h"
+#include "protocol/error_code.h"
 
 namespace furnace::app {
 namespace {
@@ -66,7 +67,12 @@ void define_batches(py::module_& module, Runtime& runtime, const Errors& errors)
     if (!reply) errors.raise(reply.error().context("batch"));
     return py::bytes(reply->data<char>(), reply->size());
   });
-  // The answers as (call's name, {field: value}), and why the batch stopped early, or None.
+  // The exception for a call of a batch that failed.
+  module.attr("call_error") = py::cpp_function([errors](int code, const std::string& reason) {
+    return errors.exception({protocol::kind_of(static_cast<wire::ErrorCode>(code)), reason});
+  });
+  // The answers as (call's name, {field: value}), and the exception that says why the batch stopped early, or
+  // None.
   module.attr("batch_parse") = py::cpp_function([errors](const py::bytes& request, const py::bytes& reply) {
     const wire::VmiMessage asked = parse(errors, request, "request");
     const wire::VmiMessage answer = parse(errors, reply, "answer");
@@ -74,7 +80,7 @@ void define_batches(py::module_& module, Runtime& runtime, const Errors& errors)
     for (const CallAnswer& part : or_raise(errors, split_answer(answer)))
       results.append(py::make_tuple(std::string(part.call->name), to_python(*part.fields)));
     const auto failure = batch_failure(asked, answer);
-    return py::make_tuple(results, failure ? py::object(py::str(*failure)) : py::object(py::none()));
+    return py::make_tuple(results, failure ? errors.exception(*failure) : py::object(py::none()));
   });
   // (call, field, of the answer?): the field's index, as links count.
   module.attr("field_index") =

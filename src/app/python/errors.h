@@ -3,6 +3,8 @@
 
 #include <pybind11/pybind11.h>
 
+#include <map>
+
 #include "app/runtime.h"
 #include "base/result.h"
 
@@ -13,17 +15,21 @@ class Errors {
   /// Defines the classes in `module`.
   [[nodiscard]] static Errors make(pybind11::module_& module, Runtime& runtime);
 
-  /// Raises Unavailable for a partition that does not answer, or takes nothing more; else VmiError.
+  /// Raises the class for this kind of error.
   [[noreturn]] void raise(const Error& error) const;
+  /// What `raise` raises.
+  [[nodiscard]] pybind11::object exception(const Error& error) const;
   /// Makes the main thread raise Unavailable in the app's code, unless a call has raised it already: the
   /// runtime has come to its end. To be called without the interpreter's lock.
   void raise_end_later() const;
 
  private:
-  Errors(Runtime& runtime, pybind11::object failed, pybind11::object unavailable)
-      : runtime_(&runtime), failed_(std::move(failed)), unavailable_(std::move(unavailable)) {}
+  using Classes = std::map<Errc, pybind11::object>;
+  Errors(Runtime& runtime, Classes classes) : runtime_(&runtime), classes_(std::move(classes)) {}
+  [[nodiscard]] const pybind11::object& class_of(Errc kind) const;
+
   Runtime* runtime_;
-  pybind11::object failed_, unavailable_;
+  Classes classes_;
 };
 
 }  // namespace furnace::app

@@ -120,14 +120,14 @@ void define_call(py::module_& module, const std::shared_ptr<Shared>& shared, con
   const auto function = [shared, &call, names, checked](const py::args& args,
                                                         const py::kwargs& kwargs) -> py::object {
     const std::vector<Argument> arguments = arguments_of(call, names, args, kwargs);
-    Result<Value> result = [&] {
+    Result<Result<Value>> answered = [&] {
       const py::gil_scoped_release release;
-      return shared->runtime.vmi().invoke(call, arguments);
+      return shared->runtime.vmi().ask(call, arguments);
     }();
-    if (result) return to_python(call.answer, *std::move(result));
+    if (answered && *answered) return to_python(call.answer, **std::move(answered));
     if (PyErr_Occurred() != nullptr) throw py::error_already_set();  // interrupted by a signal
-    if (!checked && result.error().code() == Errc::Failed) return failed_value(call.answer);
-    shared->errors.raise(result.error());
+    if (answered && !checked) return failed_value(call.answer);
+    shared->errors.raise(answered ? answered->error() : answered.error());
   };
   const std::string name(call.name);
   module.attr(name.c_str()) = py::cpp_function(function, py::name(name.c_str()), py::doc(doc.c_str()));

@@ -7,12 +7,16 @@
 #include "base/printable.h"
 #include "base/shared_object.h"
 #include "furnace/backend.h"
+#include "protocol/error_code.h"
 
 namespace furnace::backend {
 namespace {
 
 tenant::Status outward(const Status& status) {
-  return status ? tenant::Status() : tl::unexpected<tenant::Error>(tenant::Error{status.error().message()});
+  return status ? tenant::Status()
+                : tl::unexpected<tenant::Error>(tenant::Error{
+                      status.error().message(),
+                      static_cast<tenant::ErrorCode>(protocol::code_of(status.error().code()))});
 }
 
 class NativeBackendHost : public tenant::BackendHost {

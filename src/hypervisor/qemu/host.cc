@@ -292,7 +292,7 @@ Status QemuHost::insert(const StubPoint& point) {
   constexpr uint64_t most_bytes = guest::kPageSize;
   FURNACE_TRY(Stub * stub, standing());
   if (points_.size() >= kMostStubPoints)
-    return fail(Errc::Unavailable, "{} watchpoints are in use: that is the limit", points_.size());
+    return fail(Errc::Busy, "{} watchpoints are in use: that is the limit", points_.size());
   if (point.length == 0 || point.length > most_bytes || point.kind > StubPoint::Kind::Access ||
       static_cast<int>(point.kind) == 1)
     return fail(Errc::Invalid, "no watchpoint of {} bytes and kind {}", point.length,

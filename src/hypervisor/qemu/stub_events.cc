@@ -71,7 +71,7 @@ Result<uint64_t> StubEvents::watch(const Watch& watch) {
   Watched watched{watch, {}};
   FURNACE_TRY(watched.points, points_of(watch));
   if (points_.size() + watched.points.size() > kMostStubPoints)
-    return fail(Errc::Unavailable, "{} watchpoints are in use and {} more are needed: {} is the limit",
+    return fail(Errc::Busy, "{} watchpoints are in use and {} more are needed: {} is the limit",
                 points_.size(), watched.points.size(), kMostStubPoints);
   FURNACE_CHECK(ensure_open());
   FURNACE_CHECK(stand());
