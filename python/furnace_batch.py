@@ -55,7 +55,7 @@ def _read_ranges(calls):
     results, failure = _furnace.batch_parse(request, _furnace.batch_exchange(request))
     if failure:
         raise type(failure)(f'read_many: {failure}')
-    return [fields['result'] if fields.get('status') == 0 else _furnace.call_error(fields.get('code', 1), fields.get('reason', 'not readable'))
+    return [fields['result'] if fields.get('status') == 0 else _furnace._call_error(fields.get('code', 1), fields.get('reason', 'not readable'))
             for _, fields in results]
 
 

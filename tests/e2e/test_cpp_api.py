@@ -223,7 +223,7 @@ def test_backend_and_storage_in_cpp(work, sim):
 @pytest.mark.parametrize('code, expected', [
     ('int nothing;', 'exports no furnace_app_make'),
     ('#include <furnace/app.h>\nextern "C" const uint32_t furnace_app_abi __attribute__((visibility("default"))) = 99;\n'
-     'extern "C" void furnace_app_make() {}', 'built for version 99 of the API, this is 3'),
+     'extern "C" void furnace_app_make() {}', 'built for version 99 of the API, this is 4'),
     ('#include <furnace/app.h>\n#include <stdexcept>\nstruct A : furnace::tenant::App { explicit A(furnace::tenant::Host&) { throw std::runtime_error("no luck"); } };\n'
      'FURNACE_APP(A)', 'no luck'),
 ])

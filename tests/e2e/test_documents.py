@@ -56,7 +56,8 @@ def test_documents_use_the_words_of_the_list(document):
 
 @pytest.mark.parametrize('header', HEADERS)
 def test_public_headers_use_the_words_of_the_list(header):
-    assert list(avoided(read(header))) == []
+    names = r"\bGone\b|'gone'"  # of a kind of errors
+    assert list(avoided(re.sub(names, '', read(header)))) == []
 
 
 def test_help_uses_the_words_of_the_list():

@@ -68,7 +68,7 @@ void define_batches(py::module_& module, Runtime& runtime, const Errors& errors)
     return py::bytes(reply->data<char>(), reply->size());
   });
   // The exception for a call of a batch that failed.
-  module.attr("call_error") = py::cpp_function([errors](int code, const std::string& reason) {
+  module.attr("_call_error") = py::cpp_function([errors](int code, const std::string& reason) {
     return errors.exception({protocol::kind_of(static_cast<wire::ErrorCode>(code)), reason});
   });
   // The answers as (call's name, {field: value}), and the exception that says why the batch stopped early, or
