@@ -15,7 +15,7 @@ namespace {
 constexpr int kEventsPerTurn = 16;  // before calls are looked for again
 
 /// Bytes of events that one app may leave unread, and all together.
-constexpr size_t kUnreadEvents = 2 << 20, kAllUnreadEvents = 8 << 20;
+constexpr size_t kUnreadEvents = 256 << 10, kAllUnreadEvents = 8 << 20;
 
 /// An answer that no call stands behind.
 std::string refusal(protocol::BatchError error) {
@@ -223,7 +223,9 @@ void Server::send_answer(Client& client) {
 }
 
 bool Server::send_event(const Session& owner, const std::string& identity, const wire::VmiMessage& message) {
-  const size_t most = std::min(kUnreadEvents, kAllUnreadEvents / std::max<size_t>(1, clients_.size()));
+  const size_t share = std::min(kUnreadEvents, kAllUnreadEvents / std::max<size_t>(1, clients_.size()));
+  // Who has lost events gets the next one when there is room for many, so that a gap is one gap.
+  const size_t most = owner.events_lost > 0 ? share / 2 : share;
   return sockets_->send(owner.place, identity, {message.SerializeAsString()}, most);
 }
 

@@ -66,13 +66,13 @@ class Soak:
                  {'event_type': 'INT', 'bp_addr': self.locked, 'bp_pid': worker}]
         return self.random.sample(kinds, self.random.randint(1, 5))
 
-    def run_round(self):
+    def run_round(self, end=None):
         """Watches for some seconds and lets something die; returns what was watched and how it ended."""
         self.rounds += 1
         kinds = self.choose_kinds()
         asked = {'kinds': kinds, 'sync': self.random.random() < 0.3, 'seconds': self.random.uniform(1, 3)}
         flags = self.random.choice([[], [], ['--events-by', 'breakpoints'], ['--events-by', 'writes']])
-        end = self.random.choice([self.let_end, self.kill_app, self.kill_partition, self.kill_guard, self.kill_broker, self.kill_all,
+        end = end or self.random.choice([self.let_end, self.kill_app, self.kill_partition, self.kill_guard, self.kill_broker, self.kill_all,
                                   self.kill_launcher])
         with tempfile.TemporaryDirectory(prefix='furnace-soak-', dir='/tmp') as work:
             cloud = Cloud(Path(work), self.guest.name)
@@ -160,6 +160,8 @@ class Soak:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.check_alive(self.run_round())
+        while not self.events:  # every round was cut short by chance
+            self.check_alive(self.run_round(self.let_end))
         return self.finish()
 
     def stop(self):

@@ -29,7 +29,7 @@ Result<QemuSetup> ask_for_setup(Qmp& qmp) {
 
 Result<uint32_t> count_vcpus(Qmp& qmp) {
   FURNACE_TRY(const auto cpus, ask(qmp, "query-cpus-fast"));
-  if (!cpus.is_array() || cpus.empty()) return fail(Errc::Invalid, "QEMU: it names no vCPU");
+  if (!cpus.is_array() || cpus.empty()) return 1U;  // other machines are refused by their registers
   return static_cast<uint32_t>(std::min<size_t>(cpus.size(), kMostVcpus));
 }
 
