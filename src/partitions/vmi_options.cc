@@ -36,8 +36,10 @@ void add_options(CLI::App& flags, VmiOptions& options) {
       ->check(within(bounds::kPerSecond))
       ->capture_default_str();
   flags
-      .add_option("--outstanding", options.server.limits.outstanding_bytes,
-                  "Bytes of answers that an app may leave unread; beyond this it is not served")
+      .add_option(
+          "--outstanding", options.server.limits.outstanding_bytes,
+          "Bytes of answers that an app may leave unread, at most its share of 8 MB; beyond this it is "
+          "not served")
       ->check(within(bounds::kBytes))
       ->capture_default_str();
   flags

@@ -123,8 +123,8 @@ std::vector<int> Server::descriptors() const {
 }
 
 Server::Turn Server::turn(bool may_wait) {
-  constexpr unsigned turns_between_looks =
-      16;  // at what is no socket of apps', while there are calls to serve
+  // While there are calls to serve, the other descriptors are looked at now and then.
+  constexpr unsigned turns_between_looks = 16;
   Watched& watched = *watched_;
   sockets_->turn();
   const bool served = serve();

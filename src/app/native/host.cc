@@ -18,6 +18,10 @@ using tenant::Gpa;
 using tenant::Gva;
 using tenant::Pid;
 
+static_assert(static_cast<int>(tenant::ErrorCode::Failed) == wire::ErrorCode_MIN &&
+                  static_cast<int>(tenant::ErrorCode::Gone) == wire::ErrorCode_MAX,
+              "kinds of errors have the same numbers in C++ and on the wire");
+
 tl::unexpected<tenant::Error> outward(const Error& error) {
   return tl::unexpected<tenant::Error>(
       tenant::Error{error.message(), static_cast<tenant::ErrorCode>(protocol::code_of(error.code()))});

@@ -56,7 +56,7 @@ void let_go(Charge& charge, const std::filesystem::path& qmp_socket, pid_t qemu)
       if (charge.held || !stopped || qmp->command("cont")) {
         if (!charge.held) Stub::settle_until(*qmp, charge.closed + Stub::kUnsettled);
         // Only now: who attaches after a guard that was killed sees by the device what is left to do.
-        if (stub_open) (void)qmp->human("gdbserver none");
+        if (stub_open) Stub::remove_left(*qmp);
         break;
       }
     }

@@ -145,6 +145,19 @@ void Stub::settle_until(Qmp& qmp, Clock::time_point end) {
   while (Clock::now() < end && settle(qmp)) ::poll(nullptr, 0, between_looks);
 }
 
+void Stub::remove_left(Qmp& qmp) {
+  constexpr int tries = 10, between_tries = 20;  // ms: QEMU sees the end of a connection in its own time
+  for (int i = 0; i < tries; ++i) {
+    const auto left = chardev(qmp, kChardev);
+    if (!left || !left->exists) return;
+    if (!left->connected) {
+      (void)qmp.human("gdbserver none");
+      return;
+    }
+    ::poll(nullptr, 0, between_tries);
+  }
+}
+
 Result<bool> Stub::recover(Qmp& qmp) {
   FURNACE_TRY(const Chardev left, chardev(qmp, kChardev));
   if (!left.exists) return settle(qmp);

@@ -48,6 +48,9 @@ class Stub {
   /// Does so again and again until `end`.
   using Clock = std::chrono::steady_clock;
   static void settle_until(Qmp& qmp, Clock::time_point end);
+  /// Removes the device of a stub whose owner has ended. That of a living owner is not touched: another VMI
+  /// partition may have opened the stub meanwhile.
+  static void remove_left(Qmp& qmp);
   /// How long after the closing such a hit may still come: when the host lets each vCPU run.
   static constexpr std::chrono::seconds kUnsettled{1};
 

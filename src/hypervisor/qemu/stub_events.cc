@@ -164,6 +164,7 @@ Status StubEvents::check_some_points() {
     FURNACE_CHECK(control_.insert(next->first));
     checked_ = next->first;
   }
+  if (next == points_.end()) checked_.reset();  // the next look begins anew
   return go();
 }
 

@@ -242,5 +242,22 @@ TEST(Stub, IsLetGoByItsOwnerAndByTheGuardAfterItWithoutHarm) {
   }
 }
 
+TEST(Stub, IsRemovedByTheGuardOnlyWhenItsOwnerHasEnded) {
+  IdleQemu qemu;
+  Qmp qmp = take(qemu.connect());
+  const auto has_device = [&] {
+    return take(qmp.command("query-chardev")).find("furnace-gdb") != std::string::npos;
+  };
+  {
+    auto ends = take(socket_pair());
+    Stub successor = take(Stub::open(qmp, std::move(ends.first), ends.second));
+    Stub::remove_left(qmp);
+    EXPECT_TRUE(has_device());
+    EXPECT_TRUE(successor.registers(0));
+  }
+  Stub::remove_left(qmp);
+  EXPECT_FALSE(has_device());
+}
+
 }  // namespace
 }  // namespace furnace::hypervisor
