@@ -35,6 +35,11 @@ PATIENCE = 4
 KERNELS = {'6.1': 'linux-image-cloud-amd64', '6.12': 'linux-image-6.12-cloud-amd64'}
 
 
+def pytest_configure():
+    # Who runs the tests in the background of a script ignores SIGINT, and so would the commands that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_sessionfinish():
     shutil.rmtree(RUN, ignore_errors=True)
     if 'PYTEST_XDIST_WORKER' not in os.environ:

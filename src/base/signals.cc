@@ -61,6 +61,13 @@ void exit_at_signals() {
   handle_with(exit_at_once);
 }
 
+void default_signals() {
+  for (const int signal : kSignals) std::signal(signal, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
+}
+
 HoldSignals::HoldSignals() {
   sigset_t held;
   ::sigemptyset(&held);

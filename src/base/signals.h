@@ -23,6 +23,10 @@ namespace furnace {
 /// commands that leave nothing behind wherever they end.
 void exit_at_signals();
 
+/// In a child that will execute a program: no handler of its parent's, and no signal is blocked. One that
+/// came meanwhile ends the child.
+void default_signals();
+
 /// These signals wait while it lives: for what must not be left half done.
 class HoldSignals {
  public:

@@ -19,6 +19,7 @@
 #include "base/command.h"
 #include "base/directory.h"
 #include "base/file.h"
+#include "base/signals.h"
 
 namespace furnace::supervision {
 namespace {
@@ -44,9 +45,7 @@ void PartProcess::become(int log, const std::string& ready_address) const {
   ::setpgid(0, 0);  // Ctrl-C is the supervisor's to hand on, in order
   ::dup2(log, STDERR_FILENO);
   ::setenv("NOTIFY_SOCKET", ready_address.c_str(), 1);  // NOLINT(concurrency-mt-unsafe): no threads here
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  default_signals();
   std::vector<std::string> words{"furnace", part_.name};
   words.insert(words.end(), part_.arguments.begin(), part_.arguments.end());
   std::vector<char*> arguments;
@@ -66,6 +65,8 @@ Status PartProcess::start(const std::string& ready_address) {
   partial_.clear();
   lines_.clear();
   started_ = Clock::now();
+  // Until it executes its program the child has the supervisor's handlers, which would swallow a signal.
+  const HoldSignals held;
   pid_ = ::fork();
   if (pid_ < 0) return fail_errno("fork");
   if (pid_ == 0) become(log.writing.get(), ready_address);

@@ -331,7 +331,7 @@ for call in (lambda: fe.read_va(1, 2), lambda: fe.read_64_va('x', 0), lambda: fe
 show(errors)
 ''')
     assert errors[0] == 'TypeError: read_va(): count is missing: takes (vaddr, pid, count)'
-    assert 'VmiError' in errors[1] and 'read_64_va' in errors[1]
+    assert 'Invalid' in errors[1] and 'read_64_va' in errors[1]
     assert 'TypeError: read_64_va(): takes (vaddr, pid)' == errors[2]
     assert errors[3].startswith('TypeError: read_64_va()')
     assert errors[4] == 'ValueError: event_clear: no event with id 5'
