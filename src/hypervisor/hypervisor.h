@@ -59,6 +59,8 @@ class Hypervisor {
   /// Descriptors to watch for reading; `poll` then tells what happened, without blocking.
   [[nodiscard]] virtual std::vector<int> descriptors() const { return {}; }
   virtual std::vector<Notice> poll() { return {}; }
+  /// Whether `poll` has something to tell that no descriptor shows: it came with the answer to something else.
+  [[nodiscard]] virtual bool has_notice() const { return false; }
 
   /// Where events come from; nullptr: this driver has none. Its descriptors are among `descriptors`.
   [[nodiscard]] virtual EventSource* events() { return nullptr; }

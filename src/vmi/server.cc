@@ -131,13 +131,12 @@ Server::Turn Server::turn(bool may_wait) {
   forget_departed(served);
   if (served && ++busy_turns_ % turns_between_looks != 0) return Turn::Busy;
   close_slow_reader();
-  const bool waits = may_wait && !served;
+  const bool noticed = machine_.hypervisor().has_notice();
+  const bool waits = may_wait && !served && !noticed;
   watched.wait(machine_.hypervisor().descriptors(), waits ? time_to_wait() : std::chrono::milliseconds(0));
   if (watched.ready(Watched::kStop)) return Turn::Idle;
-  if (watched.hypervisor_ready() && machine_.poll()) {
-    sockets_->turn();
-    while (serve()) {
-    }  // who asked already gets an answer
+  if ((noticed || watched.hypervisor_ready()) && machine_.poll()) {
+    answer_the_last();
     return Turn::Gone;
   }
   const bool any_ready = watched.any_ready();
@@ -145,12 +144,19 @@ Server::Turn Server::turn(bool may_wait) {
   return served || any_ready ? Turn::Busy : Turn::Idle;
 }
 
+/// Who asked already gets an answer; who goes on asking does not keep the partition.
+void Server::answer_the_last() {
+  constexpr std::chrono::seconds most(2);
+  const auto end = std::chrono::steady_clock::now() + most;
+  sockets_->turn();
+  while (serve() && std::chrono::steady_clock::now() < end) {
+  }
+}
+
 /// At what was ready and is not a call.
 void Server::look_around() {
-  if (watched_->hypervisor_ready()) {
-    if (machine_.was_reset()) events_.guest_was_reset();
-    events_.dispatch();
-  }
+  if (machine_.was_reset()) events_.guest_was_reset();
+  if (watched_->hypervisor_ready()) events_.dispatch();
   for (int i = 0; i < kEventsPerTurn && events_.pending(); ++i) events_.dispatch();
   events_.do_what_is_due();
   if (watched_->ready(Watched::kMetrics)) metrics_->answer(metrics_text(machine_.name(), clients_, dropped_));

@@ -60,6 +60,7 @@ class Server {
 
   [[nodiscard]] Turn turn(bool may_wait);
   void look_around();
+  void answer_the_last();
   void receive(const zmtp::Peer& peer, zmtp::Message message);
   [[nodiscard]] bool admits(const zmtp::Peer& peer);
   void refuse(const zmtp::Peer& peer, protocol::BatchError why);

@@ -28,7 +28,8 @@ def scanning(cloud, guest, work):
 
 def test_yara_finds_what_a_process_of_the_guest_has_in_its_memory(scanning, cloud, guest):
     # Put together in the guest, so that the text is not in the console's buffers as a whole.
-    guest.run("sh -c 'X=furnace-forens; while :; do Y=${X}ic-0badcafe; sleep 1000; done' > /dev/null 2>&1 & sleep 1")
+    guest.run("sh -c 'X=furnace-forens; Y=${X}ic-0badcafe; : > /tmp/marked; while :; do sleep 1000; done' > /dev/null 2>&1 & "
+              'while [ ! -e /tmp/marked ]; do sleep 0.1; done')
     app = scanning('--forensic')
     assert app.code == 0, app.log
     found = [re.match(r'(\w+) (0x[0-9a-f]+) (\d+) (b.*)$', line) for line in app.out.splitlines()]

@@ -88,7 +88,7 @@ def test_table_tree_and_json_show_the_same_processes(guest):
 def test_command_lines_and_executables_are_the_guests(guest):
     """Executables across a mount point: one lies on a tmpfs mounted in the guest."""
     guest.run('mkdir -p /mnt/x; mount -t tmpfs tmpfs /mnt/x; mkdir /mnt/x/deep; cp /bin/busybox /mnt/x/deep/sleep; '
-              '/mnt/x/deep/sleep 4242 & sleep 0.3')
+              '/mnt/x/deep/sleep 4242 & while ! grep -q 4242 /proc/$!/cmdline; do sleep 0.1; done')
     pids = guest.run('pidof sleep').split()
     shown = {line.split()[0]: line for line in furnace('ps', guest.name, '--long').stdout.splitlines()}
     assert len(pids) >= 3

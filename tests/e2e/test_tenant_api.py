@@ -246,7 +246,8 @@ show(len(sent))
 
 def test_guest_memory_writes_are_seen_by_the_guest(cloud, guest):
     """A process in the guest prints what was written into its memory from outside."""
-    guest.run("sh -c 'secret=before-the-write; echo $$ > /tmp/w; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo $secret > /tmp/said' & sleep 0.5")
+    guest.run("sh -c 'secret=before-the-write; echo $$ > /tmp/w; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo $secret > /tmp/said' & "
+              'while [ ! -s /tmp/w ]; do sleep 0.1; done')
     pid = int(guest.run('cat /tmp/w'))
     heap = next(line for line in guest.run(f'cat /proc/{pid}/maps').splitlines() if '[heap]' in line)
     start, end = (int(x, 16) for x in heap.split()[0].split('-'))

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Watches a guest that checks its own work, in rounds: random kinds of events, and an app, a partition or a guard that is
 killed at random. Fails when the guest hangs, its kernel complains, or one of its sums is wrong.
 
@@ -82,7 +82,7 @@ class Soak:
                 app.wait_out('watching', 30)
                 time.sleep(self.random.uniform(0, 2))
                 end(vmi, app)
-            except AssertionError as error:
+            except (AssertionError, subprocess.TimeoutExpired) as error:
                 raise AssertionError(f'{asked} {flags} {end.__name__}: {error}\n' + '\n'.join(p.log for p in cloud.processes)) from None
             finally:
                 cloud.stop()

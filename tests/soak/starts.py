@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Starts a guest, a VMI partition and an app in random orders and at random moments, and looks whether events come.
 
 Usage: starts.py [--times N] [--kernel 6.1] [--cpus N] [--seed N]

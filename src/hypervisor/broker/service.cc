@@ -21,9 +21,11 @@ class Serving {
       for (const Fd& each : visitors_) waiting.push_back({each.get(), POLLIN, 0});
       const auto own = waiting.size();
       for (const int each : service_.descriptors()) waiting.push_back({each, POLLIN, 0});
-      if (::poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) return;
+      const bool news = service_.has_news();
+      if (::poll(waiting.data(), waiting.size(), news ? 0 : -1) < 0 && errno != EINTR) return;
       const auto ready = [](const pollfd& each) { return each.revents != 0; };
-      if (std::any_of(waiting.begin() + static_cast<ptrdiff_t>(own), waiting.end(), ready)) service_.tell();
+      if (news || std::any_of(waiting.begin() + static_cast<ptrdiff_t>(own), waiting.end(), ready))
+        service_.tell();
       if (ready(waiting[0]) && !answer_partition()) return;
       for (size_t i = 2; i < own; ++i)
         if (ready(waiting[i])) answer_visitor(waiting[i].fd);

@@ -22,7 +22,9 @@ class Service {
   /// What to watch for reading beside the partition's requests; empty while the partition has been told
   /// already and has not asked.
   [[nodiscard]] virtual std::vector<int> descriptors() = 0;
-  /// One of them is readable: the partition is told.
+  /// Whether there is something to tell that none of them shows.
+  [[nodiscard]] virtual bool has_news() const { return false; }
+  /// One of them is readable, or there are news: the partition is told.
   virtual void tell() = 0;
 };
 

@@ -47,6 +47,8 @@ class QemuService : public broker::Service {
     return all;
   }
 
+  bool has_news() const override { return !told_ && host_.has_notice(); }
+
   void tell() override {
     if (!stub_failed_) look_for_stop();
     if (told_) return;

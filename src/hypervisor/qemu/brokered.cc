@@ -114,17 +114,18 @@ Status BrokeredControl::change(broker::Request request) {
 }
 
 std::vector<int> BrokeredControl::descriptors() const {
-  if (state_ == RunState::Gone || gone_) return {};
+  if (over_) return {};
   return {news_.get(), link_->descriptor()};
 }
 
 std::vector<Notice> BrokeredControl::poll() {
   read_news();
   pollfd ended{link_->descriptor(), POLLIN, 0};
-  if (!gone_ && ::poll(&ended, 1, 0) > 0) gone_ = true;
-  if (gone_) return {Notice::Unguarded};
+  over_ = ::poll(&ended, 1, 0) > 0;
+  if (over_) return {Notice::Unguarded};
   if (!std::exchange(look_, false)) return {};
   const auto reply = link_->ask({.ask = Ask::Poll});
+  over_ = !reply || reply->answer.state == RunState::Gone;
   if (!reply) return {Notice::Unguarded};
   note(reply->answer);
   running_ = running_ || reply->answer.running != 0;  // somebody else has let it run

@@ -47,6 +47,7 @@ class BrokeredControl : public QemuControl {
   [[nodiscard]] RunState state() const override { return state_; }
   [[nodiscard]] std::vector<int> descriptors() const override;
   std::vector<Notice> poll() override;
+  [[nodiscard]] bool has_notice() const override { return look_ && !over_; }
   [[nodiscard]] uint32_t vcpus() const override { return vcpus_; }
 
   [[nodiscard]] Status open_stub() override { return anew(broker::Ask::OpenStub); }
@@ -83,7 +84,8 @@ class BrokeredControl : public QemuControl {
   RunState state_;
   uint32_t vcpus_;
   const CopiedRam* ram_;
-  bool running_ = false, held_elsewhere_ = false, look_ = false, gone_ = false;
+  bool running_ = false, held_elsewhere_ = false, look_ = false;
+  bool over_ = false;                        ///< `poll` has told that the VM or its broker has ended
   std::optional<Stop> stop_;                 ///< told and not taken yet
   std::optional<Error> failure_;             ///< of the stub, told and not taken yet
   std::map<uint32_t, Registers> registers_;  ///< of vCPUs that stand, as far as they were told

@@ -25,6 +25,7 @@ class QemuControl {
   [[nodiscard]] virtual RunState state() const = 0;
   [[nodiscard]] virtual std::vector<int> descriptors() const = 0;
   virtual std::vector<Notice> poll() = 0;
+  [[nodiscard]] virtual bool has_notice() const = 0;  ///< see Hypervisor
 
   /// How many vCPUs there were when the stub was opened last, or at the start.
   [[nodiscard]] virtual uint32_t vcpus() const = 0;

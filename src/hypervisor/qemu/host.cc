@@ -87,9 +87,8 @@ QemuHost::~QemuHost() {
   if (auto resumed = resume(); !resumed) log::debug("{}", resumed.error().message());
   visitors_ = std::min<size_t>(visitors_, 1);
   if (auto released = release_for_visitor(); !released) log::debug("{}", released.error().message());
-  const bool was_open = stub_.has_value();
   close_stub();
-  if (was_open && unguarded_) Stub::settle_until(qmp_, Stub::Clock::now() + Stub::kUnsettled);
+  if (unguarded_) Stub::settle_until(qmp_, closed_ + Stub::kUnsettled);
 }
 
 Status QemuHost::gone() const {
@@ -228,6 +227,7 @@ Status QemuHost::let_go_of_stub() {
   run_when_left_ = false;
   stub_.reset();
   points_.clear();
+  closed_ = Stub::Clock::now();
   (void)guard_.note_stub_closed();
   return closed;
 }

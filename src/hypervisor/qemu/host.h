@@ -23,6 +23,7 @@ class QemuHost : public QemuControl {
   [[nodiscard]] RunState state() const override { return state_; }
   [[nodiscard]] std::vector<int> descriptors() const override;
   std::vector<Notice> poll() override;
+  [[nodiscard]] bool has_notice() const override { return state_ != RunState::Gone && qmp_.has_events(); }
   [[nodiscard]] uint32_t vcpus() const override { return vcpus_; }
 
   [[nodiscard]] Status open_stub() override;
@@ -67,12 +68,13 @@ class QemuHost : public QemuControl {
   std::optional<Stub> stub_;
   std::set<StubPoint> points_;
   RunState state_;
-  bool held_ = false;             ///< by `pause`
-  bool held_elsewhere_ = false;   ///< by somebody else
-  size_t visitors_ = 0;           ///< that hold it
-  bool run_when_left_ = false;    ///< its driver has let it run meanwhile
-  bool unguarded_ = false;        ///< nobody frees the guest after us
-  uint64_t earlier_resumes_ = 0;  ///< RESUME events of QEMU from before the stub was opened
+  bool held_ = false;                 ///< by `pause`
+  bool held_elsewhere_ = false;       ///< by somebody else
+  size_t visitors_ = 0;               ///< that hold it
+  bool run_when_left_ = false;        ///< its driver has let it run meanwhile
+  bool unguarded_ = false;            ///< nobody frees the guest after us
+  Stub::Clock::time_point closed_{};  ///< when the stub was closed last
+  uint64_t earlier_resumes_ = 0;      ///< RESUME events of QEMU from before the stub was opened
 };
 
 /// Registers in the text of HMP `info registers` (QEMU: target/i386/cpu-dump.c).

@@ -33,6 +33,7 @@ class Qemu : public Hypervisor {
   [[nodiscard]] RunState state() const override { return control_->state(); }
   [[nodiscard]] std::vector<int> descriptors() const override { return control_->descriptors(); }
   std::vector<Notice> poll() override { return control_->poll(); }
+  [[nodiscard]] bool has_notice() const override { return control_->has_notice(); }
   [[nodiscard]] EventSource* events() override { return &events_; }
 
  private:

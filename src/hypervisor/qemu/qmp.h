@@ -34,6 +34,8 @@ class Qmp {
 
   /// Names of the events that came since the last call ("RESET", "STOP", ...), without blocking.
   [[nodiscard]] std::vector<std::string> take_events();
+  /// Whether there are some that were read already, with the answer to a command.
+  [[nodiscard]] bool has_events() const { return !events_.empty() || buffer_.find('\n') != buffer_.npos; }
 
   /// How many RESUME events have been read so far.
   [[nodiscard]] uint64_t resumes() const { return resumes_; }
