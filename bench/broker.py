@@ -57,7 +57,7 @@ def measure(work, vm, flags, events):
         found = run_app(cloud, READS)[0]
         if events:
             app = cloud.start_app(EVENTS)
-            app.wait_end(30)
+            assert app.wait_end(30) == 0, app.log
             found |= json.loads(app.out)
         return found
     finally:

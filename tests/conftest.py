@@ -40,6 +40,7 @@ def pytest_configure():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)  # the guests of the session end first, also when it is cut short
 def pytest_sessionfinish():
     shutil.rmtree(RUN, ignore_errors=True)
     if 'PYTEST_XDIST_WORKER' not in os.environ:

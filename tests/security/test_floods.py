@@ -17,6 +17,7 @@ from test_attacks import NEIGHBOUR, NEIGHBOUR_CODE, latencies
 
 SECONDS = float(os.environ.get('FURNACE_FLOOD_SECONDS', '3'))
 ATTACKERS = 8
+NOISE = 0.0005  # seconds that a read may take on a machine that does other things as well
 
 
 def flood(kind, path, name):
@@ -43,33 +44,41 @@ def peak_mb(pid):
     return int(re.search(r'VmHWM:\s+(\d+)', Path(f'/proc/{pid}/status').read_text())[1]) / 1024
 
 
-@pytest.mark.parametrize('kind', KINDS)
-def test_the_vmi_partition_lives_on_and_serves_a_neighbour(place, kind):
+def look(place, kind, socket, partition):
+    """Floods the partition's socket beside a neighbour of the place."""
     quiet = statistics.median(usual for usual, _ in latencies(place)[-15:])
     before = len(latencies(place))
-    attackers = flood(kind, f'{place.vmi_dir}/vmi_rtr', f'flood-{kind}-')
+    attackers = flood(kind, socket, f'flood-{kind}-')
     rounds = [int(attacker.communicate()[0]) for attacker in attackers]
     assert all(rounds), rounds
     during = statistics.median(usual for usual, _ in latencies(place)[before:])
     print(f'\n    {kind}: {quiet * 1e6:.0f} us quiet, {during * 1e6:.0f} us flooded, rounds {rounds}, '
-          f'peak {peak_mb(partition_of(place.vmi.pid)):.0f} MB')
-    assert place.vmi.process.poll() is None, place.vmi.log
+          f'peak {peak_mb(partition_of(partition.pid)):.0f} MB')
+    assert partition.process.poll() is None, partition.log
     assert place.neighbour.process.poll() is None, place.neighbour.log
-    assert during < 10 * quiet
+    assert during < 10 * max(quiet, NOISE)
     wait_for(lambda: statistics.median(usual for usual, _ in latencies(place)[-5:]) < 3 * quiet, 10, 'quiet again')
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_the_fac_partition_lives_on(work, kind):
-    sim = Cloud(work, 'sim', driver='simulator')
-    try:
-        fac = sim.start_fac()
-        attackers = flood(kind, f'{sim.fac_dir}/fac_rtr', 'flood-')
-        assert all(int(attacker.communicate()[0]) for attacker in attackers)
-        assert fac.process.poll() is None, fac.log
-        sim.start_vmi()
-        app = sim.start_app("import fe\nclass App:\n    def __init__(self, ctx):\n        print(fe.io_set('key', 'value'), fe.io_get('key'))\n"
-                            "        fe.exit()\n")
-        assert app.wait_end(20) == 0 and 'value' in app.out, app.log
-    finally:
-        sim.stop()
+def test_the_vmi_partition_lives_on_and_serves_a_neighbour(place, kind):
+    look(place, kind, f'{place.vmi_dir}/vmi_rtr', place.vmi)
+
+
+@pytest.fixture(scope='module')
+def facilities(tmp_path_factory):
+    work = Path(f'/tmp/furnace-fac-floods-{os.getpid()}')
+    work.mkdir()
+    made = Cloud(work, 'sim', driver='simulator')
+    made.vmi, made.fac = made.start_vmi(), made.start_fac()
+    made.neighbour = made.start_app(NEIGHBOUR_CODE.replace("fe.lookup_symbol('init_task')", "fe.io_set('key', 'value')")
+                                    .replace('fe.read_64_va(self.address, 0)', "assert 'value' in str(fe.io_get('key'))"))
+    wait_for(lambda: len(latencies(made)) > 20, 20, 'the neighbour')
+    yield made
+    made.stop()
+    subprocess.run(['rm', '-rf', work], check=True)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_fac_partition_lives_on_and_serves_a_neighbour(facilities, kind):
+    look(facilities, kind, f'{facilities.fac_dir}/fac_rtr', facilities.fac)
