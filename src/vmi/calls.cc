@@ -237,31 +237,16 @@ Reply get_vcpureg(CallContext& context, const Call&, const Arguments& arguments)
 }
 
 Reply pause_vm(CallContext& context, const Call&, const Arguments&) {
-  FURNACE_CHECK(context.machine.hypervisor().pause());
-  ++context.session.pauses;
-  ++context.pauses.total;
+  FURNACE_CHECK(context.pauses.pause(context.session));
   return {};
-}
-
-Status take_back(CallContext& context, uint32_t pauses) {
-  context.session.pauses -= pauses;
-  context.pauses.total -= pauses;
-  if (context.pauses.total != 0) return {};
-  return context.machine.hypervisor().resume();
 }
 
 Reply resume_vm(CallContext& context, const Call&, const Arguments&) {
-  if (context.session.pauses == 0 && context.session.late_resumes != 0) {
-    --context.session.late_resumes;
-    Reply late;
-    late.note = "too late: the guest had run on by itself, as a SYNC event's time was over";
-    return late;
-  }
-  if (context.session.pauses == 0) return fail(Errc::Invalid, "this app has not paused the VM");
-  if (context.session.event_pauses != 0 && --context.session.event_pauses == 0)
-    context.session.event_deadline.reset();
-  FURNACE_CHECK(take_back(context, 1));
-  return {};
+  FURNACE_TRY(const Pauses::Resumed resumed, context.pauses.resume(context.session));
+  Reply reply;
+  if (resumed == Pauses::Resumed::TooLate)
+    reply.note = "too late: the guest had run on by itself, as a SYNC event's time was over";
+  return reply;
 }
 
 Reply get_ostype(CallContext& context, const Call&, const Arguments&) {
@@ -454,11 +439,7 @@ Reply execute(CallContext& context, const Call& call, const Arguments& arguments
 
 void release(CallContext& context) {
   context.events.forget(context.session);
-  context.session.event_pauses = 0;
-  if (context.session.pauses == 0) return;
-  log::info("{} has disconnected: its {} pauses end", context.session.identity, context.session.pauses);
-  if (auto resumed = take_back(context, context.session.pauses); !resumed)
-    log::error("guest not resumed: {}", resumed.error().message());
+  context.pauses.release(context.session);
 }
 
 }  // namespace furnace::vmi

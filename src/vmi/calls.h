@@ -6,6 +6,7 @@
 #include "vmi/codec.h"
 #include "vmi/events.h"
 #include "vmi/machine.h"
+#include "vmi/pauses.h"
 #include "vmi/session.h"
 
 namespace furnace::vmi {
@@ -14,7 +15,7 @@ namespace furnace::vmi {
 struct CallContext {
   Machine& machine;
   Session& session;
-  PauseCount& pauses;
+  Pauses& pauses;
   Events& events;
   /// Called in the middle of long reads, so that other apps are served meanwhile; may be empty.
   std::function<void()> breathe{};

@@ -5,13 +5,13 @@
 #include <chrono>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 
 #include "hypervisor/events.h"
 #include "vmi/event_outbox.h"
 #include "vmi/event_sources.h"
 #include "vmi/machine.h"
+#include "vmi/pauses.h"
 #include "vmi/session.h"
 #include "vmi/trace.h"
 
@@ -21,17 +21,9 @@ inline constexpr size_t kMaxEvents = 200;  ///< registered by one app
 
 class Events {
  public:
-  using Milliseconds = std::chrono::milliseconds;
-
-  Events(Machine& machine, PauseCount& pauses)
+  Events(Machine& machine, Pauses& pauses)
       : machine_(machine), pauses_(pauses), sources_(machine), interpreter_(machine) {}
   void set_send(EventOutbox::Send send) { outbox_.set_send(std::move(send)); }
-  /// How long a SYNC event may keep the guest standing, for apps that `by_app` doesn't name; zero: for ever.
-  void set_watchdog(Milliseconds time, std::map<std::string, Milliseconds, std::less<>> by_app = {}) {
-    watchdog_ = time;
-    watchdogs_ = std::move(by_app);
-  }
-
   /// Whether what the kernel does is seen by watched writes or by breakpoints; otherwise the driver chooses.
   void set_watched_writes(std::optional<bool> choice) { sources_.set_watched_writes(choice); }
 
@@ -75,25 +67,17 @@ class Events {
   [[nodiscard]] static bool concerns(const Registration& registration, const Occurrence& occurrence);
   void dispatch(const hypervisor::GuestEvent& event);
   void deliver(uint64_t identifier, Registration& registration, const Occurrence& occurrence);
-  void stand_for(Session& owner);
-  void take_pauses_back(Session& owner);
   void tell_of_loss(Session& owner);
-  void run_on_unless_paused();
   void resume_suspended();
   void check_in_place();
-  [[nodiscard]] Milliseconds watchdog_of(const Session& owner) const;
 
   Machine& machine_;
-  PauseCount& pauses_;
+  Pauses& pauses_;
   EventSources sources_;
   Interpreter interpreter_;
   EventOutbox outbox_;
   TraceIds trace_;
-  Milliseconds watchdog_{1000};
-  std::map<std::string, Milliseconds, std::less<>> watchdogs_;  ///< by app
   std::map<uint64_t, Registration> registrations_;
-  std::set<Session*>
-      standing_;  // apps for which the guest stands, whose watchdog runs; also without an event any more
   std::optional<std::chrono::steady_clock::time_point> next_try_;  ///< to watch for suspended events
   /// When to look whether all that is watched is still in place; while something is watched.
   std::optional<std::chrono::steady_clock::time_point> next_look_;

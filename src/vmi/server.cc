@@ -30,10 +30,11 @@ std::string refusal(protocol::BatchError error) {
 
 Server::Server(Machine& machine, const ServerOptions& options)
     : machine_(machine),
+      pauses_(machine.hypervisor()),
       events_(machine, pauses_),
       scheduler_(options.limits),
       forbidden_(options.forbidden) {
-  events_.set_watchdog(options.watchdog, options.watchdogs);
+  pauses_.set_watchdog(options.watchdog, options.watchdogs);
   events_.set_watched_writes(options.watched_writes);
   events_.set_send([this](const Session& owner, const std::string& identity,
                           const wire::VmiMessage& message) { return send_event(owner, identity, message); });

@@ -80,7 +80,7 @@ class Server {
 
   Machine& machine_;
   Codecs codecs_;
-  PauseCount pauses_;
+  Pauses pauses_;
   Events events_;
   Scheduler scheduler_;
   Forbidden forbidden_;
