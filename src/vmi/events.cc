@@ -25,11 +25,11 @@ bool has_place(const EventRequest& request) {
 
 }  // namespace
 
-Result<uint64_t> Events::add(Session& owner, const EventRequest& request) {
-  if (machine_.hypervisor().events() == nullptr)
-    return fail(Errc::Unavailable, "the hypervisor driver of '{}' has no source of events", machine_.name());
+Result<uint64_t> Events::add(Session& owner, const EventRequest& request, const guest::Process* process,
+                             std::span<const guest::Process> all) {
   Registration registration{&owner, request};
-  FURNACE_CHECK(check(registration));
+  if (process != nullptr) registration.process_start = process->start_ns;
+  FURNACE_CHECK(check(registration, process, all));
   const uint64_t identifier = next_identifier_++;
   FURNACE_CHECK(sources_.add(registration.request, identifier));
   registrations_.emplace(identifier, registration);
@@ -37,26 +37,26 @@ Result<uint64_t> Events::add(Session& owner, const EventRequest& request) {
   return identifier;
 }
 
-Status Events::check(Registration& registration) const {
+Status Events::check(Registration& registration, const guest::Process* process,
+                     std::span<const guest::Process> all) const {
   const EventRequest& request = registration.request;
   FURNACE_TRY(const guest::LinuxGuest* guest, machine_.linux_guest());
-  if (request.pid != guest::Pid::Kernel) {
-    FURNACE_TRY(const auto process, guest->process(request.pid));
-    registration.process_start = process.start_ns;
-  }
   if (!has_place(request)) return {};
-  FURNACE_TRY(const auto space, guest->address_space(request.pid));
+  guest::AddressSpace space = guest->kernel_space();
+  if (process != nullptr) {
+    FURNACE_TRY(space, guest->space_of(*process));
+  }
   if (request.physical) {
     FURNACE_TRY(registration.request.address,
                 guest::direct_map(*machine_.kernel().value(), *guest, *request.physical));
   }
   registration.request.table = space.table();
   registration.request.address = guest::canonical(request.address, space.table().levels);
-  return check_place(request, *guest, space);
+  return check_place(request, *guest, space, all);
 }
 
 Status Events::check_place(const EventRequest& request, const guest::LinuxGuest& guest,
-                           const guest::AddressSpace& space) const {
+                           const guest::AddressSpace& space, std::span<const guest::Process> all) const {
   const guest::Gva address = request.address;
   constexpr uint64_t kernel_half = 1ULL << 63;
   if (request.pid == guest::Pid::Kernel && address.value < kernel_half)
@@ -73,9 +73,8 @@ Status Events::check_place(const EventRequest& request, const guest::LinuxGuest&
       return fail(Errc::Unmapped, "{}", guest::explain(found.error()));
     if (page + guest::kPageSize < page) break;
   }
-  constexpr uint8_t data = hypervisor::kAccessRead | hypervisor::kAccessWrite;
-  if ((request.access & data) != 0)
-    return guest::check_watchable(*machine_.kernel().value(), guest, address, request.length);
+  if (request.watches_data())
+    return guest::check_watchable(*machine_.kernel().value(), guest, all, address, request.length);
   return {};
 }
 
@@ -226,7 +225,7 @@ void Events::resume_suspended() {
   next_try_.reset();
   for (auto& [identifier, registration] : registrations_) {
     if (!registration.suspended) continue;
-    Status added = check(registration);
+    Status added = check(registration, nullptr, {});
     if (added) added = sources_.add(registration.request, identifier);
     registration.suspended = !added;
     if (!added) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "hypervisor/events.h"
@@ -28,7 +29,10 @@ class Events {
   void set_watched_writes(std::optional<bool> choice) { sources_.set_watched_writes(choice); }
 
   /// Registers an event of an app; returns its identifier. The error says what this driver can't watch.
-  [[nodiscard]] Result<uint64_t> add(Session& owner, const EventRequest& request);
+  /// `process` is the one that the request names, nullptr if it names none; `all` are those of the guest, if
+  /// the request watches data.
+  [[nodiscard]] Result<uint64_t> add(Session& owner, const EventRequest& request,
+                                     const guest::Process* process, std::span<const guest::Process> all);
   /// Fails for an identifier that is none of this app's.
   [[nodiscard]] Status remove(Session& owner, uint64_t identifier);
   [[nodiscard]] size_t count(const Session& owner) const;
@@ -59,9 +63,11 @@ class Events {
     bool suspended = false;      ///< until there is a kernel
     bool ended = false;          ///< by a reset
   };
-  [[nodiscard]] Status check(Registration& registration) const;
+  [[nodiscard]] Status check(Registration& registration, const guest::Process* process,
+                             std::span<const guest::Process> all) const;
   [[nodiscard]] Status check_place(const EventRequest& request, const guest::LinuxGuest& guest,
-                                   const guest::AddressSpace& space) const;
+                                   const guest::AddressSpace& space,
+                                   std::span<const guest::Process> all) const;
   [[nodiscard]] bool anyone_wants(const EventSources::Source& source,
                                   const hypervisor::GuestEvent& event) const;
   [[nodiscard]] static bool concerns(const Registration& registration, const Occurrence& occurrence);

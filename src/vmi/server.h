@@ -75,7 +75,7 @@ class Server {
   /// `served`: there may be more to do of what they asked before they left.
   void forget_departed(bool served);
   void close_slow_reader();
-  [[nodiscard]] CallContext context(Client& client, bool may_breathe);
+  [[nodiscard]] CallContext context(Client& client);
   [[nodiscard]] Client& client(const zmtp::Peer& peer);
 
   Machine& machine_;
