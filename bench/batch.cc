@@ -88,7 +88,7 @@ int main() {
 
   const vmi::Codecs codecs;
   const auto pool = std::make_shared<vmi::BufferPool>();
-  vmi::PauseCount pauses;
+  vmi::Pauses pauses(machine.hypervisor());
   vmi::Session session;
   vmi::Events events(machine, pauses);
   const std::string directory =

@@ -3,7 +3,11 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "base/bytes.h"
+#include "base/log.h"
 
 namespace furnace::vmi {
 namespace {
@@ -70,10 +74,14 @@ bool BatchRun::step(CallContext& context, std::chrono::steady_clock::time_point 
   context.space.reset();
   size_t looked_at = answer_.size();
   while (!done_ && next_ < request_->type_size()) {
-    run_call(context, request_->type(next_));
-    if (wants_room_) return false;
+    if (!open_) run_call(context, request_->type(next_));
+    while (open_ && work_on(context)) {  // what a search was for comes at once
+    }
+    if (open_ || wants_room_) return false;
     ++next_;
-    if (next_ % kCallsBetweenLooks != 0 && answer_.size() - looked_at < kBytesBetweenLooks) continue;
+    if (!std::exchange(look_, false) && next_ % kCallsBetweenLooks != 0 &&
+        answer_.size() - looked_at < kBytesBetweenLooks)
+      continue;
     looked_at = answer_.size();
     if (std::chrono::steady_clock::now() >= deadline) break;
   }
@@ -97,17 +105,58 @@ void BatchRun::run_call(CallContext& context, int32_t type) {
   wants_room_ = !has_room_for(*call, arguments);
   if (wants_room_) return;
   ++seen;
-  const auto has_room = [&](size_t more) { return answer_.size() + more <= kMaxAnswerBytes; };
-  const auto full = [&] {
-    return Reply(fail(Errc::Invalid, "the answer has {} bytes already: ask for the rest in another message",
-                      answer_.size()));
+  settle(context, *call, index, has_room(0) ? execute(context, *call, arguments) : full());
+}
+
+Reply BatchRun::full() const {
+  return fail(Errc::Invalid, "the answer has {} bytes already: ask for the rest in another message",
+              answer_.size());
+}
+
+/// Appends the answer of a call, or opens it if it's a long one.
+void BatchRun::settle(CallContext& context, const Call& call, int index, Reply reply) {
+  const Codec& codec = codecs_.of(call);
+  const auto put_type = [&] {
+    put_number(answer_, wire::VmiMessage::kTypeFieldNumber, call.answer_number());
   };
-  Reply reply = has_room(0) ? execute(context, *call, arguments) : full();
-  if (const auto* fill = std::get_if<Fill>(&reply.value); fill != nullptr && !has_room(fill->count))
+  if (auto* work = std::get_if<std::unique_ptr<LongCall>>(&reply.value)) {
+    const size_t fills = (*work)->fills();
+    if (has_room(fills)) {
+      open_.emplace(Open{&call, index, std::move(*work), context.machine.resets(), answer_.size(), {}});
+      put_type();
+      if (fills != 0) open_->room = codec.room_for_bytes(fills, answer_);
+      return;
+    }
     reply = full();
+  }
   if (reply.refusal) return refuse(*reply.refusal, index);
-  put_number(answer_, wire::VmiMessage::kTypeFieldNumber, call->answer_number());
+  if (reply.error) {
+    ++context.session.counters.failed_calls;
+    log::debug("{}: {}: {}", context.session.identity, call.name, reply.error->message());
+  }
+  put_type();
   answers_.push_back(codec.encode(std::move(reply), answer_));
+}
+
+/// One step of the open call; returns whether it was the last.
+bool BatchRun::work_on(CallContext& context) {
+  const size_t holds = open_->work->holds();
+  wants_room_ = holds != 0 && std::min(answer_.size() + holds, kMaxAnswerBytes) > room_;
+  if (wants_room_) return false;
+  look_ = look_ || open_->room.empty();
+  const bool was_reset = context.machine.resets() != open_->resets;
+  std::optional<Reply> reply =
+      was_reset ? Reply(fail(Errc::Unavailable, "the guest was reset while this call was executed"))
+                : open_->work->step(context, open_->room);
+  if (!reply) return false;
+  const Open done = *std::exchange(open_, std::nullopt);
+  if (std::holds_alternative<Filled>(reply->value)) {
+    answers_.push_back(codecs_.of(*done.call).encode_filled(done.room, answer_));
+    return true;
+  }
+  answer_.truncate(done.before);
+  settle(context, *done.call, done.index, *std::move(reply));
+  return true;
 }
 
 bool BatchRun::has_room_for(const Call& call, const Arguments& arguments) const {

@@ -40,14 +40,31 @@ class BatchRun {
     wants_room_ = false;
   }
   [[nodiscard]] bool wants_room() const { return wants_room_; }
+  /// Whether it is in the middle of a long call.
+  [[nodiscard]] bool in_long_call() const { return open_.has_value(); }
 
-  /// Executes calls until all are done (true), `deadline` is past, or one waits for room.
+  /// Executes calls until all are done (true), `deadline` is past, one waits for room, or a long one has more
+  /// to do.
   bool step(CallContext& context, std::chrono::steady_clock::time_point deadline);
 
   [[nodiscard]] AnswerBuffer& answer() { return answer_; }
 
  private:
+  /// A long call that is not done yet.
+  struct Open {
+    const protocol::Call* call;
+    int index;  ///< among the calls of its type
+    std::unique_ptr<LongCall> work;
+    uint64_t resets;            ///< of the VM, when it began
+    size_t before;              ///< bytes of the answer without its own
+    std::span<std::byte> room;  ///< in the answer, for what it fills
+  };
+
   void run_call(CallContext& context, int32_t type);
+  void settle(CallContext& context, const protocol::Call& call, int index, Reply reply);
+  [[nodiscard]] bool work_on(CallContext& context);
+  [[nodiscard]] bool has_room(size_t more) const { return answer_.size() + more <= kMaxAnswerBytes; }
+  [[nodiscard]] Reply full() const;
   [[nodiscard]] bool has_room_for(const protocol::Call& call, const Arguments& arguments) const;
   void refuse(int32_t number, int32_t location);
   void refuse(protocol::BatchError error, int32_t location) { refuse(static_cast<int32_t>(error), location); }
@@ -62,10 +79,12 @@ class BatchRun {
   AnswerBuffer answer_;
   std::vector<Answered> answers_;
   std::vector<int> seen_;  // calls of each row of the table so far
+  std::optional<Open> open_;
   int next_ = 0;
   bool done_ = false;
   size_t room_ = kMaxAnswerBytes;
   bool wants_room_ = false;
+  bool look_ = false;  // at the clock, after this call
 };
 
 /// Runs a message to its end and returns the answer.

@@ -3,9 +3,10 @@
 #include <array>
 
 #include "base/bytes.h"
-#include "base/log.h"
 #include "base/printable.h"
 #include "guest/linux/syscalls.h"
+#include "vmi/long_calls.h"
+#include "vmi/place.h"
 
 namespace furnace::vmi {
 namespace {
@@ -17,87 +18,44 @@ using guest::Pid;
 using protocol::Call;
 using protocol::Target;
 
-/// The address space that a call names by its pid.
-Result<AddressSpace> space_of(CallContext& context, const Arguments& arguments) {
-  const auto pid = Pid{static_cast<int32_t>(arguments.get(Number::Pid).value_or(0))};
-  if (context.space && context.space->first == pid) return context.space->second;
-  FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
-  FURNACE_TRY(const AddressSpace space, linux_guest->address_space(pid));
-  context.space.emplace(pid, space);
-  return space;
+Pid pid_of(const Arguments& arguments) {
+  return Pid{static_cast<int32_t>(arguments.get(Number::Pid).value_or(0))};
 }
 
-/// Memory as a call addresses it: physical, or through an address space.
-class Place {
- public:
-  [[nodiscard]] static Result<Place> of(CallContext& context, const Call& call, const Arguments& arguments) {
-    Place place(context.machine.hypervisor().memory());
-    if (call.target == Target::Symbol) {
-      const auto symbol = arguments.get(Text::Symbol);
-      if (!symbol) return fail(Errc::Invalid, "no symbol given");
-      FURNACE_TRY(const guest::Kernel* kernel, context.machine.kernel());
-      FURNACE_TRY(const Gva address, kernel->symbol(*symbol));
-      place.address_ = address.value;
-    } else {
-      const auto address = arguments.get(Number::Address);
-      if (!address) return fail(Errc::Invalid, "no address given");
-      place.address_ = *address;
-    }
-    if (call.target == Target::Physical) return place;
-    FURNACE_TRY(place.space_, space_of(context, arguments));
-    return place;
-  }
+/// The address space that a call names by its pid; that of a process was found before.
+Result<AddressSpace> space_of(CallContext& context, const Arguments& arguments) {
+  const Pid pid = pid_of(arguments);
+  if (context.space && context.space->first == pid) return context.space->second;
+  if (pid != Pid::Kernel) return fail(Errc::NotFound, "no process with pid {}", guest::number(pid));
+  FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
+  context.space.emplace(pid, linux_guest->kernel_space());
+  return linux_guest->kernel_space();
+}
 
-  [[nodiscard]] size_t read(std::span<std::byte> out) const {
-    return space_ ? space_->read(Gva{address_}, out) : memory_->read(Gpa{address_}, out);
+Result<Place> place_of(CallContext& context, const Call& call, const Arguments& arguments) {
+  Gva address;
+  if (call.target == Target::Symbol) {
+    const auto symbol = arguments.get(Text::Symbol);
+    if (!symbol) return fail(Errc::Invalid, "no symbol given");
+    FURNACE_TRY(const guest::Kernel* kernel, context.machine.kernel());
+    FURNACE_TRY(address, kernel->symbol(*symbol));
+  } else {
+    const auto given = arguments.get(Number::Address);
+    if (!given) return fail(Errc::Invalid, "no address given");
+    address = Gva{*given};
   }
-  [[nodiscard]] Place behind(size_t bytes) const {
-    Place place = *this;
-    place.address_ += bytes;
-    return place;
-  }
-  [[nodiscard]] size_t write(std::span<const std::byte> data) const {
-    return space_ ? space_->write(Gva{address_}, data) : memory_->write(Gpa{address_}, data);
-  }
-  [[nodiscard]] Result<std::string> read_string(size_t limit) const {
-    if (space_) return space_->read_string(Gva{address_}, limit);
-    std::string text(limit, '\0');
-    text.resize(read(std::as_writable_bytes(std::span(text))));
-    if (text.empty()) return tl::unexpected<Error>(why_short(1));
-    return std::string(until_nul(text));
-  }
-  /// What a hypervisor may write and the guest itself could not: pages without write access, or without any.
-  [[nodiscard]] std::string note_on_write(size_t size) const {
-    if (!space_) return {};
-    for (uint64_t at = address_; at < address_ + size; at = (at | (guest::kPageSize - 1)) + 1) {
-      const auto page = space_->translate(Gva{at});
-      if (page && page->prot_none)
-        return fmt::format("written though the guest has no access to page {:#x}", at);
-      if (page && !page->writable)
-        return fmt::format("written though page {:#x} is read-only for the guest", at);
-    }
-    return {};
-  }
-  [[nodiscard]] Error why_short(size_t size) const {
-    if (space_) return space_->why_unreadable(Gva{address_}, size);
-    return {Errc::Unmapped,
-            fmt::format("physical address {:#x}: {} bytes are not all in the guest's RAM", address_, size)};
-  }
-
- private:
-  explicit Place(guest::GuestMemory& memory) : memory_(&memory) {}
-
-  guest::GuestMemory* memory_;
-  std::optional<AddressSpace> space_;
-  uint64_t address_ = 0;
-};
+  if (call.target == Target::Physical)
+    return Place(context.machine.hypervisor().memory(), Gpa{address.value});
+  FURNACE_TRY(const AddressSpace space, space_of(context, arguments));
+  return Place(space, address);
+}
 
 size_t width_of(const Call& call) {
   return call.width != 0 ? call.width : sizeof(uint64_t);
 }
 
 Reply read_number(CallContext& context, const Call& call, const Arguments& arguments) {
-  FURNACE_TRY(const Place place, Place::of(context, call, arguments));
+  FURNACE_TRY(const Place place, place_of(context, call, arguments));
   uint64_t value = 0;
   const auto bytes = std::as_writable_bytes(std::span(&value, 1)).first(width_of(call));
   if (place.read(bytes) != bytes.size()) return tl::unexpected<Error>(place.why_short(bytes.size()));
@@ -108,28 +66,12 @@ Reply read_bytes(CallContext& context, const Call& call, const Arguments& argume
   const auto count = static_cast<int32_t>(arguments.get(Number::Count).value_or(0));
   if (count < 1 || count > protocol::kMaxReadCount)
     return fail(Errc::Invalid, "count {}: expected 1 to {}", count, protocol::kMaxReadCount);
-  FURNACE_TRY(const Place place, Place::of(context, call, arguments));
-  const auto breathe = context.breathe;
-  const auto read = [place, breathe](std::span<std::byte> out) {
-    constexpr size_t piece = 256 << 10;  // takes some 30 us
-    size_t done = 0;
-    while (done < out.size()) {
-      const auto part = out.subspan(done, std::min(piece, out.size() - done));
-      const size_t got = place.behind(done).read(part);
-      done += got;
-      if (got != part.size()) break;
-      if (breathe && done < out.size()) breathe();
-    }
-    return done;
-  };
-  const auto size = static_cast<size_t>(count);
-  Reply reply;
-  reply.value = Fill{size, read, [place, size] { return place.why_short(size); }};
-  return reply;
+  FURNACE_TRY(const Place place, place_of(context, call, arguments));
+  return read_in_steps(place, static_cast<size_t>(count));
 }
 
 Reply read_string(CallContext& context, const Call& call, const Arguments& arguments) {
-  FURNACE_TRY(const Place place, Place::of(context, call, arguments));
+  FURNACE_TRY(const Place place, place_of(context, call, arguments));
   FURNACE_TRY(const std::string text, place.read_string(protocol::kMaxString));
   return valid_utf8(text);
 }
@@ -138,7 +80,7 @@ Reply write(CallContext& context, const Call& call, const Arguments& arguments,
             std::span<const std::byte> data) {
   if (!context.machine.hypervisor().memory().writable())
     return fail(Errc::Denied, "the guest is a snapshot, which can't be written to");
-  FURNACE_TRY(const Place place, Place::of(context, call, arguments));
+  FURNACE_TRY(const Place place, place_of(context, call, arguments));
   const size_t put = place.write(data);
   Reply reply;
   reply.bytes = static_cast<int64_t>(put);
@@ -221,8 +163,10 @@ Reply get_offset(CallContext& context, const Call&, const Arguments& arguments) 
 
 Reply process_list(CallContext& context, const Call&, const Arguments&) {
   FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
-  FURNACE_TRY(auto processes, linux_guest->processes());
-  return processes;
+  return list_in_steps(*linux_guest, [](CallContext&, Result<std::vector<guest::Process>> found) -> Reply {
+    if (!found) return tl::unexpected<Error>(found.error());
+    return *std::move(found);
+  });
 }
 
 Reply get_vcpureg(CallContext& context, const Call&, const Arguments& arguments) {
@@ -237,31 +181,16 @@ Reply get_vcpureg(CallContext& context, const Call&, const Arguments& arguments)
 }
 
 Reply pause_vm(CallContext& context, const Call&, const Arguments&) {
-  FURNACE_CHECK(context.machine.hypervisor().pause());
-  ++context.session.pauses;
-  ++context.pauses.total;
+  FURNACE_CHECK(context.pauses.pause(context.session));
   return {};
-}
-
-Status take_back(CallContext& context, uint32_t pauses) {
-  context.session.pauses -= pauses;
-  context.pauses.total -= pauses;
-  if (context.pauses.total != 0) return {};
-  return context.machine.hypervisor().resume();
 }
 
 Reply resume_vm(CallContext& context, const Call&, const Arguments&) {
-  if (context.session.pauses == 0 && context.session.late_resumes != 0) {
-    --context.session.late_resumes;
-    Reply late;
-    late.note = "too late: the guest had run on by itself, as a SYNC event's time was over";
-    return late;
-  }
-  if (context.session.pauses == 0) return fail(Errc::Invalid, "this app has not paused the VM");
-  if (context.session.event_pauses != 0 && --context.session.event_pauses == 0)
-    context.session.event_deadline.reset();
-  FURNACE_CHECK(take_back(context, 1));
-  return {};
+  FURNACE_TRY(const Pauses::Resumed resumed, context.pauses.resume(context.session));
+  Reply reply;
+  if (resumed == Pauses::Resumed::TooLate)
+    reply.note = "too late: the guest had run on by itself, as a SYNC event's time was over";
+  return reply;
 }
 
 Reply get_ostype(CallContext& context, const Call&, const Arguments&) {
@@ -349,6 +278,29 @@ Result<EventRequest> event_request(const Arguments& arguments) {
   return request;
 }
 
+Status check_has_events(CallContext& context) {
+  if (context.machine.hypervisor().events() != nullptr) return {};
+  return fail(Errc::Unavailable, "the hypervisor driver of '{}' has no source of events",
+              context.machine.name());
+}
+
+/// `process`: the one that the request names, if it names one.
+Reply add_event(CallContext& context, const EventRequest& request,
+                const std::optional<guest::Process>& process) {
+  const auto add = [request, process](CallContext& later, std::span<const guest::Process> all) -> Reply {
+    FURNACE_TRY(const uint64_t identifier,
+                later.events.add(later.session, request, process ? &*process : nullptr, all));
+    return identifier;
+  };
+  if (!request.watches_data()) return add(context, {});
+  FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
+  return list_in_steps(*linux_guest,
+                       [add](CallContext& later, Result<std::vector<guest::Process>> all) -> Reply {
+                         if (!all) return tl::unexpected<Error>(all.error());
+                         return add(later, *all);
+                       });
+}
+
 Reply register_event(CallContext& context, const EventRequest& request) {
   if (context.events.count(context.session) >= kMaxEvents) {
     Reply refused(fail(Errc::Invalid, "{} events are registered, which is the limit", kMaxEvents));
@@ -356,8 +308,14 @@ Reply register_event(CallContext& context, const EventRequest& request) {
     return refused;
   }
   if (request.sync) FURNACE_CHECK(check_sync_permitted(context.session.forbidden));
-  FURNACE_TRY(const uint64_t identifier, context.events.add(context.session, request));
-  return identifier;
+  FURNACE_CHECK(check_has_events(context));
+  if (request.pid == Pid::Kernel) return add_event(context, request, std::nullopt);
+  FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
+  return find_in_steps(*linux_guest, request.pid,
+                       [request](CallContext& later, const Result<guest::Process>& found) -> Reply {
+                         if (!found) return tl::unexpected<Error>(found.error());
+                         return add_event(later, request, *found);
+                       });
 }
 
 Reply event_register(CallContext& context, const Call&, const Arguments& arguments) {
@@ -390,9 +348,7 @@ Reply stop_syscall(CallContext& context, const Call&, const Arguments&) {
 }
 
 Reply let_events_flow(CallContext& context, bool flow) {
-  if (context.machine.hypervisor().events() == nullptr)
-    return fail(Errc::Unavailable, "the hypervisor driver of '{}' has no source of events",
-                context.machine.name());
+  FURNACE_CHECK(check_has_events(context));
   context.session.events_started = flow;
   return {};
 }
@@ -440,25 +396,39 @@ constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
     describe_structure,
 };
 
+Reply run(CallContext& context, const Call& call, const Arguments& arguments) {
+  return kHandlers.at(static_cast<size_t>(call.verb))(context, call, arguments);
+}
+
+Result<AddressSpace> space_of_found(CallContext& context, const Result<guest::Process>& found) {
+  if (!found) return tl::unexpected<Error>(found.error());
+  FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
+  return linux_guest->space_of(*found);
+}
+
 }  // namespace
 
 Reply execute(CallContext& context, const Call& call, const Arguments& arguments) {
   ++context.session.counters.calls;
   const Status permitted = check_permitted(context.session.forbidden, call.verb);
-  Reply reply = permitted ? kHandlers.at(static_cast<size_t>(call.verb))(context, call, arguments)
-                          : Reply(tl::unexpected<Error>(permitted.error()));
-  if (reply.error) ++context.session.counters.failed_calls;
-  if (reply.error) log::debug("{}: {}: {}", context.session.identity, call.name, reply.error->message());
-  return reply;
+  if (!permitted) return tl::unexpected<Error>(permitted.error());
+  const Pid pid = pid_of(arguments);
+  if (pid == Pid::Kernel || context.knows(pid)) return run(context, call, arguments);
+  const auto linux_guest = context.machine.linux_guest();
+  if (!linux_guest) {
+    context.space.emplace(pid, tl::unexpected<Error>(linux_guest.error()));
+    return run(context, call, arguments);
+  }
+  return find_in_steps(**linux_guest, pid,
+                       [&call, arguments](CallContext& later, const Result<guest::Process>& found) {
+                         later.space.emplace(pid_of(arguments), space_of_found(later, found));
+                         return run(later, call, arguments);
+                       });
 }
 
 void release(CallContext& context) {
   context.events.forget(context.session);
-  context.session.event_pauses = 0;
-  if (context.session.pauses == 0) return;
-  log::info("{} has disconnected: its {} pauses end", context.session.identity, context.session.pauses);
-  if (auto resumed = take_back(context, context.session.pauses); !resumed)
-    log::error("guest not resumed: {}", resumed.error().message());
+  context.pauses.release(context.session);
 }
 
 }  // namespace furnace::vmi

@@ -1,11 +1,13 @@
 // What each call does: a handler per verb.
 #pragma once
 
-#include <functional>
+#include <optional>
+#include <utility>
 
 #include "vmi/codec.h"
 #include "vmi/events.h"
 #include "vmi/machine.h"
+#include "vmi/pauses.h"
 #include "vmi/session.h"
 
 namespace furnace::vmi {
@@ -14,15 +16,16 @@ namespace furnace::vmi {
 struct CallContext {
   Machine& machine;
   Session& session;
-  PauseCount& pauses;
+  Pauses& pauses;
   Events& events;
-  /// Called in the middle of long reads, so that other apps are served meanwhile; may be empty.
-  std::function<void()> breathe{};
-  /// The address space used last: most calls of a message are for the same one.
-  std::optional<std::pair<guest::Pid, guest::AddressSpace>> space{};
+  /// The address space used last, or why there is none: most calls of a message are for the same one.
+  std::optional<std::pair<guest::Pid, Result<guest::AddressSpace>>> space{};
+
+  [[nodiscard]] bool knows(guest::Pid pid) const { return space && space->first == pid && space->second; }
 };
 
-/// Runs a call. Never throws; a failure is in the reply.
+/// Runs a call, or begins a long one. Never throws; a failure is in the reply. What the arguments point to
+/// must outlive a long call.
 [[nodiscard]] Reply execute(CallContext& context, const protocol::Call& call, const Arguments& arguments);
 
 /// Undoes what an app that is gone left behind: its events and its pauses; the guest runs on if they were the

@@ -265,7 +265,6 @@ uint64_t Answered::integer(const Field& field) const {
 
 Answered Codec::encode(Reply reply, AnswerBuffer& out) const {
   Answered answered{this, 0, reply.bytes.value_or(0), reply.error ? 1 : 0};
-  if (const auto* fill = std::get_if<Fill>(&reply.value)) return encode_fill(*fill, out);
   if (const auto* structure = std::get_if<guest::Structure>(&reply.value)) answered.value = structure->size;
   if (std::holds_alternative<std::vector<guest::Process>>(reply.value) ||
       std::holds_alternative<guest::Structure>(reply.value)) {
@@ -312,27 +311,19 @@ void Codec::encode_list(const Reply& reply, AnswerBuffer& out) const {
   out.commit(static_cast<size_t>(end - start));
 }
 
-/// Bytes go straight into the answer. If there are fewer than asked for, it is encoded again with what there
-/// is.
-Answered Codec::encode_fill(const Fill& fill, AnswerBuffer& out) const {
-  const size_t before = out.size();
-  const size_t size =
-      number_size(*status_, 0) + number_size(*bytes_, fill.count) + text_size(*value_, fill.count);
-  uint8_t* const start = out.room(size + kLongestNumber);
-  uint8_t* to = put_length(*answer_, size, start);
+std::span<std::byte> Codec::room_for_bytes(size_t count, AnswerBuffer& out) const {
+  const size_t size = number_size(*status_, 0) + number_size(*bytes_, count) + text_size(*value_, count);
+  uint8_t* to = put_length(*answer_, size, out.room(size + kLongestNumber));
   to = put_number(*status_, 0, to);
-  to = put_number(*bytes_, fill.count, to);
-  to = put_length(*value_, fill.count, to);
-  const size_t got = fill.read({reinterpret_cast<std::byte*>(to), fill.count});
-  if (got == fill.count) {
-    out.commit(static_cast<size_t>(to - start) + got);
-    return {this, 0, static_cast<int64_t>(got), 0};
-  }
-  Reply reply(std::string(reinterpret_cast<const char*>(to), got));
-  reply.bytes = static_cast<int64_t>(got);
-  reply.error = fill.why_short();
-  out.truncate(before);
-  return encode(std::move(reply), out);
+  to = put_number(*bytes_, count, to);
+  to = put_length(*value_, count, to);
+  return {reinterpret_cast<std::byte*>(to), count};
+}
+
+Answered Codec::encode_filled(std::span<const std::byte> room, AnswerBuffer& out) const {
+  const auto* const start = reinterpret_cast<const std::byte*>(out.at(out.size()));
+  out.commit(static_cast<size_t>(room.data() + room.size() - start));
+  return {this, 0, static_cast<int64_t>(room.size()), 0};
 }
 
 std::optional<Number> Codec::number_of(size_t field) const {

@@ -3,9 +3,9 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -17,6 +17,7 @@
 #include "protocol/calls.h"
 #include "vmi.pb.h"
 #include "vmi/answer_buffer.h"
+#include "vmi/long_call.h"
 
 namespace furnace::vmi {
 
@@ -64,17 +65,14 @@ class Arguments {
   std::array<std::optional<std::string_view>, static_cast<size_t>(Text::Last)> texts_{};
 };
 
-/// Bytes of the guest that are read straight into the answer.
-struct Fill {
-  size_t count;
-  std::function<size_t(std::span<std::byte>)> read;  ///< returns how many there were
-  std::function<Error()> why_short;
-};
+/// All bytes that a long call fills are in its room in the answer.
+struct Filled {};
 
 /// What a call answers. A failed call may carry a part of its result (a short read).
 struct Reply {
-  std::variant<std::monostate, uint64_t, std::string, std::vector<guest::Process>, guest::Structure, Fill>
-      value;
+  std::variant<std::monostate, uint64_t, std::string, std::vector<guest::Process>, guest::Structure, Filled,
+               std::unique_ptr<LongCall>>
+      value;                     ///< a LongCall: the reply comes from its steps
   std::optional<int64_t> bytes;  ///< bytes read or written
   std::optional<Error> error;    ///< status 1, and why
   std::string note;  ///< what a caller should know of a success; goes where the reason of a failure does
@@ -86,6 +84,8 @@ struct Reply {
   Reply(std::string text) : value(std::move(text)) {}                  // NOLINT(google-explicit-constructor)
   Reply(std::vector<guest::Process> list) : value(std::move(list)) {}  // NOLINT(google-explicit-constructor)
   Reply(guest::Structure structure) : value(std::move(structure)) {}   // NOLINT(google-explicit-constructor)
+  explicit Reply(Filled filled) : value(filled) {}
+  explicit Reply(std::unique_ptr<LongCall> call) : value(std::move(call)) {}
   Reply(tl::unexpected<Error> failure)
       : error(std::move(failure.value())) {}  // NOLINT(google-explicit-constructor)
 };
@@ -120,6 +120,10 @@ class Codec {
   [[nodiscard]] const wire::Linkage* link(const Message& request) const;
   /// Appends the answer to a VmiMessage's bytes.
   Answered encode(Reply reply, AnswerBuffer& out) const;
+  /// The room for `count` bytes of an answer, of which nothing is appended yet.
+  [[nodiscard]] std::span<std::byte> room_for_bytes(size_t count, AnswerBuffer& out) const;
+  /// Appends the answer around that room, whose bytes are filled in.
+  Answered encode_filled(std::span<const std::byte> room, AnswerBuffer& out) const;
 
   [[nodiscard]] bool repeated() const { return request_->is_repeated(); }
   [[nodiscard]] const std::vector<const Field*>& request_fields() const { return request_fields_; }
@@ -130,7 +134,6 @@ class Codec {
  private:
   friend struct Answered;
   void encode_list(const Reply& reply, AnswerBuffer& out) const;
-  Answered encode_fill(const Fill& fill, AnswerBuffer& out) const;
 
   const Field* request_;
   const Field* answer_;

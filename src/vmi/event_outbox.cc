@@ -23,7 +23,7 @@ bool EventOutbox::flush(Session& owner, Box& box) {
   box.message.add_type(wire::VmiMessage::EVENT);
   wire::Event& first = *box.message.mutable_event();
   if (owner.events_lost != 0) first.set_lost(owner.events_lost);
-  if (owner.timed_out != 0) first.set_timed_out(owner.timed_out);
+  if (box.timed_out != 0) first.set_timed_out(box.timed_out);
   const bool sent = send_(owner, event_identity(owner), box.message);
   const auto events = static_cast<uint64_t>(std::exchange(box.events, 0));
   box.message.Clear();
@@ -34,7 +34,7 @@ bool EventOutbox::flush(Session& owner, Box& box) {
   }
   box.last_sent = Clock::now();
   owner.events_lost = 0;
-  owner.timed_out = 0;
+  box.timed_out = 0;
   owner.counters.events += events;
   return true;
 }

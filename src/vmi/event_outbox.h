@@ -33,6 +33,8 @@ class EventOutbox {
   bool send(Session& owner, wire::Event event);
   /// Sends with others, if others come fast.
   void gather(Session& owner, wire::Event event);
+  /// Reports with the next event how many SYNC events held the guest until the watchdog expired.
+  void note_timed_out(Session& owner, uint32_t events) { boxes_[&owner].timed_out += events; }
   /// Drops what an app that is gone has not got yet.
   void forget(Session& owner) { boxes_.erase(&owner); }
 
@@ -44,6 +46,7 @@ class EventOutbox {
   struct Box {
     wire::VmiMessage message;
     int events = 0;
+    uint32_t timed_out = 0;  ///< SYNC events, since the last message that was delivered
     Clock::time_point last_sent;
   };
   static void put(Box& box, wire::Event event);

@@ -35,6 +35,11 @@ struct EventRequest {
   bool notices = false;                        ///< tell the app when the event ends by itself
   bool gathers = false;                        ///< the app takes many events in one message
   bool from_start_syscall = false;
+
+  /// Whether reads or writes are watched, by interrupting what makes them.
+  [[nodiscard]] bool watches_data() const {
+    return (access & (hypervisor::kAccessRead | hypervisor::kAccessWrite)) != 0;
+  }
 };
 
 }  // namespace furnace::vmi

@@ -25,11 +25,11 @@ bool has_place(const EventRequest& request) {
 
 }  // namespace
 
-Result<uint64_t> Events::add(Session& owner, const EventRequest& request) {
-  if (machine_.hypervisor().events() == nullptr)
-    return fail(Errc::Unavailable, "the hypervisor driver of '{}' has no source of events", machine_.name());
+Result<uint64_t> Events::add(Session& owner, const EventRequest& request, const guest::Process* process,
+                             std::span<const guest::Process> all) {
   Registration registration{&owner, request};
-  FURNACE_CHECK(check(registration));
+  if (process != nullptr) registration.process_start = process->start_ns;
+  FURNACE_CHECK(check(registration, process, all));
   const uint64_t identifier = next_identifier_++;
   FURNACE_CHECK(sources_.add(registration.request, identifier));
   registrations_.emplace(identifier, registration);
@@ -37,26 +37,26 @@ Result<uint64_t> Events::add(Session& owner, const EventRequest& request) {
   return identifier;
 }
 
-Status Events::check(Registration& registration) const {
+Status Events::check(Registration& registration, const guest::Process* process,
+                     std::span<const guest::Process> all) const {
   const EventRequest& request = registration.request;
   FURNACE_TRY(const guest::LinuxGuest* guest, machine_.linux_guest());
-  if (request.pid != guest::Pid::Kernel) {
-    FURNACE_TRY(const auto process, guest->process(request.pid));
-    registration.process_start = process.start_ns;
-  }
   if (!has_place(request)) return {};
-  FURNACE_TRY(const auto space, guest->address_space(request.pid));
+  guest::AddressSpace space = guest->kernel_space();
+  if (process != nullptr) {
+    FURNACE_TRY(space, guest->space_of(*process));
+  }
   if (request.physical) {
     FURNACE_TRY(registration.request.address,
                 guest::direct_map(*machine_.kernel().value(), *guest, *request.physical));
   }
   registration.request.table = space.table();
   registration.request.address = guest::canonical(request.address, space.table().levels);
-  return check_place(request, *guest, space);
+  return check_place(request, *guest, space, all);
 }
 
 Status Events::check_place(const EventRequest& request, const guest::LinuxGuest& guest,
-                           const guest::AddressSpace& space) const {
+                           const guest::AddressSpace& space, std::span<const guest::Process> all) const {
   const guest::Gva address = request.address;
   constexpr uint64_t kernel_half = 1ULL << 63;
   if (request.pid == guest::Pid::Kernel && address.value < kernel_half)
@@ -73,9 +73,8 @@ Status Events::check_place(const EventRequest& request, const guest::LinuxGuest&
       return fail(Errc::Unmapped, "{}", guest::explain(found.error()));
     if (page + guest::kPageSize < page) break;
   }
-  constexpr uint8_t data = hypervisor::kAccessRead | hypervisor::kAccessWrite;
-  if ((request.access & data) != 0)
-    return guest::check_watchable(*machine_.kernel().value(), guest, address, request.length);
+  if (request.watches_data())
+    return guest::check_watchable(*machine_.kernel().value(), guest, all, address, request.length);
   return {};
 }
 
@@ -107,7 +106,6 @@ void Events::tell_of_loss(Session& owner) {
 }
 
 void Events::forget(Session& owner) {
-  standing_.erase(&owner);
   tell_of_loss(owner);
   outbox_.forget(owner);
   for (auto it = registrations_.begin(); it != registrations_.end();) {
@@ -195,31 +193,11 @@ void Events::deliver(uint64_t identifier, Registration& registration, const Occu
   if (request.physical)
     told.set_gpa(request.physical->value + (occurrence.address.value - request.address.value));
   if (request.gathers && !request.sync) return outbox_.gather(owner, std::move(told));
-  // Stopped before the app is told: it may act at once.
+  const auto send = [&] { return outbox_.send(owner, std::move(told)); };
   if (request.sync)
-    if (auto paused = machine_.hypervisor().pause(); !paused) {
-      log::error("guest not stopped for an event: {}", paused.error().message());
-      return;
-    }
-  const bool sent = outbox_.send(owner, std::move(told));
-  if (!request.sync) return;
-  if (sent) return stand_for(owner);
-  run_on_unless_paused();  // it doesn't know, so it would never resume the guest
-}
-
-Events::Milliseconds Events::watchdog_of(const Session& owner) const {
-  const auto own = watchdogs_.find(owner.app());
-  return own != watchdogs_.end() ? own->second : watchdog_;
-}
-
-void Events::stand_for(Session& owner) {
-  ++owner.pauses;
-  ++owner.event_pauses;
-  ++pauses_.total;
-  const Milliseconds time = watchdog_of(owner);
-  if (time.count() == 0) return;
-  owner.event_deadline = std::chrono::steady_clock::now() + time;
-  standing_.insert(&owner);
+    pauses_.hold_for_event(owner, send);
+  else
+    (void)send();
 }
 
 void Events::guest_was_reset() {
@@ -247,7 +225,7 @@ void Events::resume_suspended() {
   next_try_.reset();
   for (auto& [identifier, registration] : registrations_) {
     if (!registration.suspended) continue;
-    Status added = check(registration);
+    Status added = check(registration, nullptr, {});
     if (added) added = sources_.add(registration.request, identifier);
     registration.suspended = !added;
     if (!added) {
@@ -270,49 +248,22 @@ void Events::check_in_place() {
   next_look_ = std::chrono::steady_clock::now() + kBetweenLooks;
 }
 
-void Events::run_on_unless_paused() {
-  if (pauses_.total != 0) return;
-  if (auto resumed = machine_.hypervisor().resume(); !resumed)
-    log::error("guest not resumed: {}", resumed.error().message());
-}
-
 std::optional<std::chrono::steady_clock::time_point> Events::next_deadline() const {
   std::optional<std::chrono::steady_clock::time_point> next = next_try_;
   if (next_look_ && (!next || *next_look_ < *next)) next = next_look_;
   if (const auto gathered = outbox_.next_deadline(); gathered && (!next || *gathered < *next))
     next = gathered;
-  for (const Session* owner : standing_)
-    if (owner->event_deadline && (!next || *owner->event_deadline < *next)) next = owner->event_deadline;
+  if (const auto watchdog = pauses_.next_deadline(); watchdog && (!next || *watchdog < *next))
+    next = watchdog;
   return next;
 }
 
 void Events::do_what_is_due() {
   const auto now = std::chrono::steady_clock::now();
   outbox_.send_due(now);
-  for (auto it = standing_.begin(); it != standing_.end();) {
-    Session& owner = **it;
-    if (owner.event_deadline && *owner.event_deadline > now) {
-      ++it;
-      continue;
-    }
-    it = standing_.erase(it);
-    if (owner.event_deadline) take_pauses_back(owner);
-  }
+  for (const auto& [app, events] : pauses_.expire(now)) outbox_.note_timed_out(*app, events);
   if (next_try_ && *next_try_ <= now) resume_suspended();
   if (next_look_ && *next_look_ <= now) check_in_place();
-}
-
-void Events::take_pauses_back(Session& owner) {
-  log::warning("{} kept the guest paused for {} ms after an event: the guest resumes", owner.identity,
-               watchdog_of(owner).count());
-  ++owner.counters.watchdog;
-  const uint32_t pauses = std::exchange(owner.event_pauses, 0);
-  owner.timed_out += pauses;
-  owner.late_resumes += pauses;
-  owner.event_deadline.reset();
-  owner.pauses -= pauses;
-  pauses_.total -= pauses;
-  run_on_unless_paused();
 }
 
 }  // namespace furnace::vmi

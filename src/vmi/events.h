@@ -5,13 +5,14 @@
 #include <chrono>
 #include <map>
 #include <optional>
-#include <set>
+#include <span>
 #include <string>
 
 #include "hypervisor/events.h"
 #include "vmi/event_outbox.h"
 #include "vmi/event_sources.h"
 #include "vmi/machine.h"
+#include "vmi/pauses.h"
 #include "vmi/session.h"
 #include "vmi/trace.h"
 
@@ -21,22 +22,17 @@ inline constexpr size_t kMaxEvents = 200;  ///< registered by one app
 
 class Events {
  public:
-  using Milliseconds = std::chrono::milliseconds;
-
-  Events(Machine& machine, PauseCount& pauses)
+  Events(Machine& machine, Pauses& pauses)
       : machine_(machine), pauses_(pauses), sources_(machine), interpreter_(machine) {}
   void set_send(EventOutbox::Send send) { outbox_.set_send(std::move(send)); }
-  /// How long a SYNC event may keep the guest standing, for apps that `by_app` doesn't name; zero: for ever.
-  void set_watchdog(Milliseconds time, std::map<std::string, Milliseconds, std::less<>> by_app = {}) {
-    watchdog_ = time;
-    watchdogs_ = std::move(by_app);
-  }
-
   /// Whether what the kernel does is seen by watched writes or by breakpoints; otherwise the driver chooses.
   void set_watched_writes(std::optional<bool> choice) { sources_.set_watched_writes(choice); }
 
   /// Registers an event of an app; returns its identifier. The error says what this driver can't watch.
-  [[nodiscard]] Result<uint64_t> add(Session& owner, const EventRequest& request);
+  /// `process` is the one that the request names, nullptr if it names none; `all` are those of the guest, if
+  /// the request watches data.
+  [[nodiscard]] Result<uint64_t> add(Session& owner, const EventRequest& request,
+                                     const guest::Process* process, std::span<const guest::Process> all);
   /// Fails for an identifier that is none of this app's.
   [[nodiscard]] Status remove(Session& owner, uint64_t identifier);
   [[nodiscard]] size_t count(const Session& owner) const;
@@ -67,33 +63,27 @@ class Events {
     bool suspended = false;      ///< until there is a kernel
     bool ended = false;          ///< by a reset
   };
-  [[nodiscard]] Status check(Registration& registration) const;
+  [[nodiscard]] Status check(Registration& registration, const guest::Process* process,
+                             std::span<const guest::Process> all) const;
   [[nodiscard]] Status check_place(const EventRequest& request, const guest::LinuxGuest& guest,
-                                   const guest::AddressSpace& space) const;
+                                   const guest::AddressSpace& space,
+                                   std::span<const guest::Process> all) const;
   [[nodiscard]] bool anyone_wants(const EventSources::Source& source,
                                   const hypervisor::GuestEvent& event) const;
   [[nodiscard]] static bool concerns(const Registration& registration, const Occurrence& occurrence);
   void dispatch(const hypervisor::GuestEvent& event);
   void deliver(uint64_t identifier, Registration& registration, const Occurrence& occurrence);
-  void stand_for(Session& owner);
-  void take_pauses_back(Session& owner);
   void tell_of_loss(Session& owner);
-  void run_on_unless_paused();
   void resume_suspended();
   void check_in_place();
-  [[nodiscard]] Milliseconds watchdog_of(const Session& owner) const;
 
   Machine& machine_;
-  PauseCount& pauses_;
+  Pauses& pauses_;
   EventSources sources_;
   Interpreter interpreter_;
   EventOutbox outbox_;
   TraceIds trace_;
-  Milliseconds watchdog_{1000};
-  std::map<std::string, Milliseconds, std::less<>> watchdogs_;  ///< by app
   std::map<uint64_t, Registration> registrations_;
-  std::set<Session*>
-      standing_;  // apps for which the guest stands, whose watchdog runs; also without an event any more
   std::optional<std::chrono::steady_clock::time_point> next_try_;  ///< to watch for suspended events
   /// When to look whether all that is watched is still in place; while something is watched.
   std::optional<std::chrono::steady_clock::time_point> next_look_;

@@ -65,6 +65,7 @@ bool Machine::poll() {
         kernel_.reset();
         why_no_kernel_.reset();
         reset_ = true;
+        ++resets_;
         break;
       case Notice::Paused:
         log::info("VM '{}' was paused by another program", hypervisor_->name());

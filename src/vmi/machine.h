@@ -37,6 +37,8 @@ class Machine {
   [[nodiscard]] const Error& reason() const { return *reason_; }
   /// Whether the VM was reset since the last call of this.
   [[nodiscard]] bool was_reset() { return std::exchange(reset_, false); }
+  /// How often it was reset: what was found in the guest holds as long as this number is the same.
+  [[nodiscard]] uint64_t resets() const { return resets_; }
 
  private:
   [[nodiscard]] Result<guest::Kernel> locate();
@@ -50,6 +52,7 @@ class Machine {
   std::optional<Error> why_no_kernel_;
   std::optional<Error> reason_;  ///< it can't be served any longer
   bool reset_ = false;
+  uint64_t resets_ = 0;
   std::chrono::steady_clock::time_point next_search_{};
 };
 

@@ -37,7 +37,6 @@ bool Scheduler::is_idle(Client& client) {
 }
 
 bool Scheduler::ready(Client& client, Clock::time_point now) {
-  if (client.in_step) return false;
   if (client.running) return !client.running->wants_room() || answers_.take(client);
   if (client.waiting.empty() || !reads_answers(client)) return false;
   const bool was_throttled = std::exchange(client.throttled, !has_tokens(client, now));
@@ -62,9 +61,7 @@ bool Scheduler::slice(Client& client, const Codecs& codecs, const std::shared_pt
   client.running->set_room(answers_.has(client) ? kMaxAnswerBytes : answers_.share());
   const auto start = Clock::now();
   const uint64_t calls_before = client.session.counters.calls;
-  client.in_step = true;
   const bool done = client.running->step(context, start + kSlice);
-  client.in_step = false;
   client.session.counters.busy_ns += static_cast<uint64_t>((Clock::now() - start).count());
   if (limits_.calls_per_second != 0)
     client.tokens -= static_cast<double>(client.session.counters.calls - calls_before);

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -32,11 +33,11 @@ struct Client {
   double tokens = 0;  ///< calls it may make now; negative after a large message
   std::chrono::steady_clock::time_point refilled{};
   bool throttled = false;  ///< waits for its rate of calls
-  bool in_step = false;    ///< between two pieces of a read
   bool departed = false;   ///< its connection has ended
 
   /// Whether there is something to do for it, sooner or later.
   [[nodiscard]] bool has_work() const { return running || !waiting.empty(); }
+  [[nodiscard]] bool in_long_call() const { return running && running->in_long_call(); }
 };
 /// All that are connected, by the numbers of their connections.
 using Clients = std::map<uint64_t, Client>;

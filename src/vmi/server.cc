@@ -30,10 +30,11 @@ std::string refusal(protocol::BatchError error) {
 
 Server::Server(Machine& machine, const ServerOptions& options)
     : machine_(machine),
+      pauses_(machine.hypervisor()),
       events_(machine, pauses_),
       scheduler_(options.limits),
       forbidden_(options.forbidden) {
-  events_.set_watchdog(options.watchdog, options.watchdogs);
+  pauses_.set_watchdog(options.watchdog, options.watchdogs);
   events_.set_watched_writes(options.watched_writes);
   events_.set_send([this](const Session& owner, const std::string& identity,
                           const wire::VmiMessage& message) { return send_event(owner, identity, message); });
@@ -199,21 +200,13 @@ void Server::receive(const zmtp::Peer& peer, zmtp::Message message) {
   refuse(peer, protocol::BatchError::Outstanding);
 }
 
-CallContext Server::context(Client& client, bool may_breathe) {
-  CallContext made{machine_, client.session, pauses_, events_};
-  if (may_breathe)
-    made.breathe = [this] {
-      sockets_->turn();
-      scheduler_.run(
-          clients_, codecs_, pool_, [this](Client& other) { return context(other, false); },
-          [this](Client& other) { send_answer(other); });
-    };
-  return made;
+CallContext Server::context(Client& client) {
+  return {machine_, client.session, pauses_, events_};
 }
 
 bool Server::serve() {
   return scheduler_.run(
-      clients_, codecs_, pool_, [this](Client& client) { return context(client, true); },
+      clients_, codecs_, pool_, [this](Client& client) { return context(client); },
       [this](Client& client) { send_answer(client); });
 }
 
@@ -256,17 +249,18 @@ void Server::mark_departed(const zmtp::Peer& peer) {
   any_departed_ = true;
 }
 
-/// What an app asked before it left is done, as far as there is nothing to wait for.
+/// What an app asked before it left is done, as far as there is nothing to wait for; a long call is not done
+/// for nobody.
 void Server::forget_departed(bool served) {
   if (!std::exchange(any_departed_, false)) return;
   for (auto it = clients_.begin(); it != clients_.end();) {
     Client& client = it->second;
-    if (!client.departed || (served && client.has_work())) {
+    if (!client.departed || (served && client.has_work() && !client.in_long_call())) {
       any_departed_ = any_departed_ || client.departed;
       ++it;
       continue;
     }
-    CallContext leaving = context(client, false);
+    CallContext leaving = context(client);
     release(leaving);
     scheduler_.forget(client);
     it = clients_.erase(it);

@@ -75,12 +75,12 @@ class Server {
   /// `served`: there may be more to do of what they asked before they left.
   void forget_departed(bool served);
   void close_slow_reader();
-  [[nodiscard]] CallContext context(Client& client, bool may_breathe);
+  [[nodiscard]] CallContext context(Client& client);
   [[nodiscard]] Client& client(const zmtp::Peer& peer);
 
   Machine& machine_;
   Codecs codecs_;
-  PauseCount pauses_;
+  Pauses pauses_;
   Events events_;
   Scheduler scheduler_;
   Forbidden forbidden_;

@@ -1,9 +1,7 @@
 // What the VMI partition keeps for each app that is connected.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,17 +21,12 @@ struct Counters {
 };
 
 struct Session {
-  std::string identity;       ///< of its call socket, "<app>-r", fit for a log
-  std::string routing;        ///< the same as it came
-  size_t place = 0;           ///< the socket it came to
-  uint32_t pauses = 0;        ///< PAUSE_VM and SYNC events without their RESUME_VM
-  uint32_t event_pauses = 0;  ///< those of them that SYNC events made
-  std::optional<std::chrono::steady_clock::time_point> event_deadline;  ///< when the watchdog takes them back
+  std::string identity;  ///< of its call socket, "<app>-r", fit for a log
+  std::string routing;   ///< the same as it came
+  size_t place = 0;      ///< the socket it came to
   Permissions forbidden;
   bool events_started = false;
-  uint64_t events_lost = 0;   ///< since the last one that was delivered
-  uint32_t timed_out = 0;     ///< SYNC events whose time was over, since the last one that was delivered
-  uint32_t late_resumes = 0;  ///< RESUME_VM calls still to come for those
+  uint64_t events_lost = 0;  ///< since the last one that was delivered
 
   /// The app: its identity without the socket's "-r".
   [[nodiscard]] std::string_view app() const {
@@ -41,11 +34,6 @@ struct Session {
         0, identity.ends_with("-r") ? identity.size() - 2 : identity.size());
   }
   Counters counters;
-};
-
-/// A guest stands while any app has a pause open.
-struct PauseCount {
-  uint32_t total = 0;
 };
 
 }  // namespace furnace::vmi

@@ -8,7 +8,7 @@ using namespace furnace;
 FUZZ(vmi_message) {
   static vmi::Machine machine(*hypervisor::Simulator::make(hypervisor::default_guest()), nullptr);
   static const vmi::Codecs codecs;
-  static vmi::PauseCount pauses;
+  static vmi::Pauses pauses(machine.hypervisor());
   vmi::Session session;
   static vmi::Events events(machine, pauses);
   vmi::CallContext context{machine, session, pauses, events};

@@ -5,14 +5,13 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "guest/linux/task_walk.h"
 
 namespace furnace::guest {
 namespace {
 
 constexpr uint32_t kKernelThread = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
 constexpr size_t kCommSize = 16;                // TASK_COMM_LEN
-constexpr int kMaxTasks = 128 << 10;            // four times the default pid_max, and 12 MB of results
-constexpr int kWalks = 5;                       // tries at a list that changes meanwhile
 constexpr size_t kMaxCommandLine = 4096;
 constexpr int kMaxPathParts = 256;
 constexpr size_t kMaxNamePart = 255;  // NAME_MAX
@@ -77,29 +76,6 @@ Result<LinuxGuest> LinuxGuest::make(const Kernel& kernel, GuestMemory& memory, T
   return LinuxGuest(layout, AddressSpace(memory, cache, kernel.placement().table), cache, init_task, per_cpu);
 }
 
-template <typename Visit>
-Status LinuxGuest::walk_tasks(const Visit& visit) const {
-  const Gva head = init_task_ + layout_.tasks;
-  Gva node = head;
-  // Brent's cycle detection: a list that was cut and joined elsewhere, or a hostile one, may never come back.
-  Gva landmark = head;
-  int steps_to_landmark = 1;
-  for (int count = 0; count < kMaxTasks; ++count) {
-    const auto next = kernel_space_.read<uint64_t>(node);
-    if (!next) return fail(next.error(), fmt::format("task list after {} tasks", count));
-    node = {*next};
-    if (node == head) return {};
-    if (node == landmark)
-      return fail(Errc::Invalid, "task list: runs in a circle at {:#x} after {} tasks", node.value, count);
-    if (--steps_to_landmark == 0) landmark = node, steps_to_landmark = count + 1;
-    const Gva task = node - layout_.tasks;
-    const Result<bool> go_on = visit(task);
-    if (!go_on) return fail(go_on.error(), fmt::format("task list: task {} at {:#x}", count, task.value));
-    if (!*go_on) return {};
-  }
-  return fail(Errc::Invalid, "task list: no end after {} tasks", kMaxTasks);
-}
-
 Result<Process> LinuxGuest::read_process(Gva task) const {
   Process process;
   process.task = task;
@@ -119,37 +95,9 @@ Result<Process> LinuxGuest::read_process(Gva task) const {
 }
 
 Result<std::vector<Process>> LinuxGuest::processes() const {
-  for (int attempt = 1;; ++attempt) {
-    std::vector<Process> found;
-    const Status walked = walk_tasks([&](Gva task) -> Result<bool> {
-      FURNACE_TRY(Process process, read_process(task));
-      found.push_back(std::move(process));
-      return true;
-    });
-    if (walked && found.empty())
-      return fail(
-          Errc::Unavailable,
-          "the kernel's list of tasks holds no process: the guest is still booting, or they are hidden");
-    if (walked) return found;
-    if (attempt == kWalks) return tl::unexpected<Error>(walked.error());
-    cache_->forget();
-  }
-}
-
-Result<Process> LinuxGuest::process(Pid pid) const {
-  std::optional<Gva> found;
-  for (int attempt = 1;; ++attempt) {
-    const Status walked = walk_tasks([&](Gva task) -> Result<bool> {
-      FURNACE_TRY(const int32_t tgid, kernel_space_.read<int32_t>(task + layout_.tgid));
-      if (tgid == number(pid)) found = task;
-      return !found;
-    });
-    if (walked) break;
-    if (attempt == kWalks) return tl::unexpected<Error>(walked.error());
-    cache_->forget();
-  }
-  if (!found) return fail(Errc::NotFound, "no process with pid {}", number(pid));
-  return read_process(*found);
+  ProcessListing listing(*this);
+  while (true)
+    if (auto found = listing.step(TaskWalk::Clock::time_point::max())) return *std::move(found);
 }
 
 Result<Gva> LinuxGuest::current_task(uint32_t vcpu) const {
@@ -171,12 +119,6 @@ Result<AddressSpace> LinuxGuest::space_of(Gva mm) const {
   const auto root = kernel_space_.translate(Gva{pgd});
   if (!root) return fail(Errc::Unmapped, "page table of mm {:#x}: {}", mm.value, explain(root.error()));
   return AddressSpace(kernel_space_.memory(), *cache_, {root->gpa, kernel_space_.table().levels});
-}
-
-Result<AddressSpace> LinuxGuest::address_space(Pid pid) const {
-  if (pid == Pid::Kernel) return kernel_space_;
-  FURNACE_TRY(const Process found, process(pid));
-  return space_of(found.mm);
 }
 
 Result<std::string> LinuxGuest::command_line(const Process& process) const {

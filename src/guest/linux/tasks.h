@@ -48,16 +48,12 @@ struct PerCpu {
 /// The kernel's address space and the meaning of its task structures.
 class LinuxGuest {
  public:
-  /// Needs the structures' layouts in the profile. `kernel`, `memory` and `cache` must outlive the result.
+  /// Needs the structures' layouts in the profile. `memory` and `cache` must outlive the result.
   [[nodiscard]] static Result<LinuxGuest> make(const Kernel& kernel, GuestMemory& memory,
                                                TranslationCache& cache);
 
-  /// All processes but the idle task, in the list's order. The list of a running guest changes under the
-  /// walk: a walk that does not come back to its start is done again, and fails after a few times.
+  /// All processes but the idle task, in the list's order, at once: see ProcessListing.
   [[nodiscard]] Result<std::vector<Process>> processes() const;
-
-  /// The process with this pid.
-  [[nodiscard]] Result<Process> process(Pid pid) const;
 
   /// The task that runs on a vCPU, by the kernel's own per-CPU variable.
   [[nodiscard]] Result<Gva> current_task(uint32_t vcpu) const;
@@ -69,8 +65,7 @@ class LinuxGuest {
     return kernel_space_.read<int32_t>(task + layout_.pid);
   }
 
-  /// The address space of a process; a kernel thread has the kernel's. Pid::Kernel: the kernel's.
-  [[nodiscard]] Result<AddressSpace> address_space(Pid pid) const;
+  /// The address space of a process; a kernel thread has the kernel's.
   [[nodiscard]] Result<AddressSpace> space_of(const Process& process) const { return space_of(process.mm); }
   [[nodiscard]] const AddressSpace& kernel_space() const { return kernel_space_; }
 
@@ -83,6 +78,7 @@ class LinuxGuest {
   [[nodiscard]] const TaskLayout& layout() const { return layout_; }
 
  private:
+  friend class TaskWalk;
   LinuxGuest(const TaskLayout& layout, AddressSpace kernel_space, TranslationCache& cache, Gva init_task,
              std::optional<PerCpu> per_cpu)
       : layout_(layout),
@@ -91,9 +87,6 @@ class LinuxGuest {
         init_task_(init_task),
         per_cpu_(per_cpu) {}
 
-  /// Visits the tasks behind init_task until `visit` returns false.
-  template <typename Visit>
-  Status walk_tasks(const Visit& visit) const;
   [[nodiscard]] Result<Process> read_process(Gva task) const;
   [[nodiscard]] Result<AddressSpace> space_of(Gva mm) const;
 

@@ -137,7 +137,8 @@ Result<Gva> direct_map(const Kernel& kernel, const LinuxGuest& guest, Gpa addres
   return mapped;
 }
 
-Status check_watchable(const Kernel& kernel, const LinuxGuest& guest, Gva address, uint64_t length) {
+Status check_watchable(const Kernel& kernel, const LinuxGuest& guest, std::span<const Process> processes,
+                       Gva address, uint64_t length) {
   // Documentation/x86/x86_64/mm.rst; IDT, GDT, TSS and interrupt stacks of all CPUs.
   constexpr uint64_t cpu_entry_area = 0xffff'fe00'0000'0000, cpu_entry_area_end = 0xffff'fe80'0000'0000;
   const auto overlaps = [&](uint64_t start, uint64_t end) {
@@ -149,7 +150,6 @@ Status check_watchable(const Kernel& kernel, const LinuxGuest& guest, Gva addres
   constexpr uint64_t thread_size = 16 << 10;  // THREAD_SIZE, arch/x86/include/asm/page_64_types.h
   const auto stack = kernel.member("task_struct", "stack");
   if (!stack) return {};
-  FURNACE_TRY(const auto processes, guest.processes());
   for (const Process& process : processes) {
     const auto start = guest.kernel_space().read<uint64_t>(process.task + *stack);
     if (start && *start != 0 && overlaps(*start, *start + thread_size))

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "guest/linux/tasks.h"
@@ -35,9 +36,9 @@ struct TracePoint {
 
 /// Whether data there may be watched by interrupting the instruction that touches it. Not where the processor
 /// itself reads and writes while it delivers an interrupt, which would be lost: the descriptor tables and the
-/// stacks of tasks.
-[[nodiscard]] Status check_watchable(const Kernel& kernel, const LinuxGuest& guest, Gva address,
-                                     uint64_t length);
+/// stacks of tasks, which are those of `processes`.
+[[nodiscard]] Status check_watchable(const Kernel& kernel, const LinuxGuest& guest,
+                                     std::span<const Process> processes, Gva address, uint64_t length);
 
 /// Where the kernel's direct map of all memory has a physical address.
 [[nodiscard]] Result<Gva> direct_map(const Kernel& kernel, const LinuxGuest& guest, Gpa address);

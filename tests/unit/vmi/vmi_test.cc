@@ -433,6 +433,52 @@ TEST_F(VmiPartition, TwentyThousandHostileMessagesAreAllAnswered) {
   EXPECT_EQ(number(client_, "status"), 1U);
 }
 
+/// Of a guest whose list of processes takes many steps.
+class CrowdedPartition : public ::testing::Test {
+ protected:
+  static hypervisor::SimulatedGuest crowd() {
+    hypervisor::SimulatedGuest guest = hypervisor::default_guest();
+    for (int32_t pid = 10'000; pid < 11'500; ++pid) {
+      hypervisor::SimulatedTask task;
+      task.pid = pid;
+      task.name = "worker";
+      task.kernel_thread = true;
+      guest.tasks.push_back(task);
+    }
+    return guest;
+  }
+
+  furnace::test::TemporaryDirectory directory_;
+  std::unique_ptr<hypervisor::Simulator> made_ = take(hypervisor::Simulator::make(crowd()));
+  hypervisor::Simulator* simulator_ = made_.get();
+  Machine machine_{std::move(made_), nullptr};
+  zmq::context_t context_;
+  std::unique_ptr<Server> server_ = take(Server::bind(directory_.path(), machine_));
+  furnace::test::Background thread_{[this](int stop) { server_->run(stop); }};
+};
+
+TEST_F(CrowdedPartition, AnAppThatLeavesInTheMiddleOfACallHoldsNothing) {
+  VmiClient neighbour = take(VmiClient::connect(context_, directory_.path(), "neighbour"));
+  VmiMessage request;
+  request.add_type(VmiMessage::PAUSE_VM);
+  request.mutable_pause_vm();
+  for (int i = 0; i < 200; ++i) request.add_type(VmiMessage::PROCESS_LIST);
+  for (int i = 0; i < 5; ++i) {
+    {
+      RawPeer leaving(context_, directory_.path(), zmq::socket_type::dealer, "leaving-r");
+      leaving.send({"", request.SerializeAsString()});
+      for (int tries = 0; tries < 500 && simulator_->state() != hypervisor::RunState::Paused; ++tries)
+        ASSERT_TRUE(neighbour.invoke(*protocol::find_call("status"), {}));
+      ASSERT_EQ(simulator_->state(), hypervisor::RunState::Paused);
+    }
+    // It is served meanwhile, and what the other has asked is not done to its end: that takes seconds here.
+    for (int tries = 0; tries < 500 && simulator_->state() == hypervisor::RunState::Paused; ++tries)
+      ASSERT_TRUE(neighbour.invoke(*protocol::find_call("status"), {}));
+    EXPECT_EQ(simulator_->state(), hypervisor::RunState::Running);
+  }
+  EXPECT_EQ(take(neighbour.process_list()).size(), crowd().tasks.size());
+}
+
 TEST_F(VmiPartition, HostileTaskListsEnd) {
   const uint64_t init_task = number(client_, "lookup_symbol", {"init_task"});
   const uint64_t tasks = number(client_, "lookup_structure", {"task_struct", "tasks"});
