@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "hypervisor/broker/looking.h"
 
 namespace furnace::hypervisor {
 
@@ -16,6 +17,7 @@ struct LentXen {
   std::string text;
   std::vector<Fd> descriptors;
 };
-[[nodiscard]] Result<LentXen> lend_xen(const std::string& name);
+[[nodiscard]] Result<LentXen> lend_xen(const std::string& name,
+                                       broker::Borrower borrower = broker::Borrower::Partition);
 
 }  // namespace furnace::hypervisor
