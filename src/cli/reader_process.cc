@@ -30,9 +30,10 @@ sandbox::Limits limits() {
   return limits;
 }
 
-/// A control group with the name of the VM, where this host lets us make one.
-void choose_group(sandbox::Partition& partition, const std::string& vm) {
-  if (::geteuid() != 0 || !sandbox::Hierarchies::of_host()) return;
+/// A control group with the name of the VM, where this host lets us make one. Only for what may fork, as for
+/// a kdump file: to enter a group takes longer than all else, and the other limits hold for one process.
+void choose_group(sandbox::Partition& partition, const std::string& vm, bool forks) {
+  if (!forks || ::geteuid() != 0 || !sandbox::Hierarchies::of_host()) return;
   constexpr size_t most_of_name = 40;
   std::string name = std::filesystem::path(vm).filename().string().substr(0, most_of_name);
   for (char& c : name)
@@ -57,7 +58,8 @@ Result<sandbox::Partition> make_partition(ReaderStart& start, const Directory& r
   constexpr uint64_t log_at_once = 1 << 20, log_per_second = 1 << 10;
   partition.output.at_once = log_at_once;
   partition.output.per_second = log_per_second;
-  choose_group(partition, start.vm);
+  choose_group(partition, start.vm, start.forks);
+  partition.listed = false;
   return partition;
 }
 

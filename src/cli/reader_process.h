@@ -16,6 +16,7 @@ struct ReaderStart {
   std::vector<std::string> arguments;
   std::vector<Fd> handles;  ///< open in the reader as well, under the same numbers
   uint64_t file_size = 0;   ///< bytes that files which it writes may have
+  bool forks = false;       ///< it may start another process before it is established
   bool unconfined = false;
 };
 

@@ -22,6 +22,7 @@
 #include "hypervisor/attach.h"
 #include "hypervisor/qemu/broker.h"
 #include "hypervisor/qemu/visit.h"
+#include "hypervisor/snapshot/layout.h"
 #include "hypervisor/xen/broker.h"
 #include "sandbox/helper.h"
 #include "sandbox/view.h"
@@ -45,13 +46,11 @@ uint64_t end_of_memory(const std::string& text, const char* ranges) {
   return end;
 }
 
-/// Waits until brokers have let the guest and its sockets go, which they do when their reader has ended.
-void wait_for_end(const std::vector<Fd>& connections) {
+/// Waits until a broker has let the guest and its socket go, which it does when its reader has ended.
+void wait_for_end(const Fd& broker) {
   constexpr int most = 5000;
-  for (const Fd& each : connections) {
-    pollfd item{each.get(), 0, 0};
-    ::poll(&item, 1, most);
-  }
+  pollfd item{broker.get(), POLLIN, 0};
+  if (broker.valid()) ::poll(&item, 1, most);
 }
 
 }  // namespace
@@ -85,8 +84,7 @@ Status Reading::add_qemu(const std::string& vm) {
     lent =
         hypervisor::lend_qemu(vm, hypervisor::RamAccess::Read, confine, hypervisor::broker::Borrower::Reader);
   if (!lent) return tl::unexpected<Error>(lent.error());
-  connections_.emplace_back(
-      ::fcntl(lent->descriptors.front().get(), F_DUPFD_CLOEXEC, 0));  // NOLINT: variadic
+  broker_ = std::move(lent->ended);
   memory_end_ = end_of_memory(lent->text, "pieces");
   add_lent(lent->text, std::move(lent->descriptors));
   return {};
@@ -94,13 +92,15 @@ Status Reading::add_qemu(const std::string& vm) {
 
 Status Reading::add_xen(const std::string& vm) {
   FURNACE_TRY(auto lent, hypervisor::lend_xen(vm, hypervisor::broker::Borrower::Reader));
-  connections_.emplace_back(::fcntl(lent.descriptors.front().get(), F_DUPFD_CLOEXEC, 0));  // NOLINT: variadic
+  broker_ = std::move(lent.ended);
   memory_end_ = end_of_memory(lent.text, "ranges");
   add_lent(lent.text, std::move(lent.descriptors));
   return {};
 }
 
-Status Reading::add_scratch(const Fd& file) {
+Status Reading::prepare_for_kdump(const Fd& file) {
+  forks_ = true;
+  add_arguments({"--forks"});
   FURNACE_TRY(Fd scratch, temporary_file());
   lend("--scratch", std::move(scratch));
   struct stat status {};
@@ -140,7 +140,10 @@ Status Reading::add_file(const std::string& path) {
   vm_ = path;
   FURNACE_TRY(Fd file, open_to_read(path));
   const bool snapshot = !path.ends_with(".toml");
-  if (snapshot) FURNACE_CHECK(add_scratch(file));
+  std::array<char, hypervisor::kKdumpStart> start{};
+  (void)!::pread(file.get(), start.data(), start.size(), 0);
+  if (snapshot && hypervisor::is_kdump(std::string_view(start.data(), start.size())))
+    FURNACE_CHECK(prepare_for_kdump(file));
   lend("--file", std::move(file));
   add_arguments({snapshot ? "--driver=snapshot" : "--driver=simulator", "--vm=" + path});
   std::error_code ignored;
@@ -162,10 +165,10 @@ Status Reading::run(const std::function<Status(Record)>& take, const Fd& stop) {
   FURNACE_TRY(auto report, make_pipe());
   lend("--result", std::move(report.writing));
   FURNACE_TRY(ReaderProcess process, ReaderProcess::start({vm_, std::move(arguments_), std::move(handles_),
-                                                           file_size_, unconfined_}));
+                                                           file_size_, forks_, unconfined_}));
   const auto whole = receive(report.reading, stop, take);
   const Status ended = process.end(whole.has_value());
-  wait_for_end(connections_);
+  wait_for_end(broker_);
   if (!whole) return tl::unexpected<Error>(whole.error());
   if (failure_) return tl::unexpected<Error>(*failure_);
   FURNACE_CHECK(ended);

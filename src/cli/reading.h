@@ -40,7 +40,7 @@ class Reading {
   [[nodiscard]] Status add_qemu(const std::string& vm);
   [[nodiscard]] Status add_xen(const std::string& vm);
   void add_lent(const std::string& text, std::vector<Fd> descriptors);
-  [[nodiscard]] Status add_scratch(const Fd& file);
+  [[nodiscard]] Status prepare_for_kdump(const Fd& file);
   void lend_profiles(const std::string& vm);
   /// Whether the report came to its end.
   [[nodiscard]] Result<bool> receive(const Fd& pipe, const Fd& stop,
@@ -50,9 +50,10 @@ class Reading {
   std::string vm_;
   std::vector<std::string> arguments_;
   std::vector<Fd> handles_;
-  std::vector<Fd> connections_;  ///< of brokers, which end when the reader has
+  Fd broker_;  ///< readable when it has exited
   std::vector<reader::RecordKind> expected_;
   bool unconfined_;
+  bool forks_ = false;  ///< for a kdump file
   uint64_t file_size_ = 0;
   std::optional<uint64_t> memory_end_;
   std::optional<vmi::ProfileStore> profiles_;

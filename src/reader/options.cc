@@ -9,6 +9,7 @@ void add_options(CLI::App& flags, Options& options) {
   flags.add_option("--result", options.result, "Descriptor to report to")->required();
   flags.add_option("--handles", options.handles, "Descriptor that names the VM's handles");
   flags.add_option("--file", options.file, "Descriptor of the file");
+  flags.add_flag("--forks", options.forks, "The file is a kdump file");
   flags.add_option("--scratch", options.scratch, "Descriptor of an empty file");
   flags.add_option("--types", options.types, "Descriptor of a file with types");
   flags.add_option("--types-name", options.types_name, "Its name");

@@ -10,10 +10,11 @@ namespace furnace::reader {
 struct Options {
   std::string task;                 ///< processes, find, show, export or snapshot
   std::string vm;                   ///< its name; of a file: as the operator called it
-  std::string driver;               ///< empty: the source is not a VM
+  std::string driver;               ///< qemu, xen, snapshot or simulator
   int result = -1;                  ///< a descriptor: where records are written to
   int handles = -1;                 ///< a descriptor: what `lend_qemu`, `lend_visit` or `lend_xen` named
   int file = -1;                    ///< a descriptor: a snapshot, a description, or a profile
+  bool forks = false;               ///< the file is a kdump file, which is read by another process
   int scratch = -1;                 ///< a descriptor: see hypervisor::attach
   int types = -1;                   ///< a descriptor: types for the profile
   std::string types_name;           ///< how the operator called it

@@ -6,6 +6,8 @@
 #include <optional>
 
 #include "base/file.h"
+#include "base/log.h"
+#include "guest/linux/tasks.h"
 #include "guest/profile/export.h"
 #include "guest/profile/profile_file.h"
 #include "hypervisor/qemu/borrow_qemu.h"
@@ -17,7 +19,6 @@
 #include "reader/profiles.h"
 #include "reader/report.h"
 #include "reader/structures.h"
-#include "vmi/machine.h"
 
 namespace furnace::reader {
 namespace {
@@ -53,6 +54,8 @@ class Reading {
       : options_(options), report_(Fd(options.result)), profiles_(options.profiles, report_) {}
 
   Status run() {
+    // The rights of the start end before anything is parsed, if they can.
+    if (!options_.forks) establish();
     const Status done = do_task();
     if (!done)
       FURNACE_CHECK(report_.add(
@@ -71,18 +74,31 @@ class Reading {
     return fail(Errc::Invalid, "no task '{}'", options_.task);
   }
 
-  /// The VM, opened with the rights of the start, which end then.
   Status open() {
-    FURNACE_TRY(auto vm, open_vm(options_));
-    establish();
-    machine_.emplace(std::move(vm), &profiles_);
+    FURNACE_TRY(vm_, open_vm(options_));
+    if (options_.forks) establish();
+    return {};
+  }
+
+  Status find_kernel_of_vm() {
+    FURNACE_CHECK(open());
+    kernel_ = vm_->kernel();
+    if (kernel_) return {};
+    FURNACE_TRY(const auto registers, vm_->registers(0));
+    std::optional<guest::PagingState> paging;
+    if (registers) paging = registers->paging();
+    FURNACE_TRY(kernel_, guest::locate_kernel(vm_->memory(), paging, &profiles_));
+    log::debug("kernel: {}, text at {:#x} (physical {:#x}), {}-level paging", kernel_->profile().banner(),
+               kernel_->placement().text.value, kernel_->placement().text_gpa.value,
+               kernel_->placement().table.levels);
     return {};
   }
 
   Status list_processes() {
-    FURNACE_CHECK(open());
-    FURNACE_TRY(const guest::LinuxGuest* linux_guest, machine_->linux_guest());
-    FURNACE_TRY(const auto processes, linux_guest->processes());
+    FURNACE_CHECK(find_kernel_of_vm());
+    guest::TranslationCache translations;
+    FURNACE_TRY(const auto linux_guest, guest::LinuxGuest::make(*kernel_, vm_->memory(), translations));
+    FURNACE_TRY(const auto processes, linux_guest.processes());
     for (const guest::Process& each : processes) {
       Record record{RecordKind::Process,
                     {each.task.value, static_cast<uint32_t>(each.pid), static_cast<uint32_t>(each.ppid),
@@ -95,8 +111,8 @@ class Reading {
           record.texts[place] = *text;
           record.numbers[5] |= bit;
         };
-        add(linux_guest->executable(each), 1, kHasExecutable);
-        add(linux_guest->command_line(each), 2, kHasCommandLine);
+        add(linux_guest.executable(each), 1, kHasExecutable);
+        add(linux_guest.command_line(each), 2, kHasCommandLine);
       }
       FURNACE_CHECK(report_.add(std::move(record)));
     }
@@ -105,12 +121,11 @@ class Reading {
 
   Status find_kernel() {
     const auto start = steady_clock::now();
-    FURNACE_CHECK(open());
-    FURNACE_TRY(const guest::Kernel* kernel, machine_->kernel());
+    FURNACE_CHECK(find_kernel_of_vm());
     const auto took =
         std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - start).count();
-    const guest::Placement& place = kernel->placement();
-    const Profile& profile = kernel->profile();
+    const guest::Placement& place = kernel_->placement();
+    const Profile& profile = kernel_->profile();
     return report_.add({RecordKind::Kernel,
                         {place.text.value, place.text_gpa.value, place.table.root.value,
                          static_cast<uint64_t>(place.table.levels), profile.symbol_count(),
@@ -119,9 +134,8 @@ class Reading {
   }
 
   Result<ProfilePointer> kernels_profile() {
-    FURNACE_CHECK(open());
-    FURNACE_TRY(const guest::Kernel* kernel, machine_->kernel());
-    return kernel->shared_profile();
+    FURNACE_CHECK(find_kernel_of_vm());
+    return kernel_->shared_profile();
   }
 
   /// A file that is a profile, or what a VM runs. A snapshot is a file too: tried last.
@@ -130,10 +144,7 @@ class Reading {
     auto profile =
         guest::load_profile(copy_of(options_.file), options_.vm,
                             options_.types < 0 ? Fd() : copy_of(options_.types), options_.types_name);
-    if (profile || options_.driver.empty() || ::lseek(options_.file, 0, SEEK_SET) < 0) {
-      establish();
-      return profile;
-    }
+    if (profile || ::lseek(options_.file, 0, SEEK_SET) < 0) return profile;
     auto kernels = kernels_profile();
     return kernels ? kernels : profile;
   }
@@ -164,19 +175,20 @@ class Reading {
     uint64_t copied = 0;
     FURNACE_TRY(
         const uint64_t size,
-        hypervisor::write_snapshot(machine_->hypervisor(), Fd(options_.output), options_.output_name, options,
+        hypervisor::write_snapshot(*vm_, Fd(options_.output), options_.output_name, options,
                                    [&](uint64_t done, uint64_t total) -> Status {
                                      copied = done;
                                      FURNACE_CHECK(report_.add({RecordKind::Progress, {done, total}, {}}));
                                      return report_.flush();
                                    }));
-    return report_.add({RecordKind::Written, {copied, size}, {machine_->name()}});
+    return report_.add({RecordKind::Written, {copied, size}, {vm_->name()}});
   }
 
   const Options& options_;
   Report report_;
   LentProfiles profiles_;
-  std::optional<vmi::Machine> machine_;
+  std::unique_ptr<hypervisor::Hypervisor> vm_;
+  std::optional<guest::Kernel> kernel_;
 };
 
 }  // namespace

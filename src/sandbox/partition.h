@@ -41,6 +41,7 @@ struct Partition {
   uint64_t file_size = UINT64_MAX;  ///< bytes that a file it writes may have; that number: no limit
   uint64_t private_memory =
       UINT64_MAX;                  ///< bytes of memory that it shares with nobody; that number: no limit
+  bool listed = true;              ///< by `furnace top`
   std::function<void()> on_ready;  ///< it has established itself
 };
 

@@ -373,13 +373,15 @@ Result<LentQemu> lend_qemu(const std::string& name, RamAccess access, const std:
   const Fd listener =
       borrower == broker::Borrower::Partition ? listen_for_visitors(handles.process.pid, visitors) : Fd();
   FURNACE_TRY(Mapping shared, Mapping::whole_file(memory, true));
+  FURNACE_TRY(Pipe lifetime, make_pipe());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
   if (pid == 0) {
     const auto* const copied = dynamic_cast<const ProcessRam*>(ram.copied.get());
     become_helper("furnace-broker",
                   {requests.first.get(), news.first.get(), handles.pidfd.get(), handles.guard.descriptor(),
-                   handles.qmp.descriptor(), copied != nullptr ? copied->descriptor() : -1, listener.get()});
+                   handles.qmp.descriptor(), copied != nullptr ? copied->descriptor() : -1, listener.get(),
+                   lifetime.writing.get()});
     if (confine()) {
       QemuService service(handles, ram, std::move(news.first), std::move(shared));
       broker::Looking looking(service);
@@ -394,6 +396,7 @@ Result<LentQemu> lend_qemu(const std::string& name, RamAccess access, const std:
   (void)std::move(handles.guard).take_apart();  // it watches the broker now
   LentQemu lent = lent_qemu(handles.process, handles.setup, ram,
                             {std::move(requests.second), std::move(news.second), std::move(memory)});
+  lent.ended = std::move(lifetime.reading);
   lent.visitors = std::move(visitors);
   return lent;
 }

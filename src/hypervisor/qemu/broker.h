@@ -20,6 +20,7 @@ namespace furnace::hypervisor {
 struct LentQemu {
   std::string text;  ///< names the descriptors by their numbers (`borrow_qemu`)
   std::vector<Fd> descriptors;
+  Fd ended;  ///< readable when the broker has exited: it has let the guest and QEMU's socket go
   std::filesystem::path visitors;  ///< a socket to remove at the end; empty: there is none
 };
 

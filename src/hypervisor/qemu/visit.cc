@@ -99,12 +99,13 @@ Result<LentQemu> lend_visit(const std::string& name, const std::function<Status(
   FURNACE_TRY(auto news, broker::connection());
   FURNACE_TRY(Fd shared_file, memory_shared_with_broker());
   FURNACE_TRY(Mapping shared, Mapping::whole_file(shared_file, true));
+  FURNACE_TRY(Pipe lifetime, make_pipe());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
   if (pid == 0) {
     const auto* const copied = dynamic_cast<const ProcessRam*>(ram.copied.get());
     become_helper("furnace-visitor", {requests.first.get(), news.first.get(), link.descriptor(),
-                                      copied != nullptr ? copied->descriptor() : -1});
+                                      copied != nullptr ? copied->descriptor() : -1, lifetime.writing.get()});
     if (confine()) {
       VisitService service(std::move(link), std::move(ram.copied), std::move(shared));
       broker::Looking looking(service);
@@ -112,8 +113,10 @@ Result<LentQemu> lend_visit(const std::string& name, const std::function<Status(
     }
     ::_exit(0);
   }
-  return lent_qemu(process, described.setup, ram,
-                   {std::move(requests.second), std::move(news.second), std::move(shared_file)});
+  LentQemu lent = lent_qemu(process, described.setup, ram,
+                            {std::move(requests.second), std::move(news.second), std::move(shared_file)});
+  lent.ended = std::move(lifetime.reading);
+  return lent;
 }
 
 }  // namespace furnace::hypervisor

@@ -185,10 +185,12 @@ Result<LentXen> lend_xen(const std::string& name, broker::Borrower borrower) {
   Fd bell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   Fd frames(::memfd_create("furnace-frames", MFD_CLOEXEC));
   if (!bell.valid() || !frames.valid()) return fail_errno("Xen's broker");
+  FURNACE_TRY(Pipe lifetime, make_pipe());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
   if (pid == 0) {
-    become_helper("furnace-broker", {sockets.first.get(), bell.get(), frames.get(), hello.writing.get()});
+    become_helper("furnace-broker", {sockets.first.get(), bell.get(), frames.get(), hello.writing.get(),
+                                     lifetime.writing.get()});
     run_broker(name, sockets.first, std::move(bell), frames, std::move(hello.writing), borrower);
     ::_exit(0);
   }
@@ -197,6 +199,7 @@ Result<LentXen> lend_xen(const std::string& name, broker::Borrower borrower) {
   FURNACE_TRY(ForeignMemory foreign, ForeignMemory::open());
   FURNACE_CHECK(foreign.restrict_to(text.at("id").get<uint32_t>()));
   LentXen lent;
+  lent.ended = std::move(lifetime.reading);
   for (auto& [key, descriptor] :
        {std::pair("socket", &sockets.second), std::pair("bell", &bell), std::pair("frames", &frames)}) {
     text[key] = descriptor->get();

@@ -16,6 +16,7 @@ namespace furnace::hypervisor {
 struct LentXen {
   std::string text;
   std::vector<Fd> descriptors;
+  Fd ended;  ///< readable when the broker has exited: it has let the domain go
 };
 [[nodiscard]] Result<LentXen> lend_xen(const std::string& name,
                                        broker::Borrower borrower = broker::Borrower::Partition);
