@@ -33,11 +33,16 @@ Result<std::string> read_descriptor(const Fd& file, size_t limit) {
   }
 }
 
-Result<std::string> read_file(const std::filesystem::path& path, size_t limit) {
+Result<Fd> open_to_read(const std::filesystem::path& path) {
   // To open a FIFO that nobody writes to must not wait for ever; one that is written to is read as usual.
-  FURNACE_TRY(const Fd file, open_file(path, O_RDONLY | O_NONBLOCK));
+  FURNACE_TRY(Fd file, open_file(path, O_RDONLY | O_NONBLOCK));
   if (::fcntl(file.get(), F_SETFL, 0) != 0)
     return fail_errno("{}: fcntl", path.string());  // NOLINT: variadic
+  return file;
+}
+
+Result<std::string> read_file(const std::filesystem::path& path, size_t limit) {
+  FURNACE_TRY(const Fd file, open_to_read(path));
   auto content = read_descriptor(file, limit);
   if (!content) return fail(content.error(), path.string());
   return content;

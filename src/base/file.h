@@ -13,7 +13,10 @@ namespace furnace {
 /// The content of a file of at most `limit` bytes (also of /proc files, whose size is not known before).
 [[nodiscard]] Result<std::string> read_file(const std::filesystem::path& path, size_t limit = 64 << 20);
 
-/// The same of a descriptor, from where it stands to its end.
+/// Opens a file that somebody may have put a FIFO or a device in the place of: does not wait for its writer.
+[[nodiscard]] Result<Fd> open_to_read(const std::filesystem::path& path);
+
+/// The content of a descriptor, from where it stands to its end.
 [[nodiscard]] Result<std::string> read_descriptor(const Fd& file, size_t limit = 64 << 20);
 
 /// Writes `content` beside `path` and renames it into place: readers see the old file or the new, whole.

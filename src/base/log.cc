@@ -61,6 +61,10 @@ void start(const Options& options) {
   spdlog::set_default_logger(std::move(made));
 }
 
+Format format() {
+  return json(logger()) ? Format::Json : Format::Text;
+}
+
 bool enabled(Level level) {
   return logger().should_log(native(level));
 }

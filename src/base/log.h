@@ -20,6 +20,7 @@ struct Options {
 /// Sets up the process's log. Before it is called, lines go out as text from "furnace".
 void start(const Options& options);
 
+[[nodiscard]] Format format();
 [[nodiscard]] bool enabled(Level level);
 void write(Level level, std::string_view message);
 

@@ -205,9 +205,11 @@ class Furnace {
         app.add_subcommand("rootfs", "Read-only roots of partitions, made from the host's packages");
     rootfs->require_subcommand(1);
     auto* build = rootfs->add_subcommand("build", "Build a root; print the hash of its manifest");
-    build->add_option("KIND", root_kind_, "app, fac, vmi, or forensic (furnace app --forensic)")
+    build
+        ->add_option("KIND", root_kind_,
+                     "app, fac, vmi, reader (furnace ps and others), or forensic (furnace app --forensic)")
         ->required()
-        ->check(CLI::IsMember({"app", "fac", "vmi", "forensic"}));
+        ->check(CLI::IsMember({"app", "fac", "vmi", "reader", "forensic"}));
     build->add_option("-o,--output", directory_,
                       "Directory to write; default: the one in $FURNACE_DIR that partitions use");
     on(build, [this]() -> Status {
@@ -300,6 +302,11 @@ class Furnace {
     on(top, [this] { return cli::show_top(top_); });
   }
 
+  static void add_unconfined(CLI::App* command, bool& unconfined) {
+    command->add_flag("--unconfined", unconfined,
+                      "Run what looks into the guest without any wall, with your rights");
+  }
+
   void add_snapshot(CLI::App& vm) {
     auto* snapshot =
         vm.add_subcommand("snapshot", "Write a VM's memory to a file; the VM is paused while it is copied");
@@ -309,6 +316,7 @@ class Furnace {
         ->check(CLI::IsMember({"elf", "raw"}))
         ->capture_default_str();
     snapshot->add_flag("--zstd", snapshot_.zstd, "Compress, in a form that Furnace reads without unpacking");
+    add_unconfined(snapshot, snapshot_.unconfined);
     on(snapshot, [this] { return cli::snapshot_vm(snapshot_); });
   }
 
@@ -324,9 +332,11 @@ class Furnace {
     auto* show = profile->add_subcommand("show", "Show a summary, or addresses, structures and offsets");
     source(show);
     show->add_option("THING", profile_.things, "A symbol, a structure, or structure.member");
+    add_unconfined(show, profile_.unconfined);
     on(show, [this] { return cli::show_profile(profile_); });
     auto* find = profile->add_subcommand("find", "Find the kernel in a VM's memory, and its address");
     find->add_option("SOURCE", profile_.source, "The name of a VM, or a snapshot")->required();
+    add_unconfined(find, profile_.unconfined);
     on(find, [this] { return cli::find_profile(profile_); });
     auto* write = profile->add_subcommand("export", "Write a profile for other tools");
     source(write);
@@ -337,21 +347,23 @@ class Furnace {
         ->capture_default_str();
     write->add_option("-o,--output", profile_.output,
                       "File to write; .gz, .xz and .zst are compressed; default: print");
+    add_unconfined(write, profile_.unconfined);
     on(write, [this] { return cli::export_profile(profile_); });
   }
 
   void add_ps(CLI::App& app) {
     auto* ps = app.add_subcommand("ps", "List the processes of a VM, seen from outside");
-    ps->add_option("NAME", vm_.name, "The VM's name (QEMU's -name), or a snapshot file")->required();
+    ps->add_option("NAME", ps_.vm, "The VM's name (QEMU's -name), or a snapshot file")->required();
     auto* json = ps->add_flag("--json", json_, "Print a JSON array");
     auto* tree = ps->add_flag("--tree", tree_, "Print a tree")->excludes(json);
     ps->add_flag("--long", long_, "Print executable and command line too")->excludes(json)->excludes(tree);
+    add_unconfined(ps, ps_.unconfined);
     on(ps, [this] {
-      const auto format = json_   ? cli::PsFormat::Json
-                          : tree_ ? cli::PsFormat::Tree
-                          : long_ ? cli::PsFormat::Long
-                                  : cli::PsFormat::Table;
-      return cli::print_processes(vm_.name, format);
+      ps_.format = json_   ? cli::PsFormat::Json
+                   : tree_ ? cli::PsFormat::Tree
+                   : long_ ? cli::PsFormat::Long
+                           : cli::PsFormat::Table;
+      return cli::print_processes(ps_);
     });
   }
 
@@ -413,6 +425,7 @@ class Furnace {
   cli::RunOptions run_;
   cli::PolicyOptions policy_;
   cli::CgroupOptions cgroup_;
+  cli::PsOptions ps_;
   cli::SnapshotCommand snapshot_;
   cli::ProfileOptions profile_;
   std::string directory_, shell_, root_kind_, app_id_;

@@ -13,6 +13,7 @@ struct ProfileOptions {
   std::string types;                ///< --btf
   std::string format = "isf";       ///< --format
   std::string output;               ///< -o; empty: standard output
+  bool unconfined = false;          ///< without the walls around what looks into the guest
   std::vector<std::string> things;  ///< symbols, structures and structure.member
 };
 

@@ -4,22 +4,37 @@
 #include <map>
 #include <set>
 
+#include "base/bytes.h"
 #include "base/json_text.h"
 #include "base/printable.h"
-#include "hypervisor/attach.h"
-#include "vmi/machine.h"
-#include "vmi/profile_store.h"
+#include "cli/reading.h"
 
 namespace furnace::cli {
 namespace {
 
 using guest::Process;
+using reader::Record;
+using reader::RecordKind;
 
 constexpr size_t kNameWidth = 18, kFileWidth = 24;
 
 /// As ps shows them: kernel threads in brackets.
 std::string shown_name(const Process& process) {
   return process.kernel_thread ? "[" + process.name + "]" : process.name;
+}
+
+ListedProcess listed_process(Record record) {
+  const auto& numbers = record.numbers;
+  ListedProcess listed;
+  listed.process.task = guest::Gva{numbers[0]};
+  listed.process.pid = static_cast<int32_t>(numbers[1]);
+  listed.process.ppid = static_cast<int32_t>(numbers[2]);
+  listed.process.uid = static_cast<uint32_t>(numbers[3]);
+  listed.process.kernel_thread = numbers[4] != 0;
+  listed.process.name = valid_utf8(record.texts[0]);
+  if ((numbers[5] & reader::kHasExecutable) != 0) listed.executable = std::move(record.texts[1]);
+  if ((numbers[5] & reader::kHasCommandLine) != 0) listed.command_line = std::move(record.texts[2]);
+  return listed;
 }
 
 void add_branch(const std::multimap<int32_t, const Process*>& children, const Process& process,
@@ -72,27 +87,30 @@ std::string format_json(const std::vector<Process>& processes) {
   return json_text(array, 2) + "\n";
 }
 
-/// Executable and command line come from the processes' own memory; what is swapped out or gone is shown as
-/// '?'.
-std::string format_long(const guest::LinuxGuest& linux_guest, const std::vector<Process>& processes) {
+std::string format_long(const std::vector<ListedProcess>& processes) {
   std::string text = fmt::format("{:>7} {:>7} {:>6} {:<{}} {:<{}} {}\n", "PID", "PPID", "UID", "NAME",
                                  kNameWidth, "EXECUTABLE", kFileWidth, "COMMAND");
-  for (const Process& process : processes)
+  for (const auto& [process, executable, command_line] : processes)
     text += fmt::format("{:>7} {:>7} {:>6} {} {} {}\n", process.pid, process.ppid, process.uid,
-                        padded(shown_name(process), kNameWidth),
-                        padded(linux_guest.executable(process).value_or("?"), kFileWidth),
-                        printable(linux_guest.command_line(process).value_or("?")));
+                        padded(shown_name(process), kNameWidth), padded(executable.value_or("?"), kFileWidth),
+                        printable(command_line.value_or("?")));
   return text;
 }
 
-Status print_processes(const std::string& vm, PsFormat format) {
-  FURNACE_TRY(auto driver, hypervisor::attach(vm));
-  vmi::ProfileStore profiles(vmi::ProfileStore::default_directory());
-  vmi::Machine machine(std::move(driver), &profiles);
-  FURNACE_TRY(const guest::LinuxGuest* linux_guest, machine.linux_guest());
-  FURNACE_TRY(const auto processes, linux_guest->processes());
+Status print_processes(const PsOptions& options) {
+  Reading reading("processes", {RecordKind::Process}, options.unconfined);
+  FURNACE_CHECK(reading.add_vm(options.vm));
+  if (options.format == PsFormat::Long) reading.add_arguments({"--details"});
+  std::vector<ListedProcess> listed;
+  FURNACE_CHECK(reading.run([&](Record record) -> Status {
+    listed.push_back(listed_process(std::move(record)));
+    return {};
+  }));
+  std::vector<Process> processes;
+  if (options.format != PsFormat::Long)
+    for (ListedProcess& each : listed) processes.push_back(std::move(each.process));
   std::string text;
-  switch (format) {
+  switch (options.format) {
     case PsFormat::Table:
       text = format_table(processes);
       break;
@@ -103,7 +121,7 @@ Status print_processes(const std::string& vm, PsFormat format) {
       text = format_json(processes);
       break;
     case PsFormat::Long:
-      text = format_long(*linux_guest, processes);
+      text = format_long(listed);
       break;
   }
   std::fwrite(text.data(), 1, text.size(), stdout);

@@ -91,7 +91,7 @@ Status set_up(const SetupOptions& options) {
     FURNACE_CHECK(step(
         options, fmt::format("directory {}", (furnace_directory() / place.name).lexically_normal().string()),
         [&] { return is_right(place); }, [&] { return make_place(place); }, complete));
-  for (const char* name : {"app", "fac", "vmi"}) {
+  for (const char* name : {"app", "fac", "vmi", "reader"}) {
     const sandbox::RootKind& kind = sandbox::root_kind(name);
     const fs::path root = sandbox::operators_root(kind);
     FURNACE_CHECK(step(

@@ -1,18 +1,22 @@
 #include "cli/snapshot.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 
 #include "base/fd.h"
+#include "base/printable.h"
 #include "base/signals.h"
-#include "hypervisor/attach.h"
-#include "hypervisor/snapshot/writer.h"
+#include "cli/reading.h"
+#include "hypervisor/snapshot/snapshot_file.h"
 
 namespace furnace::cli {
 namespace {
+
+using reader::Record;
+using reader::RecordKind;
 
 /// A bar that fits an 80-column terminal, redrawn ten times a second.
 class ProgressBar {
@@ -22,11 +26,12 @@ class ProgressBar {
   }
   void show(uint64_t done, uint64_t total) {
     const auto now = std::chrono::steady_clock::now();
-    if (!terminal_ || total == 0 || now < next_) return;
+    if (!terminal_ || total == 0 || done > total || now < next_) return;
     next_ = now + std::chrono::milliseconds(100);
-    constexpr uint64_t width = 40;
-    const std::string bar(done * width / total, '#');
-    fmt::print(stderr, "\r[{:<40}] {:>3} % of {} MB", bar, done * 100 / total, total >> 20);
+    constexpr int width = 40;
+    const double part = static_cast<double>(done) / static_cast<double>(total);
+    const std::string bar(static_cast<size_t>(part * width), '#');
+    fmt::print(stderr, "\r[{:<40}] {:>3} % of {} MB", bar, static_cast<int>(part * 100), total >> 20);
     std::fflush(stderr);
     drawn_ = true;
   }
@@ -37,32 +42,51 @@ class ProgressBar {
   std::chrono::steady_clock::time_point next_{};
 };
 
+/// Bytes that the file may have: what a guest does with its reader must not fill the disk. What surrounds the
+/// memory, and what compression may add to it, is far less than this.
+uint64_t most_of_file(const Reading& reading) {
+  constexpr uint64_t more = 64 << 20;
+  const auto end = reading.memory_end();
+  return end ? *end + *end / 64 + more : UINT64_MAX;
+}
+
 }  // namespace
 
 Status snapshot_vm(const SnapshotCommand& command) {
-  FURNACE_TRY(const auto vm, hypervisor::attach(command.vm));
+  Reading reading("snapshot", {RecordKind::Progress, RecordKind::Written}, command.unconfined);
+  FURNACE_CHECK(reading.add_vm(command.vm));
   FURNACE_TRY(const Fd stop, stop_signals());  // what is half written is removed
-  const hypervisor::SnapshotOptions options{
-      command.format == "raw" ? hypervisor::SnapshotFormat::Raw : hypervisor::SnapshotFormat::ElfCore,
-      command.zstd};
   const auto start = std::chrono::steady_clock::now();
-  uint64_t copied = 0;
+  FURNACE_TRY(auto file, hypervisor::SnapshotFile::create(command.file));
+  Fd lent(::fcntl(file.descriptor().get(), F_DUPFD_CLOEXEC, 0));  // NOLINT: variadic
+  if (!lent.valid()) return fail_errno("{}", command.file);
+  reading.lend("--output", std::move(lent));
+  reading.allow_writing(most_of_file(reading));
+  reading.add_arguments({"--output-name=" + command.file, "--format", command.format});
+  if (command.zstd) reading.add_arguments({"--zstd"});
+  Record written;
   {
     ProgressBar bar;
-    FURNACE_CHECK(
-        hypervisor::write_snapshot(*vm, command.file, options, [&](uint64_t done, uint64_t total) -> Status {
-          if (const Status goes_on = check_interrupted(); !goes_on)
-            return fail(goes_on.error(), fmt::format("{} was not written", command.file));
-          bar.show(done, total);
-          copied = done;
+    const Status done = reading.run(
+        [&](Record record) -> Status {
+          if (record.kind == RecordKind::Progress) bar.show(record.numbers[0], record.numbers[1]);
+          if (record.kind == RecordKind::Written) written = std::move(record);
           return {};
-        }));
+        },
+        stop);
+    if (!done && done.error().code() == Errc::Interrupted)
+      return fail(done.error(), fmt::format("{} was not written", command.file));
+    FURNACE_CHECK(done);
   }
+  if (written.numbers.empty()) return fail(Errc::Failed, "{} was not written", command.file);
+  const auto [copied, size] = std::pair(written.numbers[0], written.numbers[1]);
+  if (size > most_of_file(reading))
+    return fail(Errc::Failed, "{} was not written: its reader says that it has {} bytes", command.file, size);
+  FURNACE_CHECK(file.finish(size));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  std::error_code ignored;
   fmt::print("{}: {} of '{}', {} MB of memory in a file of {} MB, {:.1f} s\n", command.file,
-             command.format == "raw" ? "raw memory" : "ELF core", vm->name(), copied >> 20,
-             std::filesystem::file_size(command.file, ignored) >> 20, took.count());
+             command.format == "raw" ? "raw memory" : "ELF core", printable(written.texts[0]), copied >> 20,
+             size >> 20, took.count());
   return {};
 }
 

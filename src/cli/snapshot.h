@@ -11,6 +11,7 @@ struct SnapshotCommand {
   std::string vm, file;
   std::string format = "elf";  ///< elf or raw
   bool zstd = false;
+  bool unconfined = false;  ///< without the walls around what looks into the guest
 };
 
 /// Shows progress where standard error is a terminal. A signal interrupts it, and leaves no file.

@@ -49,8 +49,8 @@ bool shows_what_was_checked(const Plan& plan) {
 
 bool limit(const Plan& plan) {
   return set_limit(RLIMIT_NOFILE, plan.open_files) && set_limit(RLIMIT_FSIZE, plan.file_size) &&
-         set_limit(RLIMIT_CORE, 0) && set_limit(RLIMIT_MEMLOCK, 0) && set_limit(RLIMIT_MSGQUEUE, 0) &&
-         set_limit(RLIMIT_RTPRIO, 0);
+         set_limit(RLIMIT_DATA, plan.private_memory) && set_limit(RLIMIT_CORE, 0) &&
+         set_limit(RLIMIT_MEMLOCK, 0) && set_limit(RLIMIT_MSGQUEUE, 0) && set_limit(RLIMIT_RTPRIO, 0);
 }
 
 /// The launcher's session keyring is none of ours.

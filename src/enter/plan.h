@@ -26,8 +26,9 @@ struct Plan {
   bool change_user = false;  ///< root's launcher: a user namespace of its own, whose map the launcher writes
   uint32_t user = 1000, group = 1000;
   uint64_t open_files = 256;
-  uint64_t file_size = UINT64_MAX;  ///< bytes that a file may grow to; that number: no limit
-  bool confine_files = true;        ///< Landlock, as far as the kernel has it
+  uint64_t file_size = UINT64_MAX;       ///< bytes that a file may grow to; that number: no limit
+  uint64_t private_memory = UINT64_MAX;  ///< bytes of memory of its own (RLIMIT_DATA); that number: no limit
+  bool confine_files = true;             ///< Landlock, as far as the kernel has it
   bool confine_network = true;
   uint32_t writable_count = 0;
   std::array<std::array<char, 64>, 4> writable{};  ///< directories; all else is read-only

@@ -9,7 +9,6 @@
 #include "hypervisor/libvmi/attach_libvmi.h"
 #include "hypervisor/qemu/process.h"
 #include "hypervisor/qemu/qemu.h"
-#include "hypervisor/qemu/visit.h"
 #include "hypervisor/simulator/simulator.h"
 #include "hypervisor/snapshot/snapshot.h"
 #include "hypervisor/xen/attach_xen.h"
@@ -49,7 +48,7 @@ Result<std::unique_ptr<Hypervisor>> attach_xen(const std::string& name) {
 Result<std::unique_ptr<Hypervisor>> borrow_xen(const std::string&) {
   return fail(Errc::Unavailable, "this build has no Xen driver (it needs libxen-dev)");
 }
-Result<LentXen> lend_xen(const std::string& name) {
+Result<LentXen> lend_xen(const std::string& name, broker::Borrower) {
   return fail(Errc::Unavailable, "domain '{}': this build has no Xen driver (it needs libxen-dev)", name);
 }
 Status find_xen_domain(const std::string& name) {
@@ -85,12 +84,7 @@ Status find_vm(const std::string& name, const std::string& driver) {
 Result<std::unique_ptr<Hypervisor>> attach(const std::string& name, const std::string& driver,
                                            RamAccess access, Fd scratch) {
   const std::string chosen = driver_for(name, driver);
-  if (chosen == "qemu") {
-    // Who only looks does so beside a partition that has the VM, and leaves QEMU's sockets to others.
-    if (access == RamAccess::Read)
-      if (auto visited = visit_qemu(name)) return visited;
-    return Qemu::attach(name, access);
-  }
+  if (chosen == "qemu") return Qemu::attach(name, access);
   if (chosen == "xen") return attach_xen(name);
   if (chosen == "libvmi") return attach_libvmi(name);
   if (chosen == "snapshot") return Snapshot::open(name, std::move(scratch));

@@ -45,6 +45,7 @@ Result<SharedPlan> make_plan(const Partition& partition) {
   plan.change_user = partition.account.has_value();
   plan.open_files = partition.open_files;
   plan.file_size = partition.file_size;
+  plan.private_memory = partition.private_memory;
   plan.confine_files = plan.confine_network = !partition.view.debug;
   for (const std::string& place : partition.writable) {
     if (plan.writable_count == plan.writable.size() || place.size() >= plan.writable[0].size())

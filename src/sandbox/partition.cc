@@ -213,11 +213,13 @@ Result<PartitionEnd> run_partition(Partition partition, Fd stop) {
   const bool own_group = group && partition.limits;
   auto launchers = launcher_group(partition, group);
   std::optional<StateSocket> state;
-  if (auto bound = StateSocket::bind(partition.name)) {
-    state.emplace(*std::move(bound));
-    partition.leftovers.push_back(state->path());
-  } else {
-    log::warning("{}: `furnace top` won't show it: {}", partition.name, bound.error().message());
+  if (partition.listed) {
+    if (auto bound = StateSocket::bind(partition.name)) {
+      state.emplace(*std::move(bound));
+      partition.leftovers.push_back(state->path());
+    } else {
+      log::warning("{}: `furnace top` won't show it: {}", partition.name, bound.error().message());
+    }
   }
   std::optional<Reaper> reaper;
   const auto remove_leftovers = [&] {

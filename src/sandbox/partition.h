@@ -39,7 +39,10 @@ struct Partition {
   MessageCounter messages;  ///< that the program counts
   uint64_t open_files = 256;
   uint64_t file_size = UINT64_MAX;  ///< bytes that a file it writes may have; that number: no limit
-  std::function<void()> on_ready;   ///< it has established itself
+  uint64_t private_memory =
+      UINT64_MAX;                  ///< bytes of memory that it shares with nobody; that number: no limit
+  bool listed = true;              ///< by `furnace top`
+  std::function<void()> on_ready;  ///< it has established itself
 };
 
 struct PartitionEnd {

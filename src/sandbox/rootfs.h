@@ -21,8 +21,9 @@ struct RootKind {
   std::string_view modules = {};  ///< of Python, beside its own library: of Debian's packages
 };
 inline constexpr std::array kRootKinds = {
-    RootKind{"app", "furnace-app", true}, RootKind{"fac", "furnace-fac", false},
-    RootKind{"vmi", "furnace-vmi", false}, RootKind{"forensic", "furnace-app", true, "yara"}};
+    RootKind{"reader", "furnace-reader", false}, RootKind{"app", "furnace-app", true},
+    RootKind{"fac", "furnace-fac", false}, RootKind{"vmi", "furnace-vmi", false},
+    RootKind{"forensic", "furnace-app", true, "yara"}};
 [[nodiscard]] const RootKind& root_kind(std::string_view name);
 
 inline constexpr std::string_view kManifest = "manifest";

@@ -1,5 +1,8 @@
 #include "vmi/profile_store.h"
 
+#include <fcntl.h>
+
+#include <algorithm>
 #include <array>
 #include <fstream>
 
@@ -11,6 +14,9 @@
 
 namespace furnace::vmi {
 namespace {
+
+/// Kernels of one VM that are remembered: before and after an update, and some more.
+constexpr size_t kMostOfVm = 4;
 
 /// FNV-1a; a collision costs a comparison of banners, nothing else.
 uint64_t hash(std::string_view text) {
@@ -48,10 +54,52 @@ std::shared_ptr<const guest::Profile> ProfileStore::find(
 }
 
 void ProfileStore::store(const guest::Profile& profile) {
+  write(profile.banner(), as_text(profile.image()));
+}
+
+void ProfileStore::write(std::string_view banner, std::string_view image) {
   const auto directory = Directory::make(directory_, Care::Content);
-  const Status written = directory ? write_file(file(profile.banner()), as_text(profile.image()))
-                                   : Status(tl::unexpected<Error>(directory.error()));
+  const Status written =
+      directory ? write_file(file(banner), image) : Status(tl::unexpected<Error>(directory.error()));
   if (!written) log::warning("profile not cached: {}", written.error().message());
+}
+
+ProfileStore ProfileStore::of_vm(std::string_view vm) {
+  return ProfileStore(default_directory() / fmt::format("vm-{:016x}", hash(vm)));
+}
+
+std::vector<std::filesystem::path> ProfileStore::newest_first() const {
+  std::error_code ignored;
+  std::vector<std::pair<std::filesystem::file_time_type, std::filesystem::path>> found;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_, ignored))
+    if (entry.path().extension() == ".profile")
+      found.emplace_back(entry.last_write_time(ignored), entry.path());
+  std::sort(found.rbegin(), found.rend());
+  std::vector<std::filesystem::path> files;
+  for (auto& [time, path] : found) files.push_back(std::move(path));
+  return files;
+}
+
+std::vector<Fd> ProfileStore::files() const {
+  std::vector<Fd> open;
+  // What others could put there is not believed.
+  if (!Directory::open(directory_, Care::Content)) return open;
+  for (const auto& path : newest_first())
+    if (auto file = open_file(path, O_RDONLY | O_NOFOLLOW); file && open.size() < kMostOfVm)
+      open.push_back(*std::move(file));
+  return open;
+}
+
+void ProfileStore::store_image(std::string_view image) {
+  const auto summary = guest::summarize(as_bytes(image.substr(0, guest::kSummarySize)));
+  if (!summary || !summary->banner.starts_with("Linux version ")) {
+    log::warning("profile not cached: it does not begin as one");
+    return;
+  }
+  write(summary->banner, image);
+  const auto files = newest_first();
+  std::error_code ignored;
+  for (size_t i = kMostOfVm; i < files.size(); ++i) std::filesystem::remove(files[i], ignored);
 }
 
 }  // namespace furnace::vmi

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
+#include <vector>
 
 #include "guest/profile/locate.h"
 
@@ -21,7 +23,18 @@ class ProfileStore : public guest::ProfileCache {
       const std::function<bool(const guest::ProfileSummary&)>& matches) override;
   void store(const guest::Profile& profile) override;
 
+  /// Those of one VM, by its name: what a reader finds in it, whom a guest may have taken over, is used for
+  /// no other VM.
+  [[nodiscard]] static ProfileStore of_vm(std::string_view vm);
+  /// The profiles held, open for reading; the newest first.
+  [[nodiscard]] std::vector<Fd> files() const;
+  /// Stores bytes that a reader calls a profile, if they begin as one does, and removes all but the newest
+  /// few.
+  void store_image(std::string_view image);
+
  private:
+  [[nodiscard]] std::vector<std::filesystem::path> newest_first() const;
+  void write(std::string_view banner, std::string_view image);
   [[nodiscard]] std::filesystem::path file(std::string_view banner) const;
   std::filesystem::path directory_;
 };

@@ -65,10 +65,15 @@ Result<std::shared_ptr<const Profile>> Profile::from_image(std::vector<std::byte
 
 Result<std::shared_ptr<const Profile>> Profile::from_file(const std::filesystem::path& path) {
   FURNACE_TRY(const Fd fd, open_file(path, O_RDONLY));
+  auto profile = from_descriptor(fd);
+  if (!profile) return fail(profile.error(), path.string());
+  return profile;
+}
+
+Result<std::shared_ptr<const Profile>> Profile::from_descriptor(const Fd& file) {
   auto profile = std::make_shared<Profile>();
-  FURNACE_TRY(profile->mapped_, Mapping::whole_file(fd, false));
-  if (auto opened = profile->open(profile->mapped_.bytes()); !opened)
-    return fail(opened.error(), path.string());
+  FURNACE_TRY(profile->mapped_, Mapping::whole_file(file, false));
+  FURNACE_CHECK(profile->open(profile->mapped_.bytes()));
   return profile;
 }
 

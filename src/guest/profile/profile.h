@@ -56,6 +56,7 @@ class Profile {
   /// Checks `image` and builds the index of types.
   [[nodiscard]] static Result<std::shared_ptr<const Profile>> from_image(std::vector<std::byte> image);
   [[nodiscard]] static Result<std::shared_ptr<const Profile>> from_file(const std::filesystem::path& path);
+  [[nodiscard]] static Result<std::shared_ptr<const Profile>> from_descriptor(const Fd& file);
 
   [[nodiscard]] std::optional<SymbolValue> symbol(std::string_view name) const;
   [[nodiscard]] size_t symbol_count() const { return header_.symbol_count; }

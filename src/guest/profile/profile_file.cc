@@ -1,5 +1,7 @@
 #include "guest/profile/profile_file.h"
 
+#include <functional>
+
 #include "base/bytes.h"
 #include "base/compression.h"
 #include "base/file.h"
@@ -42,47 +44,75 @@ Result<ProfileParts> parse(const PaddedText& text) {
               "no form of a profile: expected Rekall or Volatility JSON, System.map text, BTF, or a vmlinux");
 }
 
+/// A file's content, whose reader says what it is called.
+using Content = std::function<Result<std::string>()>;
+
 /// Copied, not mapped: a tenant may write the file while it is parsed.
-Result<PaddedText> read_text(const std::filesystem::path& file) {
-  FURNACE_TRY(std::string content, read_file(file, kMaxFile));
-  if (auto unpacked = decompress(content, kMaxFile); !unpacked) return fail(unpacked.error(), file.string());
+Result<PaddedText> unpacked(const Content& read, const std::string& name) {
+  FURNACE_TRY(std::string content, read());
+  if (auto unpacked = decompress(content, kMaxFile); !unpacked) return fail(unpacked.error(), name);
   return PaddedText(std::move(content));
 }
 
 /// The types of a file that is given beside symbols.
-Result<std::vector<std::byte>> read_types(const std::filesystem::path& file) {
-  FURNACE_TRY(const PaddedText text, read_text(file));
+Result<std::vector<std::byte>> read_types(const Content& read, const std::string& name) {
+  FURNACE_TRY(const PaddedText text, unpacked(read, name));
   auto parts = parse(text);
-  if (!parts) return fail(parts.error(), file.string());
-  if (parts->types.empty()) return fail(Errc::Invalid, "{}: holds no BTF types", file.string());
+  if (!parts) return fail(parts.error(), name);
+  if (parts->types.empty()) return fail(Errc::Invalid, "{}: holds no BTF types", name);
   return std::move(parts->types);
 }
 
-Result<std::shared_ptr<const Profile>> make_profile(const PaddedText& text,
-                                                    const std::filesystem::path& types) {
+/// `types` is empty if there are none beside the text.
+Result<std::shared_ptr<const Profile>> make_profile(const PaddedText& text, const Content& types,
+                                                    const std::string& types_name) {
   const auto content = as_bytes(text.view());
   if (Profile::is_image(content)) return Profile::from_image({content.begin(), content.end()});
   FURNACE_TRY(ProfileParts parts, parse(text));
-  if (!types.empty()) {
-    FURNACE_TRY(parts.types, read_types(types));
+  if (types) {
+    FURNACE_TRY(parts.types, read_types(types, types_name));
   }
   return std::move(parts).build();
+}
+
+Result<std::shared_ptr<const Profile>> load(const Content& file, const std::string& name,
+                                            const Content& types, const std::string& types_name) {
+  const LargePageHeap heap;
+  FURNACE_TRY(const PaddedText text, unpacked(file, name));
+  auto profile = make_profile(text, types, types_name);
+  if (!profile) return fail(profile.error(), name);
+  return profile;
+}
+
+Content content_of(const std::filesystem::path& file) {
+  return file.empty() ? Content() : [&file] { return read_file(file, kMaxFile); };
+}
+
+Content content_of(const Fd& file, const std::string& name) {
+  if (!file.valid()) return {};
+  return [&file, &name]() -> Result<std::string> {
+    auto content = read_descriptor(file, kMaxFile);
+    if (!content) return fail(content.error(), name);
+    return content;
+  };
 }
 
 }  // namespace
 
 Result<std::shared_ptr<const Profile>> load_profile(const std::filesystem::path& file,
                                                     const std::filesystem::path& types) {
-  const LargePageHeap heap;
-  FURNACE_TRY(const PaddedText text, read_text(file));
-  auto profile = make_profile(text, types);
-  if (!profile) return fail(profile.error(), file.string());
-  return profile;
+  return load([&file] { return read_file(file, kMaxFile); }, file.string(), content_of(types),
+              types.string());
+}
+
+Result<std::shared_ptr<const Profile>> load_profile(const Fd& file, const std::string& name, const Fd& types,
+                                                    const std::string& types_name) {
+  return load(content_of(file, name), name, content_of(types, types_name), types_name);
 }
 
 Result<std::shared_ptr<const Profile>> parse_profile(std::string_view text, std::string_view name) {
   const LargePageHeap heap;
-  auto profile = make_profile(PaddedText(std::string(text)), {});
+  auto profile = make_profile(PaddedText(std::string(text)), {}, {});
   if (!profile) return fail(profile.error(), std::string(name));
   return profile;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "guest/profile/profile.h"
 
@@ -15,6 +16,11 @@ namespace furnace::guest {
 /// is wrong in it.
 [[nodiscard]] Result<std::shared_ptr<const Profile>> load_profile(const std::filesystem::path& file,
                                                                   const std::filesystem::path& types = {});
+
+/// The same of files that are open, and of `types` if that is; the names are for errors.
+[[nodiscard]] Result<std::shared_ptr<const Profile>> load_profile(const Fd& file, const std::string& name,
+                                                                  const Fd& types,
+                                                                  const std::string& types_name);
 
 /// The same of text that another program has read, without packing. `name` is for errors.
 [[nodiscard]] Result<std::shared_ptr<const Profile>> parse_profile(std::string_view text,

@@ -309,29 +309,16 @@ class QemuService : public broker::Service {
   bool stub_failed_ = false;  // and that the stub's connection is lost
 };
 
-/// Memory of a fixed size, which neither side can take from under the other.
-Result<Fd> shared_memory() {
-  Fd memory(::memfd_create("furnace-broker", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!memory.valid() || ::ftruncate(memory.get(), broker::kSharedBytes) != 0 ||
-      ::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)  // NOLINT: variadic
-    return fail_errno("memory shared with the broker");
-  return memory;
-}
-
-json describe(const QemuHandles& handles, const GuestRam::Parts& ram) {
+json describe(const QemuProcess& process, const QemuSetup& setup, const GuestRam::Parts& ram) {
   json pieces = json::array();
   for (const auto& piece : ram.pieces)
     pieces.push_back({piece.range.start.value, piece.range.end.value,
                       piece.file == GuestRam::Parts::kNoFile ? -1 : static_cast<int64_t>(piece.file),
                       piece.offset});
-  return {{"name", handles.process.name},
-          {"pid", handles.process.pid},
-          {"pieces", pieces},
-          {"may_write", ram.access == RamAccess::ReadWrite},
-          {"vcpus", handles.setup.vcpus},
-          {"running", handles.setup.running},
-          {"tcg", handles.setup.tcg},
-          {"loses_flags", handles.setup.loses_flags}};
+  return {{"name", process.name}, {"pid", process.pid},
+          {"pieces", pieces},     {"may_write", ram.access == RamAccess::ReadWrite},
+          {"vcpus", setup.vcpus}, {"running", setup.running},
+          {"tcg", setup.tcg},     {"loses_flags", setup.loses_flags}};
 }
 
 /// Without one, commands beside the partition need a QMP socket of their own.
@@ -349,41 +336,68 @@ Fd listen_for_visitors(pid_t qemu, std::filesystem::path& path) {
 
 }  // namespace
 
-Result<LentQemu> lend_qemu(const std::string& name, RamAccess access,
-                           const std::function<Status()>& confine) {
+Result<Fd> memory_shared_with_broker() {
+  Fd memory(::memfd_create("furnace-broker", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memory.valid() || ::ftruncate(memory.get(), broker::kSharedBytes) != 0 ||
+      ::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)  // NOLINT: variadic
+    return fail_errno("memory shared with the broker");
+  return memory;
+}
+
+LentQemu lent_qemu(const QemuProcess& process, const QemuSetup& setup, GuestRam::Parts& ram,
+                   BorrowersEnd end) {
+  LentQemu lent;
+  json text = describe(process, setup, ram);
+  const auto lend = [&](Fd descriptor) {
+    lent.descriptors.push_back(std::move(descriptor));
+    return lent.descriptors.back().get();
+  };
+  text["requests"] = lend(std::move(end.requests));
+  text["news"] = lend(std::move(end.news));
+  text["memory"] = lend(std::move(end.memory));
+  text["files"] = json::array();
+  for (Fd& file : ram.files) text["files"].push_back(lend(std::move(file)));
+  lent.text = text.dump(-1, ' ', false, json::error_handler_t::replace);
+  return lent;
+}
+
+Result<LentQemu> lend_qemu(const std::string& name, RamAccess access, const std::function<Status()>& confine,
+                           broker::Borrower borrower) {
   FURNACE_TRY(QemuHandles handles, QemuHandles::open(name, access));
   GuestRam::Parts ram = std::move(handles.ram).take_apart();
   FURNACE_TRY(auto requests, broker::connection());
   FURNACE_TRY(auto news, broker::connection());
-  FURNACE_TRY(Fd memory, shared_memory());
-  LentQemu lent;
-  const Fd listener = listen_for_visitors(handles.process.pid, lent.visitors);
+  FURNACE_TRY(Fd memory, memory_shared_with_broker());
+  std::filesystem::path visitors;
+  // A reader's broker is there for a moment: who came to it would lose it.
+  const Fd listener =
+      borrower == broker::Borrower::Partition ? listen_for_visitors(handles.process.pid, visitors) : Fd();
   FURNACE_TRY(Mapping shared, Mapping::whole_file(memory, true));
+  FURNACE_TRY(Pipe lifetime, make_pipe());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
   if (pid == 0) {
     const auto* const copied = dynamic_cast<const ProcessRam*>(ram.copied.get());
     become_helper("furnace-broker",
                   {requests.first.get(), news.first.get(), handles.pidfd.get(), handles.guard.descriptor(),
-                   handles.qmp.descriptor(), copied != nullptr ? copied->descriptor() : -1, listener.get()});
+                   handles.qmp.descriptor(), copied != nullptr ? copied->descriptor() : -1, listener.get(),
+                   lifetime.writing.get()});
     if (confine()) {
       QemuService service(handles, ram, std::move(news.first), std::move(shared));
-      broker::serve(service, requests.first, listener);
+      broker::Looking looking(service);
+      if (borrower == broker::Borrower::Reader) {
+        broker::serve(looking, requests.first);
+      } else {
+        broker::serve(service, requests.first, listener);
+      }
     }
     ::_exit(0);
   }
   (void)std::move(handles.guard).take_apart();  // it watches the broker now
-  json text = describe(handles, ram);
-  const auto lend = [&](Fd descriptor) {
-    lent.descriptors.push_back(std::move(descriptor));
-    return lent.descriptors.back().get();
-  };
-  text["requests"] = lend(std::move(requests.second));
-  text["news"] = lend(std::move(news.second));
-  text["memory"] = lend(std::move(memory));
-  text["files"] = json::array();
-  for (Fd& file : ram.files) text["files"].push_back(lend(std::move(file)));
-  lent.text = text.dump(-1, ' ', false, json::error_handler_t::replace);
+  LentQemu lent = lent_qemu(handles.process, handles.setup, ram,
+                            {std::move(requests.second), std::move(news.second), std::move(memory)});
+  lent.ended = std::move(lifetime.reading);
+  lent.visitors = std::move(visitors);
   return lent;
 }
 

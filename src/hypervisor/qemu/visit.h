@@ -2,18 +2,18 @@
 #pragma once
 
 #include <filesystem>
-#include <memory>
+#include <functional>
 #include <string>
 
-#include "hypervisor/hypervisor.h"
+#include "hypervisor/qemu/broker.h"
 
 namespace furnace::hypervisor {
 
 /// Where the broker of a QEMU listens for visitors: in a directory of this user alone.
 [[nodiscard]] std::filesystem::path broker_socket(pid_t qemu);
 
-/// Attaches as a visitor: registers, memory to be read, and pauses; no events. Errc::NotFound if no broker of
-/// this user's has the VM.
-[[nodiscard]] Result<std::unique_ptr<Hypervisor>> visit_qemu(const std::string& name);
+/// For a reader: attaches as a visitor to the broker of a partition, and leaves that to a process of its own,
+/// as `lend_qemu` does. Errc::NotFound if no broker of this user's has the VM.
+[[nodiscard]] Result<LentQemu> lend_visit(const std::string& name, const std::function<Status()>& confine);
 
 }  // namespace furnace::hypervisor

@@ -1,6 +1,5 @@
 #include "hypervisor/snapshot/image_file.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/compression.h"
+#include "base/file.h"
 #include "hypervisor/snapshot/seekable_zstd.h"
 
 namespace furnace::hypervisor {
@@ -55,25 +55,29 @@ class PlainFile : public ImageFile {
 }  // namespace
 
 Result<std::unique_ptr<ImageFile>> ImageFile::open(const std::filesystem::path& file) {
-  FURNACE_TRY(Fd fd, open_file(file, O_RDONLY | O_NONBLOCK));  // a FIFO must not keep us waiting for a writer
+  FURNACE_TRY(Fd fd, open_to_read(file));
+  return open(std::move(fd), file.string());
+}
+
+Result<std::unique_ptr<ImageFile>> ImageFile::open(Fd fd, const std::string& name) {
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) return fail_errno("{}", file.string());
-  if (!S_ISREG(status.st_mode)) return fail(Errc::Invalid, "{}: not a regular file", file.string());
-  if (status.st_size == 0) return fail(Errc::Invalid, "{}: empty", file.string());
+  if (::fstat(fd.get(), &status) != 0) return fail_errno("{}", name);
+  if (!S_ISREG(status.st_mode)) return fail(Errc::Invalid, "{}: not a regular file", name);
+  if (status.st_size == 0) return fail(Errc::Invalid, "{}: empty", name);
   auto plain = std::make_unique<PlainFile>(std::move(fd), static_cast<uint64_t>(status.st_size));
   char start[6] = {};
   const size_t got = plain->read(0, std::as_writable_bytes(std::span(start)));
   switch (compression_of({start, got})) {
     case Compression::Zstd: {
       auto opened = SeekableZstd::open(std::move(plain));
-      if (!opened) return fail(opened.error(), file.string());
+      if (!opened) return fail(opened.error(), name);
       return std::unique_ptr<ImageFile>(*std::move(opened));
     }
     case Compression::Gzip:
     case Compression::Xz:
       return fail(Errc::Invalid,
                   "{}: compressed with gzip or xz, which can't be read at random places: unpack it first",
-                  file.string());
+                  name);
     case Compression::None:
       break;
   }

@@ -23,6 +23,8 @@ class ImageFile {
   /// Opens a file: a plain one, or zstd in the seekable form (independent frames, and a table of them at the
   /// end).
   [[nodiscard]] static Result<std::unique_ptr<ImageFile>> open(const std::filesystem::path& file);
+  /// The same of a file that is open; `name` is for errors.
+  [[nodiscard]] static Result<std::unique_ptr<ImageFile>> open(Fd file, const std::string& name);
 
   /// Bytes of the uncompressed content.
   [[nodiscard]] virtual uint64_t size() const = 0;

@@ -74,7 +74,10 @@ std::vector<SnapshotPiece> without_overlap(std::vector<SnapshotPiece> pieces) {
 }
 
 bool is_kdump(const ImageFile& file) {
-  const std::string start = start_of(file);
+  return is_kdump(std::string_view(start_of(file)));
+}
+
+bool is_kdump(std::string_view start) {
   return start.starts_with("KDUMP   ") || start.starts_with("makedumpfile");
 }
 

@@ -29,6 +29,9 @@ struct SnapshotLayout {
 
 /// Whether the file is a kdump-compressed one, which has a driver of its own.
 [[nodiscard]] bool is_kdump(const ImageFile& file);
+/// The same of the first kKdumpStart bytes of a file.
+[[nodiscard]] bool is_kdump(std::string_view start);
+inline constexpr size_t kKdumpStart = 12;
 
 /// Sorts pieces and cuts off what an earlier one covers.
 [[nodiscard]] std::vector<SnapshotPiece> without_overlap(std::vector<SnapshotPiece> pieces);

@@ -80,6 +80,17 @@ std::vector<GpaRange> SnapshotMemory::used_ranges() const {
 
 Result<std::unique_ptr<Hypervisor>> Snapshot::open(const std::filesystem::path& path, Fd scratch) {
   FURNACE_TRY(auto file, ImageFile::open(path));
+  return open(std::move(file), path, std::move(scratch));
+}
+
+Result<std::unique_ptr<Hypervisor>> Snapshot::open(Fd descriptor, const std::filesystem::path& path,
+                                                   Fd scratch) {
+  FURNACE_TRY(auto file, ImageFile::open(std::move(descriptor), path.string()));
+  return open(std::move(file), path, std::move(scratch));
+}
+
+Result<std::unique_ptr<Hypervisor>> Snapshot::open(std::unique_ptr<ImageFile> file,
+                                                   const std::filesystem::path& path, Fd scratch) {
   const std::string name = path.filename();
   if (is_kdump(*file)) {
     auto memory = KdumpMemory::open(std::move(file), std::move(scratch));

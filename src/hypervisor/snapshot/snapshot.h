@@ -37,6 +37,9 @@ class Snapshot : public Hypervisor {
   /// error names the file and what is wrong with it. `scratch`: see attach().
   [[nodiscard]] static Result<std::unique_ptr<Hypervisor>> open(const std::filesystem::path& file,
                                                                 Fd scratch = {});
+  /// The same of a file that is open; `path` is for errors, and names the VM.
+  [[nodiscard]] static Result<std::unique_ptr<Hypervisor>> open(Fd file, const std::filesystem::path& path,
+                                                                Fd scratch);
 
   [[nodiscard]] std::string name() const override { return name_; }
   [[nodiscard]] uint32_t id() const override { return 0; }
@@ -51,6 +54,9 @@ class Snapshot : public Hypervisor {
   [[nodiscard]] RunState state() const override { return RunState::Paused; }
 
  private:
+  [[nodiscard]] static Result<std::unique_ptr<Hypervisor>> open(std::unique_ptr<ImageFile> file,
+                                                                const std::filesystem::path& path,
+                                                                Fd scratch);
   Snapshot(std::string name, std::unique_ptr<guest::GuestMemory> memory, std::vector<Registers> vcpus)
       : name_(std::move(name)), memory_(std::move(memory)), vcpus_(std::move(vcpus)) {}
 

@@ -1,14 +1,11 @@
 #include "hypervisor/snapshot/writer.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <optional>
 
-#include "base/directory.h"
-#include "base/log.h"
 #include "hypervisor/snapshot/elf_core.h"
 #include "hypervisor/snapshot/seekable_zstd.h"
 
@@ -24,57 +21,34 @@ bool all_zero(std::span<const std::byte> bytes) {
          (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
-/// The file while it is written: removed unless it is finished.
-class PartialFile {
+/// A file that is written from its start, with holes.
+class Output {
  public:
-  static Result<PartialFile> create(const std::filesystem::path& file) {
-    FURNACE_TRY(NamedPlace place, place_of_file(file, Care::Links));
-    const std::string partial = place.name + ".partial";
-    ::unlinkat(place.directory.descriptor(), partial.c_str(), 0);  // of one that was killed
-    // Memory holds secrets: for the owner alone.
-    FURNACE_TRY(Fd fd, place.directory.open_file(partial, O_WRONLY | O_CREAT | O_EXCL, 0600));
-    return PartialFile(std::move(fd), std::move(place), file);
-  }
-  PartialFile(PartialFile&&) = default;
-  PartialFile& operator=(PartialFile&&) = delete;
-  ~PartialFile() {
-    if (fd_.valid()) ::unlinkat(place_.directory.descriptor(), partial().c_str(), 0);
-  }
+  Output(const Fd& file, const std::string& name) : file_(file), name_(name) {}
 
   Status append(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      const ssize_t put = ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(size_));
+      const ssize_t put = ::pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(size_));
       if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return fail_errno("{}", file_.string());
+      if (put < 0) return fail_errno("{}", name_);
       size_ += static_cast<uint64_t>(put);
       bytes = bytes.subspan(static_cast<size_t>(put));
     }
     return {};
   }
   void skip(uint64_t bytes) { size_ += bytes; }
-
-  Status finish() {
-    if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0 || ::fsync(fd_.get()) != 0)
-      return fail_errno("{}", file_.string());
-    FURNACE_CHECK(place_.directory.rename(partial(), place_.name));
-    fd_.close();
-    return {};
-  }
+  [[nodiscard]] uint64_t size() const { return size_; }
 
  private:
-  PartialFile(Fd fd, NamedPlace place, std::filesystem::path file)
-      : fd_(std::move(fd)), place_(std::move(place)), file_(std::move(file)) {}
-  [[nodiscard]] std::string partial() const { return place_.name + ".partial"; }
-  Fd fd_;
-  NamedPlace place_;
-  std::filesystem::path file_;
+  const Fd& file_;
+  const std::string& name_;
   uint64_t size_ = 0;
 };
 
 /// Memory on its way into the file, compressed or with holes.
 class MemorySink {
  public:
-  MemorySink(PartialFile& file, bool zstd) : file_(file) {
+  MemorySink(Output& file, bool zstd) : file_(file) {
     if (zstd) zstd_.emplace([&file](std::span<const std::byte> packed) { return file.append(packed); });
   }
   Status write(std::span<const std::byte> bytes) {
@@ -83,13 +57,10 @@ class MemorySink {
     file_.skip(bytes.size());
     return {};
   }
-  Status finish() {
-    if (zstd_) FURNACE_CHECK(zstd_->finish());
-    return file_.finish();
-  }
+  Status finish() { return zstd_ ? zstd_->finish() : Status(); }
 
  private:
-  PartialFile& file_;
+  Output& file_;
   std::optional<SeekableZstdWriter> zstd_;
 };
 
@@ -110,7 +81,7 @@ std::vector<GpaRange> ranges_of(const guest::GuestMemory& memory, SnapshotFormat
   return {{guest::Gpa{0}, memory.ranges().empty() ? guest::Gpa{0} : memory.ranges().back().end}};
 }
 
-Status write_paused(Hypervisor& vm, PartialFile& file, const SnapshotOptions& options,
+Status write_paused(Hypervisor& vm, Output& file, const SnapshotOptions& options,
                     const SnapshotProgress& progress) {
   const guest::GuestMemory& memory = vm.memory();
   const auto ranges = ranges_of(memory, options.format);
@@ -134,21 +105,18 @@ Status write_paused(Hypervisor& vm, PartialFile& file, const SnapshotOptions& op
 
 }  // namespace
 
-Status write_snapshot(Hypervisor& vm, const std::filesystem::path& file, const SnapshotOptions& options,
-                      const SnapshotProgress& progress) {
-  FURNACE_TRY(PartialFile partial, PartialFile::create(file));
+Result<uint64_t> write_snapshot(Hypervisor& vm, const Fd& file, const std::string& name,
+                                const SnapshotOptions& options, const SnapshotProgress& progress) {
+  Output output(file, name);
   FURNACE_CHECK(vm.pause());
-  Status written = write_paused(vm, partial, options, progress);
+  const Status written = write_paused(vm, output, options, progress);
   // Who can't end the pause does not know how long it lasted: the memory may have changed while it was
   // copied.
-  auto resumed = vm.resume();
-  if (written && !resumed) {
-    std::error_code ignored;
-    std::filesystem::remove(file, ignored);
-    return fail(resumed.error(),
-                fmt::format("{} was not written: VM '{}' not resumed", file.string(), vm.name()));
-  }
-  return written;
+  const auto resumed = vm.resume();
+  if (!written) return tl::unexpected<Error>(written.error());
+  if (!resumed)
+    return fail(resumed.error(), fmt::format("{} was not written: VM '{}' not resumed", name, vm.name()));
+  return output.size();
 }
 
 }  // namespace furnace::hypervisor

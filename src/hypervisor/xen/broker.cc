@@ -139,7 +139,8 @@ std::string to_line(const json& text) {
 }
 
 /// Attaches, says what it is, or why that failed, and serves.
-void run_broker(const std::string& name, const Fd& socket, Fd bell, const Fd& frames, Fd hello) {
+void run_broker(const std::string& name, const Fd& socket, Fd bell, const Fd& frames, Fd hello,
+                broker::Borrower borrower) {
   auto xen = Xen::open(name);
   json text;
   if (!xen) {
@@ -156,7 +157,9 @@ void run_broker(const std::string& name, const Fd& socket, Fd bell, const Fd& fr
   hello.close();
   if (!is_told || text.contains("error")) return;
   XenService service(*std::move(xen), std::move(bell));
-  broker::serve(service, socket);
+  broker::Looking looking(service);
+  broker::serve(borrower == broker::Borrower::Reader ? static_cast<broker::Service&>(looking) : service,
+                socket);
 }
 
 /// What the broker says when it has attached; the error if it could not.
@@ -176,17 +179,19 @@ Result<json> hear(const Fd& hello) {
 
 }  // namespace
 
-Result<LentXen> lend_xen(const std::string& name) {
+Result<LentXen> lend_xen(const std::string& name, broker::Borrower borrower) {
   FURNACE_TRY(auto sockets, broker::connection());
   FURNACE_TRY(auto hello, make_pipe());
   Fd bell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   Fd frames(::memfd_create("furnace-frames", MFD_CLOEXEC));
   if (!bell.valid() || !frames.valid()) return fail_errno("Xen's broker");
+  FURNACE_TRY(Pipe lifetime, make_pipe());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
   if (pid == 0) {
-    become_helper("furnace-broker", {sockets.first.get(), bell.get(), frames.get(), hello.writing.get()});
-    run_broker(name, sockets.first, std::move(bell), frames, std::move(hello.writing));
+    become_helper("furnace-broker", {sockets.first.get(), bell.get(), frames.get(), hello.writing.get(),
+                                     lifetime.writing.get()});
+    run_broker(name, sockets.first, std::move(bell), frames, std::move(hello.writing), borrower);
     ::_exit(0);
   }
   hello.writing.close();
@@ -194,6 +199,7 @@ Result<LentXen> lend_xen(const std::string& name) {
   FURNACE_TRY(ForeignMemory foreign, ForeignMemory::open());
   FURNACE_CHECK(foreign.restrict_to(text.at("id").get<uint32_t>()));
   LentXen lent;
+  lent.ended = std::move(lifetime.reading);
   for (auto& [key, descriptor] :
        {std::pair("socket", &sockets.second), std::pair("bell", &bell), std::pair("frames", &frames)}) {
     text[key] = descriptor->get();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "hypervisor/broker/looking.h"
 
 namespace furnace::hypervisor {
 
@@ -15,7 +16,9 @@ namespace furnace::hypervisor {
 struct LentXen {
   std::string text;
   std::vector<Fd> descriptors;
+  Fd ended;  ///< readable when the broker has exited: it has let the domain go
 };
-[[nodiscard]] Result<LentXen> lend_xen(const std::string& name);
+[[nodiscard]] Result<LentXen> lend_xen(const std::string& name,
+                                       broker::Borrower borrower = broker::Borrower::Partition);
 
 }  // namespace furnace::hypervisor

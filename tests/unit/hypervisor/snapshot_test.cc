@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "hypervisor/simulator/simulator.h"
 #include "hypervisor/snapshot/elf_core.h"
+#include "hypervisor/snapshot/snapshot_file.h"
 #include "hypervisor/snapshot/writer.h"
 #include "support.h"
 
@@ -22,9 +23,11 @@ class Snapshots : public ::testing::Test {
  protected:
   std::filesystem::path write(const std::string& name, const SnapshotOptions& options) {
     const auto file = directory_.path() / name;
-    const Status written =
-        write_snapshot(*simulator_, file, options, [](uint64_t, uint64_t) { return Status(); });
-    EXPECT_TRUE(written) << message_of(written);
+    auto output = take(SnapshotFile::create(file));
+    const auto size = take(write_snapshot(*simulator_, output.descriptor(), file, options,
+                                          [](uint64_t, uint64_t) { return Status(); }));
+    const Status finished = output.finish(size);
+    EXPECT_TRUE(finished) << message_of(finished);
     return file;
   }
   void expect_same_memory(guest::GuestMemory& other) {
@@ -70,9 +73,13 @@ TEST_F(Snapshots, KeepRegistersOfEveryVcpuInElfCores) {
 
 TEST_F(Snapshots, AnInterruptedOneLeavesNoFileAndTheVmRunning) {
   const auto file = directory_.path() / "cut";
-  const Status written = write_snapshot(
-      *simulator_, file, {}, [](uint64_t, uint64_t) -> Status { return fail(Errc::Failed, "stop"); });
-  EXPECT_EQ(message_of(written), "stop");
+  {
+    const auto output = take(SnapshotFile::create(file));
+    const auto written =
+        write_snapshot(*simulator_, output.descriptor(), file, {},
+                       [](uint64_t, uint64_t) -> Status { return fail(Errc::Failed, "stop"); });
+    EXPECT_EQ(message_of(written), "stop");
+  }
   EXPECT_TRUE(std::filesystem::is_empty(directory_.path()));
   EXPECT_EQ(simulator_->state(), RunState::Running);
 }

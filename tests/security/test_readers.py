@@ -1,0 +1,192 @@
+"""A guest or a file that has taken over what reads it for a command (`furnace ps`, `profile`, `vm snapshot`).
+
+reader_attacks.c runs in the place of furnace-reader, with all that it holds, one attack at a time: inside the walls, where
+it must not work, and without them, where it must. What it reports to its command is hostile as well.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from conftest import BUILD, FURNACE, ROOT, furnace, wait_for
+from test_taken_over_vmi import DESCRIBE, PAUSE, POLL, RAM, READ, REGISTERS, RESUME, STATE, Qemu
+
+SOURCE = Path(__file__).with_name('reader_attacks.c')
+ASKED = {REGISTERS, PAUSE, RESUME, STATE, POLL, READ}
+
+
+class SharingQemu(Qemu):
+    """Its RAM is a file, which a reader maps."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.name = f'victim-{uuid.uuid4().hex[:8]}'
+        self.process = subprocess.Popen(
+            ['qemu-system-x86_64', '-name', self.name, '-accel', 'tcg', '-m', str(RAM >> 20), '-display', 'none', '-nodefaults',
+             '-object', f'memory-backend-memfd,id=ram,size={RAM >> 20}M,share=on', '-machine', 'memory-backend=ram',
+             '-qmp', f'unix:{directory}/qmp,server=on,wait=off', '-qmp', f'unix:{directory}/qmp2,server=on,wait=off'])
+        wait_for(self.answers, 20, 'QEMU')
+
+
+@pytest.fixture(scope='module', params=[SharingQemu, Qemu], ids=['RAM is a file', 'RAM is private'])
+def qemu(request, tmp_path_factory):
+    running = request.param(tmp_path_factory.mktemp('qemu'))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope='module')
+def sharing_qemu(tmp_path_factory):
+    running = SharingQemu(tmp_path_factory.mktemp('sharing'))
+    yield running
+    running.stop()
+
+
+class Place:
+    """An operator's roots, and a copy of furnace's programs, whose readers are attacks."""
+
+    def __init__(self, directory):
+        self.root = directory / 'dir' / 'reader_filesystem'
+        self.programs = directory / 'bin'
+        self.environment = {**os.environ, 'FURNACE_DIR': str(directory / 'dir')}
+        (directory / 'dir').mkdir()
+        self.programs.mkdir()
+        furnace('rootfs', 'build', 'reader', '-o', self.root)
+        shutil.copy(FURNACE, self.programs)
+        (directory / 'policies').symlink_to(ROOT / 'policies')
+
+    def put(self, attack):
+        made = self.programs / 'furnace-reader'
+        subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-fno-stack-protector', f'-DNAME={attack}', '-o', made, SOURCE], check=True)
+        inside = self.root / 'usr/bin/furnace-reader'
+        inside.unlink()
+        shutil.copy(made, inside)
+        inside.chmod(0o755)
+
+    def run(self, *arguments, seconds=60):
+        return subprocess.run([self.programs / 'furnace', *arguments], env=self.environment, capture_output=True, text=True, timeout=seconds)
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    directory = Path(f'/tmp/furnace-readers-{os.getpid()}')
+    directory.mkdir()
+    yield Place(directory)
+    shutil.rmtree(directory)
+
+
+OUT = ['reads_a_file_of_the_host', 'makes_a_file', 'opens_a_tcp_socket', 'opens_a_unix_socket', 'executes_a_program', 'forks',
+       'takes_memory', 'takes_shared_memory', 'writes_to_the_guest', 'traces_its_parent']
+
+
+@pytest.mark.parametrize('attack', OUT)
+def test_without_walls_it_works(place, sharing_qemu, attack):
+    place.put(attack)
+    ran = place.run('ps', sharing_qemu.name, '--unconfined')
+    assert 'NOT CONFINED' in ran.stderr and 'BROKE OUT' in ran.stderr, ran.stderr
+    Path('/tmp/furnace-reader-was-here').unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize('command', ['ps', 'profile find'])
+@pytest.mark.parametrize('attack', OUT)
+def test_inside_the_walls_it_gets_nothing(place, qemu, attack, command):
+    place.put(attack)
+    ran = place.run(*command.split(), qemu.name)
+    assert 'BROKE OUT' not in ran.stderr and ran.returncode == 1 and ran.stdout == '', ran
+    assert not Path('/tmp/furnace-reader-was-here').exists()
+    assert qemu.runs()
+
+
+def test_its_broker_only_lets_it_look(place, qemu):
+    """Each request that a broker knows, and QMP's own words."""
+    place.put('asks_for_everything')
+    ran = place.run('ps', qemu.name)
+    asked = {int(number) for number in re.findall(r'ASKED (\d+)', ran.stderr)}
+    assert {REGISTERS, PAUSE, RESUME, STATE, POLL} <= asked <= ASKED, ran.stderr
+    assert DESCRIBE not in asked
+    wait_for(qemu.runs, 10, 'the guest to run on')
+
+
+def test_beside_a_partition_too(place, qemu, tmp_path):
+    partition = subprocess.Popen([FURNACE, 'vmi', qemu.name, '--vmi', tmp_path / 'vmi'], stderr=subprocess.PIPE, text=True)
+    try:
+        for line in partition.stderr:
+            if 'serving VM' in line:
+                break
+        place.put('asks_for_everything')
+        ran = place.run('ps', qemu.name)
+        asked = {int(number) for number in re.findall(r'ASKED (\d+)', ran.stderr)}
+        assert {REGISTERS, PAUSE, RESUME, STATE, POLL} <= asked <= ASKED, ran.stderr
+        assert partition.poll() is None
+    finally:
+        partition.terminate()
+        partition.wait()
+    wait_for(qemu.runs, 10, 'the guest to run on')
+
+
+REFUSED = ['reports_noise', 'reports_a_huge_record', 'reports_what_nobody_asked_for', 'reports_a_text_longer_than_its_record',
+           'reports_more_after_its_end', 'reports_processes_without_end', 'reports_a_profile_without_end']
+SHORT = ['reports_half_a_record', 'reports_nothing']
+
+
+@pytest.mark.parametrize('attack', [*REFUSED, *SHORT])
+def test_a_false_report_is_refused(place, sharing_qemu, attack):
+    """In bounded time and memory, and nothing of it is shown or stored."""
+    place.put(attack)
+    before = sorted(BUILD.glob('cache/profiles/**/*'))
+    start = time.monotonic()
+    command = subprocess.Popen([place.programs / 'furnace', 'ps', sharing_qemu.name], env=place.environment, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    out, errors = command.stdout.read(), command.stderr.read()
+    _, status, usage = os.wait4(command.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 1 and out == '', (out, errors)
+    assert ('is refused' if attack in REFUSED else 'exited before its report was complete') in errors, errors
+    assert time.monotonic() - start < 30 and usage.ru_maxrss < 300 << 10, usage
+    assert sorted(BUILD.glob('cache/profiles/**/*')) == before
+
+
+def test_what_it_logs_without_end_is_limited(place, sharing_qemu):
+    place.put('logs_without_end')
+    command = subprocess.Popen([place.programs / 'furnace', 'ps', sharing_qemu.name], env=place.environment, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    read = 0
+    os.set_blocking(command.stderr.fileno(), False)
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        read += len(command.stderr.read(1 << 20) or b'')
+        time.sleep(0.01)
+    command.kill()
+    command.communicate()
+    assert 0 < read < 2 << 20
+
+
+def test_a_snapshot_that_it_writes_without_end_is_limited(place, sharing_qemu, tmp_path):
+    place.put('writes_without_end')
+    ran = place.run('vm', 'snapshot', sharing_qemu.name, tmp_path / 'file')
+    assert ran.returncode == 1 and list(tmp_path.iterdir()) == [], ran
+    most = int(re.search(r'WROTE (\d+)', ran.stderr)[1])
+    assert RAM <= most << 20 < 4 * RAM
+
+
+def test_nothing_stays_of_it_when_its_command_is_killed(place, sharing_qemu):
+    place.put('never_ends')
+    command = subprocess.Popen([place.programs / 'furnace', 'ps', sharing_qemu.name], env=place.environment, stderr=subprocess.PIPE, text=True)
+    assert 'NEVER ENDS' in command.stderr.readline()
+    readers = [each for each in Path('/proc').glob('[0-9]*') if 'furnace-reader' in name_of(each)]
+    assert readers
+    command.kill()
+    command.communicate()
+    wait_for(lambda: not any('furnace-reader' in name_of(each) for each in readers), 10, 'the end of the reader')
+    wait_for(sharing_qemu.runs, 10, 'the guest to run on')
+
+
+def name_of(process):
+    try:
+        return (process / 'cmdline').read_text()
+    except OSError:
+        return ''
