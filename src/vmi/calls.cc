@@ -231,7 +231,8 @@ Reply get_vcpureg(CallContext& context, const Call&, const Arguments& arguments)
   const auto vcpu = static_cast<uint32_t>(arguments.get(Number::Vcpu).value_or(0));
   FURNACE_TRY(const auto registers, context.machine.hypervisor().registers(vcpu));
   if (!registers) return fail(Errc::Unavailable, "this guest has no vCPU registers");
-  const auto value = registers->get(*name);
+  const auto known = hypervisor::register_named(*name);
+  const auto value = known ? registers->get(*known) : std::nullopt;
   if (!value) return fail(Errc::NotFound, "no register '{}'", *name);
   return *value;
 }

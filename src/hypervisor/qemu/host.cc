@@ -49,9 +49,19 @@ class RegisterText {
   std::string_view rest_;
 };
 
-bool is_segment(std::string_view name) {
-  return name.size() == 2 && name[1] == 's' &&
-         std::string_view("cdefgs").find(name[0]) != std::string_view::npos;
+/// The register that `info registers` shows under a name, and the base in its second column.
+struct Shown {
+  std::optional<Reg> first, base;
+};
+Shown shown_as(std::string_view name) {
+  if (name == "rfl" || name == "efl") return {Reg::Rflags, {}};
+  if (name == "gdt") return {Reg::GdtrBase, {}};
+  if (name == "idt") return {Reg::IdtrBase, {}};
+  if (name == "ldt") return {Reg::Ldtr, Reg::LdtrBase};
+  // Of a vCPU that runs 32-bit code.
+  if (name.size() == 3 && name.starts_with('e'))
+    return {register_named(fmt::format("r{}", name.substr(1))), {}};
+  return {register_named(name), register_named(fmt::format("{}_base", name))};
 }
 
 }  // namespace
@@ -62,15 +72,9 @@ Registers parse_registers(std::string_view text) {
   std::string name;
   std::vector<uint64_t> columns;
   while (reader.next(name, columns)) {
-    if (columns.empty()) continue;
-    if (is_segment(name)) {
-      registers.set(name, columns[0]);
-      if (columns.size() > 1) registers.set(name + "_base", columns[1]);
-    } else if (name == "gdt" || name == "idt") {
-      registers.set(name + "r_base", columns[0]);
-    } else {
-      registers.set(name == "rfl" ? "rflags" : name, columns[0]);
-    }
+    const Shown shown = shown_as(name);
+    if (shown.first && !columns.empty()) registers.set(*shown.first, columns[0]);
+    if (shown.base && columns.size() > 1) registers.set(*shown.base, columns[1]);
   }
   return registers;
 }
@@ -103,11 +107,9 @@ Result<Registers> QemuHost::registers(uint32_t vcpu) {
                            fmt::format(R"({{"command-line":"info registers","cpu-index":{}}})", vcpu)));
   const auto text = nlohmann::json::parse(answer, nullptr, false);
   if (!text.is_string()) return fail(Errc::Failed, "QEMU: no text from `info registers`");
-  Registers registers = parse_registers(text.get<std::string>());
-  if (!registers.get("cr3")) return fail(Errc::Invalid, "VM '{}' is not an x86 machine", name_);
-  if (!registers.get("rip") && !registers.get("eip"))
-    return fail(Errc::Invalid, "VM '{}': no instruction pointer in `info registers`", name_);
-  return registers;
+  const Registers registers = parse_registers(text.get<std::string>());
+  if (!registers.get(Reg::Cr3)) return fail(Errc::Invalid, "VM '{}' is not an x86 machine", name_);
+  return complete(registers, fmt::format("VM '{}': `info registers`", name_));
 }
 
 Status QemuHost::pause() {

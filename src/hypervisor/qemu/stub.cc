@@ -314,8 +314,9 @@ Status Stub::set_instruction_pointer(uint32_t vcpu, uint64_t address) {
   if (vcpu != selected_) FURNACE_CHECK(select(vcpu));
   std::string digits;
   for (int i = 0; i < 8; ++i) digits += fmt::format("{:02x}", (address >> (8 * i)) & 0xff);
-  FURNACE_TRY(const std::string answer,
-              remote_.exchange(fmt::format("P{:x}={}", layout_.number("rip").value_or(0), digits)));
+  const auto rip = layout_.number(Reg::Rip);
+  if (!rip) return fail(Errc::Invalid, "gdb stub: its target description has no register rip");
+  FURNACE_TRY(const std::string answer, remote_.exchange(fmt::format("P{:x}={}", *rip, digits)));
   return answer == "OK" ? Status() : fail(Errc::Failed, "gdb stub: rip not set: '{}'", printable(answer));
 }
 
