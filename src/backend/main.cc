@@ -1,5 +1,4 @@
 // furnace-backend: hosts a tenant's backend, in Python or C++.
-#include <sstream>
 
 #include "backend/backend.h"
 #include "backend/native/host.h"
@@ -9,6 +8,7 @@
 #include "base/log.h"
 #include "base/shared_object.h"
 #include "base/signals.h"
+#include "base/text.h"
 #include "program/bounded_option.h"
 #include "program/program.h"
 #include "python/host.h"
@@ -150,9 +150,8 @@ Result<Feeders> open_sinks(const Options& options) {
   std::vector<std::string> headers;
   if (!options.header_file.empty()) {
     FURNACE_TRY(const std::string text, read_file(options.header_file, 64 << 10));
-    std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);)
-      if (!line.empty()) headers.push_back(line);
+    for (const std::string_view line : lines(text))
+      if (!line.empty()) headers.emplace_back(line);
   }
   Feeders feeders;
   for (const std::string& description : options.sinks) {

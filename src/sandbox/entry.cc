@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -17,6 +16,7 @@
 
 #include "base/command.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "inspector/filter.h"
 #include "sandbox/rootfs.h"
 
@@ -131,8 +131,10 @@ class Start {
     }
     const size_t at = text.find("\"child-pid\":");
     const size_t digit = at == std::string::npos ? at : text.find_first_of("0123456789", at);
-    if (digit == std::string::npos) return ended("bubblewrap made no namespace");
-    std::from_chars(text.data() + digit, text.data() + text.size(), entered_.program);
+    std::string_view rest = std::string_view(text).substr(std::min(digit, text.size()));
+    const auto program = take_number<pid_t>(rest);
+    if (!program) return ended("bubblewrap made no namespace");
+    entered_.program = *program;
     return {};
   }
 

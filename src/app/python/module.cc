@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/printable.h"
+#include "base/text.h"
 
 namespace furnace::app {
 namespace {
@@ -62,16 +63,6 @@ py::object failed_value(Answer kind) {
   }
 }
 
-std::vector<std::string> split(std::string_view words) {
-  std::vector<std::string> result;
-  while (!words.empty()) {
-    const size_t end = std::min(words.find(' '), words.size());
-    result.emplace_back(words.substr(0, end));
-    words.remove_prefix(std::min(end + 1, words.size()));
-  }
-  return result;
-}
-
 /// Returns false for the calls whose arguments have defaults.
 bool takes_all_arguments(const Call& call) {
   return call.verb != protocol::Verb::EventRegister && call.verb != protocol::Verb::GetVcpureg &&
@@ -114,7 +105,8 @@ std::vector<Argument> arguments_of(const Call& call, const std::vector<std::stri
 /// `checked`: failures raise. Otherwise a call that the VMI partition answered with a failure returns 1.0's
 /// value.
 void define_call(py::module_& module, const std::shared_ptr<Shared>& shared, const Call& call, bool checked) {
-  const auto names = split(call.arguments);
+  const auto listed = words(call.arguments);
+  const std::vector<std::string> names(listed.begin(), listed.end());
   const std::string doc = fmt::format("{}({})\n\n{}{}", call.name, fmt::join(names, ", "), call.summary,
                                       checked ? " Raises VmiError if it fails." : "");
   const auto function = [shared, &call, names, checked](const py::args& args,

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "base/text.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -32,14 +32,11 @@ class RegisterText {
     while (true) {
       const size_t digit = rest_.find_first_not_of(' ');
       if (digit == std::string_view::npos) break;
-      uint64_t value = 0;
-      const auto [stop, error] =
-          std::from_chars(rest_.data() + digit, rest_.data() + rest_.size(), value, 16);
-      const bool complete =
-          stop == rest_.data() + rest_.size() || *stop == ' ' || *stop == '\n' || *stop == '\r';
-      if (error != std::errc() || !complete) break;
-      columns.push_back(value);
-      rest_.remove_prefix(static_cast<size_t>(stop - rest_.data()));
+      std::string_view after = rest_.substr(digit);
+      const auto value = take_number<uint64_t>(after, 16);
+      if (!value || (!after.empty() && kBlanks.find(after.front()) == std::string_view::npos)) break;
+      columns.push_back(*value);
+      rest_ = after;
       if (!rest_.starts_with(' ')) break;
     }
     return true;

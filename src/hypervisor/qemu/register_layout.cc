@@ -1,9 +1,9 @@
 #include "hypervisor/qemu/register_layout.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/printable.h"
+#include "base/text.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -36,10 +36,9 @@ std::string without_comments(std::string_view xml) {
 std::optional<uint64_t> little_endian(std::string_view digits) {
   uint64_t value = 0;
   for (size_t i = 0; i < digits.size(); i += 2) {
-    unsigned byte = 0;
-    const auto [end, error] = std::from_chars(digits.data() + i, digits.data() + i + 2, byte, 16);
-    if (error != std::errc() || end != digits.data() + i + 2) return std::nullopt;
-    value |= uint64_t{byte} << (4 * i);
+    const auto byte = parse_number<unsigned>(digits.substr(i, 2), 16);
+    if (!byte) return std::nullopt;
+    value |= uint64_t{*byte} << (4 * i);
   }
   return value;
 }
@@ -60,15 +59,12 @@ Result<RegisterLayout> RegisterLayout::parse(std::string_view xml) {
   for (size_t at = text.find("<reg "); at != std::string::npos; at = text.find("<reg ", at + 1)) {
     const std::string_view element = std::string_view(text).substr(at, text.find('>', at) - at);
     const std::string_view name = attribute(element, "name");
-    const std::string_view bits_text = attribute(element, "bitsize");
-    unsigned bits = 0;
-    std::from_chars(bits_text.data(), bits_text.data() + bits_text.size(), bits);
+    const unsigned bits = parse_number<unsigned>(attribute(element, "bitsize")).value_or(0);
     if (name.empty() || bits == 0 || bits % 8 != 0 || bits > kMaxBits ||
         layout.slots_.size() >= kMaxRegisters)
       return fail(Errc::Invalid, "gdb stub: target description: register {}: name '{}' of {} bits",
                   layout.slots_.size(), printable(name.substr(0, 40)), bits);
-    const std::string_view number = attribute(element, "regnum");
-    std::from_chars(number.data(), number.data() + number.size(), next_number);
+    next_number = parse_number<unsigned>(attribute(element, "regnum")).value_or(next_number);
     const auto reg = bits <= 64 ? named_by_gdb(name) : std::nullopt;
     layout.slots_.push_back({reg, next_number++, bits / 8});
   }
