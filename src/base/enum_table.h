@@ -53,6 +53,8 @@ class EnumTable {
       if (rows[i].key != static_cast<Key>(i)) throw "the rows are in the order of the enumerators";
   }
 
+  /// Returns false for a number that is no enumerator, as it may come from outside.
+  [[nodiscard]] static constexpr bool has(Key key) { return static_cast<size_t>(key) < kRows; }
   [[nodiscard]] constexpr const Value& operator[](Key key) const {
     return rows_.at(static_cast<size_t>(key)).value;
   }

@@ -212,10 +212,9 @@ class Start {
 Status entry_error(const Partition& partition, const Plan& plan) {
   errno = plan.error.load(std::memory_order_acquire);
   if (errno == 0) return {};
-  const auto step = static_cast<size_t>(plan.failed_step.load(std::memory_order_relaxed));
-  if (step == static_cast<size_t>(enter::Step::Execute))
-    return fail_errno("{}: {}", partition.name, partition.command.front());
-  return fail_errno("{}: {}", partition.name, step < enter::kSteps.size() ? enter::kSteps.at(step) : "?");
+  const auto step = static_cast<enter::Step>(plan.failed_step.load(std::memory_order_relaxed));
+  if (step == enter::Step::Execute) return fail_errno("{}: {}", partition.name, partition.command.front());
+  return fail_errno("{}: {}", partition.name, enter::kSteps.has(step) ? enter::kSteps[step] : "?");
 }
 
 Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup>& group) {

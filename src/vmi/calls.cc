@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "base/enum_table.h"
 #include "base/log.h"
 #include "base/printable.h"
 #include "guest/linux/syscalls.h"
@@ -16,6 +17,7 @@ using guest::Gva;
 using guest::Pid;
 using protocol::Call;
 using protocol::Target;
+using protocol::Verb;
 
 /// The address space that a call names by its pid.
 Result<AddressSpace> space_of(CallContext& context, const Arguments& arguments) {
@@ -400,53 +402,58 @@ Reply let_events_flow(CallContext& context, bool flow) {
 
 using Handler = Reply (*)(CallContext&, const Call&, const Arguments&);
 
-/// In the order of Verb.
-constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
-    event_clear,
-    event_register,
-    [](CallContext& c, const Call&, const Arguments&) -> Reply { return let_events_flow(c, true); },
-    [](CallContext& c, const Call&, const Arguments&) -> Reply { return let_events_flow(c, false); },
-    [](CallContext& c, const Call&, const Arguments&) -> Reply {  // GetAccessMode
-      return static_cast<uint64_t>(c.machine.hypervisor().access_mode());
-    },
-    [](CallContext& c, const Call&, const Arguments&) -> Reply {
-      return c.machine.hypervisor().memory_size();
-    },
-    [](CallContext& c, const Call&, const Arguments&) -> Reply { return c.machine.hypervisor().name(); },
-    get_offset,
-    get_ostype,
-    get_page_mode,
-    get_vcpureg,
-    [](CallContext& c, const Call&, const Arguments&) -> Reply {
-      return uint64_t{c.machine.hypervisor().id()};
-    },
-    not_windows,  // GetWinver
-    not_windows,  // GetWinverStr
-    lookup_structure,
-    lookup_symbol,
-    pause_vm,
-    process_list,
-    read_bytes,
-    read_number,
-    read_string,
-    resume_vm,
-    start_syscall,
-    [](CallContext&, const Call&, const Arguments&) -> Reply { return uint64_t{1}; },  // Status
-    stop_syscall,
-    translate,      // TranslateKernel
-    lookup_symbol,  // TranslateSymbol
-    translate,      // TranslateUser
-    write_bytes,
-    write_number,
-    describe_structure,
-};
+constexpr EnumTable<Verb, Handler> kHandlers({
+    {Verb::EventClear, event_clear},
+    {Verb::EventRegister, event_register},
+    {Verb::EventsStart,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply { return let_events_flow(c, true); }},
+    {Verb::EventsStop,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply { return let_events_flow(c, false); }},
+    {Verb::GetAccessMode,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply {
+       return static_cast<uint64_t>(c.machine.hypervisor().access_mode());
+     }},
+    {Verb::GetMemsize,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply {
+       return c.machine.hypervisor().memory_size();
+     }},
+    {Verb::GetName,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply { return c.machine.hypervisor().name(); }},
+    {Verb::GetOffset, get_offset},
+    {Verb::GetOstype, get_ostype},
+    {Verb::GetPageMode, get_page_mode},
+    {Verb::GetVcpureg, get_vcpureg},
+    {Verb::GetVmid,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply {
+       return uint64_t{c.machine.hypervisor().id()};
+     }},
+    {Verb::GetWinver, not_windows},
+    {Verb::GetWinverStr, not_windows},
+    {Verb::LookupStructure, lookup_structure},
+    {Verb::LookupSymbol, lookup_symbol},
+    {Verb::PauseVm, pause_vm},
+    {Verb::ProcessList, process_list},
+    {Verb::ReadBytes, read_bytes},
+    {Verb::ReadNumber, read_number},
+    {Verb::ReadString, read_string},
+    {Verb::ResumeVm, resume_vm},
+    {Verb::StartSyscall, start_syscall},
+    {Verb::Status, [](CallContext&, const Call&, const Arguments&) -> Reply { return uint64_t{1}; }},
+    {Verb::StopSyscall, stop_syscall},
+    {Verb::TranslateKernel, translate},
+    {Verb::TranslateSymbol, lookup_symbol},
+    {Verb::TranslateUser, translate},
+    {Verb::WriteBytes, write_bytes},
+    {Verb::WriteNumber, write_number},
+    {Verb::DescribeStructure, describe_structure},
+});
 
 }  // namespace
 
 Reply execute(CallContext& context, const Call& call, const Arguments& arguments) {
   ++context.session.counters.calls;
   const Status permitted = check_permitted(context.session.forbidden, call.verb);
-  Reply reply = permitted ? kHandlers.at(static_cast<size_t>(call.verb))(context, call, arguments)
+  Reply reply = permitted ? kHandlers[call.verb](context, call, arguments)
                           : Reply(tl::unexpected<Error>(permitted.error()));
   if (reply.error) ++context.session.counters.failed_calls;
   if (reply.error) log::debug("{}: {}: {}", context.session.identity, call.name, reply.error->message());

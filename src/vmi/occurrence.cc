@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "base/enum_table.h"
 #include "guest/linux/code.h"
 #include "guest/linux/syscalls.h"
 
@@ -85,14 +86,20 @@ Result<bool> Interpreter::complete_known(guest::Trace trace, Occurrence& occurre
 
 Result<bool> Interpreter::complete(const Seen& seen, Occurrence& occurrence) {
   if (occurrence.known) return complete_known(seen.trace, occurrence);
-  // In the order of Trace.
-  constexpr std::array<Reader, 8> readers = {
-      &Interpreter::address_space_switch, &Interpreter::syscall_entry,    &Interpreter::syscall_return,
-      &Interpreter::process_created,      &Interpreter::process_executed, &Interpreter::process_exited,
-      &Interpreter::credentials_changed,  &Interpreter::module_loaded};
+  using guest::Trace;
+  constexpr EnumTable<Trace, Reader> readers({
+      {Trace::AddressSpaceSwitch, &Interpreter::address_space_switch},
+      {Trace::SyscallEntry, &Interpreter::syscall_entry},
+      {Trace::SyscallExit, &Interpreter::syscall_return},
+      {Trace::ProcessCreated, &Interpreter::process_created},
+      {Trace::ProcessExecuted, &Interpreter::process_executed},
+      {Trace::ProcessExited, &Interpreter::process_exited},
+      {Trace::CredentialsChanged, &Interpreter::credentials_changed},
+      {Trace::ModuleLoaded, &Interpreter::module_loaded},
+  });
   FURNACE_TRY(const Kernel* kernel, machine_.kernel());
   FURNACE_TRY(const LinuxGuest* guest, machine_.linux_guest());
-  return (this->*readers.at(static_cast<size_t>(seen.trace)))({*kernel, *guest}, seen, occurrence);
+  return (this->*readers[seen.trace])({*kernel, *guest}, seen, occurrence);
 }
 
 Result<bool> Interpreter::address_space_switch(const Running& running, const Seen& seen,
