@@ -303,8 +303,8 @@ void NativeHost::listen_to_backend() {
 
 tenant::Status NativeHost::send(Content content, tenant::Delivery delivery) {
   FacilitiesClient& client = runtime_.facilities();
-  return outward(delivery == tenant::Delivery::Durable ? client.notify_durably(content)
-                                                       : client.notify(content));
+  return outward(delivery == tenant::Delivery::Durable ? client.notify_durably(std::move(content))
+                                                       : client.notify(std::move(content)));
 }
 tenant::Status NativeHost::notify(std::string_view text, tenant::Delivery delivery) {
   return send({text, false}, delivery);
