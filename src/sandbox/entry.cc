@@ -16,6 +16,7 @@
 
 #include "base/command.h"
 #include "base/file.h"
+#include "base/places.h"
 #include "base/text.h"
 #include "inspector/filter.h"
 #include "sandbox/rootfs.h"
@@ -236,7 +237,7 @@ Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup
   }
   auto command = bubblewrap(partition.view, partition.account.has_value(), info.writing.get());
   command.insert(command.end(),
-                 {partition.view.debug ? "/opt/furnace/enter" : kEnter, std::to_string(shared.file.get())});
+                 {partition.view.debug ? places::kEnterOfShell : kEnter, std::to_string(shared.file.get())});
   command.insert(command.end(), partition.command.begin(), partition.command.end());
   entered.bubblewrap = ::fork();
   if (entered.bubblewrap < 0) return fail_errno("fork");
