@@ -122,11 +122,7 @@ Result<FacilitiesClient::Stored> FacilitiesClient::list() {
 BeMsg FacilitiesClient::be_message(Content message) const {
   BeMsg body;
   body.set_status(0);
-  if (message.is_bytes) {
-    body.set_data(std::string(message.content));
-  } else {
-    body.set_value(std::string(message.content));
-  }
+  protocol::set_content(body, std::move(message));
   if (trace_) body.set_traceparent(protocol::traceparent(trace_));
   return body;
 }
@@ -143,7 +139,7 @@ Status FacilitiesClient::notify(Content content) {
                 "notify: too many messages wait for the backend; this one was not accepted");
   FacMessage message;
   message.add_type(FacMessage::BE_MSG);
-  auto& body = *message.add_be_msg() = be_message(content);
+  auto& body = *message.add_be_msg() = be_message(std::move(content));
   messages_sent_.stamp(body);
   if (protocol::send(messages_, {message.SerializeAsString()})) return {};
   messages_sent_.undo();
@@ -153,7 +149,7 @@ Status FacilitiesClient::notify(Content content) {
 Status FacilitiesClient::notify_durably(Content content) {
   FacMessage message;
   message.add_type(FacMessage::KEEP);
-  auto& body = *message.add_keep() = be_message(content);
+  auto& body = *message.add_keep() = be_message(std::move(content));
   kept_.stamp(body);  // FAC knows by it what it has already, if this must be said again
   calls_.set_timeout(kCallTimeout);
   FURNACE_TRY(const FacMessage answer, exchange(message, "notify", Repeat::Yes));
@@ -167,7 +163,7 @@ Status FacilitiesClient::notify_durably(Content content) {
 Result<Received> FacilitiesClient::request(Content content, std::chrono::milliseconds timeout) {
   FacMessage message;
   message.add_type(FacMessage::BE_MSG);
-  auto& body = *message.add_be_msg() = be_message(content);
+  auto& body = *message.add_be_msg() = be_message(std::move(content));
   body.set_timeout_ms(static_cast<uint32_t>(std::max<int64_t>(1, timeout.count())));
   calls_.set_timeout(timeout + kGrace);
   auto answer = exchange(message, "request", Repeat::No);
@@ -177,9 +173,7 @@ Result<Received> FacilitiesClient::request(Content content, std::chrono::millise
                 answer->be_msg_ret_size() == 1 && !answer->be_msg_ret(0).value().empty()
                     ? ": " + answer->be_msg_ret(0).value()
                     : std::string());
-  auto& reply = *answer->mutable_be_msg_ret(0);
-  if (reply.has_data()) return Received{std::move(*reply.mutable_data()), true};
-  return Received{std::move(*reply.mutable_value()), false};
+  return Received{protocol::content_of(answer->be_msg_ret(0))};
 }
 
 void FacilitiesClient::read_messages() {
@@ -200,8 +194,7 @@ void FacilitiesClient::read_messages() {
 std::optional<Received> FacilitiesClient::received(const BeMsg& message, protocol::Received& last) {
   const uint64_t lost = last.take(message);
   if (lost != 0) log::warning("{} messages of the backend were lost on the way to this app", lost);
-  if (message.has_data()) return Received{message.data(), true, lost};
-  return Received{message.value(), false, lost};
+  return Received{protocol::content_of(message), lost};
 }
 
 std::optional<Received> FacilitiesClient::take_notification() {

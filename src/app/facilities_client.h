@@ -12,23 +12,15 @@
 #include "app/vmi_client.h"
 #include "base/result.h"
 #include "facilities.pb.h"
+#include "protocol/content.h"
 #include "protocol/sequence.h"
 #include "protocol/trace.h"
 
 namespace furnace::app {
 
-/// A message to or from the backend: text (UTF-8) or bytes.
-struct Content {
-  std::string_view content;
-  bool is_bytes = false;
+using protocol::Content;
 
-  template <typename Text>
-  requires std::convertible_to<Text, std::string_view> Content(const Text& text, bool bytes = false)
-      : content(text), is_bytes(bytes) {}  // text is what is mostly meant
-};
-struct Received {
-  std::string content;
-  bool is_bytes = false;
+struct Received : Content {
   uint64_t lost = 0;  ///< messages before it that were lost on the way
 };
 

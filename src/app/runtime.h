@@ -9,6 +9,7 @@
 #include "app/facilities_client.h"
 #include "app/presence.h"
 #include "app/vmi_client.h"
+#include "base/places.h"
 #include "base/result.h"
 #include "protocol/event_loop.h"
 
@@ -17,10 +18,10 @@ namespace furnace::app {
 struct Options {
   std::string app;  ///< the app's id
   // Inside a partition the sockets lie here (wire.md section 6).
-  std::string vmi = "/opt/furnace/vmi_socket";         ///< directory of vmi_rtr
-  std::string facilities = "/opt/furnace/fac_socket";  ///< directory of fac_rtr and fac_pub
-  int counter = -1;                                    ///< descriptor of a MessageCounter
-  std::chrono::seconds wait_for_vm{30};  ///< how long for a VMI partition that has ended; 0: no limit
+  std::string vmi = places::kVmi;                ///< directory of vmi_rtr
+  std::string facilities = places::kFacilities;  ///< directory of fac_rtr and fac_pub
+  int counter = -1;                              ///< descriptor of a MessageCounter
+  std::chrono::seconds wait_for_vm{30};          ///< how long for a VMI partition that has ended; 0: no limit
 };
 
 class Runtime {

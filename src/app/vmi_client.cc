@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/printable.h"
+#include "base/text.h"
 #include "protocol/monitor.h"
 
 namespace furnace::app {
@@ -32,11 +33,8 @@ struct Schema {
     const auto& message = *wire::VmiMessage::descriptor();
     request = message.FindFieldByNumber(call.number);
     answer = message.FindFieldByNumber(call.answer_number());
-    for (std::string_view names = call.arguments; !names.empty();) {
-      const size_t end = std::min(names.find(' '), names.size());
-      arguments.push_back(request->message_type()->FindFieldByName(std::string(names.substr(0, end))));
-      names.remove_prefix(std::min(end + 1, names.size()));
-    }
+    for (const std::string_view name : items(call.arguments, ' '))
+      arguments.push_back(request->message_type()->FindFieldByName(std::string(name)));
     const bool writes = call.verb == protocol::Verb::WriteBytes;
     count = writes ? request->message_type()->FindFieldByName("count") : nullptr;
     status = answer->message_type()->FindFieldByName("status");

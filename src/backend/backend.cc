@@ -21,29 +21,23 @@ constexpr size_t kMaxUnfinished = 1000;
 /// Messages of workers that may wait for the loop.
 constexpr size_t kMaxPosted = 10'000;
 
-std::string be_message(Answer content, protocol::Numbering& numbering) {
+std::string be_message(Content content, protocol::Numbering& numbering) {
   FacMessage message;
   message.add_type(FacMessage::BE_MSG);
   auto& body = *message.add_be_msg();
   body.set_status(0);
-  if (content.is_bytes) {
-    body.set_data(std::move(content.content));
-  } else {
-    body.set_value(std::move(content.content));
-  }
+  protocol::set_content(body, std::move(content));
   numbering.stamp(body);
   return message.SerializeAsString();
 }
 
-BeMsgRet answer_to(const BeMsg& request, Result<Answer> result) {
+BeMsgRet answer_to(const BeMsg& request, Result<Content> result) {
   BeMsgRet body;
   body.set_status(result ? 0 : 1);
   if (!result) {
     body.set_value(valid_utf8(result.error().message()));
-  } else if (result->is_bytes) {
-    body.set_data(std::move(result->content));
   } else {
-    body.set_value(std::move(result->content));
+    protocol::set_content(body, *std::move(result));
   }
   if (request.has_request_id()) body.set_request_id(request.request_id());
   return body;
@@ -51,9 +45,8 @@ BeMsgRet answer_to(const BeMsg& request, Result<Answer> result) {
 
 Message message_of(const Incoming& incoming, const BeMsg& body) {
   Message message;
+  static_cast<Content&>(message) = protocol::content_of(body);
   message.app = incoming.app;
-  message.is_bytes = body.has_data();
-  message.content = body.has_data() ? body.data() : body.value();
   if (body.has_outbox()) message.id = fmt::format("{:016x}-{}", body.outbox(), body.number());
   message.traceparent = body.traceparent();
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -222,12 +215,12 @@ void Backend::take_message(const Incoming& incoming, const BeMsg& body) {
       if (lost != 0) log::warning("{} messages of app {} were lost on the way", lost, incoming.app);
       options_.progress.save(incoming.app);
     }
-    return dispatch(std::move(message), [](const Result<Answer>&) {});
+    return dispatch(std::move(message), [](const Result<Content>&) {});
   }
   ++counters_.requests;
   BeMsg header;  // what the answer repeats; the content is in the message
   if (body.has_request_id()) header.set_request_id(body.request_id());
-  dispatch(std::move(message), [this, incoming, header](Result<Answer> result) {
+  dispatch(std::move(message), [this, incoming, header](Result<Content> result) {
     answer(incoming, answer_to(header, std::move(result)));
   });
 }
@@ -254,7 +247,7 @@ void Backend::take_durable(const Incoming& incoming, const BeMsg& body) {
   BeMsg header = body;
   header.clear_value();
   header.clear_data();
-  dispatch(message_of(incoming, body), [this, incoming, header, progress](const Result<Answer>&) {
+  dispatch(message_of(incoming, body), [this, incoming, header, progress](const Result<Content>&) {
     ++counters_.durable;
     if (progress->outbox == header.outbox()) {
       progress->number = header.number();
@@ -278,9 +271,9 @@ void Backend::acknowledge(const Incoming& incoming, const BeMsg& body, const App
   answer(incoming, reply);
 }
 
-void Backend::dispatch(Message message, std::function<void(Result<Answer>)> done) {
+void Backend::dispatch(Message message, std::function<void(Result<Content>)> done) {
   if (recorder_) recorder_(message);
-  const auto run = [callback = callback_](const Message& received) -> Result<Answer> {
+  const auto run = [callback = callback_](const Message& received) -> Result<Content> {
     if (!callback || !*callback) return fail(Errc::Unavailable, "the backend takes no messages");
     auto answer = (*callback)(received);
     if (answer)
@@ -288,14 +281,14 @@ void Backend::dispatch(Message message, std::function<void(Result<Answer>)> done
         return fail(fits.error(), "the answer");
     return answer;
   };
-  const auto finish = [this, done = std::move(done)](Result<Answer> result) {
+  const auto finish = [this, done = std::move(done)](Result<Content> result) {
     if (!result) ++counters_.failed;
     done(std::move(result));
   };
   if (!workers_) return finish(run(message));
   const std::string app = message.app;
   workers_->add(app, [this, run, finish, message = std::move(message)] {
-    auto result = std::make_shared<Result<Answer>>(run(message));
+    auto result = std::make_shared<Result<Content>>(run(message));
     loop_.post([this, finish, result] {
       finish(std::move(*result));
       if (workers_ && workers_->unfinished() < kMaxUnfinished / 2) loop_.pause(watched_socket_, false);
@@ -332,19 +325,19 @@ Status Backend::in_loop(std::function<Status()> send) {
   return {};
 }
 
-Status Backend::notify(std::string_view app, Answer content) {
+Status Backend::notify(std::string_view app, Content content) {
   FURNACE_CHECK(protocol::check_content(content.content.size()));
   const std::string id(app_of(app));
   FURNACE_CHECK(protocol::check_app_id(id));
   return in_loop([this, id, content = std::move(content)] { return send_to_app(id, content); });
 }
 
-Status Backend::broadcast(Answer content) {
+Status Backend::broadcast(Content content) {
   FURNACE_CHECK(protocol::check_content(content.content.size()));
   return in_loop([this, content = std::move(content)] { return send_to_all(content); });
 }
 
-Status Backend::send_to_app(const std::string& app, Answer content) {
+Status Backend::send_to_app(const std::string& app, Content content) {
   auto found = peers_.find(app);
   if (found == peers_.end()) {
     if (options_.mode == Mode::Router)
@@ -363,7 +356,7 @@ Status Backend::send_to_app(const std::string& app, Answer content) {
   return {};
 }
 
-Status Backend::send_to_all(Answer content) {
+Status Backend::send_to_all(Content content) {
   if (!out_.send(publisher_, {}, be_message(std::move(content), broadcasts_))) {
     broadcasts_.undo();
     return fail(Errc::Unavailable, "broadcast: too much waits already");

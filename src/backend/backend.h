@@ -46,7 +46,7 @@ class Backend {
  public:
   /// Returns the answer; an error becomes a failed request at the app. Called in a worker's thread if there
   /// are workers: for one app one call at a time, in order.
-  using Callback = std::function<Result<Answer>(const Message&)>;
+  using Callback = std::function<Result<Content>(const Message&)>;
 
   [[nodiscard]] static Result<std::unique_ptr<Backend>> open(zmq::context_t& context, Options options);
   Backend(const Backend&) = delete;
@@ -60,9 +60,9 @@ class Backend {
   /// To one app; its id may carry the "-r" or "-d" of an identity. An error: nobody is connected that would
   /// take it there, or so much waits already that it was not taken. From a worker's thread the message is
   /// only queued.
-  [[nodiscard]] Status notify(std::string_view app, Answer content);
+  [[nodiscard]] Status notify(std::string_view app, Content content);
   /// To all apps that listen.
-  [[nodiscard]] Status broadcast(Answer content);
+  [[nodiscard]] Status broadcast(Content content);
 
   /// Runs until `stop` is readable or the loop is stopped.
   void run(int stop);
@@ -82,12 +82,12 @@ class Backend {
   [[nodiscard]] std::string refuses(const Incoming& incoming, std::string_view key) const;
   void take_message(const Incoming& incoming, const facilities::BeMsg& body);
   void take_durable(const Incoming& incoming, const facilities::BeMsg& body);
-  void dispatch(Message message, std::function<void(Result<Answer>)> done);
+  void dispatch(Message message, std::function<void(Result<Content>)> done);
   void answer(const Incoming& incoming, const facilities::BeMsgRet& body);
   void acknowledge(const Incoming& incoming, const facilities::BeMsg& body, const AppProgress& progress,
                    bool is_gap);
-  [[nodiscard]] Status send_to_app(const std::string& app, Answer content);
-  [[nodiscard]] Status send_to_all(Answer content);
+  [[nodiscard]] Status send_to_app(const std::string& app, Content content);
+  [[nodiscard]] Status send_to_all(Content content);
   /// `send` now in the loop's thread, later from another.
   [[nodiscard]] Status in_loop(std::function<Status()> send);
   void slow_down();

@@ -1,5 +1,4 @@
 // furnace-backend: hosts a tenant's backend, in Python or C++.
-#include <sstream>
 
 #include "backend/backend.h"
 #include "backend/native/host.h"
@@ -9,9 +8,12 @@
 #include "base/log.h"
 #include "base/shared_object.h"
 #include "base/signals.h"
+#include "base/text.h"
 #include "program/bounded_option.h"
 #include "program/program.h"
+#include "python/content.h"
 #include "python/host.h"
+#include "python/loop_functions.h"
 
 namespace {
 
@@ -32,25 +34,6 @@ void raise_if_failed(const Status& status) {
   if (!status) python::raise(py::reinterpret_borrow<py::object>(PyExc_RuntimeError), status.error());
 }
 
-/// What a tenant's code gives: str or bytes.
-backend::Answer content_of(const py::object& object, const char* call) {
-  if (py::isinstance<py::str>(object)) return {object.cast<std::string>(), false};
-  if (py::isinstance<py::bytes>(object))
-    return {std::string(std::string_view(object.cast<py::bytes>())), true};
-  throw py::type_error(fmt::format("{}: expected str or bytes, not {}", call,
-                                   object.get_type().attr("__name__").cast<std::string>()));
-}
-
-/// Text of a peer: Python's has no other bytes.
-py::str text_of(const std::string& text) {
-  return valid_utf8(text);
-}
-
-py::object object_of(const backend::Message& message) {
-  if (message.is_bytes) return py::bytes(message.content);
-  return text_of(message.content);
-}
-
 backend::Backend::Callback python_callback(const py::function& function,
                                            const std::shared_ptr<python::Callbacks>& callbacks) {
   // Released with the interpreter's lock held, wherever the last copy goes.
@@ -58,18 +41,18 @@ backend::Backend::Callback python_callback(const py::function& function,
     const py::gil_scoped_acquire acquire;
     delete held;
   });
-  return [shared, callbacks](const backend::Message& message) -> Result<backend::Answer> {
+  return [shared, callbacks](const backend::Message& message) -> Result<protocol::Content> {
     const py::gil_scoped_acquire acquire;
-    const py::object answer =
-        callbacks->call("message callback", *shared,
-                        py::make_tuple(text_of(message.app), message.wants_answer, object_of(message),
-                                       text_of(message.id), text_of(message.traceparent)));
+    const py::object answer = callbacks->call(
+        "message callback", *shared,
+        py::make_tuple(python::text_of(message.app), message.wants_answer, python::object_of(message),
+                       python::text_of(message.id), python::text_of(message.traceparent)));
     if (!answer) return fail(Errc::Failed, "the backend's callback raised");
-    if (!message.wants_answer) return backend::Answer{};
+    if (!message.wants_answer) return protocol::Content();
     if (!py::isinstance<py::str>(answer) && !py::isinstance<py::bytes>(answer))
       return fail(Errc::Failed, "the backend's callback did not return text or bytes");
     try {
-      return content_of(answer, "message callback");
+      return python::content_of(answer, "message callback");
     } catch (py::error_already_set& raised) {  // text with half a surrogate pair
       return fail(Errc::Failed, "the backend's callback returned what is no text: {}", raised.what());
     }
@@ -80,31 +63,17 @@ backend::Backend::Callback python_callback(const py::function& function,
 void add_backend_module(backend::Backend& backend, zmq::context_t& context, const std::string& name) {
   py::module_ module = python::add_module("_furnace_backend");
   backend::Backend* self = &backend;
-  const auto stop = [self] { self->loop().stop(); };
-  const auto callbacks = std::make_shared<python::Callbacks>(stop);
-  const auto log_name = std::make_shared<std::string>(name);
+  const auto callbacks = python::define_loop_functions(module, self->loop(), name);
   module.attr("notify") = py::cpp_function([self](const std::string& app, const py::object& content) {
-    raise_if_failed(self->notify(app, content_of(content, "notify")));
+    raise_if_failed(self->notify(app, python::content_of(content, "notify")));
   });
   module.attr("broadcast") = py::cpp_function([self](const py::object& content) {
-    raise_if_failed(self->broadcast(content_of(content, "broadcast")));
+    raise_if_failed(self->broadcast(python::content_of(content, "broadcast")));
   });
-  module.attr("add_timer") =
-      py::cpp_function([self, callbacks](double seconds, const py::function& callback) {
-        return self->loop().add_timer(std::chrono::duration<double>(seconds), [callback, callbacks] {
-          callbacks->call("timer callback", callback, py::make_tuple("timer triggered"));
-        });
-      });
-  module.attr("remove_timer") =
-      py::cpp_function([self](uint64_t timer) { return self->loop().remove_timer(timer); });
   module.attr("set_message_callback") = py::cpp_function([self, callbacks](const py::object& callback) {
     if (callback.is_none()) return self->on_message({});
     self->on_message(python_callback(callback.cast<py::function>(), callbacks));
   });
-  module.attr("stop_loop") = py::cpp_function(stop);
-  module.attr("log") =
-      py::cpp_function([log_name](const std::string& text) { log::info("{}: {}", *log_name, text); });
-  module.attr("set_log_name") = py::cpp_function([log_name](const std::string& text) { *log_name = text; });
   module.attr("context_address") = reinterpret_cast<uintptr_t>(context.handle());
 }
 
@@ -150,9 +119,8 @@ Result<Feeders> open_sinks(const Options& options) {
   std::vector<std::string> headers;
   if (!options.header_file.empty()) {
     FURNACE_TRY(const std::string text, read_file(options.header_file, 64 << 10));
-    std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);)
-      if (!line.empty()) headers.push_back(line);
+    for (const std::string_view line : lines(text))
+      if (!line.empty()) headers.emplace_back(line);
   }
   Feeders feeders;
   for (const std::string& description : options.sinks) {

@@ -1,6 +1,6 @@
 #include "base/bounds.h"
 
-#include <charconv>
+#include "base/text.h"
 
 namespace furnace {
 
@@ -15,12 +15,10 @@ tl::unexpected<Error> out_of_bounds(std::string_view what, std::string_view writ
 }
 
 Result<int64_t> parse_number(std::string_view what, std::string_view text, const Bounds& bounds) {
-  int64_t number = 0;
-  const char* const last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, number);
-  if (error != std::errc() || end != last || number < bounds.least || number > bounds.most)
+  const auto number = parse_number<int64_t>(text);
+  if (!number || *number < bounds.least || *number > bounds.most)
     return out_of_bounds(what, text.empty() ? "empty" : text, bounds);
-  return number;
+  return *number;
 }
 
 }  // namespace furnace

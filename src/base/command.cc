@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "base/signals.h"
+#include "base/text.h"
 
 namespace furnace {
 namespace {
@@ -54,12 +55,10 @@ void drain(int out, int err, std::string& output, std::string& errors) {
 
 std::filesystem::path find_program(std::string_view program) {
   const char* path = std::getenv("PATH");
-  std::string_view rest = path != nullptr ? path : "/usr/sbin:/usr/bin:/sbin:/bin";
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find(':'), rest.size());
-    const auto candidate = std::filesystem::path(rest.substr(0, end)) / program;
+  const std::string_view searched = path != nullptr ? path : "/usr/sbin:/usr/bin:/sbin:/bin";
+  for (const std::string_view directory : items(searched, ':')) {
+    const auto candidate = std::filesystem::path(directory) / program;
     if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-    rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   return {};
 }

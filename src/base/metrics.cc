@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/directory.h"
 #include "base/printable.h"
+#include "base/text.h"
 
 namespace furnace {
 namespace {
@@ -52,15 +53,14 @@ Result<Fd> listen_unix(const std::string& path) {
 }
 
 Result<Fd> listen_tcp(const std::string& where) {
-  const size_t colon = where.rfind(':');
+  FURNACE_TRY(const Endpoint endpoint,
+              parse_endpoint(fmt::format("metrics at '{}'", where), where, bounds::kPort));
   sockaddr_in address{};
   address.sin_family = AF_INET;
-  if (::inet_pton(AF_INET, where.substr(0, colon).c_str(), &address.sin_addr) != 1)
+  if (::inet_pton(AF_INET, endpoint.host.c_str(), &address.sin_addr) != 1)
     return fail(Errc::Invalid,
                 "metrics at '{}': expected ADDRESS:PORT, as 127.0.0.1:9464, or a path with a '/'", where);
-  FURNACE_TRY(const int64_t port, parse_number(fmt::format("metrics at '{}': port", where),
-                                               where.substr(colon + 1), bounds::kPort));
-  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_port = htons(endpoint.port);
   return listen_at(AF_INET, &address, sizeof address, where);
 }
 

@@ -6,9 +6,6 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <cctype>
-#include <cerrno>
-#include <cstdlib>
 #include <limits>
 #include <optional>
 #include <set>
@@ -19,14 +16,15 @@
 
 #include "base/bounds.h"
 #include "base/result.h"
+#include "base/text.h"
 
 namespace furnace {
 
 /// A line of a text, counted from 1.
 inline std::string_view line_of(std::string_view text, size_t number) {
-  for (; number > 1 && !text.empty(); --number)
-    text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
-  return text.substr(0, text.find('\n'));
+  for (const std::string_view line : lines(text))
+    if (--number == 0) return line;
+  return {};
 }
 
 /// The error of a document that is none names the line, and shows it.
@@ -177,12 +175,9 @@ class TomlTable {
       return {};
     }
     const auto text = node.value_exact<std::string>();
-    const bool digits = text && !text->empty() && std::isdigit(static_cast<unsigned char>((*text)[0])) != 0;
-    char* end = nullptr;
-    errno = 0;
-    if (digits) value = std::strtoull(text->c_str(), &end, 0);
-    if (end == nullptr || *end != '\0' || errno == ERANGE)
-      return wrong(node, name, "a whole number from 0 to 18446744073709551615");
+    const auto number = text ? parse_literal(*text) : std::nullopt;
+    if (!number) return wrong(node, name, "a whole number from 0 to 18446744073709551615");
+    value = *number;
     return {};
   }
   template <typename Number>

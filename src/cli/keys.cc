@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <ctime>
 
 #include "base/directory.h"
 #include "base/file.h"
 #include "base/printable.h"
 #include "base/signals.h"
+#include "base/text.h"
 #include "protocol/certificate.h"
 #include "protocol/framing.h"
 
@@ -40,15 +40,14 @@ Result<std::time_t> seconds_of(std::string_view window) {
   constexpr std::array<std::pair<char, std::time_t>, 4> units{
       {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86'400}}};
   constexpr std::time_t most = 10'000;
-  std::time_t count = 0;
-  const auto [end, error] = std::from_chars(window.data(), window.data() + window.size(), count);
-  const std::string_view rest = window.substr(static_cast<size_t>(end - window.data()));
+  std::string_view rest = window;
+  const auto count = take_number<std::time_t>(rest);
   const auto* const unit = std::find_if(
       units.begin(), units.end(), [&](const auto& each) { return rest == std::string_view(&each.first, 1); });
-  if (error != std::errc() || unit == units.end() || count < 0 || count > most)
+  if (!count || unit == units.end() || *count < 0 || *count > most)
     return fail(Errc::Invalid, "--window '{}': expected a number up to {} and s, m, h or d, as 24h", window,
                 most);
-  return count * unit->second;
+  return *count * unit->second;
 }
 
 std::string validity(const Certificate& certificate) {

@@ -10,6 +10,7 @@
 #include "base/directory.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/places.h"
 #include "base/signals.h"
 #include "inspector/learn.h"
 #include "inspector/policy_parser.h"
@@ -91,7 +92,7 @@ void make_shell(Partition& partition) {
   partition.view.debug = true;
   partition.view.binds.push_back(
       {std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / "furnace-enter",
-       "/opt/furnace/enter", false});
+       places::kEnterOfShell, false});
   partition.command = {"/usr/bin/bash", "--norc"};
 }
 

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/places.h"
 #include "base/printable.h"
 #include "base/shared_object.h"
 #include "cli/launch.h"
@@ -32,10 +33,6 @@ namespace {
 namespace fs = std::filesystem;
 using sandbox::Partition;
 
-constexpr const char* kFacilitiesPlace = "/opt/furnace/fac_socket";
-constexpr const char* kVmiPlace = "/opt/furnace/vmi_socket";
-constexpr const char* kStoragePlace = "/opt/furnace/storage";
-constexpr const char* kKeysPlace = "/opt/furnace/keys";
 constexpr size_t kMostOfFile = 256 << 20;
 
 /// A directory that the partition writes to.
@@ -142,7 +139,7 @@ Status add_common_socket(Partition& partition, const Directory& all) {
   if (!lock && lock.error().code() != Errc::Denied) return tl::unexpected<Error>(lock.error());
   if (lock) partition.locks.push_back(*std::move(lock));
   if (partition.account) FURNACE_CHECK(sandbox::hand_over(all, *partition.account));
-  return add_visible(partition, all, kVmiPlace);
+  return add_visible(partition, all, places::kVmi);
 }
 
 /// One app, one connection: a second app of the same id would take the sockets of the first one over, which
@@ -181,7 +178,7 @@ Status add_vmi_socket(Partition& partition, const partitions::AppOptions& app, b
   if (partition.account && all.owner() == 0) FURNACE_CHECK(sandbox::hand_over(all, *partition.account));
   FURNACE_TRY(const Directory own, own_directory(all, app.app, partition.account));
   FURNACE_CHECK(wait_for_socket(all, own));
-  return add_visible(partition, own, kVmiPlace);
+  return add_visible(partition, own, places::kVmi);
 }
 
 /// The app's way to its FAC partition, if it has one.
@@ -194,7 +191,7 @@ Status add_facilities_socket(Partition& partition, const partitions::AppOptions&
   if (const auto& account = partition.account; account && directory.owner() != account->user)
     FURNACE_CHECK(directory.owner() == 0 ? sandbox::hand_over(directory, *account)
                                          : sandbox::let_connect(directory, *account));
-  return add_visible(partition, directory, kFacilitiesPlace);
+  return add_visible(partition, directory, places::kFacilities);
 }
 
 }  // namespace
@@ -221,16 +218,16 @@ Result<Partition> app_partition(const CLI::App& flags, const partitions::AppOpti
   partition.policy_name = options.forensic ? "forensic" : "app";
   const auto native = shared_object_for(app.file);
   const fs::path file = native ? fs::path(*native) : fs::path(app.file + ".py");
-  const fs::path place = fs::path("/opt/furnace/app") / file.filename();
+  const fs::path place = fs::path(places::kApp) / file.filename();
   if (const auto added = add_file(partition, file, place); !added)
     return fail(Errc::NotFound, "{} (the option takes the file's name without .py)", added.error().message());
   for (const std::string& beside : options.files)
-    FURNACE_CHECK(add_file(partition, beside, fs::path("/opt/furnace/app") / fs::path(beside).filename()));
+    FURNACE_CHECK(add_file(partition, beside, fs::path(places::kApp) / fs::path(beside).filename()));
   FURNACE_CHECK(add_vmi_socket(partition, app, options.common_socket));
   FURNACE_CHECK(add_facilities_socket(partition, app, flags.count("--fac") != 0));
-  partition.command = command_line(
-      flags,
-      {{"--code", place.parent_path() / place.stem()}, {"--fac", kFacilitiesPlace}, {"--vmi", kVmiPlace}});
+  partition.command = command_line(flags, {{"--code", place.parent_path() / place.stem()},
+                                           {"--fac", places::kFacilities},
+                                           {"--vmi", places::kVmi}});
   return partition;
 }
 
@@ -247,20 +244,20 @@ Result<Partition> fac_partition(const CLI::App& flags, const partitions::FacOpti
       Directory::make(fac.storage.empty() ? directory.parent_path() / "storage" : fs::path(fac.storage),
                       Care::Content));
   partition.account = sandbox::account_of(sockets);
-  FURNACE_CHECK(add_writable(partition, sockets, kFacilitiesPlace));
+  FURNACE_CHECK(add_writable(partition, sockets, places::kFacilities));
   partition.tidy = [path = sockets.path()] { protocol::remove_sockets(path, protocol::kFacilitySockets); };
-  FURNACE_CHECK(add_writable(partition, storage, kStoragePlace));
+  FURNACE_CHECK(add_writable(partition, storage, places::kStorage));
   // Said here, where the files have their own names.
   const fs::path key_file = fs::path(fac.keys) / "app.key";
   FURNACE_TRY(const auto own_key, protocol::load_secret(key_file));
   FURNACE_CHECK(protocol::check_owner(own_key, fac.app, key_file.string()));
   FURNACE_TRY(const auto backend_keys, protocol::ServerKeys::load(fs::path(fac.keys) / "be.pub"));
   for (const char* key : {"app.key", "be.pub"})
-    FURNACE_CHECK(add_file(partition, fs::path(fac.keys) / key, fs::path(kKeysPlace) / key));
+    FURNACE_CHECK(add_file(partition, fs::path(fac.keys) / key, fs::path(places::kKeys) / key));
   std::error_code error;
   if (const fs::path previous = protocol::previous_of(fs::path(fac.keys) / "be.pub");
       fs::exists(previous, error))
-    FURNACE_CHECK(add_file(partition, previous, fs::path(kKeysPlace) / previous.filename()));
+    FURNACE_CHECK(add_file(partition, previous, fs::path(places::kKeys) / previous.filename()));
   partition.view.network = true;
   inspector::Policy own;
   for (const uint16_t port : {fac.proxy_port, static_cast<uint16_t>(fac.proxy_port + 1)}) {
@@ -270,9 +267,9 @@ Result<Partition> fac_partition(const CLI::App& flags, const partitions::FacOpti
     partition.ports.push_back(port);
   }
   partition.policy = std::move(own);
-  partition.command = command_line(flags, {{"--kp", kKeysPlace},
-                                           {"--fac", kFacilitiesPlace},
-                                           {"--storage", kStoragePlace},
+  partition.command = command_line(flags, {{"--kp", places::kKeys},
+                                           {"--fac", places::kFacilities},
+                                           {"--storage", places::kStorage},
                                            {"--metrics", std::nullopt}});
   FURNACE_CHECK(lend_metrics(partition, fac.metrics, partition.command));
   partition.command.emplace_back("--in-partition");
@@ -289,7 +286,7 @@ Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOpti
   constexpr uint64_t most_files = 4096;  // three descriptors for each app
   partition.open_files = most_files;
   partition.file_size = 0;  // it writes none
-  std::map<std::string, std::optional<std::string>> instead{{"--vmi", kVmiPlace},
+  std::map<std::string, std::optional<std::string>> instead{{"--vmi", places::kVmi},
                                                             {"--in-partition", std::nullopt}};
   const std::string driver = hypervisor::driver_for(vmi.vm, vmi.driver);
   std::vector<std::string> more{"--in-partition"};
@@ -318,7 +315,7 @@ Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOpti
     instead["--driver"] = "xen";
     partition.policy_name = "vmi-xen";
   } else if (fs::exists(vmi.vm)) {
-    const std::string place = fs::path("/opt/furnace/shared") / fs::path(vmi.vm).filename();
+    const std::string place = fs::path(places::kShared) / fs::path(vmi.vm).filename();
     FURNACE_CHECK(add_large_file(partition, vmi.vm, place));
     instead["VM"] = place;
     if (driver == "snapshot") {
@@ -332,7 +329,7 @@ Result<Partition> vmi_partition(const CLI::App& flags, const partitions::VmiOpti
     }
   }
   FURNACE_TRY(const Directory sockets, Directory::make(vmi.directory, Care::Content));
-  FURNACE_CHECK(add_writable(partition, sockets, kVmiPlace));
+  FURNACE_CHECK(add_writable(partition, sockets, places::kVmi));
   partition.tidy = [path = sockets.path()] { protocol::remove_sockets(path, protocol::kVmiSockets); };
   for (const auto& [option, file] : {std::pair("--profile", vmi.profile), std::pair("--btf", vmi.types)}) {
     if (file.empty()) continue;

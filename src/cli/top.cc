@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
 #include <map>
 
 #include "base/fd.h"
 #include "base/metrics.h"
 #include "base/printable.h"
 #include "base/signals.h"
+#include "base/text.h"
 
 namespace furnace::cli {
 namespace {
@@ -21,19 +21,14 @@ using Counters = std::map<std::string, std::map<std::string, double>>;
 
 Counters parse(std::string_view text) {
   Counters counters;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+  for (const std::string_view line : lines(text)) {
     const size_t labels = line.find('{');
     const size_t app = line.find("app=\"");
-    const size_t value = line.rfind(' ');
     if (line.starts_with('#') || labels == std::string_view::npos || app == std::string_view::npos) continue;
     const size_t start = app + 5;
-    double number = 0;
-    std::from_chars(line.data() + value + 1, line.data() + line.size(), number);
+    const auto number = parse_number<uint64_t>(cut_last(line, ' ').after);
     counters[std::string(line.substr(start, line.find('"', start) - start))]
-            [std::string(line.substr(0, labels))] = number;
+            [std::string(line.substr(0, labels))] = static_cast<double>(number.value_or(0));
   }
   return counters;
 }

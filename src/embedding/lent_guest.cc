@@ -20,7 +20,9 @@ constexpr size_t kMostRegisters = 64;
 
 Registers registers_of(std::span<const furnace_register> from) {
   Registers registers;
-  for (const furnace_register& each : from) registers.set(each.name, each.value);
+  for (const furnace_register& each : from)
+    if (const auto reg = hypervisor::register_named(each.name != nullptr ? each.name : ""))
+      registers.set(*reg, each.value);
   return registers;
 }
 
@@ -57,7 +59,8 @@ Result<std::optional<Registers>> LentGuest::registers(uint32_t vcpu) {
   std::array<furnace_register, kMostRegisters> all{};
   const size_t count = std::min(guest_.registers(guest_.context, vcpu, all.data(), all.size()), all.size());
   if (count == 0) return fail(Errc::Failed, "no registers of vCPU {} of '{}'", vcpu, name_);
-  return registers_of(std::span(all).first(count));
+  return hypervisor::complete(registers_of(std::span(all).first(count)),
+                              fmt::format("vCPU {} of '{}'", vcpu, name_));
 }
 
 Status LentGuest::pause() {
@@ -140,7 +143,11 @@ void LentGuest::note(const furnace_event& event) {
   hypervisor::GuestEvent seen;
   seen.watch = part.watch;
   seen.vcpu = event.vcpu;
-  seen.registers = registers_of({event.registers, event.count});
+  const auto registers = hypervisor::complete(registers_of({event.registers, event.count}),
+                                              fmt::format("event of vCPU {} of '{}'", event.vcpu, name_),
+                                              hypervisor::kOfEveryEvent);
+  if (!registers) return log::error("{}", registers.error().message());
+  seen.registers = *registers;
   if (part.kind == EventKind::MemoryAccess) {
     if (event.gpa < part.gpa.value || event.gpa - part.gpa.value >= part.length) return;
     seen.address = Gva{part.gva.value + (event.gpa - part.gpa.value)};

@@ -9,6 +9,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/enum_table.h"
+
 namespace furnace::enter {
 
 struct Plan {
@@ -20,7 +22,7 @@ struct Plan {
   std::atomic<int> listener{kNotYet};  ///< the filter's descriptor inside
   std::atomic<bool> listener_taken{false};
   std::atomic<int> error{0};        ///< errno of what failed
-  std::atomic<int> failed_step{0};  ///< index into kSteps
+  std::atomic<int> failed_step{0};  ///< a Step
 
   // Set by the launcher before.
   bool change_user = false;  ///< root's launcher: a user namespace of its own, whose map the launcher writes
@@ -44,19 +46,7 @@ struct Plan {
   std::array<sock_filter, BPF_MAXINSNS> filter{};
 };
 
-/// What can fail, for the launcher's message.
-inline constexpr std::array kSteps = {
-    "what its view shows was exchanged while it started",
-    "limits",
-    "session keyring",
-    "user namespace",
-    "user",
-    "Landlock",
-    "capabilities",
-    "no_new_privs",
-    "seccomp filter",
-    "execute",
-};
+/// What can fail.
 enum class Step : int {
   View,
   Limits,
@@ -69,5 +59,18 @@ enum class Step : int {
   Filter,
   Execute,
 };
+/// For the launcher's message.
+inline constexpr EnumTable<Step, const char*> kSteps({
+    {Step::View, "what its view shows was exchanged while it started"},
+    {Step::Limits, "limits"},
+    {Step::Keyring, "session keyring"},
+    {Step::UserNamespace, "user namespace"},
+    {Step::User, "user"},
+    {Step::Landlock, "Landlock"},
+    {Step::Capabilities, "capabilities"},
+    {Step::NoNewPrivileges, "no_new_privs"},
+    {Step::Filter, "seccomp filter"},
+    {Step::Execute, "execute"},
+});
 
 }  // namespace furnace::enter

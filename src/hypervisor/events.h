@@ -80,7 +80,7 @@ struct GuestEvent {
   event.vcpu = vcpu;
   event.registers = registers;
   if (kind == EventKind::MemoryAccess) {
-    event.address = guest::Gva{registers.get("rip").value_or(0)};
+    event.address = guest::Gva{registers.rip()};
     event.access = kAccessExecute;
   }
   return event;

@@ -19,12 +19,13 @@ bool in_group(const cs_insn& instruction, std::initializer_list<int> groups) {
 std::optional<uint64_t> value_of(x86_reg reg, csh handle, const Registers& registers) {
   if (reg == X86_REG_INVALID) return 0;
   const char* name = cs_reg_name(handle, reg);
-  return name == nullptr ? std::nullopt : registers.get(name);
+  const auto known = register_named(name == nullptr ? "" : name);
+  return known ? registers.get(*known) : std::nullopt;
 }
 
 std::optional<uint64_t> segment_base(x86_reg segment, const Registers& registers) {
-  if (segment == X86_REG_FS) return registers.get("fs_base");
-  if (segment == X86_REG_GS) return registers.get("gs_base");
+  if (segment == X86_REG_FS) return registers.get(Reg::FsBase);
+  if (segment == X86_REG_GS) return registers.get(Reg::GsBase);
   return 0;
 }
 
@@ -99,7 +100,7 @@ std::optional<Instruction> Disassembler::decode(std::span<const std::byte> code,
   const bool pushes = found.id == X86_INS_PUSH || found.id == X86_INS_CALL;
   const bool pops = found.id == X86_INS_POP || found.id == X86_INS_RET;
   if (pushes || pops) {
-    const uint64_t stack = registers.get("rsp").value_or(0);
+    const uint64_t stack = registers.rsp();
     const bool below = pushes != ran;  // a push goes below where the pointer stood before it
     if (pushes) instruction.memory.push_back({below ? stack - 8 : stack, 8, false, true});
     if (pops) instruction.memory.push_back({ran ? stack - 8 : stack, 8, true, false});

@@ -132,7 +132,7 @@ ComingAccesses MemoryWatches::coming(uint32_t vcpu, const Registers& registers,
   ComingAccesses coming;
   auto& found = coming.all;
   if (parts_.empty()) return coming;
-  const uint64_t rip = registers.get("rip").value_or(0);
+  const uint64_t rip = registers.rip();
   std::array<std::byte, kLongestInstruction> code{};
   const size_t size = seen_by_vcpu_.read(registers, rip, code);
   const auto instruction = disassembler_.decode(std::span(code).first(size), rip, registers, false);
@@ -150,7 +150,7 @@ ComingAccesses MemoryWatches::coming(uint32_t vcpu, const Registers& registers,
 
 std::vector<GuestEvent> MemoryWatches::finished(ComingAccesses accesses, const Registers& registers) const {
   std::vector<GuestEvent> events;
-  if (accesses.next && registers.get("rip") != accesses.next) return events;
+  if (accesses.next && registers.rip() != accesses.next) return events;
   for (ComingAccess& access : accesses.all) {
     access.event.registers = registers;
     if (access.event.old_value) access.event.new_value = value(access.gpa, access.bytes);

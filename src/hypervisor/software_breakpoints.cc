@@ -64,7 +64,7 @@ void SoftwareBreakpoints::put_back(guest::Gpa at) {
 
 InPlaceOfInt3 in_place_of_int3(guest::GuestMemory& memory, const Registers& registers) {
   InPlaceOfInt3 found;
-  const uint64_t rip = registers.get("rip").value_or(0);
+  const uint64_t rip = registers.rip();
   const size_t size = VcpuMemory(memory).read(registers, rip, found.code);
   const auto instruction = Disassembler().decode(std::span(found.code).first(size), rip, registers, false);
   if (instruction && instruction->no_effect) found.next = rip + instruction->length;

@@ -1,8 +1,8 @@
 #include "inspector/condition_parser.h"
 
 #include <array>
-#include <charconv>
 
+#include "base/text.h"
 #include "inspector/arguments.h"
 #include "inspector/constants.h"
 #include "inspector/policy_line.h"
@@ -10,37 +10,23 @@
 namespace furnace::inspector {
 namespace {
 
-std::optional<uint64_t> parse_number(std::string_view text) {
-  const bool negative = text.starts_with('-');
-  if (negative) text.remove_prefix(1);
-  int base = 10;
-  if (text.starts_with("0x") || text.starts_with("0X")) {
-    base = 16;
-    text.remove_prefix(2);
-  } else if (text.size() > 1 && text.starts_with('0')) {
-    base = 8;
-  }
-  uint64_t value = 0;
-  const char* const last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, value, base);
-  if (text.empty() || error != std::errc() || end != last) return std::nullopt;
-  return negative ? 0 - value : value;
+std::optional<uint64_t> parse_signed(std::string_view text) {
+  if (!text.starts_with('-')) return parse_literal(text);
+  const auto value = parse_literal(text.substr(1));
+  return value ? std::optional(0 - *value) : std::nullopt;
 }
 
 /// Numbers and names, joined by '|'.
 Result<uint64_t> parse_value(std::string_view text) {
   uint64_t all = 0;
-  while (true) {
-    const size_t end = std::min(text.find('|'), text.size());
-    const std::string_view part = text.substr(0, end);
-    const auto number = parse_number(part);
+  for (const std::string_view part : split(text, '|')) {
+    const auto number = parse_signed(part);
     const auto named = number ? number : constant(part);
     if (!named)
       return fail(Errc::Invalid, "expected a number or the name of a constant, not {}", shown(part));
     all |= *named;
-    if (end == text.size()) return all;
-    text.remove_prefix(end + 1);
   }
+  return all;
 }
 
 }  // namespace
@@ -64,11 +50,9 @@ Result<Condition> parse_condition(std::string_view text, const std::string& call
       return fail(Errc::Invalid, "expected =, !=, <, <=, > or >= in {}", shown(text));
     condition.compare = found->second;
     value = text.substr(sign + found->first.size());
-    name = text.substr(0, sign);
-    if (const size_t ampersand = name.find('&'); ampersand != std::string_view::npos) {
-      mask = name.substr(ampersand + 1);
-      name = name.substr(0, ampersand);
-    }
+    const Cut masked = cut(text.substr(0, sign), '&');
+    name = masked.before;
+    mask = masked.after;
   }
   const auto argument = name.empty() ? deciding_argument(call) : argument_named(call, name);
   if (!argument && name.empty())

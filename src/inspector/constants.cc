@@ -27,6 +27,8 @@
 #include <csignal>
 #include <ctime>
 
+#include "base/text.h"
+
 namespace furnace::inspector {
 namespace {
 
@@ -141,7 +143,7 @@ std::optional<uint64_t> find(const std::array<Constant, N>& table, std::string_v
 }  // namespace
 
 std::optional<uint64_t> constant(std::string_view name) {
-  if (name.starts_with("module_")) name.remove_prefix(std::min(name.find('.'), name.size() - 1) + 1);
+  if (name.starts_with("module_")) name = cut(name, '.').after;
   return find(kConstants, name);
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/enum_table.h"
 #include "base/fd.h"
 #include "guest/linux/syscalls.h"
 #include "inspector/path_calls.h"
@@ -47,10 +48,15 @@ std::vector<scmp_arg_cmp> comparisons(const IntegerTest& test) {
       continue;
     }
     if (condition.mask != UINT64_MAX) return {};
-    constexpr std::array compares = {SCMP_CMP_EQ, SCMP_CMP_NE, SCMP_CMP_LT,
-                                     SCMP_CMP_LE, SCMP_CMP_GT, SCMP_CMP_GE};
-    all.push_back(
-        {condition.argument, compares.at(static_cast<size_t>(condition.compare)), condition.value, 0});
+    constexpr EnumTable<Compare, scmp_compare> compares({
+        {Compare::Equal, SCMP_CMP_EQ},
+        {Compare::NotEqual, SCMP_CMP_NE},
+        {Compare::Less, SCMP_CMP_LT},
+        {Compare::LessOrEqual, SCMP_CMP_LE},
+        {Compare::Greater, SCMP_CMP_GT},
+        {Compare::GreaterOrEqual, SCMP_CMP_GE},
+    });
+    all.push_back({condition.argument, compares[condition.compare], condition.value, 0});
   }
   return all;
 }

@@ -14,6 +14,8 @@
 #include <new>
 #include <thread>
 
+#include "base/text.h"
+
 namespace furnace::inspector {
 namespace {
 
@@ -73,12 +75,10 @@ Result<std::string> find_program(const std::string& name) {
     return fail_errno("{}", name);
   }
   const char* const path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): nobody changes it
-  std::string_view rest = path != nullptr ? path : "/usr/bin:/bin";
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find(':'), rest.size());
-    std::string candidate = fmt::format("{}/{}", rest.substr(0, end), name);
+  const std::string_view searched = path != nullptr ? path : "/usr/bin:/bin";
+  for (const std::string_view directory : items(searched, ':')) {
+    std::string candidate = fmt::format("{}/{}", directory, name);
     if (runs(candidate)) return candidate;
-    rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   return fail(Errc::NotFound, "{}: not on the PATH", name);
 }

@@ -5,11 +5,11 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include "base/bytes.h"
 #include "base/printable.h"
+#include "base/text.h"
 
 namespace furnace::inspector {
 
@@ -70,15 +70,12 @@ bool Verdict::allows_address(const AddressTest& address) const {
 }
 
 Result<AddressTest> AddressTest::parse(std::string_view text) {
-  const size_t colon = text.rfind(':');
-  const std::string_view number = colon == std::string_view::npos ? "" : text.substr(colon + 1);
+  const auto endpoint = parse_endpoint("address", text, {0, UINT16_MAX});
+  if (!endpoint) return fail(Errc::Invalid, "'{}': expected ADDRESS:PORT", text);
+  const std::string host(without_brackets(endpoint->host));
+  const bool bracketed = host.size() != endpoint->host.size();
   AddressTest test;
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), test.port);
-  std::string host(text.substr(0, std::min(colon, text.size())));
-  const bool bracketed = host.starts_with('[') && host.ends_with(']');
-  if (bracketed) host = host.substr(1, host.size() - 2);
-  if (number.empty() || error != std::errc() || end != number.data() + number.size())
-    return fail(Errc::Invalid, "'{}': expected ADDRESS:PORT", text);
+  test.port = endpoint->port;
   if (bracketed && ::inet_pton(AF_INET6, host.c_str(), test.address.data()) == 1) return test;
   test.address = {};
   test.address[10] = test.address[11] = UINT8_MAX;

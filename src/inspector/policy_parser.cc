@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/printable.h"
+#include "base/text.h"
 #include "guest/linux/syscalls.h"
 #include "inspector/condition_parser.h"
 #include "inspector/constants.h"
@@ -57,10 +58,8 @@ class Parser {
   Status parse(std::string_view text, const std::string& file, int depth) {
     if (text.size() > kMaxFile) return fail(Errc::Invalid, "{}: more than {} bytes", file, kMaxFile);
     uint32_t number = 0;
-    while (!text.empty()) {
-      const size_t end = std::min(text.find('\n'), text.size());
-      Line line(text.substr(0, end), file, ++number);
-      text.remove_prefix(std::min(end + 1, text.size()));
+    for (const std::string_view each : lines(text)) {
+      Line line(each, file, ++number);
       if (line.at_end()) continue;
       FURNACE_CHECK(open_block_ ? in_block(line) : statement(line, depth));
     }
@@ -313,9 +312,8 @@ class Parser {
     const Place place = line.place();
     std::string_view text = line.rest();
     text.remove_prefix(8);
-    const size_t bar = text.find('|');
-    const std::string_view kind = text.substr(0, bar);
-    const std::string_view path = bar == std::string_view::npos ? "" : text.substr(bar + 1);
+    const Cut parts = cut(text, '|');
+    const std::string_view kind = parts.before, path = parts.after;
     constexpr std::array kinds = {
         std::pair{"dirname", PathTest::Kind::Directory}, std::pair{"dirname_glob", PathTest::Kind::Below},
         std::pair{"basename", PathTest::Kind::Name}, std::pair{"exactpath", PathTest::Kind::Exact}};
@@ -372,16 +370,13 @@ class Parser {
     text.remove_prefix(8);
     FURNACE_CHECK(nothing_more(line));
     IntegerTest test;
-    while (true) {
-      const size_t end = std::min(text.find(','), text.size());
-      auto condition = parse_condition(text.substr(0, end), block.call);
+    for (const std::string_view part : split(text, ',')) {
+      auto condition = parse_condition(part, block.call);
       if (!condition) return fail(condition.error(), place.text());
       test.push_back(*condition);
       if ((condition->value & ~condition->mask) != 0)
-        warn(place, fmt::format("'{}' can't match: the value has bits that the argument has not",
-                                printable(text.substr(0, end))));
-      if (end == text.size()) break;
-      text.remove_prefix(end + 1);
+        warn(place,
+             fmt::format("'{}' can't match: the value has bits that the argument has not", printable(part)));
     }
     add(block, block.calls, &Verdict::integers, test, place);
     return {};

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/enum_table.h"
 #include "guest/linux/syscalls.h"
 #include "inspector/arguments.h"
 #include "inspector/constants.h"
@@ -79,7 +80,14 @@ void add_call(std::vector<Statement>& all, const Policy& policy, uint32_t number
 
 std::string to_text(const Condition& condition, std::string_view call) {
   using Compare = Condition::Compare;
-  constexpr std::array<std::string_view, 6> signs = {"=", "!=", "<", "<=", ">", ">="};
+  constexpr EnumTable<Compare, std::string_view> signs({
+      {Compare::Equal, "="},
+      {Compare::NotEqual, "!="},
+      {Compare::Less, "<"},
+      {Compare::LessOrEqual, "<="},
+      {Compare::Greater, ">"},
+      {Compare::GreaterOrEqual, ">="},
+  });
   const uint64_t bits = bits_of_argument(call, condition.argument);
   const std::string value =
       condition.value < 10 ? fmt::format("{}", condition.value) : fmt::format("{:#x}", condition.value);
@@ -90,12 +98,18 @@ std::string to_text(const Condition& condition, std::string_view call) {
                                ? std::string(parameters[condition.argument].name)
                                : fmt::format("arg{}", condition.argument);
   return fmt::format("{}{}{}{}", name, condition.mask == bits ? "" : fmt::format("&{:#x}", condition.mask),
-                     signs.at(static_cast<size_t>(condition.compare)), value);
+                     signs[condition.compare], value);
 }
 
 std::string to_text(const PathTest& test) {
-  constexpr std::array<std::string_view, 4> kinds = {"dirname", "dirname_glob", "basename", "exactpath"};
-  return fmt::format("REG_PTR:{}|{}", kinds.at(static_cast<size_t>(test.kind)), test.text);
+  using Kind = PathTest::Kind;
+  constexpr EnumTable<Kind, std::string_view> kinds({
+      {Kind::Directory, "dirname"},
+      {Kind::Below, "dirname_glob"},
+      {Kind::Name, "basename"},
+      {Kind::Exact, "exactpath"},
+  });
+  return fmt::format("REG_PTR:{}|{}", kinds[test.kind], test.text);
 }
 
 std::vector<Statement> statements(const Policy& policy) {

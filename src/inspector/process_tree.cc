@@ -5,12 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <csignal>
 #include <ctime>
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/text.h"
 
 namespace furnace::inspector {
 namespace {
@@ -22,14 +22,8 @@ std::vector<pid_t> children(pid_t of) {
   for (const auto& thread : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", of), error)) {
     const auto list = read_file(thread.path() / "children");
     if (!list) continue;
-    const char* at = list->data();
-    const char* const last = at + list->size();
-    while (at != last) {
-      pid_t child = 0;
-      const auto [end, bad] = std::from_chars(at, last, child);
-      if (bad == std::errc()) found.push_back(child);
-      at = end == last ? last : end + 1;
-    }
+    for (const std::string_view word : words(*list))
+      if (const auto child = parse_number<pid_t>(word)) found.push_back(*child);
   }
   return found;
 }

@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
 #include <cstring>
+
+#include "base/text.h"
 
 namespace furnace::inspector {
 namespace {
@@ -20,16 +21,10 @@ std::vector<uint64_t> numbers(std::string_view status, std::string_view name, in
   std::vector<uint64_t> found;
   const size_t at = status.find(fmt::format("\n{}:", name));
   if (at == std::string_view::npos) return found;
-  std::string_view line = status.substr(at + name.size() + 2);
-  line = line.substr(0, line.find('\n'));
-  while (!line.empty()) {
-    const size_t start = std::min(line.find_first_not_of(" \t"), line.size());
-    line.remove_prefix(start);
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value, base);
-    if (error != std::errc()) break;
-    found.push_back(value);
-    line.remove_prefix(static_cast<size_t>(end - line.data()));
+  for (const std::string_view word : words(cut(status.substr(at + name.size() + 2), '\n').before)) {
+    const auto value = parse_number<uint64_t>(word, base);
+    if (!value) break;
+    found.push_back(*value);
   }
   return found;
 }

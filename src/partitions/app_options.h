@@ -4,6 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "base/places.h"
+
 namespace furnace::partitions {
 
 struct AppOptions {
@@ -12,10 +14,10 @@ struct AppOptions {
   std::string app;  ///< its id
   std::string metadata;
   // Inside a partition the sockets lie here (wire.md section 6).
-  std::string facilities = "/opt/furnace/fac_socket";  ///< directory of fac_rtr and fac_pub
-  std::string vmi = "/opt/furnace/vmi_socket";         ///< directory of vmi_rtr
-  uint32_t wait_for_vm = 30;                           ///< seconds; 0: no limit
-  int counter = -1;                                    ///< the launcher's: a descriptor, counts messages
+  std::string facilities = places::kFacilities;  ///< directory of fac_rtr and fac_pub
+  std::string vmi = places::kVmi;                ///< directory of vmi_rtr
+  uint32_t wait_for_vm = 30;                     ///< seconds; 0: no limit
+  int counter = -1;                              ///< the launcher's: a descriptor, counts messages
 };
 
 void add_options(CLI::App& flags, AppOptions& options);

@@ -1,5 +1,6 @@
 #include "partitions/fac_options.h"
 
+#include "base/text.h"
 #include "program/bounded_option.h"
 
 namespace furnace::partitions {
@@ -19,13 +20,10 @@ Status read_quota(std::string_view key, std::string_view number, Quotas& quotas)
 
 Result<Quotas> parse_quotas(std::string_view text) {
   Quotas quotas;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find(','), text.size());
-    const std::string_view pair = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    const size_t colon = pair.find(':');
-    if (colon == std::string_view::npos) return fail(Errc::Invalid, "'{}': expected key:value", pair);
-    FURNACE_CHECK(read_quota(pair.substr(0, colon), pair.substr(colon + 1), quotas));
+  for (const std::string_view pair : items(text, ',')) {
+    const Cut parts = cut(pair, ':');
+    if (!parts.found) return fail(Errc::Invalid, "'{}': expected key:value", pair);
+    FURNACE_CHECK(read_quota(parts.before, parts.after, quotas));
   }
   return quotas;
 }

@@ -1,17 +1,17 @@
 #include "partitions/vmi_options.h"
 
+#include "base/text.h"
 #include "hypervisor/attach.h"
 #include "program/bounded_option.h"
 
 namespace furnace::partitions {
 
 Result<Watchdog> parse_watchdog(std::string_view text) {
-  const size_t sign = text.rfind('=');
-  if (sign == std::string::npos || sign == 0)
+  const Cut parts = cut_last(text, '=');
+  if (!parts.found || parts.before.empty())
     return fail(Errc::Invalid, "'{}': expected APP=MILLISECONDS", text);
-  const std::string app(text.substr(0, sign));
-  FURNACE_TRY(const int64_t time,
-              parse_number(fmt::format("'{}'", app), text.substr(sign + 1), bounds::kMilliseconds));
+  const std::string app(parts.before);
+  FURNACE_TRY(const int64_t time, parse_number(fmt::format("'{}'", app), parts.after, bounds::kMilliseconds));
   return Watchdog{app, std::chrono::milliseconds(time)};
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/places.h"
 #include "vmi/server.h"
 
 namespace furnace::partitions {
@@ -12,7 +13,7 @@ namespace furnace::partitions {
 struct VmiOptions {
   std::string vm;
   std::string driver = "auto";
-  std::string directory = "/opt/furnace/vmi_socket";
+  std::string directory = places::kVmi;
   std::string profile;
   std::string types;
   vmi::ServerOptions server;

@@ -42,7 +42,6 @@ enum class Verb : uint8_t {
   WriteNumber,
   DescribeStructure,
 };
-inline constexpr size_t kVerbs = static_cast<size_t>(Verb::DescribeStructure) + 1;
 
 /// How a call addresses memory.
 enum class Target : uint8_t { None, Physical, Virtual, Symbol };

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/printable.h"
+#include "base/text.h"
 #include "protocol/framing.h"
 
 namespace furnace::protocol {
@@ -18,18 +19,12 @@ namespace {
 
 constexpr size_t kKeySize = 40;  // Z85 of 32 bytes
 
-std::string_view trim(std::string_view text) {
-  const size_t first = text.find_first_not_of(" \t\r");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
-}
-
 /// The value of `line` if it is `key = "value"` for this key.
 std::optional<std::string_view> value_of(std::string_view line, std::string_view key) {
   if (!line.starts_with(key)) return std::nullopt;
-  std::string_view rest = trim(line.substr(key.size()));
+  std::string_view rest = trimmed(line.substr(key.size()));
   if (!rest.starts_with('=')) return std::nullopt;
-  rest = trim(rest.substr(1));
+  rest = trimmed(rest.substr(1));
   if (rest.size() >= 2 && (rest.front() == '"' || rest.front() == '\'') && rest.back() == rest.front())
     rest = rest.substr(1, rest.size() - 2);
   return rest;
@@ -117,11 +112,10 @@ Status check_owner(const Certificate& key, std::string_view app, std::string_vie
 Result<Certificate> parse_certificate(std::string_view text, std::string_view name) {
   Certificate certificate;
   std::string_view section;
-  for (int number = 1; !text.empty(); ++number) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    const std::string_view body = trim(line);
+  int number = 0;
+  for (const std::string_view line : lines(text)) {
+    ++number;
+    const std::string_view body = trimmed(line);
     if (body.empty() || body.starts_with('#')) continue;
     if (line.front() != ' ' && line.front() != '\t') {
       section = body;

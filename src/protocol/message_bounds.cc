@@ -3,9 +3,9 @@
 #include <google/protobuf/wire_format.h>
 
 #include <algorithm>
-#include <array>
 
 #include "base/bytes.h"
+#include "base/enum_table.h"
 #include "protocol/calls.h"
 
 namespace furnace::protocol {
@@ -33,16 +33,16 @@ Flaw parse_within(const MessageBounds& bounds, std::string_view bytes, Message& 
 }  // namespace
 
 std::string_view to_text(Flaw flaw) {
-  constexpr std::array<std::string_view, 7> texts{
-      "is well",
-      "is malformed",
-      "is too large",
-      "holds too many sub-messages",
-      "holds too many fields",
-      "holds too many fields that are not known here",
-      "has sub-messages too deep in each other",
-  };
-  return texts.at(static_cast<size_t>(flaw));
+  constexpr EnumTable<Flaw, std::string_view> texts({
+      {Flaw::None, "is well"},
+      {Flaw::Malformed, "is malformed"},
+      {Flaw::Bytes, "is too large"},
+      {Flaw::Messages, "holds too many sub-messages"},
+      {Flaw::Fields, "holds too many fields"},
+      {Flaw::Unknown, "holds too many fields that are not known here"},
+      {Flaw::Depth, "has sub-messages too deep in each other"},
+  });
+  return texts[flaw];
 }
 
 MessageBounds::MessageBounds(const Descriptor& type, const Bounds& most) : most_(most) {

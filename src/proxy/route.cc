@@ -1,9 +1,9 @@
 #include "proxy/route.h"
 
-#include <charconv>
 #include <set>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "base/toml_table.h"
 #include "protocol/framing.h"
 
@@ -73,20 +73,12 @@ std::string to_text(const Endpoint& endpoint) {
 }
 
 Result<Endpoint> parse_endpoint(std::string_view text) {
-  Endpoint endpoint;
-  const size_t colon = text.rfind(':');
-  std::string_view host = text.substr(0, std::min(colon, text.size()));
-  const char* last = text.data() + text.size();
-  const char* first = colon == std::string_view::npos ? last : text.data() + colon + 1;
-  const auto [end, error] = std::from_chars(first, last, endpoint.port);
-  const bool good = error == std::errc() && end == last && endpoint.port != 0 && endpoint.port != UINT16_MAX;
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  if (!good || host.empty())
+  const auto parsed = furnace::parse_endpoint("address", text, bounds::kPairOfPorts);
+  if (!parsed)
     return fail(Errc::Invalid,
                 "'{}': expected \"HOST:PORT\", with a port from 1 to 65534 (the next one is used too)",
                 text.substr(0, 80));
-  endpoint.host = host;
-  return endpoint;
+  return Endpoint{std::string(without_brackets(parsed->host)), parsed->port};
 }
 
 uint32_t share_of_descriptors(size_t routes, uint64_t descriptors) {

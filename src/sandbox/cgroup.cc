@@ -5,14 +5,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <csignal>
 #include <set>
-#include <sstream>
 #include <thread>
 
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/text.h"
 
 namespace furnace::sandbox {
 namespace {
@@ -24,12 +23,10 @@ constexpr std::string_view kTime = "cpuacct";  // version 1 counts it in a contr
 constexpr std::string_view kParent = "furnace", kLaunchers = "furnace-launchers";
 constexpr uint64_t kPeriod = 100'000;  // us
 
-bool has_word(std::string_view words, std::string_view word, char separator) {
-  while (!words.empty()) {
-    const size_t end = std::min(words.find_first_of(std::string{separator, '\n'}), words.size());
-    if (words.substr(0, end) == word) return true;
-    words.remove_prefix(std::min(end + 1, words.size()));
-  }
+bool has_word(std::string_view text, std::string_view word, char separator) {
+  for (const std::string_view line : lines(text))
+    for (const std::string_view each : items(line, separator))
+      if (each == word) return true;
   return false;
 }
 
@@ -72,9 +69,11 @@ Status make_directory(const fs::path& directory) {
 
 Result<Hierarchies> Hierarchies::of(std::string_view mounts, Controllers unified_controllers) {
   Hierarchies version_1, version_2;
-  std::istringstream lines{std::string(mounts)};
-  for (std::string device, place, type, options, rest; lines >> device >> place >> type >> options;
-       std::getline(lines, rest)) {
+  for (const std::string_view line : lines(mounts)) {
+    const auto columns = words(line);  // device, place, type, options, two numbers
+    if (columns.size() < 4) continue;
+    const std::string place(columns[1]);
+    const std::string_view type = columns[2], options = columns[3];
     if (type == "cgroup2") {
       version_2.unified = true;
       const std::string available = unified_controllers(place);
@@ -209,8 +208,9 @@ Status Cgroup::add(pid_t process) const {
 
 std::vector<pid_t> Cgroup::processes() const {
   std::vector<pid_t> all;
-  std::istringstream list(read_file(directory("cpu") / "cgroup.procs").value_or(""));
-  for (pid_t process = 0; list >> process;) all.push_back(process);
+  const std::string listed = read_file(directory("cpu") / "cgroup.procs").value_or("");
+  for (const std::string_view line : lines(listed))
+    if (const auto process = parse_number<pid_t>(line)) all.push_back(*process);
   return all;
 }
 
@@ -223,9 +223,7 @@ uint64_t Cgroup::number(std::string_view controller, std::string_view file, std:
     if (at == std::string::npos) return 0;
     value.remove_prefix(at + key.size() + 1);
   }
-  uint64_t number = 0;  // "max" leaves it so
-  std::from_chars(value.data(), value.data() + value.size(), number);
-  return number;
+  return take_number<uint64_t>(value).value_or(0);  // "max" is none
 }
 
 Usage Cgroup::usage() const {

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -17,6 +16,8 @@
 
 #include "base/command.h"
 #include "base/file.h"
+#include "base/places.h"
+#include "base/text.h"
 #include "inspector/filter.h"
 #include "sandbox/rootfs.h"
 
@@ -132,8 +133,10 @@ class Start {
     }
     const size_t at = text.find("\"child-pid\":");
     const size_t digit = at == std::string::npos ? at : text.find_first_of("0123456789", at);
-    if (digit == std::string::npos) return ended("bubblewrap made no namespace");
-    std::from_chars(text.data() + digit, text.data() + text.size(), entered_.program);
+    std::string_view rest = std::string_view(text).substr(std::min(digit, text.size()));
+    const auto program = take_number<pid_t>(rest);
+    if (!program) return ended("bubblewrap made no namespace");
+    entered_.program = *program;
     return {};
   }
 
@@ -211,10 +214,9 @@ class Start {
 Status entry_error(const Partition& partition, const Plan& plan) {
   errno = plan.error.load(std::memory_order_acquire);
   if (errno == 0) return {};
-  const auto step = static_cast<size_t>(plan.failed_step.load(std::memory_order_relaxed));
-  if (step == static_cast<size_t>(enter::Step::Execute))
-    return fail_errno("{}: {}", partition.name, partition.command.front());
-  return fail_errno("{}: {}", partition.name, step < enter::kSteps.size() ? enter::kSteps.at(step) : "?");
+  const auto step = static_cast<enter::Step>(plan.failed_step.load(std::memory_order_relaxed));
+  if (step == enter::Step::Execute) return fail_errno("{}: {}", partition.name, partition.command.front());
+  return fail_errno("{}: {}", partition.name, enter::kSteps.has(step) ? enter::kSteps[step] : "?");
 }
 
 Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup>& group) {
@@ -236,7 +238,7 @@ Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup
   }
   auto command = bubblewrap(partition.view, partition.account.has_value(), info.writing.get());
   command.insert(command.end(),
-                 {partition.view.debug ? "/opt/furnace/enter" : kEnter, std::to_string(shared.file.get())});
+                 {partition.view.debug ? places::kEnterOfShell : kEnter, std::to_string(shared.file.get())});
   command.insert(command.end(), partition.command.begin(), partition.command.end());
   entered.bubblewrap = ::fork();
   if (entered.bubblewrap < 0) return fail_errno("fork");

@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <sstream>
 
 #include "base/file.h"
+#include "base/text.h"
 
 namespace furnace::sandbox {
 namespace {
@@ -13,13 +13,13 @@ namespace {
 /// The path of a group in its hierarchy, out of the lines of /proc/self/cgroup: "4:cpu,cpuacct:/a" or
 /// "0::/a".
 std::string path_in(const std::string& groups, const std::string& controller, bool unified) {
-  std::istringstream lines(groups);
-  for (std::string line; std::getline(lines, line);) {
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
-    if (unified ? controllers == ",," : controllers.find("," + controller + ",") != std::string::npos)
-      return line.substr(second + 2);
+  for (const std::string_view line : lines(groups)) {
+    const Cut controllers = cut(cut(line, ':').after, ':');
+    if (!controllers.after.starts_with('/')) continue;
+    bool wanted = unified && controllers.before.empty();
+    for (const std::string_view each : items(controllers.before, ','))
+      wanted = wanted || (!unified && each == controller);
+    if (wanted) return std::string(controllers.after.substr(1));
   }
   return {};
 }

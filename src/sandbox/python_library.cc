@@ -1,6 +1,7 @@
 #include "sandbox/python_library.h"
 
 #include "base/command.h"
+#include "base/text.h"
 
 namespace furnace::sandbox {
 namespace {
@@ -74,14 +75,9 @@ Result<PythonLibrary> collect_python_library(const std::filesystem::path& zip,
               run({"/usr/bin/env", "-i", "PYTHONHASHSEED=0", "/usr/bin/python3", "-S", "-B", "-s", "-c",
                    kCollect, zip.string(), ours.string(), std::string(more)}));
   PythonLibrary library;
-  std::string_view rest = listing;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    const size_t space = line.find(' ');
-    const std::string_view what = line.substr(0, space),
-                           value = line.substr(std::min(space + 1, line.size()));
+  for (const std::string_view line : lines(listing)) {
+    const Cut parts = cut(line, ' ');
+    const std::string_view what = parts.before, value = parts.after;
     if (what == "directory") library.directory = value;
     if (what == "zip") library.zip_name = value;
     if (what == "source") library.sources.emplace_back(value);

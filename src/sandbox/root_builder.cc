@@ -8,6 +8,7 @@
 #include "base/command.h"
 #include "base/file.h"
 #include "base/signals.h"
+#include "base/text.h"
 
 namespace furnace::sandbox {
 namespace {
@@ -15,15 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxFile = size_t{1} << 30;
-
-template <typename Line>
-void for_each_line(std::string_view text, Line&& line) {
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    line(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-}
 
 /// Where a file lies on a host whose /lib is /usr/lib.
 std::string merged(const fs::path& path) {
@@ -47,10 +39,9 @@ Result<std::map<std::string, std::string>> packages_of(const std::set<std::strin
   }
   FURNACE_TRY(const std::string answer, ask_dpkg(question));
   std::map<std::string, std::string> packages;
-  for_each_line(answer, [&](std::string_view line) {
+  for (const std::string_view line : lines(answer))
     if (const size_t at = line.find(": /"); at != std::string_view::npos)
       packages[merged(line.substr(at + 2))] = line.substr(0, at);
-  });
   return packages;
 }
 
@@ -62,13 +53,12 @@ Result<std::map<std::string, std::string>> versions_of(const std::map<std::strin
   std::vector<std::string> question{"-W", "-f=${binary:Package} ${Version}\n"};
   for (const std::string& name : names) question.push_back(name);
   FURNACE_TRY(const std::string answer, ask_dpkg(question));
-  for_each_line(answer, [&](std::string_view line) {
-    const size_t space = line.find(' ');
-    if (space == std::string_view::npos) return;
-    const std::string name(line.substr(0, space));
-    versions[name] = line.substr(space + 1);
-    versions[name.substr(0, name.find(':'))] = line.substr(space + 1);
-  });
+  for (const std::string_view line : lines(answer)) {
+    const Cut parts = cut(line, ' ');
+    if (!parts.found) continue;
+    versions[std::string(parts.before)] = parts.after;
+    versions[std::string(cut(parts.before, ':').before)] = parts.after;
+  }
   return versions;
 }
 
@@ -116,16 +106,16 @@ Status RootBuilder::copy_libraries_of(const std::vector<fs::path>& files) {
   FURNACE_TRY(const std::string listing, run(command));
   Status done;
   // "libzmq.so.5 => /lib/x86_64-linux-gnu/libzmq.so.5 (0x...)", "/lib64/ld-linux-x86-64.so.2 (0x...)"
-  for_each_line(listing, [&](std::string_view line) {
+  for (const std::string_view line : lines(listing)) {
     const size_t slash = line.find('/'), address = line.find(" (0x");
     if (!done || !line.starts_with('\t') || slash == std::string_view::npos ||
         address == std::string_view::npos)
-      return;
+      continue;
     const fs::path library = line.substr(slash, address - slash);
     const bool loader = library.filename().string().starts_with("ld-linux");
     const std::string place = merged(library).substr(1);
     if (!entries_.contains(place)) done = copy(library, place, loader ? 0755 : 0644);
-  });
+  }
   return done;
 }
 

@@ -12,6 +12,7 @@
 #include "base/directories.h"
 #include "base/file.h"
 #include "base/signals.h"
+#include "base/text.h"
 #include "sandbox/python_library.h"
 #include "sandbox/root_builder.h"
 
@@ -163,22 +164,18 @@ Result<Verified> verify_root(const fs::path& directory) {
   FURNACE_TRY(const std::string manifest, read_file(directory / kManifest));
   Verified verified{sha256(manifest), {}, 0};
   std::set<std::string> listed{std::string(kManifest)};
-  std::string_view rest = manifest;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    const size_t space = line.find(' '), next = line.find(' ', space + 1);
-    if (next == std::string_view::npos)
-      return fail(Errc::Invalid, "{}/manifest: not one of ours", directory.string());
-    const std::string path(line.substr(space + 1, next - space - 1));
+  for (const std::string_view line : lines(manifest)) {
+    const Cut hash = cut(line, ' ');
+    const Cut column = cut(hash.after, ' ');
+    if (!column.found) return fail(Errc::Invalid, "{}/manifest: not one of ours", directory.string());
+    const std::string path(column.before);
     if (path.find('!') != std::string::npos) continue;  // part of a file that is listed
     listed.insert(path);
     ++verified.files;
     const auto content = read_file(directory / path, size_t{1} << 30);
     if (!content) {
       verified.differences.push_back(fmt::format("{} is missing", path));
-    } else if (sha256(*content) != line.substr(0, space)) {
+    } else if (sha256(*content) != hash.before) {
       verified.differences.push_back(fmt::format("{} is changed", path));
     }
   }

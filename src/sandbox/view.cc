@@ -6,6 +6,8 @@
 
 #include <set>
 
+#include "base/places.h"
+
 namespace furnace::sandbox {
 namespace {
 
@@ -26,7 +28,7 @@ void add_host(std::vector<std::string>& arguments) {
                   "--perms",
                   "0755",
                   "--dir",
-                  "/opt/furnace",
+                  places::kHome,
                   "--ro-bind",
                   "/usr",
                   "/usr",
@@ -89,8 +91,8 @@ std::vector<std::string> bubblewrap(const View& view, bool as_root, int info_des
   add(arguments, {"--hostname", "furnace.sandbox", "--die-with-parent", "--as-pid-1", "--info-fd",
                   std::to_string(info_descriptor)});
   if (!view.debug) add(arguments, {"--new-session"});
-  add(arguments, {"--clearenv", "--setenv", "PATH", "/usr/bin", "--setenv", "HOME", "/opt/furnace",
-                  "--setenv", "LANG", "C.UTF-8", "--setenv", "HOSTNAME", "furnace.sandbox"});
+  add(arguments, {"--clearenv", "--setenv", "PATH", "/usr/bin", "--setenv", "HOME", places::kHome, "--setenv",
+                  "LANG", "C.UTF-8", "--setenv", "HOSTNAME", "furnace.sandbox"});
   if (view.debug) {
     add_host(arguments);
   } else {
@@ -112,7 +114,7 @@ std::vector<std::string> bubblewrap(const View& view, bool as_root, int info_des
     add(arguments,
         {"--perms", "0444", "--ro-bind-data", std::to_string(content.data.get()), content.place.string()});
   for (const auto& directory : made) add(arguments, {"--remount-ro", directory.string()});
-  add(arguments, {"--chdir", "/opt/furnace", "--"});
+  add(arguments, {"--chdir", places::kHome, "--"});
   return arguments;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/directories.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "base/toml_table.h"
 #include "hypervisor/attach.h"
 #include "protocol/framing.h"
@@ -18,19 +19,16 @@ constexpr Bounds kStartBurst{1, 1000, "starts"}, kStartInterval{0, 86'400, "s (0
 
 /// "IP:PORT"; the IP of IPv6 in brackets.
 bool parse_address(const std::string& text, Address& address) {
-  const size_t colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0) return false;
-  const auto port = parse_number("port", text.substr(colon + 1), bounds::kPairOfPorts);
-  if (!port) return false;
-  address = {text.substr(0, colon), static_cast<uint16_t>(*port)};
+  auto endpoint = parse_endpoint("address", text, bounds::kPairOfPorts);
+  if (!endpoint) return false;
+  address = {std::move(endpoint->host), endpoint->port};
   return true;
 }
 
-bool is_ip(std::string ip) {
+bool is_ip(std::string_view ip) {
   in6_addr ignored{};
-  if (ip.starts_with('[') && ip.ends_with(']'))
-    return ::inet_pton(AF_INET6, ip.substr(1, ip.size() - 2).c_str(), &ignored) == 1;
-  return ::inet_pton(AF_INET, ip.c_str(), &ignored) == 1;
+  const std::string host(without_brackets(ip));
+  return ::inet_pton(host.size() == ip.size() ? AF_INET : AF_INET6, host.c_str(), &ignored) == 1;
 }
 
 Status read_address(TomlTable& table, std::string_view key, Address& address) {

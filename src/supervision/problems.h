@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/text.h"
 
 namespace furnace::supervision {
 
@@ -16,11 +17,7 @@ class Problems {
   /// An error of several lines is as many problems.
   void add(const Status& status) {
     if (status) return;
-    std::string_view rest = status.error().message();
-    for (size_t end = 0; end != std::string_view::npos; rest.remove_prefix(std::min(end + 1, rest.size()))) {
-      end = rest.find('\n');
-      add(std::string(rest.substr(0, end)));
-    }
+    for (const std::string_view line : split(status.error().message(), '\n')) add(std::string(line));
   }
 
   [[nodiscard]] bool empty() const { return texts_.empty(); }

@@ -3,11 +3,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <sstream>
 #include <vector>
 
 #include "base/command.h"
 #include "base/printable.h"
+#include "base/text.h"
 
 namespace furnace::supervision {
 namespace {
@@ -54,12 +54,13 @@ Status check_python_class(const std::filesystem::path& file, const std::string& 
   const auto listed =
       run({python.string(), "-I", "-S", "-W", "ignore", "-c", kListNames, std::filesystem::absolute(file)});
   if (!listed) return fail(Errc::Invalid, "{}: Python can't parse it", file.string());
-  std::istringstream lines(*listed);
   std::vector<std::string> classes;
-  for (std::string kind, found; lines >> kind && std::getline(lines >> std::ws, found);) {
+  for (const std::string_view line : lines(*listed)) {
+    const auto [kind, found, complete] = cut(line, ' ');
+    if (!complete) continue;
     if (kind == "error") return fail(Errc::Invalid, "{}: {}", file.string(), printable(found));
     if (found == name || found == "*") return {};
-    if (kind == "class") classes.push_back(found);
+    if (kind == "class") classes.emplace_back(found);
   }
   return fail(Errc::NotFound, "{}: it defines no class '{}' (its classes: {})", file.string(), name,
               classes.empty() ? "none" : printable(fmt::format("{}", fmt::join(classes, ", "))));

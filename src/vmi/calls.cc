@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "base/enum_table.h"
 #include "base/printable.h"
 #include "guest/linux/syscalls.h"
 #include "vmi/long_calls.h"
@@ -17,6 +18,7 @@ using guest::Gva;
 using guest::Pid;
 using protocol::Call;
 using protocol::Target;
+using protocol::Verb;
 
 Pid pid_of(const Arguments& arguments) {
   return Pid{static_cast<int32_t>(arguments.get(Number::Pid).value_or(0))};
@@ -175,7 +177,8 @@ Reply get_vcpureg(CallContext& context, const Call&, const Arguments& arguments)
   const auto vcpu = static_cast<uint32_t>(arguments.get(Number::Vcpu).value_or(0));
   FURNACE_TRY(const auto registers, context.machine.hypervisor().registers(vcpu));
   if (!registers) return fail(Errc::Unavailable, "this guest has no vCPU registers");
-  const auto value = registers->get(*name);
+  const auto known = hypervisor::register_named(*name);
+  const auto value = known ? registers->get(*known) : std::nullopt;
   if (!value) return fail(Errc::NotFound, "no register '{}'", *name);
   return *value;
 }
@@ -355,49 +358,54 @@ Reply let_events_flow(CallContext& context, bool flow) {
 
 using Handler = Reply (*)(CallContext&, const Call&, const Arguments&);
 
-/// In the order of Verb.
-constexpr std::array<Handler, protocol::kVerbs> kHandlers = {
-    event_clear,
-    event_register,
-    [](CallContext& c, const Call&, const Arguments&) -> Reply { return let_events_flow(c, true); },
-    [](CallContext& c, const Call&, const Arguments&) -> Reply { return let_events_flow(c, false); },
-    [](CallContext& c, const Call&, const Arguments&) -> Reply {  // GetAccessMode
-      return static_cast<uint64_t>(c.machine.hypervisor().access_mode());
-    },
-    [](CallContext& c, const Call&, const Arguments&) -> Reply {
-      return c.machine.hypervisor().memory_size();
-    },
-    [](CallContext& c, const Call&, const Arguments&) -> Reply { return c.machine.hypervisor().name(); },
-    get_offset,
-    get_ostype,
-    get_page_mode,
-    get_vcpureg,
-    [](CallContext& c, const Call&, const Arguments&) -> Reply {
-      return uint64_t{c.machine.hypervisor().id()};
-    },
-    not_windows,  // GetWinver
-    not_windows,  // GetWinverStr
-    lookup_structure,
-    lookup_symbol,
-    pause_vm,
-    process_list,
-    read_bytes,
-    read_number,
-    read_string,
-    resume_vm,
-    start_syscall,
-    [](CallContext&, const Call&, const Arguments&) -> Reply { return uint64_t{1}; },  // Status
-    stop_syscall,
-    translate,      // TranslateKernel
-    lookup_symbol,  // TranslateSymbol
-    translate,      // TranslateUser
-    write_bytes,
-    write_number,
-    describe_structure,
-};
+constexpr EnumTable<Verb, Handler> kHandlers({
+    {Verb::EventClear, event_clear},
+    {Verb::EventRegister, event_register},
+    {Verb::EventsStart,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply { return let_events_flow(c, true); }},
+    {Verb::EventsStop,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply { return let_events_flow(c, false); }},
+    {Verb::GetAccessMode,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply {
+       return static_cast<uint64_t>(c.machine.hypervisor().access_mode());
+     }},
+    {Verb::GetMemsize,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply {
+       return c.machine.hypervisor().memory_size();
+     }},
+    {Verb::GetName,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply { return c.machine.hypervisor().name(); }},
+    {Verb::GetOffset, get_offset},
+    {Verb::GetOstype, get_ostype},
+    {Verb::GetPageMode, get_page_mode},
+    {Verb::GetVcpureg, get_vcpureg},
+    {Verb::GetVmid,
+     [](CallContext& c, const Call&, const Arguments&) -> Reply {
+       return uint64_t{c.machine.hypervisor().id()};
+     }},
+    {Verb::GetWinver, not_windows},
+    {Verb::GetWinverStr, not_windows},
+    {Verb::LookupStructure, lookup_structure},
+    {Verb::LookupSymbol, lookup_symbol},
+    {Verb::PauseVm, pause_vm},
+    {Verb::ProcessList, process_list},
+    {Verb::ReadBytes, read_bytes},
+    {Verb::ReadNumber, read_number},
+    {Verb::ReadString, read_string},
+    {Verb::ResumeVm, resume_vm},
+    {Verb::StartSyscall, start_syscall},
+    {Verb::Status, [](CallContext&, const Call&, const Arguments&) -> Reply { return uint64_t{1}; }},
+    {Verb::StopSyscall, stop_syscall},
+    {Verb::TranslateKernel, translate},
+    {Verb::TranslateSymbol, lookup_symbol},
+    {Verb::TranslateUser, translate},
+    {Verb::WriteBytes, write_bytes},
+    {Verb::WriteNumber, write_number},
+    {Verb::DescribeStructure, describe_structure},
+});
 
 Reply run(CallContext& context, const Call& call, const Arguments& arguments) {
-  return kHandlers.at(static_cast<size_t>(call.verb))(context, call, arguments);
+  return kHandlers[call.verb](context, call, arguments);
 }
 
 Result<AddressSpace> space_of_found(CallContext& context, const Result<guest::Process>& found) {

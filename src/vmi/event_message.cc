@@ -7,17 +7,20 @@
 namespace furnace::vmi {
 namespace {
 
+using hypervisor::Reg;
+
 struct RegisterField {
-  const char* name;
+  Reg reg;
   void (wire::Event::*set)(uint64_t);
 };
+/// The driver gives them with every event (kOfEveryEvent).
 constexpr std::array kRegisters = {
-    RegisterField{"cr3", &wire::Event::set_cr3}, RegisterField{"rip", &wire::Event::set_rip},
-    RegisterField{"rbp", &wire::Event::set_rbp}, RegisterField{"rsp", &wire::Event::set_rsp},
-    RegisterField{"rdi", &wire::Event::set_rdi}, RegisterField{"rsi", &wire::Event::set_rsi},
-    RegisterField{"rdx", &wire::Event::set_rdx}, RegisterField{"rax", &wire::Event::set_rax},
-    RegisterField{"r10", &wire::Event::set_r10}, RegisterField{"r8", &wire::Event::set_r8},
-    RegisterField{"r9", &wire::Event::set_r9},
+    RegisterField{Reg::Cr3, &wire::Event::set_cr3}, RegisterField{Reg::Rip, &wire::Event::set_rip},
+    RegisterField{Reg::Rbp, &wire::Event::set_rbp}, RegisterField{Reg::Rsp, &wire::Event::set_rsp},
+    RegisterField{Reg::Rdi, &wire::Event::set_rdi}, RegisterField{Reg::Rsi, &wire::Event::set_rsi},
+    RegisterField{Reg::Rdx, &wire::Event::set_rdx}, RegisterField{Reg::Rax, &wire::Event::set_rax},
+    RegisterField{Reg::R10, &wire::Event::set_r10}, RegisterField{Reg::R8, &wire::Event::set_r8},
+    RegisterField{Reg::R9, &wire::Event::set_r9},
 };
 
 void describe_syscall(const Occurrence& occurrence, wire::SyscallDetails& details) {
@@ -41,7 +44,7 @@ void describe(const Occurrence& occurrence, const EventType& type, wire::Event& 
   event.set_kind(type.number);
   event.set_vcpu(occurrence.vcpu);
   for (const RegisterField& field : kRegisters)
-    (event.*field.set)(occurrence.registers.get(field.name).value_or(0));
+    (event.*field.set)(occurrence.registers.get(field.reg).value_or(0));
   if (occurrence.process) {
     event.set_pid(occurrence.process->pid);
     event.set_ppid(occurrence.process->ppid);

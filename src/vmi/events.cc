@@ -166,7 +166,7 @@ bool Events::anyone_wants(const EventSources::Source& source, const GuestEvent& 
     if (found == registrations_.end()) return false;
     const EventRequest& request = found->second.request;
     if (!found->second.owner->events_started && !always_delivered(request)) return false;
-    return !has_number || !request.number || request.number == event.registers.get("rax");
+    return !has_number || !request.number || request.number == event.registers.rax();
   });
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "base/enum_table.h"
 #include "guest/linux/code.h"
 #include "guest/linux/syscalls.h"
 
@@ -11,6 +12,7 @@ namespace furnace::vmi {
 using guest::Gva;
 using guest::Kernel;
 using guest::LinuxGuest;
+using hypervisor::Reg;
 using hypervisor::Registers;
 
 namespace {
@@ -20,21 +22,23 @@ constexpr size_t kModuleName = 56;      // MODULE_NAME_LEN, include/linux/module
 constexpr size_t kMaxEnded = 32 << 10;  // ended processes that are remembered: all pids there are by default
 constexpr size_t kMaxTraced = 128 << 10;  // tasks in system calls
 
-constexpr std::array<const char*, 6> kArgumentRegisters = {"rdi", "rsi", "rdx", "r10", "r8", "r9"};
+constexpr std::array kArgumentRegisters = {Reg::Rdi, Reg::Rsi, Reg::Rdx, Reg::R10, Reg::R8, Reg::R9};
 
-/// struct pt_regs (arch/x86/include/asm/ptrace.h) by our names.
-constexpr std::array<const char*, 21> kPtRegs = {"r15", "r14", "r13", "r12", "rbp",    "rbx", "r11",
-                                                 "r10", "r9",  "r8",  "ax",  "rcx",    "rdx", "rsi",
-                                                 "rdi", "rax", "rip", "cs",  "rflags", "rsp", "ss"};
+/// struct pt_regs (arch/x86/include/asm/ptrace.h). It has RAX twice: as the kernel leaves it, and on entry.
+constexpr std::array kPtRegs = {Reg::R15, Reg::R14, Reg::R13, Reg::R12, Reg::Rbp,    Reg::Rbx, Reg::R11,
+                                Reg::R10, Reg::R9,  Reg::R8,  Reg::Rax, Reg::Rcx,    Reg::Rdx, Reg::Rsi,
+                                Reg::Rdi, Reg::Rax, Reg::Rip, Reg::Cs,  Reg::Rflags, Reg::Rsp, Reg::Ss};
 constexpr size_t kAx = 10, kOrigAx = 15;
 using PtRegs = std::array<uint64_t, kPtRegs.size()>;
 
 Result<PtRegs> pt_regs(const LinuxGuest& guest, const Registers& registers) {
-  return guest.kernel_space().read<PtRegs>(Gva{registers.get("rdi").value_or(0)});
+  FURNACE_TRY(const uint64_t at, registers.need(Reg::Rdi));
+  return guest.kernel_space().read<PtRegs>(Gva{at});
 }
 
-uint64_t argument(const Occurrence& occurrence) {
-  return occurrence.registers.get("rdi").value_or(0);
+/// The first argument of the kernel function that is entered.
+Result<uint64_t> argument(const Occurrence& occurrence) {
+  return occurrence.registers.need(Reg::Rdi);
 }
 
 }  // namespace
@@ -82,28 +86,36 @@ Result<bool> Interpreter::complete_known(guest::Trace trace, Occurrence& occurre
 
 Result<bool> Interpreter::complete(const Seen& seen, Occurrence& occurrence) {
   if (occurrence.known) return complete_known(seen.trace, occurrence);
-  // In the order of Trace.
-  constexpr std::array<Reader, 8> readers = {
-      &Interpreter::address_space_switch, &Interpreter::syscall_entry,    &Interpreter::syscall_return,
-      &Interpreter::process_created,      &Interpreter::process_executed, &Interpreter::process_exited,
-      &Interpreter::credentials_changed,  &Interpreter::module_loaded};
+  using guest::Trace;
+  constexpr EnumTable<Trace, Reader> readers({
+      {Trace::AddressSpaceSwitch, &Interpreter::address_space_switch},
+      {Trace::SyscallEntry, &Interpreter::syscall_entry},
+      {Trace::SyscallExit, &Interpreter::syscall_return},
+      {Trace::ProcessCreated, &Interpreter::process_created},
+      {Trace::ProcessExecuted, &Interpreter::process_executed},
+      {Trace::ProcessExited, &Interpreter::process_exited},
+      {Trace::CredentialsChanged, &Interpreter::credentials_changed},
+      {Trace::ModuleLoaded, &Interpreter::module_loaded},
+  });
   FURNACE_TRY(const Kernel* kernel, machine_.kernel());
   FURNACE_TRY(const LinuxGuest* guest, machine_.linux_guest());
-  return (this->*readers.at(static_cast<size_t>(seen.trace)))({*kernel, *guest}, seen, occurrence);
+  return (this->*readers[seen.trace])({*kernel, *guest}, seen, occurrence);
 }
 
 Result<bool> Interpreter::address_space_switch(const Running& running, const Seen& seen,
                                                Occurrence& occurrence) {
-  uint64_t now = occurrence.registers.get("cr3").value_or(0);
+  uint64_t now = occurrence.registers.cr3();
   uint64_t& last = roots_[occurrence.vcpu];
   if (seen.at_instruction) {  // which has not run yet
     const std::string source =
-        guest::cr3_source(running.guest.kernel_space(), Gva{occurrence.registers.get("rip").value_or(0)});
+        guest::cr3_source(running.guest.kernel_space(), Gva{occurrence.registers.rip()});
     if (source.empty()) return false;
+    const auto reg = hypervisor::register_named(source);
+    if (!reg) return fail(Errc::Failed, "the kernel writes CR3 from '{}', which is no register", source);
     last = now;
-    now = occurrence.registers.get(source).value_or(0);
+    FURNACE_TRY(now, occurrence.registers.need(*reg));
     if (guest::kernel_root(last) == guest::kernel_root(now)) return false;  // only flushes translations
-    occurrence.registers.replace("cr3", now);
+    occurrence.registers.set(Reg::Cr3, now);
   }
   if (last != 0) occurrence.old_cr3 = last;
   last = now;
@@ -115,13 +127,15 @@ Result<bool> Interpreter::syscall_entry(const Running& running, const Seen& seen
   if (seen.at_instruction) {
     FURNACE_TRY(const PtRegs user, pt_regs(running.guest, registers));
     for (size_t i = 0; i < user.size(); ++i)
-      if (i != kAx) registers.replace(kPtRegs.at(i), user.at(i));
+      if (i != kAx) registers.set(kPtRegs.at(i), user.at(i));
   } else if (!seen.by_driver) {
     // The SYSCALL instruction keeps the user's rip and rflags there (Intel SDM volume 2).
-    registers.replace("rip", registers.get("rcx").value_or(0));
-    registers.replace("rflags", registers.get("r11").value_or(0));
+    FURNACE_TRY(const uint64_t rip, registers.need(Reg::Rcx));
+    FURNACE_TRY(const uint64_t rflags, registers.need(Reg::R11));
+    registers.set(Reg::Rip, rip);
+    registers.set(Reg::Rflags, rflags);
   }
-  occurrence.syscall = static_cast<uint32_t>(registers.get("rax").value_or(0));
+  occurrence.syscall = static_cast<uint32_t>(registers.rax());
   constexpr uint32_t exit = 60, exit_group = 231;  // which don't return
   if (!occurrence.process || occurrence.syscall == exit || occurrence.syscall == exit_group) return true;
   // Tasks that were killed in a system call are never heard of again.
@@ -138,8 +152,8 @@ Result<bool> Interpreter::syscall_return(const Running& running, const Seen&, Oc
   in_syscall_.erase(entered);
   // A new task comes out of a system call that its parent entered.
   if (static_cast<uint32_t>(user[kOrigAx]) != number) return false;
-  for (size_t i = 0; i < user.size(); ++i) occurrence.registers.replace(kPtRegs.at(i), user.at(i));
-  occurrence.registers.replace("rax", user[kAx]);
+  for (size_t i = 0; i < user.size(); ++i)
+    if (i != kOrigAx) occurrence.registers.set(kPtRegs.at(i), user.at(i));
   occurrence.syscall = number;
   occurrence.is_return = true;
   occurrence.return_value = static_cast<int64_t>(user[kAx]);
@@ -147,8 +161,10 @@ Result<bool> Interpreter::syscall_return(const Running& running, const Seen&, Oc
 }
 
 Result<bool> Interpreter::process_created(const Running& running, const Seen& seen, Occurrence& occurrence) {
-  Gva task{argument(occurrence)};
-  if (!seen.at_instruction) {
+  Gva task;
+  if (seen.at_instruction) {
+    FURNACE_TRY(task.value, argument(occurrence));
+  } else {
     FURNACE_TRY(task, running.guest.newest_task());
   }
   FURNACE_TRY(const int32_t thread, running.guest.thread_id(task));
@@ -160,8 +176,8 @@ Result<bool> Interpreter::process_created(const Running& running, const Seen& se
 
 Result<bool> Interpreter::process_executed(const Running& running, const Seen&, Occurrence& occurrence) {
   FURNACE_TRY(const uint64_t filename, running.kernel.member("linux_binprm", "filename"));
-  FURNACE_TRY(const uint64_t text,
-              running.guest.kernel_space().read<uint64_t>(Gva{argument(occurrence)} + filename));
+  FURNACE_TRY(const uint64_t program, argument(occurrence));
+  FURNACE_TRY(const uint64_t text, running.guest.kernel_space().read<uint64_t>(Gva{program} + filename));
   FURNACE_TRY(const std::string path, running.guest.kernel_space().read_string(Gva{text}, kMaxPath));
   occurrence.text = valid_utf8(path);
   return true;
@@ -169,7 +185,10 @@ Result<bool> Interpreter::process_executed(const Running& running, const Seen&, 
 
 Result<bool> Interpreter::process_exited(const Running& running, const Seen& seen, Occurrence& occurrence) {
   // disassociate_ctty is called with 1 at the end of a process, with 0 when a process gives its terminal up.
-  if (seen.at_instruction && static_cast<uint32_t>(argument(occurrence)) == 0) return false;
+  if (seen.at_instruction) {
+    FURNACE_TRY(const uint64_t at_end, argument(occurrence));
+    if (static_cast<uint32_t>(at_end) == 0) return false;
+  }
   if (!occurrence.process) return false;
   const auto& space = running.guest.kernel_space();
   FURNACE_TRY(const Gva task, running.guest.current_task(occurrence.vcpu));
@@ -209,7 +228,8 @@ Result<bool> Interpreter::credentials_changed(const Running& running, const Seen
   FURNACE_TRY(const Gva task, running.guest.current_task(occurrence.vcpu));
   FURNACE_TRY(const uint64_t current, space.read<uint64_t>(task + running.guest.layout().cred));
   FURNACE_TRY(const auto before, read(Gva{current}));
-  FURNACE_TRY(const auto after, read(Gva{argument(occurrence)}));
+  FURNACE_TRY(const uint64_t changed, argument(occurrence));
+  FURNACE_TRY(const auto after, read(Gva{changed}));
   if (before == after) return false;
   occurrence.credentials = {before, after};
   return true;
@@ -217,10 +237,11 @@ Result<bool> Interpreter::credentials_changed(const Running& running, const Seen
 
 Result<bool> Interpreter::module_loaded(const Running& running, const Seen&, Occurrence& occurrence) {
   FURNACE_TRY(const uint64_t name, running.kernel.member("module", "name"));
+  FURNACE_TRY(const uint64_t module, argument(occurrence));
   FURNACE_TRY(const std::string text,
-              running.guest.kernel_space().read_string(Gva{argument(occurrence)} + name, kModuleName));
+              running.guest.kernel_space().read_string(Gva{module} + name, kModuleName));
   occurrence.text = valid_utf8(text);
-  occurrence.address = Gva{argument(occurrence)};
+  occurrence.address = Gva{module};
   return true;
 }
 
@@ -233,8 +254,9 @@ void Interpreter::name_arguments(Occurrence& occurrence) const {
   const auto guest = machine_.linux_guest();
   std::optional<guest::AddressSpace> space;
   for (size_t i = 0; i < parameters.size() && i < kArgumentRegisters.size(); ++i) {
-    Occurrence::Argument named{
-        parameters[i].name, occurrence.registers.get(kArgumentRegisters.at(i)).value_or(0), {}};
+    const auto value = occurrence.registers.get(kArgumentRegisters.at(i));
+    if (!value) break;
+    Occurrence::Argument named{parameters[i].name, *value, {}};
     if (parameters[i].is_path && guest && occurrence.process) {
       if (!space)
         if (auto found = (*guest)->space_of(*occurrence.process)) space.emplace(*found);

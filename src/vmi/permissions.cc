@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text.h"
+
 namespace furnace::vmi {
 namespace {
 
@@ -17,18 +19,16 @@ constexpr std::array kWords{Word{"write", Permission::Write, "writing to its VM"
                             Word{"pause", Permission::Pause, "pausing its VM"},
                             Word{"events", Permission::Events, "registering events"}};
 
-Result<Permissions> parse_words(std::string_view words) {
+Result<Permissions> parse_words(std::string_view text) {
   Permissions permissions;
-  while (true) {
-    const size_t end = std::min(words.find(','), words.size());
-    const auto* const known = std::find_if(
-        kWords.begin(), kWords.end(), [&](const Word& each) { return each.word == words.substr(0, end); });
+  for (const std::string_view word : split(text, ',')) {
+    const auto* const known =
+        std::find_if(kWords.begin(), kWords.end(), [&](const Word& each) { return each.word == word; });
     if (known == kWords.end())
-      return fail(Errc::Invalid, "--forbid: '{}' is none of write, pause, events", words.substr(0, end));
+      return fail(Errc::Invalid, "--forbid: '{}' is none of write, pause, events", word);
     permissions.add(known->permission);
-    if (end == words.size()) return permissions;
-    words.remove_prefix(end + 1);
   }
+  return permissions;
 }
 
 Status check(const Permissions& forbidden, Permission permission) {

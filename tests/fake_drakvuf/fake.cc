@@ -17,15 +17,15 @@ furnace::hypervisor::Hypervisor& guest_of(vmi_instance_t vmi) {
 
 x86_registers_t registers_of(furnace::hypervisor::Hypervisor& guest, uint32_t vcpu) {
   const auto all = *guest.registers(vcpu);
-  const auto get = [&](const char* name) { return all->get(name).value_or(0); };
+  using furnace::hypervisor::Reg;
   x86_registers_t made{};
-  made.rip = get("rip");
-  made.rsp = get("rsp");
-  made.cr0 = get("cr0");
-  made.cr3 = get("cr3");
-  made.cr4 = get("cr4");
-  made.msr_efer = get("efer");
-  made.gs_base = get("gs_base");
+  made.rip = all->rip();
+  made.rsp = all->rsp();
+  made.cr0 = all->cr0();
+  made.cr3 = all->cr3();
+  made.cr4 = all->cr4();
+  made.msr_efer = all->get(Reg::Efer).value_or(0);
+  made.gs_base = all->get(Reg::GsBase).value_or(0);
   return made;
 }
 

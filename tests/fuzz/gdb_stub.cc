@@ -12,8 +12,8 @@ FUZZ(gdb_stub) {
     while (auto packet = reader.next()) (void)parse_stop(*packet);
   (void)parse_stop(text);
   Registers registers;
-  registers.set("rax", 0x1000);
-  registers.set("rsp", 0x2000);
+  registers.set(Reg::Rax, 0x1000);
+  registers.set(Reg::Rsp, 0x2000);
   // The description, a line that ends it, and an answer to `g`.
   const size_t end = text.find("\n\n");
   if (const auto layout = RegisterLayout::parse(text.substr(0, end)); layout && end != std::string_view::npos)

@@ -6,6 +6,7 @@
 #include "app/batch_message.h"
 #include "app/native/event.h"
 #include "base/bytes.h"
+#include "base/enum_table.h"
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/shared_object.h"
@@ -187,19 +188,20 @@ tenant::Result<tenant::Value> NativeHost::call(std::string_view name,
 
 tenant::Result<uint64_t> NativeHost::on_event(const tenant::EventRequest& request,
                                               std::function<void(const tenant::Event&)> callback) {
-  // EventType of the wire, in the order of EventKind.
-  constexpr std::array<uint64_t, 10> types = {wire::F_REG,
-                                              wire::F_INT,
-                                              wire::F_EPT,
-                                              wire::F_SYSCALL,
-                                              wire::F_PROCESS_CREATED,
-                                              wire::F_PROCESS_EXECUTED,
-                                              wire::F_PROCESS_EXITED,
-                                              wire::F_CREDENTIALS,
-                                              wire::F_MODULE_LOADED,
-                                              wire::F_GUEST_REQUEST};
-  const auto kind = static_cast<size_t>(request.kind);
-  if (kind >= types.size())
+  using Kind = tenant::EventKind;
+  constexpr EnumTable<Kind, uint64_t> types({
+      {Kind::Cr3Write, wire::F_REG},
+      {Kind::Breakpoint, wire::F_INT},
+      {Kind::MemoryAccess, wire::F_EPT},
+      {Kind::Syscall, wire::F_SYSCALL},
+      {Kind::ProcessCreated, wire::F_PROCESS_CREATED},
+      {Kind::ProcessExecuted, wire::F_PROCESS_EXECUTED},
+      {Kind::ProcessExited, wire::F_PROCESS_EXITED},
+      {Kind::CredentialsChanged, wire::F_CREDENTIALS},
+      {Kind::ModuleLoaded, wire::F_MODULE_LOADED},
+      {Kind::GuestRequest, wire::F_GUEST_REQUEST},
+  });
+  if (!types.has(request.kind))
     return tl::unexpected<tenant::Error>(
         tenant::Error{"on_event: no such kind of event", tenant::ErrorCode::Invalid});
   constexpr uint64_t sync = 1, async = 2, cr3 = 1;
@@ -211,7 +213,7 @@ tenant::Result<uint64_t> NativeHost::on_event(const tenant::EventRequest& reques
   // event_type sync_state reg_value bp_addr bp_pid bp_name gva length access uid number returns notices
   // gathers gpa
   const std::vector<Argument> arguments = {
-      types.at(kind),
+      types[request.kind],
       request.sync ? sync : async,
       if_so(request.kind == tenant::EventKind::Cr3Write, cr3),
       if_so(place, request.address.value),
@@ -301,8 +303,8 @@ void NativeHost::listen_to_backend() {
 
 tenant::Status NativeHost::send(Content content, tenant::Delivery delivery) {
   FacilitiesClient& client = runtime_.facilities();
-  return outward(delivery == tenant::Delivery::Durable ? client.notify_durably(content)
-                                                       : client.notify(content));
+  return outward(delivery == tenant::Delivery::Durable ? client.notify_durably(std::move(content))
+                                                       : client.notify(std::move(content)));
 }
 tenant::Status NativeHost::notify(std::string_view text, tenant::Delivery delivery) {
   return send({text, false}, delivery);

@@ -9,6 +9,9 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/printable.h"
+#include "base/text.h"
+#include "python/content.h"
+#include "python/loop_functions.h"
 
 namespace furnace::app {
 namespace {
@@ -20,7 +23,6 @@ using protocol::Call;
 /// What the functions share.
 struct Shared {
   Runtime& runtime;
-  std::string name;
   Errors errors;
 };
 
@@ -60,16 +62,6 @@ py::object failed_value(Answer kind) {
     default:
       return py::int_(0);
   }
-}
-
-std::vector<std::string> split(std::string_view words) {
-  std::vector<std::string> result;
-  while (!words.empty()) {
-    const size_t end = std::min(words.find(' '), words.size());
-    result.emplace_back(words.substr(0, end));
-    words.remove_prefix(std::min(end + 1, words.size()));
-  }
-  return result;
 }
 
 /// Returns false for the calls whose arguments have defaults.
@@ -114,7 +106,8 @@ std::vector<Argument> arguments_of(const Call& call, const std::vector<std::stri
 /// `checked`: failures raise. Otherwise a call that the VMI partition answered with a failure returns 1.0's
 /// value.
 void define_call(py::module_& module, const std::shared_ptr<Shared>& shared, const Call& call, bool checked) {
-  const auto names = split(call.arguments);
+  const auto listed = words(call.arguments);
+  const std::vector<std::string> names(listed.begin(), listed.end());
   const std::string doc = fmt::format("{}({})\n\n{}{}", call.name, fmt::join(names, ", "), call.summary,
                                       checked ? " Raises VmiError if it fails." : "");
   const auto function = [shared, &call, names, checked](const py::args& args,
@@ -215,19 +208,17 @@ void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared)
     const Status sent = [&] {
       const py::gil_scoped_release release;
       FacilitiesClient& client = shared->runtime.facilities();
-      return durable ? client.notify_durably(content) : client.notify(content);
+      return durable ? client.notify_durably(std::move(content)) : client.notify(std::move(content));
     }();
     return taken(*shared, sent, raises);
   };
   module.attr("notify") = py::cpp_function(
-      [notify](const std::string& text, bool durable, bool raises) {
-        return notify({text, false}, durable, raises);
-      },
+      [notify](const std::string& text, bool durable, bool raises) { return notify(text, durable, raises); },
       py::name("notify"), py::arg("text"), py::arg("durable") = false, py::arg("raises") = false,
       py::doc(("notify(text, durable=False, raises=False)\n\n" + fmt::format(kNotifyDoc, "a text")).c_str()));
   module.attr("notify_bytes") = py::cpp_function(
       [notify](const py::bytes& data, bool durable, bool raises) {
-        return notify({std::string_view(data), true}, durable, raises);
+        return notify(Content(std::string_view(data), true), durable, raises);
       },
       py::name("notify_bytes"), py::arg("data"), py::arg("durable") = false, py::arg("raises") = false,
       py::doc(("notify_bytes(data, durable=False, raises=False)\n\n" + fmt::format(kNotifyDoc, "bytes"))
@@ -238,14 +229,14 @@ void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared)
     const std::chrono::duration<double, std::milli> time(timeout * 1000);
     auto answer = [&] {
       const py::gil_scoped_release release;
-      return shared->runtime.facilities().request(content,
+      return shared->runtime.facilities().request(std::move(content),
                                                   std::chrono::ceil<std::chrono::milliseconds>(time));
     }();
     return value_or_raise(*shared, std::move(answer));
   };
   module.attr("request") = py::cpp_function(
       [shared, request](const std::string& text, double timeout) {
-        const Received answer = request({text, false}, timeout);
+        const Received answer = request(text, timeout);
         if (answer.is_bytes)
           shared->errors.raise(
               {Errc::Invalid, "request: the backend answered with bytes: use request_bytes"});
@@ -257,7 +248,7 @@ void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared)
               "does not answer within\nso many seconds; the next request works."));
   module.attr("request_bytes") = py::cpp_function(
       [request](const py::bytes& data, double timeout) {
-        return py::bytes(request({std::string_view(data), true}, timeout).content);
+        return py::bytes(request(Content(std::string_view(data), true), timeout).content);
       },
       py::name("request_bytes"), py::arg("data"), py::arg("timeout") = 30.0,
       py::doc("request_bytes(data, timeout=30.0)\n\nThe same with bytes; the answer is bytes too (a text's "
@@ -274,30 +265,15 @@ void define_messages(py::module_& module, const std::shared_ptr<Shared>& shared)
               "backend\ncarry by themselves. None elsewhere."));
 }
 
-/// A message as the tenant's code gets it: str or bytes.
-py::object message_object(const Received& message) {
-  if (message.is_bytes) return py::bytes(message.content);
-  return py::str(valid_utf8(message.content));
-}
-
-void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
-  const auto stop = [shared] { shared->runtime.loop().stop(); };
-  const auto callbacks = std::make_shared<python::Callbacks>(stop);
-  module.attr(
-      "add_timer") = py::cpp_function([shared, callbacks](double seconds, const py::function& callback) {
-    return shared->runtime.loop().add_timer(std::chrono::duration<double>(seconds), [callback, callbacks] {
-      callbacks->call("timer callback", callback, py::make_tuple("timer triggered"));
-    });
-  });
-  module.attr("remove_timer") =
-      py::cpp_function([shared](uint64_t timer) { return shared->runtime.loop().remove_timer(timer); });
+void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared, const std::string& app) {
+  const auto callbacks = python::define_loop_functions(module, shared->runtime.loop(), app);
   module.attr("set_backend_callback") = py::cpp_function([shared, callbacks](const py::object& callback) {
     if (callback.is_none()) return shared->runtime.on_backend_message({});
     const auto function = callback.cast<py::function>();
     shared->runtime.on_backend_message([function, callbacks](Runtime::From from, const Received& message) {
       callbacks->call("backend message callback", function,
                       py::make_tuple(from == Runtime::From::Notify ? "notify" : "broadcast",
-                                     message_object(message), message.lost));
+                                     python::object_of(message), message.lost));
     });
   });
   module.attr("set_event_callback") = py::cpp_function([shared, callbacks](const py::function& callback) {
@@ -311,11 +287,6 @@ void define_loop(py::module_& module, const std::shared_ptr<Shared>& shared) {
     });
   });
   module.attr("vmi_losses") = py::cpp_function([shared] { return shared->runtime.vmi_losses(); });
-  module.attr("stop_loop") = py::cpp_function(stop);
-  module.attr("log") = py::cpp_function(
-      [shared](const std::string& text) { log::info("{}: {}", shared->name, text); }, py::name("log"),
-      py::arg("text"), py::doc("log(text)\n\nWrites a line to the partition's log."));
-  module.attr("set_log_name") = py::cpp_function([shared](const std::string& name) { shared->name = name; });
 }
 
 }  // namespace
@@ -326,7 +297,7 @@ std::function<void()> add_frontend_module(Runtime& runtime, const std::string& a
   options.disable_function_signatures();
   py::module_ module = python::add_module("_furnace");
   const Errors errors = Errors::make(module, runtime);
-  const auto shared = std::make_shared<Shared>(Shared{runtime, app, errors});
+  const auto shared = std::make_shared<Shared>(Shared{runtime, errors});
 
   py::module_ checked = python::add_module("_furnace_checked");
   for (const Call& call : protocol::calls()) {
@@ -336,7 +307,7 @@ std::function<void()> add_frontend_module(Runtime& runtime, const std::string& a
   module.attr("checked") = checked;
   define_facilities(module, shared);
   define_messages(module, shared);
-  define_loop(module, shared);
+  define_loop(module, shared, app);
   define_batches(module, runtime, errors);
 
   // A signal while a call waits: let Python raise KeyboardInterrupt.

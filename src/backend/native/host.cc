@@ -66,7 +66,7 @@ class NativeBackendHost : public tenant::BackendHost {
 
  private:
   void listen() {
-    backend_.on_message([this](const Message& message) -> Result<Answer> {
+    backend_.on_message([this](const Message& message) -> Result<Content> {
       try {
         return message.is_bytes ? call_with_bytes(message) : call_with_text(message);
       } catch (const std::exception& raised) {  // ends this message, not the backend
@@ -76,20 +76,20 @@ class NativeBackendHost : public tenant::BackendHost {
     });
   }
 
-  Result<Answer> call_with_text(const Message& message) {
+  Result<Content> call_with_text(const Message& message) {
     if (!on_text_) return fail(Errc::Failed, "the backend takes no texts");
     auto answer =
         on_text_({message.app, message.wants_answer, message.content, message.id, message.traceparent});
     if (!answer) return fail(Errc::Failed, "{}", answer.error().message);
-    return Answer{*std::move(answer), false};
+    return Content(*std::move(answer), false);
   }
 
-  Result<Answer> call_with_bytes(const Message& message) {
+  Result<Content> call_with_bytes(const Message& message) {
     if (!on_bytes_) return fail(Errc::Failed, "the backend takes no bytes");
     const auto answer = on_bytes_(
         {message.app, message.wants_answer, as_bytes(message.content), message.id, message.traceparent});
     if (!answer) return fail(Errc::Failed, "{}", answer.error().message);
-    return Answer{std::string(as_text(*answer)), true};
+    return Content(std::string(as_text(*answer)), true);
   }
 
   std::function<tenant::Result<std::string>(const tenant::Message&)> on_text_;

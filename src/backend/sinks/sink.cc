@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/bounds.h"
+#include "base/text.h"
 
 namespace furnace::backend {
 namespace {
@@ -14,18 +15,15 @@ constexpr Bounds kRotateBytes{1, bounds::kBytes.most, "bytes"}, kKept{1, 10'000,
 /// PATH[,rotate=BYTES][,keep=N]
 Result<std::unique_ptr<Sink>> file_from(std::string_view text) {
   int64_t rotate = kRotate, keep = kKeep;
-  const size_t comma = std::min(text.find(','), text.size());
-  const std::string path(text.substr(0, comma));
-  text.remove_prefix(std::min(comma + 1, text.size()));
+  const Cut whole = cut(text, ',');
+  const std::string path(whole.before);
   if (path.empty()) return fail(Errc::Invalid, "expected file:PATH");
-  while (!text.empty()) {
-    const size_t end = std::min(text.find(','), text.size());
-    const std::string_view option = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (option.starts_with("rotate=")) {
-      FURNACE_TRY(rotate, parse_number("rotate", option.substr(option.find('=') + 1), kRotateBytes));
-    } else if (option.starts_with("keep=")) {
-      FURNACE_TRY(keep, parse_number("keep", option.substr(option.find('=') + 1), kKept));
+  for (const std::string_view option : items(whole.after, ',')) {
+    const Cut parts = cut(option, '=');
+    if (parts.found && parts.before == "rotate") {
+      FURNACE_TRY(rotate, parse_number("rotate", parts.after, kRotateBytes));
+    } else if (parts.found && parts.before == "keep") {
+      FURNACE_TRY(keep, parse_number("keep", parts.after, kKept));
     } else {
       return fail(Errc::Invalid, "'{}': expected rotate=BYTES or keep=N", option);
     }
@@ -37,9 +35,9 @@ Result<std::unique_ptr<Sink>> file_from(std::string_view text) {
 
 Result<std::unique_ptr<Sink>> make_sink(std::string_view description,
                                         const std::vector<std::string>& headers) {
-  const size_t colon = std::min(description.find(':'), description.size());
-  const std::string_view kind = description.substr(0, colon);
-  const std::string rest(description.substr(std::min(colon + 1, description.size())));
+  const Cut parts = cut(description, ':');
+  const std::string_view kind = parts.before;
+  const std::string rest(parts.after);
   const auto named = [&](Result<std::unique_ptr<Sink>> sink) -> Result<std::unique_ptr<Sink>> {
     if (!sink) return fail(sink.error(), fmt::format("sink {}", kind));
     return sink;

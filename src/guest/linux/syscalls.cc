@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "base/text.h"
+
 namespace furnace::guest {
 namespace {
 
@@ -267,12 +269,9 @@ std::optional<std::vector<SyscallParameter>> syscall_parameters(std::string_view
   const auto row = row_of(name);
   if (row == kRows.end()) return std::nullopt;
   std::vector<SyscallParameter> parameters;
-  for (std::string_view rest = row->parameters; !rest.empty();) {
-    const size_t end = std::min(rest.find(' '), rest.size());
-    const std::string_view word = rest.substr(0, end);
+  for (const std::string_view word : items(row->parameters, ' ')) {
     const bool is_path = word.starts_with('@'), is_wide = is_path || word.starts_with('#');
     parameters.push_back({word.substr(is_wide ? 1 : 0), is_path, is_wide});
-    rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   return parameters;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/text.h"
 #include "guest/profile/btf_kinds.h"
 
 namespace furnace::guest {
@@ -164,15 +165,12 @@ Result<Btf::Member> Btf::member(std::string_view structure, std::string_view pat
   FURNACE_TRY(const uint32_t id, find_structure(structure));
   Member found{0, 0, id};
   int budget = kMaxMembers;
-  for (std::string_view rest = path;;) {
-    const size_t dot = std::min(rest.find('.'), rest.size());
-    const std::string_view name = rest.substr(0, dot);
+  for (const std::string_view name : split(path, '.')) {
     FURNACE_TRY(const Type record, resolve(found.type));
     if (name.empty() || !is_record(record.kind) || !find(record, name, 0, budget, found))
       return fail(Errc::NotFound, "structure '{}' has no member '{}'", structure, path);
-    if (dot == rest.size()) return found;
-    rest.remove_prefix(dot + 1);
   }
+  return found;
 }
 
 Result<uint64_t> Btf::size(std::string_view structure) const {

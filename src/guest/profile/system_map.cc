@@ -1,10 +1,10 @@
 #include "guest/profile/system_map.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
 #include "base/printable.h"
+#include "base/text.h"
 
 namespace furnace::guest {
 namespace {
@@ -16,11 +16,11 @@ struct Line {
 
 std::optional<Line> parse_line(std::string_view text) {
   Line line;
-  const char* end = text.data() + text.size();
-  const auto [behind, error] = std::from_chars(text.data(), end, line.symbol.address, 16);
-  if (error != std::errc() || end - behind < 4 || behind[0] != ' ' || behind[2] != ' ') return std::nullopt;
-  line.symbol.type = behind[1];
-  std::string_view name(behind + 3, static_cast<size_t>(end - behind - 3));
+  const auto address = take_number<uint64_t>(text, 16);
+  if (!address || text.size() < 4 || text[0] != ' ' || text[2] != ' ') return std::nullopt;
+  line.symbol.address = *address;
+  line.symbol.type = text[1];
+  std::string_view name = text.substr(3);
   if (const size_t blank = name.find_first_of(" \t"); blank != std::string_view::npos) {
     line.of_module = true;
     name = name.substr(0, blank);
@@ -38,10 +38,9 @@ bool looks_like_system_map(std::string_view text) {
 
 Result<ProfileParts> parse_system_map(std::string_view text) {
   ProfileParts parts;
-  for (size_t number = 1; !text.empty(); ++number) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view whole = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+  size_t number = 0;
+  for (const std::string_view whole : lines(text)) {
+    ++number;
     if (whole.empty()) continue;
     auto line = parse_line(whole);
     if (!line)

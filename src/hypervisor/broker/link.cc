@@ -28,9 +28,9 @@ Status Link::done(Request request) const {
 
 Result<Registers> Link::registers(uint32_t vcpu, Ask which) const {
   FURNACE_TRY(const Reply reply, ask({.ask = which, .number = vcpu}));
-  const auto sent = items_of<SentRegisters>(reply.items);
+  const auto sent = items_of<Registers>(reply.items);
   if (sent.empty()) return fail(Errc::Failed, "VM '{}': no registers of vCPU {}", vm_, vcpu);
-  return unpack(sent.front());
+  return sent.front();
 }
 
 RunState Link::state() const {

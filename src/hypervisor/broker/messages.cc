@@ -23,23 +23,6 @@ Answer said(const Status& status) {
   return status ? Answer{} : failed(status.error());
 }
 
-SentRegisters pack(const Registers& registers) {
-  SentRegisters sent;
-  for (size_t i = 0; i < kRegisters.size(); ++i)
-    if (const auto value = registers.get(kRegisters[i])) {
-      sent.present |= 1ULL << i;
-      sent.values[i] = *value;
-    }
-  return sent;
-}
-
-Registers unpack(const SentRegisters& sent) {
-  Registers registers;
-  for (size_t i = 0; i < kRegisters.size(); ++i)
-    if ((sent.present >> i & 1) != 0) registers.set(kRegisters[i], sent.values[i]);
-  return registers;
-}
-
 SentEvent pack(const GuestEvent& event) {
   SentEvent sent;
   sent.watch = event.watch;
@@ -50,7 +33,7 @@ SentEvent pack(const GuestEvent& event) {
   sent.has_new = static_cast<uint8_t>(event.new_value.has_value());
   sent.old_value = event.old_value.value_or(0);
   sent.new_value = event.new_value.value_or(0);
-  sent.registers = pack(event.registers);
+  sent.registers = event.registers;
   return sent;
 }
 
@@ -58,7 +41,7 @@ GuestEvent unpack(const SentEvent& sent) {
   GuestEvent event;
   event.watch = sent.watch;
   event.vcpu = sent.vcpu;
-  event.registers = unpack(sent.registers);
+  event.registers = sent.registers;
   event.address = guest::Gva{sent.address};
   event.access = sent.access;
   if (sent.has_old != 0) event.old_value = sent.old_value;

@@ -52,15 +52,7 @@ struct Request {
   uint64_t number = 0;                ///< Registers, Step, ...: the vCPU; Unwatch: the watch
 };
 
-inline constexpr std::array kRegisters = {
-    "rax", "rbx", "rcx", "rdx", "rsi", "rdi",    "rbp",     "rsp",     "r8",        "r9",       "r10", "r11",
-    "r12", "r13", "r14", "r15", "rip", "rflags", "cr0",     "cr2",     "cr3",       "cr4",      "cr8", "efer",
-    "cs",  "ss",  "ds",  "es",  "fs",  "gs",     "fs_base", "gs_base", "gdtr_base", "idtr_base"};
-
-struct SentRegisters {
-  uint64_t present = 0;  ///< a bit for each of kRegisters
-  std::array<uint64_t, kRegisters.size()> values{};
-};
+static_assert(std::is_trivially_copyable_v<Registers>);
 
 struct SentEvent {
   uint64_t watch = 0, address = 0;
@@ -68,7 +60,7 @@ struct SentEvent {
   uint8_t access = 0;
   uint8_t has_old = 0, has_new = 0;
   uint64_t old_value = 0, new_value = 0;
-  SentRegisters registers;
+  Registers registers;
 };
 
 /// What is read in place of a breakpoint.
@@ -85,7 +77,7 @@ struct SentStop {
 };
 struct SentVcpu {
   uint64_t vcpu = 0;
-  SentRegisters registers;
+  Registers registers;
 };
 
 /// Guest memory to be read, and what is there.
@@ -127,8 +119,6 @@ enum class News : uint64_t { Stop, Failed, Look };
 [[nodiscard]] Answer failed(const Error& why);
 [[nodiscard]] Answer said(const Status& status);
 
-[[nodiscard]] SentRegisters pack(const Registers& registers);
-[[nodiscard]] Registers unpack(const SentRegisters& sent);
 [[nodiscard]] SentEvent pack(const GuestEvent& event);
 [[nodiscard]] GuestEvent unpack(const SentEvent& sent);
 

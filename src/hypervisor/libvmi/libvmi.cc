@@ -11,38 +11,38 @@
 namespace furnace::hypervisor {
 namespace {
 
-struct Name {
-  const char* name;
-  reg_t reg;
+struct Known {
+  Reg reg;
+  reg_t libvmi;
 };
-constexpr std::array kNames = {
-    Name{"rax", RAX},
-    Name{"rbx", RBX},
-    Name{"rcx", RCX},
-    Name{"rdx", RDX},
-    Name{"rsi", RSI},
-    Name{"rdi", RDI},
-    Name{"rbp", RBP},
-    Name{"rsp", RSP},
-    Name{"r8", R8},
-    Name{"r9", R9},
-    Name{"r10", R10},
-    Name{"r11", R11},
-    Name{"r12", R12},
-    Name{"r13", R13},
-    Name{"r14", R14},
-    Name{"r15", R15},
-    Name{"rip", RIP},
-    Name{"rflags", RFLAGS},
-    Name{"cr0", CR0},
-    Name{"cr2", CR2},
-    Name{"cr3", CR3},
-    Name{"cr4", CR4},
-    Name{"efer", MSR_EFER},
-    Name{"fs_base", FS_BASE},
-    Name{"gs_base", GS_BASE},
-    Name{"gdtr_base", GDTR_BASE},
-    Name{"idtr_base", IDTR_BASE},
+constexpr std::array kKnown = {
+    Known{Reg::Rax, RAX},
+    Known{Reg::Rbx, RBX},
+    Known{Reg::Rcx, RCX},
+    Known{Reg::Rdx, RDX},
+    Known{Reg::Rsi, RSI},
+    Known{Reg::Rdi, RDI},
+    Known{Reg::Rbp, RBP},
+    Known{Reg::Rsp, RSP},
+    Known{Reg::R8, R8},
+    Known{Reg::R9, R9},
+    Known{Reg::R10, R10},
+    Known{Reg::R11, R11},
+    Known{Reg::R12, R12},
+    Known{Reg::R13, R13},
+    Known{Reg::R14, R14},
+    Known{Reg::R15, R15},
+    Known{Reg::Rip, RIP},
+    Known{Reg::Rflags, RFLAGS},
+    Known{Reg::Cr0, CR0},
+    Known{Reg::Cr2, CR2},
+    Known{Reg::Cr3, CR3},
+    Known{Reg::Cr4, CR4},
+    Known{Reg::Efer, MSR_EFER},
+    Known{Reg::FsBase, FS_BASE},
+    Known{Reg::GsBase, GS_BASE},
+    Known{Reg::GdtrBase, GDTR_BASE},
+    Known{Reg::IdtrBase, IDTR_BASE},
 };
 
 /// A hole ends a read at its page: LibVMI itself gives up a read that meets one anywhere.
@@ -143,12 +143,10 @@ Result<std::optional<Registers>> LibVmi::registers(uint32_t vcpu) {
   if (mode_ == AccessMode::File) return std::nullopt;
   if (vcpu >= vcpus()) return fail(Errc::Invalid, "vCPU {} of {}", vcpu, vcpus());
   Registers registers;
-  for (const auto& [name, reg] : kNames)
-    if (uint64_t value = 0; ::vmi_get_vcpureg(instance_.get(), &value, reg, vcpu) == VMI_SUCCESS)
-      registers.set(name, value);
-  if (!registers.get("cr3"))
-    return fail(Errc::Failed, "LibVMI: no registers of vCPU {} of '{}'", vcpu, name_);
-  return registers;
+  for (const auto& [reg, libvmi] : kKnown)
+    if (uint64_t value = 0; ::vmi_get_vcpureg(instance_.get(), &value, libvmi, vcpu) == VMI_SUCCESS)
+      registers.set(reg, value);
+  return complete(registers, fmt::format("LibVMI: vCPU {} of '{}'", vcpu, name_));
 }
 
 #ifdef FURNACE_XEN

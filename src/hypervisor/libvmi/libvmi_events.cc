@@ -12,28 +12,28 @@ namespace {
 constexpr std::chrono::microseconds kBetweenLooks(500);
 
 struct Field {
-  const char* name;
+  Reg reg;
   uint64_t (*get)(const x86_registers_t&);
 };
 // NOLINTBEGIN(cppcoreguidelines-macro-usage): a field by its name
-#define FIELD(name, member)                                                          \
-  Field {                                                                            \
-    name, [](const x86_registers_t& of) { return static_cast<uint64_t>(of.member); } \
+#define FIELD(reg, member)                                                          \
+  Field {                                                                           \
+    reg, [](const x86_registers_t& of) { return static_cast<uint64_t>(of.member); } \
   }
 constexpr std::array kFields = {
-    FIELD("rax", rax),   FIELD("rbx", rbx),   FIELD("rcx", rcx),        FIELD("rdx", rdx),
-    FIELD("rsi", rsi),   FIELD("rdi", rdi),   FIELD("rbp", rbp),        FIELD("rsp", rsp),
-    FIELD("r8", r8),     FIELD("r9", r9),     FIELD("r10", r10),        FIELD("r11", r11),
-    FIELD("r12", r12),   FIELD("r13", r13),   FIELD("r14", r14),        FIELD("r15", r15),
-    FIELD("rip", rip),   FIELD("cr0", cr0),   FIELD("rflags", rflags),  FIELD("cr2", cr2),
-    FIELD("cr3", cr3),   FIELD("cr4", cr4),   FIELD("efer", msr_efer),  FIELD("fs_base", fs_base),
-    FIELD("cs", cs_sel), FIELD("ss", ss_sel), FIELD("gs_base", gs_base)};
+    FIELD(Reg::Rax, rax),   FIELD(Reg::Rbx, rbx),   FIELD(Reg::Rcx, rcx),       FIELD(Reg::Rdx, rdx),
+    FIELD(Reg::Rsi, rsi),   FIELD(Reg::Rdi, rdi),   FIELD(Reg::Rbp, rbp),       FIELD(Reg::Rsp, rsp),
+    FIELD(Reg::R8, r8),     FIELD(Reg::R9, r9),     FIELD(Reg::R10, r10),       FIELD(Reg::R11, r11),
+    FIELD(Reg::R12, r12),   FIELD(Reg::R13, r13),   FIELD(Reg::R14, r14),       FIELD(Reg::R15, r15),
+    FIELD(Reg::Rip, rip),   FIELD(Reg::Cr0, cr0),   FIELD(Reg::Rflags, rflags), FIELD(Reg::Cr2, cr2),
+    FIELD(Reg::Cr3, cr3),   FIELD(Reg::Cr4, cr4),   FIELD(Reg::Efer, msr_efer), FIELD(Reg::FsBase, fs_base),
+    FIELD(Reg::Cs, cs_sel), FIELD(Reg::Ss, ss_sel), FIELD(Reg::GsBase, gs_base)};
 #undef FIELD
 // NOLINTEND(cppcoreguidelines-macro-usage)
 
 Registers registers_of(const x86_registers_t& sent) {
   Registers registers;
-  for (const auto& field : kFields) registers.set(field.name, field.get(sent));
+  for (const auto& field : kFields) registers.set(field.reg, field.get(sent));
   return registers;
 }
 
@@ -101,11 +101,11 @@ void LibVmiEvents::drop(vmi_event_t& event) {
 Result<guest::PageTable> LibVmiEvents::table_of(const Watch& watch) const {
   if (watch.table) return *watch.table;
   Registers registers;
-  for (const auto& [name, reg] : {std::pair("cr3", CR3), std::pair("cr4", CR4)}) {
+  for (const auto& [reg, libvmi] : {std::pair(Reg::Cr3, CR3), std::pair(Reg::Cr4, CR4)}) {
     uint64_t value = 0;
-    if (::vmi_get_vcpureg(instance_.get(), &value, reg, 0) != VMI_SUCCESS)
-      return fail(Errc::Failed, "LibVMI: no {} of vCPU 0", name);
-    registers.set(name, value);
+    if (::vmi_get_vcpureg(instance_.get(), &value, libvmi, 0) != VMI_SUCCESS)
+      return fail(Errc::Failed, "LibVMI: no {} of vCPU 0", name_of(reg));
+    registers.set(reg, value);
   }
   return VcpuMemory::table_of(registers);
 }
@@ -231,7 +231,7 @@ void LibVmiEvents::hold() {
 
 event_response_t LibVmiEvents::note_cr3(vmi_event_t& event) {
   Registers registers = registers_of(*event.x86_regs);
-  registers.replace("cr3", event.reg_event.value);
+  registers.set(Reg::Cr3, event.reg_event.value);
   for (const auto& [number, watched] : watches_)
     if (watched.kind == EventKind::Cr3Write)
       events_.push_back(event_here(number, watched.kind, event.vcpu_id, registers));

@@ -167,7 +167,7 @@ class QemuService : public broker::Service {
 
   void add_registers(uint32_t vcpu, Answer& answer, std::vector<std::byte>& items) {
     if (const auto registers = host_.stub_registers(vcpu))
-      broker::add(items, answer, broker::SentVcpu{vcpu, broker::pack(*registers)});
+      broker::add(items, answer, broker::SentVcpu{vcpu, *registers});
   }
 
   Answer moved(uint32_t vcpu, const Result<Stop>& stop, std::vector<std::byte>& items) {
@@ -190,7 +190,7 @@ class QemuService : public broker::Service {
       case Ask::StubRegisters: {
         const auto read = request.ask == Ask::Registers ? host_.registers(vcpu) : host_.stub_registers(vcpu);
         if (!read) return broker::failed(read.error());
-        broker::add(items, answer, broker::pack(*read));
+        broker::add(items, answer, *read);
         return answer;
       }
       case Ask::Pause:

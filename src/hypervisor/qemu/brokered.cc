@@ -152,7 +152,7 @@ Result<Stop> BrokeredControl::stop_of(const Link::Reply& reply) {
   if (reply.items.size() < sizeof sent) return fail(Errc::Invalid, "the broker reported no stop");
   std::memcpy(&sent, reply.items.data(), sizeof sent);
   for (const auto& each : broker::items_of<broker::SentVcpu>(std::span(reply.items).subspan(sizeof sent)))
-    registers_[static_cast<uint32_t>(each.vcpu)] = broker::unpack(each.registers);
+    registers_[static_cast<uint32_t>(each.vcpu)] = each.registers;
   Stop stop{sent.vcpu, sent.by_debug != 0, std::nullopt};
   if (sent.has_watch != 0) stop.watch = StubPoint{static_cast<StubPoint::Kind>(sent.kind), sent.address, 0};
   return stop;

@@ -3,8 +3,9 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <charconv>
 #include <numeric>
+
+#include "base/text.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -44,8 +45,7 @@ std::optional<std::string> GdbPacketReader::next() {
       return std::nullopt;
     }
     std::string payload = buffer_.substr(start + 1, end - start - 1);
-    unsigned sum = 0x100;
-    std::from_chars(buffer_.data() + end + 1, buffer_.data() + end + 1 + check_digits, sum, 16);
+    const auto sum = parse_number<unsigned>(std::string_view(buffer_).substr(end + 1, check_digits), 16);
     buffer_.erase(0, end + 1 + check_digits);
     if (sum == checksum(payload)) return payload;
   }

@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -21,12 +21,9 @@ namespace {
 using guest::Gpa;
 using guest::GpaRange;
 
+/// The hexadecimal digits that a text begins with.
 std::optional<uint64_t> hex(std::string_view text) {
-  if (text.starts_with("0x")) text.remove_prefix(2);
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
-  if (error != std::errc() || end == text.data()) return std::nullopt;
-  return value;
+  return take_number<uint64_t>(text, 16);
 }
 
 /// "  0000000000100000-000000000fffffff (prio 0, ram): mem @0000000000100000 KVM"
@@ -56,10 +53,8 @@ struct ProcessMapping {
 };
 
 std::optional<ProcessMapping> find_process_mapping(std::string_view maps, uint64_t address) {
-  while (!maps.empty()) {
-    const size_t end = std::min(maps.find('\n'), maps.size());
-    const std::string line(maps.substr(0, end));
-    maps.remove_prefix(std::min(end + 1, maps.size()));
+  for (const std::string_view each : lines(maps)) {
+    const std::string line(each);
     ProcessMapping mapping;
     char rights[5] = {};
     if (std::sscanf(line.c_str(), "%lx-%lx %4s %lx %x:%x %lu", &mapping.start, &mapping.end, rights,
@@ -75,7 +70,8 @@ std::optional<ProcessMapping> find_process_mapping(std::string_view maps, uint64
 Result<uint64_t> host_address(Qmp& qmp, Gpa gpa) {
   FURNACE_TRY(const std::string text, qmp.human(fmt::format("gpa2hva {:#x}", gpa.value)));
   const size_t at = text.rfind(" is 0x");
-  const auto address = at == std::string::npos ? std::nullopt : hex(std::string_view(text).substr(at + 4));
+  const auto address =
+      at == std::string::npos ? std::nullopt : hex(std::string_view(text).substr(at + std::strlen(" is 0x")));
   if (!address)
     return fail(Errc::Failed, "QEMU does not say where guest address {:#x} is: '{}'", gpa.value, text);
   return *address;
@@ -93,9 +89,10 @@ Result<Fd> open_as_owner(pid_t pid, const Fd& pidfd, const ProcessMapping& mappi
   for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/fd", pid), ignored)) {
     struct stat info {};
     if (::stat(entry.path().c_str(), &info) != 0 || !is_it(info)) continue;
-    const int number = std::atoi(entry.path().filename().c_str());  // NOLINT(cert-err34-c): of the kernel's
-    const Fd theirs(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), number, 0)));
-    if (!theirs.valid()) return fail_errno("descriptor {} of process {}", number, pid);
+    const auto number = parse_number<int>(entry.path().filename().native());
+    if (!number) continue;
+    const Fd theirs(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), *number, 0)));
+    if (!theirs.valid()) return fail_errno("descriptor {} of process {}", *number, pid);
     const int flags = ::fcntl(theirs.get(), F_GETFL);  // NOLINT: variadic
     const bool has_rights =
         (flags & O_PATH) == 0 && ((flags & O_ACCMODE) == O_RDWR || (flags & O_ACCMODE) == wanted);
@@ -127,11 +124,8 @@ std::vector<RamPiece> parse_flat_view(std::string_view text, const std::vector<s
   text.remove_prefix(view);
   text = text.substr(0, text.find("FlatView"));
   std::vector<RamPiece> pieces;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    if (auto piece = parse_flat_line(text.substr(0, end))) pieces.push_back(*std::move(piece));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
+  for (const std::string_view line : lines(text))
+    if (auto piece = parse_flat_line(line)) pieces.push_back(*std::move(piece));
   if (pieces.empty() || pieces.front().range.start != Gpa{0}) return {};
   const std::string main = pieces.front().region;
   std::erase_if(pieces, [&](const RamPiece& piece) {

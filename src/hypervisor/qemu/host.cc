@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "base/text.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -32,14 +32,11 @@ class RegisterText {
     while (true) {
       const size_t digit = rest_.find_first_not_of(' ');
       if (digit == std::string_view::npos) break;
-      uint64_t value = 0;
-      const auto [stop, error] =
-          std::from_chars(rest_.data() + digit, rest_.data() + rest_.size(), value, 16);
-      const bool complete =
-          stop == rest_.data() + rest_.size() || *stop == ' ' || *stop == '\n' || *stop == '\r';
-      if (error != std::errc() || !complete) break;
-      columns.push_back(value);
-      rest_.remove_prefix(static_cast<size_t>(stop - rest_.data()));
+      std::string_view after = rest_.substr(digit);
+      const auto value = take_number<uint64_t>(after, 16);
+      if (!value || (!after.empty() && kBlanks.find(after.front()) == std::string_view::npos)) break;
+      columns.push_back(*value);
+      rest_ = after;
       if (!rest_.starts_with(' ')) break;
     }
     return true;
@@ -49,9 +46,19 @@ class RegisterText {
   std::string_view rest_;
 };
 
-bool is_segment(std::string_view name) {
-  return name.size() == 2 && name[1] == 's' &&
-         std::string_view("cdefgs").find(name[0]) != std::string_view::npos;
+/// The register that `info registers` shows under a name, and the base in its second column.
+struct Shown {
+  std::optional<Reg> first, base;
+};
+Shown shown_as(std::string_view name) {
+  if (name == "rfl" || name == "efl") return {Reg::Rflags, {}};
+  if (name == "gdt") return {Reg::GdtrBase, {}};
+  if (name == "idt") return {Reg::IdtrBase, {}};
+  if (name == "ldt") return {Reg::Ldtr, Reg::LdtrBase};
+  // Of a vCPU that runs 32-bit code.
+  if (name.size() == 3 && name.starts_with('e'))
+    return {register_named(fmt::format("r{}", name.substr(1))), {}};
+  return {register_named(name), register_named(fmt::format("{}_base", name))};
 }
 
 }  // namespace
@@ -62,15 +69,9 @@ Registers parse_registers(std::string_view text) {
   std::string name;
   std::vector<uint64_t> columns;
   while (reader.next(name, columns)) {
-    if (columns.empty()) continue;
-    if (is_segment(name)) {
-      registers.set(name, columns[0]);
-      if (columns.size() > 1) registers.set(name + "_base", columns[1]);
-    } else if (name == "gdt" || name == "idt") {
-      registers.set(name + "r_base", columns[0]);
-    } else {
-      registers.set(name == "rfl" ? "rflags" : name, columns[0]);
-    }
+    const Shown shown = shown_as(name);
+    if (shown.first && !columns.empty()) registers.set(*shown.first, columns[0]);
+    if (shown.base && columns.size() > 1) registers.set(*shown.base, columns[1]);
   }
   return registers;
 }
@@ -103,11 +104,9 @@ Result<Registers> QemuHost::registers(uint32_t vcpu) {
                            fmt::format(R"({{"command-line":"info registers","cpu-index":{}}})", vcpu)));
   const auto text = nlohmann::json::parse(answer, nullptr, false);
   if (!text.is_string()) return fail(Errc::Failed, "QEMU: no text from `info registers`");
-  Registers registers = parse_registers(text.get<std::string>());
-  if (!registers.get("cr3")) return fail(Errc::Invalid, "VM '{}' is not an x86 machine", name_);
-  if (!registers.get("rip") && !registers.get("eip"))
-    return fail(Errc::Invalid, "VM '{}': no instruction pointer in `info registers`", name_);
-  return registers;
+  const Registers registers = parse_registers(text.get<std::string>());
+  if (!registers.get(Reg::Cr3)) return fail(Errc::Invalid, "VM '{}' is not an x86 machine", name_);
+  return complete(registers, fmt::format("VM '{}': `info registers`", name_));
 }
 
 Status QemuHost::pause() {

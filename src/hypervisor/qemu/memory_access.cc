@@ -10,7 +10,7 @@ using guest::Gva;
 std::optional<MemoryOperand> WatchedBytes::operand_that_hit(const Registers& registers, uint64_t slot,
                                                             uint64_t length, bool writes) const {
   constexpr uint64_t longest = 15;  // bytes of an x86 instruction
-  const uint64_t rip = registers.get("rip").value_or(0);
+  const uint64_t rip = registers.rip();
   std::array<std::byte, 2 * longest> code{};
   if (rip < longest || memory_.read(registers, rip - longest, code) != code.size()) return std::nullopt;
   const auto hit = [&](const Instruction& instruction) -> std::optional<MemoryOperand> {

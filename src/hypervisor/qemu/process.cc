@@ -1,12 +1,12 @@
 #include "hypervisor/qemu/process.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/printable.h"
+#include "base/text.h"
 #include "hypervisor/qemu/trust.h"
 
 namespace furnace::hypervisor {
@@ -105,20 +105,14 @@ std::vector<QemuProcess> list_qemu_processes(std::vector<std::pair<QemuProcess, 
   std::vector<QemuProcess> found;
   std::error_code ignored;  // a process that ends while we look is none of ours
   for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-    const std::string number = entry.path().filename();
-    pid_t pid = 0;
-    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), pid);
-    if (error != std::errc() || end != number.data() + number.size()) continue;
+    const auto pid = parse_number<pid_t>(entry.path().filename().native());
+    if (!pid) continue;
     const auto text = read_file(entry.path() / "cmdline", 1 << 20);
     if (!text) continue;
     std::vector<std::string> arguments;
-    for (size_t start = 0; start < text->size();) {
-      const size_t stop = std::min(text->find('\0', start), text->size());
-      arguments.push_back(text->substr(start, stop - start));
-      start = stop + 1;
-    }
-    if (auto process = parse_qemu_command_line(pid, arguments)) {
-      if (const auto trusted = check_trusted(pid); !trusted) {
+    for (const std::string_view argument : items(*text, '\0')) arguments.emplace_back(argument);
+    if (auto process = parse_qemu_command_line(*pid, arguments)) {
+      if (const auto trusted = check_trusted(*pid); !trusted) {
         if (refused != nullptr) refused->emplace_back(*std::move(process), trusted.error());
         continue;
       }

@@ -1,9 +1,9 @@
 #include "hypervisor/qemu/register_layout.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/printable.h"
+#include "base/text.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -36,12 +36,18 @@ std::string without_comments(std::string_view xml) {
 std::optional<uint64_t> little_endian(std::string_view digits) {
   uint64_t value = 0;
   for (size_t i = 0; i < digits.size(); i += 2) {
-    unsigned byte = 0;
-    const auto [end, error] = std::from_chars(digits.data() + i, digits.data() + i + 2, byte, 16);
-    if (error != std::errc() || end != digits.data() + i + 2) return std::nullopt;
-    value |= uint64_t{byte} << (4 * i);
+    const auto byte = parse_number<unsigned>(digits.substr(i, 2), 16);
+    if (!byte) return std::nullopt;
+    value |= uint64_t{*byte} << (4 * i);
   }
   return value;
+}
+
+/// The register that a target description has under this name (QEMU: gdb-xml/i386-64bit.xml).
+std::optional<Reg> named_by_gdb(std::string_view name) {
+  if (name == "eflags") return Reg::Rflags;
+  if (name == "k_gs_base") return Reg::KernelGsBase;
+  return register_named(name);
 }
 
 }  // namespace
@@ -53,32 +59,29 @@ Result<RegisterLayout> RegisterLayout::parse(std::string_view xml) {
   for (size_t at = text.find("<reg "); at != std::string::npos; at = text.find("<reg ", at + 1)) {
     const std::string_view element = std::string_view(text).substr(at, text.find('>', at) - at);
     const std::string_view name = attribute(element, "name");
-    const std::string_view bits_text = attribute(element, "bitsize");
-    unsigned bits = 0;
-    std::from_chars(bits_text.data(), bits_text.data() + bits_text.size(), bits);
+    const unsigned bits = parse_number<unsigned>(attribute(element, "bitsize")).value_or(0);
     if (name.empty() || bits == 0 || bits % 8 != 0 || bits > kMaxBits ||
         layout.slots_.size() >= kMaxRegisters)
       return fail(Errc::Invalid, "gdb stub: target description: register {}: name '{}' of {} bits",
                   layout.slots_.size(), printable(name.substr(0, 40)), bits);
-    const std::string_view number = attribute(element, "regnum");
-    std::from_chars(number.data(), number.data() + number.size(), next_number);
-    Slot slot{std::string(name == "eflags" ? "rflags" : name), next_number++, bits / 8, false};
-    slot.wanted = slot.bytes <= 8 && slot.name[0] != 'f' && attribute(element, "group").empty();
-    if (slot.name == "fs" || slot.name == "fs_base") slot.wanted = true;
-    layout.slots_.push_back(std::move(slot));
+    next_number = parse_number<unsigned>(attribute(element, "regnum")).value_or(next_number);
+    const auto reg = bits <= 64 ? named_by_gdb(name) : std::nullopt;
+    layout.slots_.push_back({reg, next_number++, bits / 8});
   }
-  for (const char* needed : {"rax", "rip", "rflags", "cr3", "cr4", "gs_base"})
+  std::vector<Reg> all_needed(kOfEveryEvent.begin(), kOfEveryEvent.end());
+  all_needed.insert(all_needed.end(), {Reg::Rflags, Reg::GsBase});  // per-CPU data is reached by the latter
+  for (const Reg needed : all_needed)
     if (!layout.number(needed))
       return fail(Errc::Invalid,
                   "gdb stub: its target description has no register {}: QEMU 5.0 or later on an x86-64 guest "
                   "is needed",
-                  needed);
+                  name_of(needed));
   return layout;
 }
 
-std::optional<unsigned> RegisterLayout::number(std::string_view name) const {
+std::optional<unsigned> RegisterLayout::number(Reg reg) const {
   const auto found =
-      std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) { return slot.name == name; });
+      std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) { return slot.reg == reg; });
   if (found == slots_.end()) return std::nullopt;
   return found->number;
 }
@@ -88,13 +91,11 @@ Result<Registers> RegisterLayout::decode(std::string_view answer) const {
   for (const Slot& slot : slots_) {
     const size_t digits = 2 * slot.bytes;
     if (answer.size() < digits) break;
-    if (slot.wanted)
-      if (const auto value = little_endian(answer.substr(0, digits))) registers.set(slot.name, *value);
+    if (slot.reg)
+      if (const auto value = little_endian(answer.substr(0, digits))) registers.set(*slot.reg, *value);
     answer.remove_prefix(digits);
   }
-  if (!registers.get("cr3") || !registers.get("rip"))
-    return fail(Errc::Invalid, "gdb stub: registers without rip or cr3");
-  return registers;
+  return complete(registers, "gdb stub", kOfEveryEvent);
 }
 
 }  // namespace furnace::hypervisor

@@ -15,18 +15,17 @@ class RegisterLayout {
   /// From the text of a <feature> with its <reg name= bitsize=> elements, in their order.
   [[nodiscard]] static Result<RegisterLayout> parse(std::string_view xml);
 
-  /// The integer registers in the hexadecimal answer to `g`. Fails if it ends before the control registers.
+  /// The registers in the hexadecimal answer to `g`. Fails if it ends before those that events need.
   [[nodiscard]] Result<Registers> decode(std::string_view answer) const;
 
   /// The number that the packets `p` and `P` know a register by.
-  [[nodiscard]] std::optional<unsigned> number(std::string_view name) const;
+  [[nodiscard]] std::optional<unsigned> number(Reg reg) const;
 
  private:
   struct Slot {
-    std::string name;
+    std::optional<Reg> reg;  ///< nullopt: one that has no user here
     unsigned number = 0;
     size_t bytes = 0;
-    bool wanted = false;  ///< an integer register that others ask for
   };
   std::vector<Slot> slots_;
 };

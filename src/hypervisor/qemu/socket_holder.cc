@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -18,6 +17,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/printable.h"
+#include "base/text.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -111,16 +111,14 @@ std::optional<SocketHolder> holder_of(const fs::path& path) {
   SocketHolder holder;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator("/proc", ignored)) {
-    const std::string number = entry.path().filename();
-    pid_t pid = 0;
-    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), pid);
-    if (error != std::errc() || end != number.data() + number.size()) continue;
+    const auto pid = parse_number<pid_t>(entry.path().filename().native());
+    if (!pid) continue;
     if (!has_socket(entry.path(), link)) continue;
     const auto name = read_file(entry.path() / "comm", 64);
     if (!name) continue;
     // A launcher and its partition may both have it: the partition is whom the user knows.
     if (holder.pid == 0 || name->starts_with("furnace-vmi"))
-      holder = {pid, printable(std::string_view(*name).substr(0, name->find('\n')))};
+      holder = {*pid, printable(std::string_view(*name).substr(0, name->find('\n')))};
   }
   // The user knows the launcher whose broker it is.
   if (holder.name == "furnace-broker") holder = {parent_of(holder.pid).value_or(holder.pid), "furnace-vmi"};

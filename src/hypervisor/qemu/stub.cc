@@ -3,11 +3,11 @@
 #include <poll.h>
 
 #include <array>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
 #include "base/printable.h"
+#include "base/text.h"
 #include "hypervisor/qemu/setup.h"
 
 namespace furnace::hypervisor {
@@ -19,13 +19,6 @@ using namespace std::chrono_literals;
 constexpr std::string_view kChardev = "furnace-gdb";
 constexpr auto kStopTime = 5s;  // a vCPU may be in the middle of a long instruction of an emulated device
 constexpr auto kStepTime = 1s;
-
-std::optional<uint64_t> hexadecimal(std::string_view text) {
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 /// Thread ids are "pPID.TID" in QEMU's multiprocess form; vCPU N is thread N + 1 of process 1.
 std::string thread_of(uint32_t vcpu) {
@@ -103,16 +96,12 @@ std::optional<Stop> parse_stop(std::string_view packet) {
   stop.by_debug = packet.starts_with(by_signal_trap);
   packet.remove_prefix(by_signal_trap.size());
   bool has_vcpu = false;
-  while (!packet.empty()) {
-    const size_t end = std::min(packet.find(';'), packet.size());
-    const std::string_view field = packet.substr(0, end);
-    packet.remove_prefix(std::min(end + 1, packet.size()));
-    const size_t colon = field.find(':');
-    if (colon == std::string_view::npos) continue;
-    const std::string_view key = field.substr(0, colon);
-    const std::string_view value = field.substr(colon + 1);
+  for (const std::string_view field : items(packet, ';')) {
+    const auto [key, value, complete] = cut(field, ':');
+    if (!complete) continue;
     if (key == "thread") {
-      const auto thread = hexadecimal(value.substr(value.find('.') + 1));
+      const Cut id = cut(value, '.');
+      const auto thread = parse_number<uint64_t>(id.found ? id.after : value, 16);
       if (!thread || *thread == 0 || *thread > UINT32_MAX) return std::nullopt;
       stop.vcpu = static_cast<uint32_t>(*thread - 1);
       has_vcpu = true;
@@ -123,7 +112,7 @@ std::optional<Stop> parse_stop(std::string_view packet) {
          {"awatch", StubPoint::Kind::Access}}};
     for (const auto& [name, kind] : kinds)
       if (key == name)
-        if (const auto address = hexadecimal(value)) stop.watch = StubPoint{kind, *address, 0};
+        if (const auto address = parse_number<uint64_t>(value, 16)) stop.watch = StubPoint{kind, *address, 0};
   }
   if (!has_vcpu) return std::nullopt;
   return stop;
@@ -314,8 +303,9 @@ Status Stub::set_instruction_pointer(uint32_t vcpu, uint64_t address) {
   if (vcpu != selected_) FURNACE_CHECK(select(vcpu));
   std::string digits;
   for (int i = 0; i < 8; ++i) digits += fmt::format("{:02x}", (address >> (8 * i)) & 0xff);
-  FURNACE_TRY(const std::string answer,
-              remote_.exchange(fmt::format("P{:x}={}", layout_.number("rip").value_or(0), digits)));
+  const auto rip = layout_.number(Reg::Rip);
+  if (!rip) return fail(Errc::Invalid, "gdb stub: its target description has no register rip");
+  FURNACE_TRY(const std::string answer, remote_.exchange(fmt::format("P{:x}={}", *rip, digits)));
   return answer == "OK" ? Status() : fail(Errc::Failed, "gdb stub: rip not set: '{}'", printable(answer));
 }
 

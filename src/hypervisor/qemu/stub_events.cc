@@ -26,7 +26,7 @@ bool may_write(Kind kind) {
 /// Whether the vCPU waits for an interrupt: it stands behind `hlt` or `mwait`.
 bool waits(const VcpuMemory& memory, const Registers& registers) {
   std::array<std::byte, 3> before{};
-  const uint64_t rip = registers.get("rip").value_or(0);
+  const uint64_t rip = registers.rip();
   if (memory.read(registers, rip - before.size(), before) != before.size()) return false;
   constexpr std::array mwait{std::byte{0x0f}, std::byte{0x01}, std::byte{0xc9}};
   return before.back() == std::byte{0xf4} || before == mwait;
@@ -206,12 +206,11 @@ Status StubEvents::go() {
 
 StubEvents::Retry StubEvents::retry_of(const Registers& registers) {
   // Without the bits of CR3 that change when the process is scheduled again.
-  return {registers.get("rip").value_or(0), guest::kernel_root(registers.get("cr3").value_or(0)).value,
-          registers.get("rsp").value_or(0)};
+  return {registers.rip(), guest::kernel_root(registers.cr3()).value, registers.rsp()};
 }
 
 Status StubEvents::pass_breakpoint(const Standing& standing) {
-  const uint64_t rip = standing.registers.get("rip").value_or(0);
+  const uint64_t rip = standing.registers.rip();
   if (!points_.contains({Kind::Breakpoint, rip, 1})) return {};
   std::array<std::byte, kCode> buffer{};
   const auto code = std::span(buffer).first(VcpuMemory(memory_).read(standing.registers, rip, buffer));
@@ -223,7 +222,7 @@ Status StubEvents::pass_breakpoint(const Standing& standing) {
   const bool runs = tcg_ && instruction && pass_by(code) == PassBy::Run;
   FURNACE_TRY(const Registers after, runs ? run_to_next(standing, instruction->length)
                                           : step_once(standing, instruction && instruction->repeats));
-  const uint64_t now = after.get("rip").value_or(0);
+  const uint64_t now = after.rip();
   constexpr uint64_t kernel_half = 1ULL << 63;
   const bool ran = instruction && (instruction->goes_elsewhere || instruction->enters_kernel ||
                                    instruction->repeats || now == rip + instruction->length);
@@ -241,8 +240,7 @@ Result<Registers> StubEvents::step_once(const Standing& standing, bool may_stay)
     FURNACE_TRY(const Stop stop, control_.step(standing.vcpu));
     FURNACE_TRY(const Registers after, control_.stub_registers(standing.vcpu));
     if (stop.watch) note_access(standing.vcpu, *stop.watch, after);
-    const bool moved = after.get("rip") != standing.registers.get("rip") ||
-                       after.get("rsp") != standing.registers.get("rsp");
+    const bool moved = after.rip() != standing.registers.rip() || after.rsp() != standing.registers.rsp();
     if (moved || may_stay || stop.watch || i == tries) return after;
   }
 }
@@ -252,7 +250,7 @@ Result<Registers> StubEvents::step_once(const Standing& standing, bool may_stay)
 /// reaches its instruction later.
 Result<Registers> StubEvents::run_to_next(const Standing& standing, uint32_t length) {
   constexpr auto time = std::chrono::milliseconds(20);
-  const uint64_t rip = standing.registers.get("rip").value_or(0);
+  const uint64_t rip = standing.registers.rip();
   const StubPoint here{Kind::Breakpoint, rip, 1}, next{Kind::Breakpoint, rip + length, 1};
   const bool stops_here = points_.contains(here), stops_next = points_.contains(next);
   if (stops_here) FURNACE_CHECK(control_.remove(here));
@@ -279,7 +277,7 @@ void StubEvents::note(const Stop& stop) {
 }
 
 void StubEvents::note_breakpoint(uint32_t vcpu, Registers registers) {
-  const uint64_t rip = registers.get("rip").value_or(0);
+  const uint64_t rip = registers.rip();
   const auto point = points_.find({Kind::Breakpoint, rip, 1});
   if (point == points_.end()) return;  // removed while it fired
   if (retries_.erase(retry_of(registers)) == 0)
@@ -319,7 +317,7 @@ void StubEvents::note_access(uint32_t vcpu, const StubPoint& hit, const Register
 
 /// Of memory that is watched for what known instructions write to it.
 void StubEvents::note_known_writers(uint32_t vcpu, uint64_t hit, const Registers& registers) {
-  const guest::Gva rip{registers.get("rip").value_or(0)};
+  const guest::Gva rip{registers.rip()};
   for (const auto& [number, watched] : watches_) {
     const auto& after = watched.watch.after;
     if (watched.watch.address.value == hit && std::find(after.begin(), after.end(), rip) != after.end())
@@ -348,7 +346,7 @@ void StubEvents::note_hidden(const Stop& reported) {
 }
 
 void StubEvents::reveal_hit(uint32_t vcpu, const Registers& registers) {
-  const uint64_t rip = registers.get("rip").value_or(0);
+  const uint64_t rip = registers.rip();
   std::array<std::byte, kCode> buffer{};
   const auto code = std::span(buffer).first(VcpuMemory(memory_).read(registers, rip, buffer));
   if (!tcg_ || pass_by(code) == PassBy::Step) {
@@ -363,7 +361,7 @@ void StubEvents::reveal_hit(uint32_t vcpu, const Registers& registers) {
 }
 
 bool StubEvents::may_hide_a_hit(const Registers& registers) const {
-  const guest::Gva rip{registers.get("rip").value_or(0)};
+  const guest::Gva rip{registers.rip()};
   bool anywhere = false;
   for (const auto& [number, watched] : watches_) {
     if (watched.watch.kind != EventKind::MemoryAccess) continue;

@@ -8,11 +8,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <sstream>
 #include <vector>
 
 #include "base/file.h"
 #include "base/printable.h"
+#include "base/text.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -43,9 +43,8 @@ Result<std::vector<uid_t>> listed_users() {
       (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
     return fail(Errc::Denied, "{}: must be a file that only root can write", kUsersFile);
   FURNACE_TRY(const std::string text, read_descriptor(file, kMostOfFile));
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    const std::string name = line.substr(0, line.find_first_of("# \t\r"));
+  for (const std::string_view line : lines(text)) {
+    const std::string name(line.substr(0, line.find_first_of("# \t\r")));
     if (name.empty()) continue;
     const auto user = user_id(name);
     if (!user) return fail(Errc::Invalid, "{}: no user '{}'", kUsersFile, printable(name));

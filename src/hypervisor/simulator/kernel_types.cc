@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/text.h"
 #include "guest/profile/btf_builder.h"
 
 namespace furnace::hypervisor {
@@ -104,29 +105,18 @@ class TypeMaker {
     return {builder_.add_pointer(type(name.substr(1)).id), 8, 8};
   }
 
-  static std::string_view trimmed(std::string_view text) {
-    const size_t start = text.find_first_not_of(' ');
-    return text.substr(start, text.find_last_not_of(' ') + 1 - start);
-  }
-
   void define(const Declaration& declaration) {
-    std::vector<std::string_view> parts;
-    for (std::string_view rest = declaration.members; !rest.empty();) {
-      const size_t end = std::min(rest.find(';'), rest.size());
-      parts.push_back(trimmed(rest.substr(0, end)));
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
     std::vector<BtfBuilder::Member> members;
     uint32_t offset = 0;
     uint32_t alignment = 1;
-    for (const std::string_view part : parts) {
-      const size_t blank = part.find(' ');
-      std::string_view name = part.substr(blank + 1);
-      Known form = type(part.substr(0, blank));
-      if (const size_t bracket = name.find('['); bracket != std::string_view::npos) {
-        const auto count = static_cast<uint32_t>(std::stoul(std::string(name.substr(bracket + 1))));
+    for (const std::string_view member : items(declaration.members, ';')) {
+      const Cut typed = cut(trimmed(member), ' ');
+      const Cut sized = cut(typed.after, '[');
+      const std::string_view name = sized.before;
+      Known form = type(typed.before);
+      if (sized.found) {
+        const uint32_t count = parse_number<uint32_t>(cut(sized.after, ']').before).value_or(0);
         form = {builder_.add_array(form.id, count), form.size * count, form.alignment};
-        name = name.substr(0, bracket);
       }
       if (!declaration.fixed) offset += static_cast<uint32_t>(random_() % 4) * 8;
       offset = (offset + form.alignment - 1) / form.alignment * form.alignment;

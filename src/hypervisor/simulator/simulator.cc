@@ -17,19 +17,19 @@ using guest::Gva;
 Registers registers_at(Gva rip, Gpa root, int levels, const ScriptedEvent& event) {
   Registers registers;
   constexpr uint64_t cr4_pae = 0x20, cr4_la57 = 0x1000;
-  registers.set("rip", rip.value);
-  registers.set("cr0", 0x80050033);
-  registers.set("cr3", root.value);
-  registers.set("cr4", levels == 5 ? cr4_pae | cr4_la57 : cr4_pae);
-  registers.set("efer", 0xd01);
-  registers.set("rflags", 0x202);
-  registers.set("rax", event.number);
-  registers.set("rbp", 0);
-  registers.set("rsp", 0x7fffffffe000);
+  registers.set(Reg::Rip, rip.value);
+  registers.set(Reg::Cr0, 0x80050033);
+  registers.set(Reg::Cr3, root.value);
+  registers.set(Reg::Cr4, levels == 5 ? cr4_pae | cr4_la57 : cr4_pae);
+  registers.set(Reg::Efer, 0xd01);
+  registers.set(Reg::Rflags, 0x202);
+  registers.set(Reg::Rax, event.number);
+  registers.set(Reg::Rbp, 0);
+  registers.set(Reg::Rsp, 0x7fffffffe000);
   // Arguments of a system call (Linux: arch/x86/entry/entry_64.S).
-  constexpr std::array names = {"rdi", "rsi", "rdx", "r10", "r8", "r9"};
-  for (size_t i = 0; i < names.size(); ++i)
-    registers.set(names[i], i < event.arguments.size() ? event.arguments[i] : 0);
+  constexpr std::array holders = {Reg::Rdi, Reg::Rsi, Reg::Rdx, Reg::R10, Reg::R8, Reg::R9};
+  for (size_t i = 0; i < holders.size(); ++i)
+    registers.set(holders[i], i < event.arguments.size() ? event.arguments[i] : 0);
   return registers;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text.h"
 #include "hypervisor/simulator/world.h"
 
 namespace furnace::hypervisor {
@@ -12,19 +13,18 @@ using guest::Gva;
 
 namespace {
 
-struct Endpoint {
+struct SocketAddress {
   uint32_t address = 0;  // network order
   uint16_t port = 0;
 };
 
-Result<Endpoint> parse_endpoint(const std::string& text) {
-  const size_t colon = text.find(':');
-  Endpoint endpoint;
-  const int port = colon == std::string::npos ? -1 : std::atoi(text.c_str() + colon + 1);
-  if (port < 0 || port > 65535 || ::inet_pton(AF_INET, text.substr(0, colon).c_str(), &endpoint.address) != 1)
+Result<SocketAddress> parse_socket_address(const std::string& text) {
+  FURNACE_TRY(const Endpoint endpoint,
+              parse_endpoint(fmt::format("socket address '{}'", text), text, {0, UINT16_MAX}));
+  SocketAddress parsed{0, endpoint.port};
+  if (::inet_pton(AF_INET, endpoint.host.c_str(), &parsed.address) != 1)
     return fail(Errc::Invalid, "socket address '{}': expected IPV4:PORT", text);
-  endpoint.port = static_cast<uint16_t>(port);
-  return endpoint;
+  return parsed;
 }
 
 Result<uint8_t> tcp_state(std::string_view name) {
@@ -104,8 +104,8 @@ Result<Gva> World::make_file(std::string_view path) {
 }
 
 Result<Gva> World::make_socket(const SimulatedSocket& description) {
-  FURNACE_TRY(const Endpoint local, parse_endpoint(description.local));
-  FURNACE_TRY(const Endpoint remote, parse_endpoint(description.remote));
+  FURNACE_TRY(const SocketAddress local, parse_socket_address(description.local));
+  FURNACE_TRY(const SocketAddress remote, parse_socket_address(description.remote));
   const bool tcp = description.protocol == "tcp";
   FURNACE_TRY(const uint8_t state, tcp_state(tcp ? description.state : "close"));
   FURNACE_TRY(const Gva dentry, make_dentry(tcp ? "TCP" : "UDP", Gva{}, 0140777));

@@ -28,34 +28,51 @@ struct CpuState {
   std::array<uint64_t, 5> cr;
   uint64_t kernel_gs_base;
 };
-constexpr std::array kGeneral = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rsp", "rbp", "r8",
-                                 "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"};
-constexpr std::array kSegments = {"cs", "ds", "es", "fs", "gs", "ss", "ldtr", "tr", "gdtr", "idtr"};
+constexpr std::array kGeneral = {Reg::Rax, Reg::Rbx, Reg::Rcx, Reg::Rdx, Reg::Rsi, Reg::Rdi,
+                                 Reg::Rsp, Reg::Rbp, Reg::R8,  Reg::R9,  Reg::R10, Reg::R11,
+                                 Reg::R12, Reg::R13, Reg::R14, Reg::R15, Reg::Rip, Reg::Rflags};
+struct SegmentRegisters {
+  std::optional<Reg> selector;  ///< the tables of descriptors have none
+  Reg base;
+};
+constexpr std::array kSegments = {
+    SegmentRegisters{Reg::Cs, Reg::CsBase},     SegmentRegisters{Reg::Ds, Reg::DsBase},
+    SegmentRegisters{Reg::Es, Reg::EsBase},     SegmentRegisters{Reg::Fs, Reg::FsBase},
+    SegmentRegisters{Reg::Gs, Reg::GsBase},     SegmentRegisters{Reg::Ss, Reg::SsBase},
+    SegmentRegisters{Reg::Ldtr, Reg::LdtrBase}, SegmentRegisters{Reg::Tr, Reg::TrBase},
+    SegmentRegisters{{}, Reg::GdtrBase},        SegmentRegisters{{}, Reg::IdtrBase}};
+/// Their numbers are indices of CpuState::cr. The CPU has no CR1.
+constexpr std::array kControl = {std::pair{0, Reg::Cr0}, std::pair{2, Reg::Cr2}, std::pair{3, Reg::Cr3},
+                                 std::pair{4, Reg::Cr4}};
+static_assert(kGeneral.size() == std::tuple_size_v<decltype(CpuState::general)> &&
+              kSegments.size() == std::tuple_size_v<decltype(CpuState::segments)>);
 
 Registers registers_of(const CpuState& state) {
   Registers registers;
   for (size_t i = 0; i < kGeneral.size(); ++i) registers.set(kGeneral[i], state.general[i]);
   for (size_t i = 0; i < kSegments.size(); ++i) {
-    registers.set(kSegments[i], state.segments[i].selector);
-    registers.set(std::string(kSegments[i]) + "_base", state.segments[i].base);
+    if (kSegments[i].selector) registers.set(*kSegments[i].selector, state.segments[i].selector);
+    registers.set(kSegments[i].base, state.segments[i].base);
   }
-  for (size_t i = 0; i < state.cr.size(); ++i) registers.set(fmt::format("cr{}", i), state.cr[i]);
-  registers.set("kernel_gs_base", state.kernel_gs_base);
+  for (const auto& [number, reg] : kControl) registers.set(reg, state.cr.at(number));
+  registers.set(Reg::KernelGsBase, state.kernel_gs_base);
   return registers;
 }
 
+/// The format has a place for each register, also for those that the hypervisor does not give.
 CpuState state_of(const Registers& registers) {
+  const auto given = [&](Reg reg) { return registers.get(reg).value_or(0); };
   CpuState state{};
   state.version = 1;
   state.size = sizeof state;
-  for (size_t i = 0; i < kGeneral.size(); ++i) state.general[i] = registers.get(kGeneral[i]).value_or(0);
+  for (size_t i = 0; i < kGeneral.size(); ++i) state.general[i] = given(kGeneral[i]);
   for (size_t i = 0; i < kSegments.size(); ++i) {
-    state.segments[i].selector = static_cast<uint32_t>(registers.get(kSegments[i]).value_or(0));
-    state.segments[i].base = registers.get(std::string(kSegments[i]) + "_base").value_or(0);
+    if (kSegments[i].selector)
+      state.segments[i].selector = static_cast<uint32_t>(given(*kSegments[i].selector));
+    state.segments[i].base = given(kSegments[i].base);
   }
-  for (size_t i = 0; i < state.cr.size(); ++i)
-    state.cr[i] = registers.get(fmt::format("cr{}", i)).value_or(0);
-  state.kernel_gs_base = registers.get("kernel_gs_base").value_or(0);
+  for (const auto& [number, reg] : kControl) state.cr.at(number) = given(reg);
+  state.kernel_gs_base = given(Reg::KernelGsBase);
   return state;
 }
 

@@ -38,7 +38,7 @@ class XenService : public broker::Service {
       case Ask::Registers: {
         const auto read = xen_->registers(static_cast<uint32_t>(request.number));
         if (!read) return broker::failed(read.error());
-        broker::add(items, answer, broker::pack(**read));
+        broker::add(items, answer, **read);
         return answer;
       }
       case Ask::Pause:

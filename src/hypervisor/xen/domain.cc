@@ -1,12 +1,12 @@
 #include "hypervisor/xen/domain.h"
 
 #include <array>
-#include <charconv>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "base/printable.h"
+#include "base/text.h"
 
 namespace furnace::hypervisor {
 namespace {
@@ -36,17 +36,10 @@ Domain describe(const xc_dominfo_t& info, std::string name) {
           .paused = info.paused != 0};
 }
 
-std::optional<uint32_t> as_number(const std::string& text) {
-  uint32_t number = 0;
-  const char* const last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, number);
-  return error == std::errc() && end == last ? std::optional(number) : std::nullopt;
-}
-
 }  // namespace
 
 Result<Domain> find_domain(xc_interface& control, xs_handle* store, const std::string& wanted) {
-  const auto number = as_number(wanted);
+  const auto number = parse_number<uint32_t>(wanted);
   std::string others;
   std::array<xc_dominfo_t, 64> infos{};
   for (uint32_t from = 0;;) {

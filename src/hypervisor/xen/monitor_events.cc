@@ -206,7 +206,7 @@ void MonitorEvents::note(const vm_event_request_t& request) {
   Registers registers = registers_of(request.data.regs.x86);
   switch (request.reason) {
     case VM_EVENT_REASON_WRITE_CTRLREG:
-      registers.replace("cr3", request.u.write_ctrlreg.new_value);
+      registers.set(Reg::Cr3, request.u.write_ctrlreg.new_value);
       return note_for_all(EventKind::Cr3Write, request, registers);
     case VM_EVENT_REASON_GUEST_REQUEST:
       return note_for_all(EventKind::GuestRequest, request, registers);

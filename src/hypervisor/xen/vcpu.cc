@@ -7,51 +7,53 @@ namespace {
 
 template <typename Source>
 struct Field {
-  const char* name;
+  Reg reg;
   uint64_t (*get)(const Source&);
 };
 
 template <typename Source, size_t N>
 Registers collect(const std::array<Field<Source>, N>& fields, const Source& source) {
   Registers registers;
-  for (const auto& field : fields) registers.set(field.name, field.get(source));
+  for (const auto& field : fields) registers.set(field.reg, field.get(source));
   return registers;
 }
 
-// NOLINTBEGIN(cppcoreguidelines-macro-usage): a field by its name, in three structures of Xen
-#define FIELD(type, name, member)                                         \
-  Field<type> {                                                           \
-    name, [](const type& of) { return static_cast<uint64_t>(of.member); } \
+// NOLINTBEGIN(cppcoreguidelines-macro-usage): a member of one name, in three structures of Xen
+#define FIELD(type, reg, member)                                         \
+  Field<type> {                                                          \
+    reg, [](const type& of) { return static_cast<uint64_t>(of.member); } \
   }
-#define GENERAL_REGISTERS(type, prefix)                                                               \
-  FIELD(type, "rax", prefix rax), FIELD(type, "rbx", prefix rbx), FIELD(type, "rcx", prefix rcx),     \
-      FIELD(type, "rdx", prefix rdx), FIELD(type, "rsi", prefix rsi), FIELD(type, "rdi", prefix rdi), \
-      FIELD(type, "rbp", prefix rbp), FIELD(type, "rsp", prefix rsp), FIELD(type, "r8", prefix r8),   \
-      FIELD(type, "r9", prefix r9), FIELD(type, "r10", prefix r10), FIELD(type, "r11", prefix r11),   \
-      FIELD(type, "r12", prefix r12), FIELD(type, "r13", prefix r13), FIELD(type, "r14", prefix r14), \
-      FIELD(type, "r15", prefix r15), FIELD(type, "rip", prefix rip), FIELD(type, "rflags", prefix rflags)
-#define SYSTEM_REGISTERS(type)                                                                        \
-  FIELD(type, "cr0", cr0), FIELD(type, "cr2", cr2), FIELD(type, "cr3", cr3), FIELD(type, "cr4", cr4), \
-      FIELD(type, "efer", msr_efer), FIELD(type, "cs", cs_sel), FIELD(type, "ss", ss_sel),            \
-      FIELD(type, "ds", ds_sel), FIELD(type, "es", es_sel), FIELD(type, "fs", fs_sel),                \
-      FIELD(type, "gs", gs_sel), FIELD(type, "fs_base", fs_base), FIELD(type, "gs_base", gs_base),    \
-      FIELD(type, "gdtr_base", gdtr_base)
+#define GENERAL_REGISTERS(type, prefix)                                                                    \
+  FIELD(type, Reg::Rax, prefix rax), FIELD(type, Reg::Rbx, prefix rbx), FIELD(type, Reg::Rcx, prefix rcx), \
+      FIELD(type, Reg::Rdx, prefix rdx), FIELD(type, Reg::Rsi, prefix rsi),                                \
+      FIELD(type, Reg::Rdi, prefix rdi), FIELD(type, Reg::Rbp, prefix rbp),                                \
+      FIELD(type, Reg::Rsp, prefix rsp), FIELD(type, Reg::R8, prefix r8), FIELD(type, Reg::R9, prefix r9), \
+      FIELD(type, Reg::R10, prefix r10), FIELD(type, Reg::R11, prefix r11),                                \
+      FIELD(type, Reg::R12, prefix r12), FIELD(type, Reg::R13, prefix r13),                                \
+      FIELD(type, Reg::R14, prefix r14), FIELD(type, Reg::R15, prefix r15),                                \
+      FIELD(type, Reg::Rip, prefix rip), FIELD(type, Reg::Rflags, prefix rflags)
+#define SYSTEM_REGISTERS(type)                                                                       \
+  FIELD(type, Reg::Cr0, cr0), FIELD(type, Reg::Cr2, cr2), FIELD(type, Reg::Cr3, cr3),                \
+      FIELD(type, Reg::Cr4, cr4), FIELD(type, Reg::Efer, msr_efer), FIELD(type, Reg::Cs, cs_sel),    \
+      FIELD(type, Reg::Ss, ss_sel), FIELD(type, Reg::Ds, ds_sel), FIELD(type, Reg::Es, es_sel),      \
+      FIELD(type, Reg::Fs, fs_sel), FIELD(type, Reg::Gs, gs_sel), FIELD(type, Reg::FsBase, fs_base), \
+      FIELD(type, Reg::GsBase, gs_base), FIELD(type, Reg::GdtrBase, gdtr_base)
 // NOLINTEND(cppcoreguidelines-macro-usage)
 
 constexpr std::array kHvm = {GENERAL_REGISTERS(hvm_hw_cpu, ), SYSTEM_REGISTERS(hvm_hw_cpu),
-                             FIELD(hvm_hw_cpu, "idtr_base", idtr_base)};
+                             FIELD(hvm_hw_cpu, Reg::IdtrBase, idtr_base)};
 constexpr std::array kEvent = {GENERAL_REGISTERS(vm_event_regs_x86, ), SYSTEM_REGISTERS(vm_event_regs_x86)};
 constexpr std::array kPv = {
     GENERAL_REGISTERS(vcpu_guest_context_x86_64_t, user_regs.),
-    FIELD(vcpu_guest_context_x86_64_t, "cr0", ctrlreg[0]),
-    FIELD(vcpu_guest_context_x86_64_t, "cr2", ctrlreg[2]),
-    FIELD(vcpu_guest_context_x86_64_t, "cs", user_regs.cs),
-    FIELD(vcpu_guest_context_x86_64_t, "ss", user_regs.ss),
-    FIELD(vcpu_guest_context_x86_64_t, "ds", user_regs.ds),
-    FIELD(vcpu_guest_context_x86_64_t, "es", user_regs.es),
-    FIELD(vcpu_guest_context_x86_64_t, "fs", user_regs.fs),
-    FIELD(vcpu_guest_context_x86_64_t, "gs", user_regs.gs),
-    FIELD(vcpu_guest_context_x86_64_t, "fs_base", fs_base),
+    FIELD(vcpu_guest_context_x86_64_t, Reg::Cr0, ctrlreg[0]),
+    FIELD(vcpu_guest_context_x86_64_t, Reg::Cr2, ctrlreg[2]),
+    FIELD(vcpu_guest_context_x86_64_t, Reg::Cs, user_regs.cs),
+    FIELD(vcpu_guest_context_x86_64_t, Reg::Ss, user_regs.ss),
+    FIELD(vcpu_guest_context_x86_64_t, Reg::Ds, user_regs.ds),
+    FIELD(vcpu_guest_context_x86_64_t, Reg::Es, user_regs.es),
+    FIELD(vcpu_guest_context_x86_64_t, Reg::Fs, user_regs.fs),
+    FIELD(vcpu_guest_context_x86_64_t, Reg::Gs, user_regs.gs),
+    FIELD(vcpu_guest_context_x86_64_t, Reg::FsBase, fs_base),
 };
 #undef SYSTEM_REGISTERS
 #undef GENERAL_REGISTERS
@@ -75,14 +77,14 @@ Result<Registers> read_pv_registers(xc_interface& control, uint32_t domain, uint
   const vcpu_guest_context_x86_64_t& known = context.x64;
   Registers registers = collect(kPv, known);
   const guest::Gpa root{xen_cr3_to_pfn_x86_64(known.ctrlreg[3]) * guest::kPageSize};
-  registers.set("cr3", memory.from_table(root).value);
+  registers.set(Reg::Cr3, memory.from_table(root).value);
   // A PV guest doesn't see the CPU's own: it runs in long mode with 4 levels.
   constexpr uint64_t pae = 1 << 5, paging_and_protection = 0x80000001, long_mode = 0x500;
-  registers.set("cr4", known.ctrlreg[4] | pae);
-  registers.replace("cr0", known.ctrlreg[0] | paging_and_protection);
-  registers.set("efer", long_mode);
+  registers.set(Reg::Cr4, known.ctrlreg[4] | pae);
+  registers.set(Reg::Cr0, known.ctrlreg[0] | paging_and_protection);
+  registers.set(Reg::Efer, long_mode);
   const bool in_kernel = (known.flags & VGCF_in_kernel) != 0;
-  registers.set("gs_base", in_kernel ? known.gs_base_kernel : known.gs_base_user);
+  registers.set(Reg::GsBase, in_kernel ? known.gs_base_kernel : known.gs_base_user);
   return registers;
 }
 

@@ -1,4 +1,4 @@
-// Registers of a domain's vCPU, by the names of registers.h.
+// Registers of a domain's vCPU.
 #pragma once
 
 #include "hypervisor/registers.h"

@@ -115,7 +115,8 @@ TEST_F(DrakvufPlugin, ServesCallsWithTheProfileThatDrakvufWasStartedWith) {
     EXPECT_GT(processes.size(), 3U);
     EXPECT_EQ(std::get<std::string>(take(call("get_name"))), "simulator");
     EXPECT_EQ(number("get_vmid"), 1U);
-    EXPECT_EQ(number("get_vcpureg", {"cr3", uint64_t{0}}), *(*simulator_->registers(0))->get("cr3"));
+    EXPECT_EQ(number("get_vcpureg", {"cr3", uint64_t{0}}),
+              *(*simulator_->registers(0))->get(hypervisor::Reg::Cr3));
     client_.reset();
   }
 }

@@ -87,7 +87,7 @@ class Line : public ::testing::Test {
     return one_way_;
   }
 
-  Result<backend::Answer> answer(const backend::Message& message) {
+  Result<protocol::Content> answer(const backend::Message& message) {
     if (message.content == "fail") return fail(Errc::Failed, "as asked");
     if (message.content == "slow") std::this_thread::sleep_for(std::chrono::milliseconds(2000));
     if (message.content == "notify me") (void)backend_->notify(message.app, {"for you", false});
@@ -96,7 +96,7 @@ class Line : public ::testing::Test {
       const std::lock_guard lock(mutex_);
       one_way_.push_back(message.app + ":" + message.content);
     }
-    return backend::Answer{"answer to " + message.content, message.is_bytes};
+    return protocol::Content("answer to " + message.content, message.is_bytes);
   }
 
   template <typename Condition>

@@ -31,10 +31,10 @@ class MemoryWatchesTest : public ::testing::Test {
   Registers at(std::string_view code, Gva address) {
     for (size_t i = 0; i < code.size(); ++i) memory_.put(kCodeAt + i, code[i]);
     Registers registers;
-    for (const auto& [name, value] :
-         {std::pair("rip", kCode.value), std::pair("rbx", address.value), std::pair("cr3", kRoot),
-          std::pair("rax", uint64_t{0x1111111111111111}), std::pair("cr4", uint64_t{0})})
-      registers.set(name, value);
+    for (const auto& [reg, value] :
+         {std::pair(Reg::Rip, kCode.value), std::pair(Reg::Rbx, address.value), std::pair(Reg::Cr3, kRoot),
+          std::pair(Reg::Rax, uint64_t{0x1111111111111111}), std::pair(Reg::Cr4, uint64_t{0})})
+      registers.set(reg, value);
     return registers;
   }
   void watch(uint64_t number, Gva address, uint64_t length, uint8_t access) {
@@ -74,7 +74,7 @@ TEST_F(MemoryWatchesTest, TellsAWriteWithTheValueBeforeAndAfter) {
   Registers registers = at(kStore, kData);
   auto coming = watches_.coming(0, registers, std::nullopt);
   memory_.put(kDataAt, uint64_t{43});
-  registers.replace("rip", kCode.value + kStore.size());
+  registers.set(Reg::Rip, kCode.value + kStore.size());
   const auto told = watches_.finished(std::move(coming), registers);
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told[0].address, kData);
@@ -87,7 +87,7 @@ TEST_F(MemoryWatchesTest, TellsNothingOfAnInstructionThatAnExceptionCameBefore) 
   watch(1, kData, 8, kAccessWrite);
   Registers registers = at(kStore, kData);
   auto coming = watches_.coming(0, registers, std::nullopt);
-  registers.replace("rip", 0xffffffff81fff000);
+  registers.set(Reg::Rip, 0xffffffff81fff000);
   EXPECT_TRUE(watches_.finished(std::move(coming), registers).empty());
 }
 

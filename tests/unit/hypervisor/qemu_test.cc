@@ -96,17 +96,52 @@ TEST(RegisterText, IsReadWithItsColumns) {
       "GDT=     fffffe0000001000 0000007f\r\nIDT=     fffffe0000000000 00000fff\r\n"
       "CR0=80050033 CR2=00007f1122334455 CR3=0000000102b7a006 CR4=00371ef0\r\n"
       "EFER=0000000000000d01\r\nFCW=037f FSW=0000 [ST=0] FTW=00 MXCSR=00001f80\r\n");
-  EXPECT_EQ(registers.get("rax"), 1U);
-  EXPECT_EQ(registers.get("r8"), 8U);
-  EXPECT_EQ(registers.get("r11"), 0x246U);
-  EXPECT_EQ(registers.get("rip"), 0xffffffff81c5a1fbU);
-  EXPECT_EQ(registers.get("rflags"), 0x246U);
-  EXPECT_EQ(registers.get("gs_base"), 0xff110001fec00000U);
-  EXPECT_EQ(registers.get("gdtr_base"), 0xfffffe0000001000U);
-  EXPECT_EQ(registers.get("cr3"), 0x102b7a006U);
-  EXPECT_EQ(registers.get("efer"), 0xd01U);
-  EXPECT_FALSE(registers.get("nothing"));
+  EXPECT_EQ(registers.get(Reg::Rax), 1U);
+  EXPECT_EQ(registers.get(Reg::R8), 8U);
+  EXPECT_EQ(registers.get(Reg::R11), 0x246U);
+  EXPECT_EQ(registers.get(Reg::Rip), 0xffffffff81c5a1fbU);
+  EXPECT_EQ(registers.get(Reg::Rflags), 0x246U);
+  EXPECT_EQ(registers.get(Reg::GsBase), 0xff110001fec00000U);
+  EXPECT_EQ(registers.get(Reg::GdtrBase), 0xfffffe0000001000U);
+  EXPECT_EQ(registers.get(Reg::Cr3), 0x102b7a006U);
+  EXPECT_EQ(registers.get(Reg::Efer), 0xd01U);
+  EXPECT_FALSE(registers.get(Reg::R12));
   EXPECT_EQ(registers.paging().cr4, 0x371ef0U);
+}
+
+TEST(RegisterText, OfA32BitProgramHasItsRegistersToo) {
+  const Registers registers = parse_registers(
+      "EAX=00000001 EBX=00000002 ECX=00000003 EDX=00000004\nESI=00000005 EDI=00000006 EBP=00000007 "
+      "ESP=00000008\n"
+      "EIP=08048000 EFL=00000246 [---Z-P-] CPL=3 II=0 A20=1 SMM=0 HLT=0\n"
+      "LDT=0000 0000000000001000 ffffffff 00c00000\nTR =0040 fffffe0000003000 00004087 00008b00\n"
+      "CR0=80050033 CR2=0 CR3=0000000102b7a006 CR4=00371ef0\nEFER=0000000000000d01\n");
+  EXPECT_TRUE(complete(registers, "all"));
+  EXPECT_EQ(registers.rip(), 0x08048000U);
+  EXPECT_EQ(registers.get(Reg::Rflags), 0x246U);
+  EXPECT_EQ(registers.get(Reg::LdtrBase), 0x1000U);
+  EXPECT_EQ(registers.get(Reg::TrBase), 0xfffffe0000003000U);
+  EXPECT_FALSE(registers.get(Reg::R8));
+}
+
+TEST(Registers, ThatADriverMustGiveAreNamedWhenTheyAreMissing) {
+  Registers registers;
+  for (const Reg reg : {Reg::Rax, Reg::Rsp, Reg::Cr0, Reg::Cr4}) registers.set(reg, 1);
+  const auto why = complete(registers, "vCPU 2");
+  ASSERT_FALSE(why);
+  EXPECT_EQ(why.error().message(), "vCPU 2: no register rip, cr3");
+  registers.set(Reg::Rip, 2);
+  registers.set(Reg::Cr3, 3);
+  ASSERT_TRUE(complete(registers, "vCPU 2"));
+  EXPECT_EQ(complete(registers, "vCPU 2")->cr3(), 3U);
+  EXPECT_EQ(registers.need(Reg::Rcx).error().message(), "the driver gives no register rcx");
+}
+
+TEST(Registers, HaveNames) {
+  EXPECT_EQ(name_of(Reg::KernelGsBase), "kernel_gs_base");
+  EXPECT_EQ(register_named("fs_base"), Reg::FsBase);
+  EXPECT_FALSE(register_named("RAX"));
+  EXPECT_FALSE(register_named(""));
 }
 
 }  // namespace

@@ -64,8 +64,8 @@ TEST_F(Snapshots, KeepRegistersOfEveryVcpuInElfCores) {
     const auto registers = take(snapshot->registers(vcpu));
     ASSERT_TRUE(registers);
     const auto expected = take(simulator_->registers(vcpu));
-    for (const char* name : {"rip", "rsp", "cr0", "cr3", "cr4"})
-      EXPECT_EQ(registers->get(name), expected->get(name)) << name;
+    for (const Reg reg : {Reg::Rip, Reg::Rsp, Reg::Cr0, Reg::Cr3, Reg::Cr4})
+      EXPECT_EQ(registers->get(reg), expected->get(reg)) << name_of(reg);
     EXPECT_EQ(registers->paging().efer & 0x400, 0x400U) << "long mode follows from CR4.PAE";
   }
   EXPECT_FALSE(snapshot->registers(2));

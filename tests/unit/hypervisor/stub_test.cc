@@ -64,12 +64,15 @@ constexpr std::string_view kDescription = R"(<feature name="org.gnu.gdb.i386.cor
   <reg name="rax" bitsize="64" type="int64" regnum="0"/> <reg name="rip" bitsize="64"/>
   <reg name="eflags" bitsize="32" type="x64_eflags"/> <!-- <reg name="cs_base" bitsize="64"/> -->
   <reg name="st0" bitsize="80" type="i387_ext"/> <reg name="gs_base" bitsize="64"/>
-  <reg name="cr3" bitsize="64"/> <reg name="cr4" bitsize="64"/></feature>)";
+  <reg name="cr3" bitsize="64"/> <reg name="cr4" bitsize="64"/> <reg name="cr0" bitsize="64"/>
+  <reg name="rsp" bitsize="64"/> <reg name="rbp" bitsize="64"/> <reg name="rdi" bitsize="64"/>
+  <reg name="rsi" bitsize="64"/> <reg name="rdx" bitsize="64"/> <reg name="r10" bitsize="64"/>
+  <reg name="r8" bitsize="64"/> <reg name="r9" bitsize="64"/></feature>)";
 
 TEST(RegisterLayout, FindsRegistersWhereTheDescriptionHasThem) {
   const auto layout = take(RegisterLayout::parse(kDescription));
-  EXPECT_EQ(layout.number("rip"), 1U);
-  EXPECT_EQ(layout.number("cr3"), 5U);
+  EXPECT_EQ(layout.number(Reg::Rip), 1U);
+  EXPECT_EQ(layout.number(Reg::Cr3), 5U);
   const std::string answer =
       "0100000000000000"
       "efcdab8967452301"
@@ -77,14 +80,15 @@ TEST(RegisterLayout, FindsRegistersWhereTheDescriptionHasThem) {
       std::string(20, '0') +
       "0000000000000080"
       "00a0000000000000"
-      "2000000000000000";
+      "2000000000000000" +
+      std::string(9 * 16, '0');
   const auto registers = take(layout.decode(answer));
-  EXPECT_EQ(registers.get("rax"), 1U);
-  EXPECT_EQ(registers.get("rip"), 0x0123456789abcdefU);
-  EXPECT_EQ(registers.get("rflags"), 2U);
-  EXPECT_EQ(registers.get("gs_base"), 1ULL << 63);
-  EXPECT_EQ(registers.get("cr3"), 0xa000U);
-  EXPECT_FALSE(layout.decode(answer.substr(0, 40)));
+  EXPECT_EQ(registers.get(Reg::Rax), 1U);
+  EXPECT_EQ(registers.get(Reg::Rip), 0x0123456789abcdefU);
+  EXPECT_EQ(registers.get(Reg::Rflags), 2U);
+  EXPECT_EQ(registers.get(Reg::GsBase), 1ULL << 63);
+  EXPECT_EQ(registers.get(Reg::Cr3), 0xa000U);
+  EXPECT_EQ(message_of(layout.decode(answer.substr(0, answer.size() - 32))), "gdb stub: no register r8, r9");
 }
 
 TEST(RegisterLayout, RefusesDescriptionsThatLackWhatIsNeeded) {
@@ -101,9 +105,9 @@ std::optional<Instruction> decode(std::initializer_list<uint8_t> code, const Reg
 
 TEST(Instructions, TellWhichMemoryTheyTouch) {
   Registers registers;
-  for (const auto& [name, value] : std::map<std::string, uint64_t>{
-           {"rsp", 0x8000}, {"rbx", 0x100}, {"rcx", 2}, {"rdi", 0x5008}, {"gs_base", 0x10000}})
-    registers.set(name, value);
+  for (const auto& [reg, value] : std::map<Reg, uint64_t>{
+           {Reg::Rsp, 0x8000}, {Reg::Rbx, 0x100}, {Reg::Rcx, 2}, {Reg::Rdi, 0x5008}, {Reg::GsBase, 0x10000}})
+    registers.set(reg, value);
   const auto store = decode({0x48, 0x89, 0x44, 0xcb, 0x08}, registers, true);  // mov %rax,8(%rbx,%rcx,8)
   ASSERT_EQ(store->memory.size(), 1U);
   EXPECT_EQ(store->memory[0].address, 0x118U);
