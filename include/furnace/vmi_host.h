@@ -20,9 +20,9 @@ extern "C" {
 typedef struct furnace_vmi_host furnace_vmi_host;
 
 /// A register by its lower-case name: rax ... r15, rip, rflags, cr0, cr2, cr3, cr4, efer, fs_base, gs_base,
-/// gdtr_base, idtr_base. Others are ignored. Give rax, rsp, rip, cr0, cr3, cr4 and efer of every vCPU; calls
-/// fail without them. With an event give also rbp, rdi, rsi, rdx, r10, r8 and r9; an event without them is
-/// logged and dropped.
+/// gdtr_base, idtr_base. Others are ignored. Paging needs cr0, cr3, cr4 and efer. Calls that need a register
+/// fail unless rax, rsp, rip, cr0, cr3 and cr4 are given. An event is logged and dropped unless these and rbp,
+/// rdi, rsi, rdx, r10, r8 and r9 are given.
 typedef struct furnace_register {
   const char* name;
   uint64_t value;
