@@ -53,7 +53,7 @@ Result<double> bare_breakpoints(Qmp& qmp, uint64_t address) {
     done = [&]() -> Status {
       for (int i = 0; i < kHits; ++i) {
         FURNACE_TRY(const auto stop, wait_stop(stub));
-        FURNACE_TRY([[maybe_unused]] const Registers registers, stub.registers(stop.vcpu));
+        FURNACE_TRY([[maybe_unused]] const hypervisor::Registers registers, stub.registers(stop.vcpu));
         if (auto stepped = stub.step(stop.vcpu); !stepped) return tl::unexpected<Error>(stepped.error());
         FURNACE_CHECK(stub.run());
       }
