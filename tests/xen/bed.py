@@ -185,6 +185,7 @@ class Bed:
     def __init__(self, directory, cache, build, root, machine=None, guests=GUESTS, confined=True):
         self.directory, self.cache, self.build, self.root = Path(directory), Path(cache), Path(build), Path(root)
         self.machine, self.guests, self.confined = machine or Amd(), guests, confined
+        self.without_walls = '' if confined else '--unconfined 2> /dev/null'  # for commands that have walls of their own
         self.process = self.port = self.kernel = None
 
     # What is booted.
@@ -250,7 +251,7 @@ class Bed:
 
     def add_programs(self, archive):
         """Ours, and what they need."""
-        for program in ('furnace', 'furnace-vmi', 'furnace-app', 'furnace-fac', 'furnace-proxy', 'furnace-enter'):
+        for program in ('furnace', 'furnace-vmi', 'furnace-app', 'furnace-fac', 'furnace-proxy', 'furnace-reader', 'furnace-enter'):
             archive.program(self.build / 'bin' / program, f'opt/furnace/bin/{program}')
         archive.tree(self.root / 'policies', 'opt/furnace/policies')
         if self.confined:
@@ -262,7 +263,7 @@ class Bed:
     def _add_walls(self, archive):
         """What partitions are confined with, and what tries them."""
         archive.program(shutil.which('bwrap'), 'bin/bwrap')
-        for kind in ('vmi', 'app', 'fac'):  # dom0 has no packages to build them from
+        for kind in ('vmi', 'app', 'fac', 'reader'):  # dom0 has no packages to build them from
             made = self.directory / kind
             subprocess.run([self.build / 'bin' / 'furnace', 'rootfs', 'build', kind, '-o', made], check=True, stdout=subprocess.DEVNULL)
             subprocess.run(['strip', made / 'usr' / 'bin' / f'furnace-{kind}'], check=True)

@@ -81,7 +81,7 @@ def short(name):
 
 def same_processes(bed, guest):
     """Compares ours with those that the guest has itself; how many there were to compare."""
-    said = json.loads(bed.run(f'furnace ps {guest} --json', 240 * bed.machine.slowness))
+    said = json.loads(bed.run(f'furnace ps {guest} --json {bed.without_walls}', 240 * bed.machine.slowness))
     ours = {each['pid']: (each['ppid'], each['name']) for each in said}
     # Between ours and the guest's own look short-lived processes come and go.
     theirs = bed.processes_of(guest)

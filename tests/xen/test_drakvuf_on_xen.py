@@ -46,7 +46,7 @@ class Drakvuf(Partition):
     def __init__(self, bed, under):
         self.bed, self.directory = bed, '/opt/furnace/vmi_socket'
         # dom0 has no AVX there, and simdjson does not ask the system. DRAKVUF's own tracers take most of the guest's time.
-        bed.run(f'mkdir -p {self.directory} /opt/kernels/rekall; furnace profile export pvh --format rekall -o /opt/kernels/rekall/pvh.json', 300)
+        bed.run(f'mkdir -p {self.directory} /opt/kernels/rekall; furnace profile export pvh --unconfined --format rekall -o /opt/kernels/rekall/pvh.json', 300)
         bed.run(f'(SIMDJSON_FORCE_IMPLEMENTATION=westmere {under} drakvuf -x syscalls -x filetracer -r /opt/kernels/rekall/pvh.json -d pvh '
                 f'>{self.directory}.log 2>&1 </dev/null & echo $! >{self.directory}.pid)')
         self.wait_log('serving VM', 40)
