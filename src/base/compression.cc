@@ -19,9 +19,10 @@ tl::unexpected<Error> damaged(std::string_view format) {
   return fail(Errc::Invalid, "{}: damaged or truncated", format);
 }
 
-/// Makes room for the next piece of output: where it begins.
-uint8_t* grow(std::string& out, size_t used) {
-  if (out.size() < used + kPiece) out.resize(std::max(out.size() * 2, used + kPiece));
+/// Makes room for the next piece of output, of at most `limit` bytes in all: where it begins.
+uint8_t* grow(std::string& out, size_t used, size_t limit) {
+  if (out.size() < used + kPiece)
+    out.resize(std::max(std::min(out.size() * 2, limit + kPiece), used + kPiece));
   return reinterpret_cast<uint8_t*>(out.data()) + used;
 }
 
@@ -36,7 +37,7 @@ Result<std::string> gunzip(std::string_view content, size_t limit) {
   size_t used = 0;
   int status = Z_OK;
   while (status != Z_STREAM_END) {
-    stream.next_out = grow(out, used);
+    stream.next_out = grow(out, used, limit);
     stream.avail_out = kPiece;
     status = inflate(&stream, Z_NO_FLUSH);
     if (status != Z_OK && status != Z_STREAM_END) return damaged("gzip");
@@ -59,7 +60,7 @@ Result<std::string> unxz(std::string_view content, size_t limit) {
   size_t used = 0;
   lzma_ret status = LZMA_OK;
   while (status != LZMA_STREAM_END) {
-    stream.next_out = grow(out, used);
+    stream.next_out = grow(out, used, limit);
     stream.avail_out = kPiece;
     status = lzma_code(&stream, LZMA_FINISH);
     if (status != LZMA_OK && status != LZMA_STREAM_END) return damaged("xz");
@@ -77,7 +78,7 @@ Result<std::string> unzstd(std::string_view content, size_t limit) {
   size_t used = 0;
   size_t left = 1;
   while (left != 0 || in.pos < in.size) {
-    ZSTD_outBuffer piece{grow(out, used), kPiece, 0};
+    ZSTD_outBuffer piece{grow(out, used, limit), kPiece, 0};
     const size_t before = in.pos;
     left = ZSTD_decompressStream(context.get(), &piece, &in);
     if (ZSTD_isError(left) != 0 || (left != 0 && piece.pos == 0 && in.pos == before)) return damaged("zstd");
