@@ -21,8 +21,8 @@ tl::unexpected<Error> damaged(std::string_view format) {
 
 /// Makes room for the next piece of output, of at most `limit` bytes in all: where it begins.
 uint8_t* grow(std::string& out, size_t used, size_t limit) {
-  if (out.size() < used + kPiece)
-    out.resize(std::max(std::min(out.size() * 2, limit + kPiece), used + kPiece));
+  const size_t twice = 2 * out.size();
+  if (out.size() < used + kPiece) out.resize(std::max(twice < limit ? twice : limit + kPiece, used + kPiece));
   return reinterpret_cast<uint8_t*>(out.data()) + used;
 }
 

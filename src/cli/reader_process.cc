@@ -20,8 +20,9 @@ namespace furnace::cli {
 namespace {
 
 constexpr const char* kReader = "furnace-reader";
-/// A vmlinux with debug information, or an exported profile, is in memory as a whole.
-constexpr uint64_t kReaderMemory = uint64_t{2} << 30;
+/// A vmlinux with debug information, or an exported profile, is in memory as a whole, on a heap of large
+/// pages that begins with 1 GB of addresses.
+constexpr uint64_t kReaderMemory = uint64_t{3} << 30;
 
 sandbox::Limits limits() {
   sandbox::Limits limits;
