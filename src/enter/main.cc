@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -58,12 +59,21 @@ bool leave_keyring(const Plan& /*plan*/) {
   return ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) >= 0 || errno == ENOSYS;
 }
 
+/// Returns false if the launcher has exited: it reads what we print. (A shell of `--debug` prints elsewhere.)
+bool has_launcher() {
+  pollfd errors{STDERR_FILENO, 0, 0};
+  return ::poll(&errors, 1, 0) <= 0 || (errors.revents & POLLERR) == 0;
+}
+
 bool enter_user_namespace(Plan& plan) {
   if (!plan.change_user) return true;
   if (::setgroups(0, nullptr) != 0 || ::unshare(CLONE_NEWUSER) != 0) return false;
   plan.phase.store(Plan::AwaitsUserMap, std::memory_order_release);
   constexpr timespec moment{0, 50'000};
-  while (plan.phase.load(std::memory_order_acquire) != Plan::UserMapped) ::nanosleep(&moment, nullptr);
+  while (plan.phase.load(std::memory_order_acquire) != Plan::UserMapped) {
+    if (!has_launcher()) return false;
+    ::nanosleep(&moment, nullptr);
+  }
   return true;
 }
 
@@ -84,8 +94,10 @@ bool drop_capabilities(const Plan& /*plan*/) {
 }
 
 bool keep_no_privileges(const Plan& /*plan*/) {
-  // A change of user forgets the signal that the end of our parent sends.
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
+  // A change of user forgets the signal that the end of our parent sends. The parent exits with the launcher,
+  // which may have exited meanwhile.
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
+         has_launcher();
 }
 
 /// Makes no system call between the filter and the execve.

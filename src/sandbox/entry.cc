@@ -255,6 +255,8 @@ Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup
   if (started) started = start.map_user();
   if (started) started = start.take_listener();
   if (!started) {
+    // Its child waits for it at first, and does not end with it before it has been let go on.
+    if (!partition.view.debug) ::kill(-entered.bubblewrap, SIGKILL);
     ::kill(entered.bubblewrap, SIGKILL);
     ::waitpid(entered.bubblewrap, nullptr, 0);
     return tl::unexpected<Error>(started.error());

@@ -140,11 +140,11 @@ class Run {
     return {};
   }
 
-  /// In order, once it is ready. Before that there is nothing to put in order, and the first process of a PID
-  /// namespace gets no signal that it has no handler for yet.
+  /// In order, once it is ready, if it can. Before that there is nothing to put in order, and the first
+  /// process of a PID namespace gets no signal that it has no handler for yet.
   void ask_to_end() {
     kill_at_ = steady_clock::now() + kGrace;
-    ended_early_ = supervisor_ && !ready_;
+    ended_early_ = !partition_.ends_in_order || (supervisor_ && !ready_);
     signal(ended_early_ ? SIGKILL : SIGTERM);
   }
 

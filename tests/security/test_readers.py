@@ -7,6 +7,7 @@ it must not work, and without them, where it must. What it reports to its comman
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import uuid
@@ -187,12 +188,31 @@ def test_nothing_stays_of_it_when_its_command_is_killed(place, sharing_qemu):
     place.put('never_ends')
     command = subprocess.Popen([place.programs / 'furnace', 'ps', sharing_qemu.name], env=place.environment, stderr=subprocess.PIPE, text=True)
     assert 'NEVER ENDS' in command.stderr.readline()
-    readers = [each for each in Path('/proc').glob('[0-9]*') if 'furnace-reader' in name_of(each)]
-    assert readers
+    assert left_of(sharing_qemu)
     command.kill()
     command.communicate()
-    wait_for(lambda: not any('furnace-reader' in name_of(each) for each in readers), 10, 'the end of the reader')
+    wait_for(lambda: not left_of(sharing_qemu), 10, 'the end of the reader')
     wait_for(sharing_qemu.runs, 10, 'the guest to run on')
+
+
+@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+def test_nothing_stays_of_it_at_whatever_moment_its_command_is_ended(place, sharing_qemu, tmp_path, how):
+    """Bubblewrap has a moment at its start in which its child does not end with it."""
+    place.put('never_ends')
+    for moment in range(0, 160, 4):
+        command = subprocess.Popen([place.programs / 'furnace', 'vm', 'snapshot', sharing_qemu.name, tmp_path / 'file'], env=place.environment,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moment / 1000)
+        command.send_signal(how)
+        command.wait(20)
+        wait_for(lambda: not left_of(sharing_qemu), 10, f'the end of a reader that was to end after {moment} ms: {left_of(sharing_qemu)}')
+    wait_for(sharing_qemu.runs, 10, 'the guest to run on')
+
+
+def left_of(qemu):
+    """Processes that have to do with this VM, but for itself; one that has exited has no command line."""
+    return [f'{process.name}: {name_of(process)}' for process in Path('/proc').glob('[0-9]*')
+            if qemu.name in name_of(process) and not name_of(process).startswith('qemu-system')]
 
 
 def name_of(process):
