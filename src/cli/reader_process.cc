@@ -61,7 +61,6 @@ Result<sandbox::Partition> make_partition(ReaderStart& start, const Directory& r
   partition.output.per_second = log_per_second;
   choose_group(partition, start.vm, start.forks);
   partition.listed = false;
-  partition.ends_in_order = false;
   return partition;
 }
 
@@ -84,26 +83,12 @@ void say(const Fd& to, const Error& error) {
   (void)!::write(to.get(), text.data(), text.size());
 }
 
-/// Nothing of ours may be left of it when its command has ended. SIGTERM asks it to end, not SIGKILL: a
-/// bubblewrap whose launcher is killed while it starts leaves a process behind that waits forever.
+/// Nothing of ours may be left of it when its command has ended.
 void be_launcher(pid_t command) {
   default_signals();
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // NOLINT: variadic
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // NOLINT: variadic
   if (::getppid() != command) ::_exit(1);
   if (const auto nothing = open_file("/dev/null", O_WRONLY)) ::dup2(nothing->get(), STDOUT_FILENO);
-}
-
-[[noreturn]] void launch(const ReaderStart& start, std::optional<sandbox::Partition> partition,
-                         const Fd& trouble) {
-  if (!partition) {
-    say(trouble, become(start).error());
-    ::_exit(1);
-  }
-  auto stop = stop_signals();
-  const auto end = stop ? sandbox::run_partition(*std::move(partition), *std::move(stop))
-                        : Result<sandbox::PartitionEnd>(tl::unexpected<Error>(stop.error()));
-  if (!end) say(trouble, end.error());
-  ::_exit(end ? end->exit_code : 1);
 }
 
 }  // namespace
@@ -121,13 +106,18 @@ Result<ReaderProcess> ReaderProcess::start(ReaderStart start) {
   }
   FURNACE_TRY(auto trouble, make_pipe());
   const pid_t command = ::getpid();
-  const HoldSignals held;  // the launcher has our handlers at first, which would swallow a signal
   const pid_t launcher = ::fork();
   if (launcher < 0) return fail_errno("fork");
   if (launcher == 0) {
     be_launcher(command);
     trouble.reading.close();
-    launch(start, std::move(partition), trouble.writing);
+    if (!partition) {
+      say(trouble.writing, become(start).error());
+      ::_exit(1);
+    }
+    const auto end = sandbox::run_partition(*std::move(partition), Fd());
+    if (!end) say(trouble.writing, end.error());
+    ::_exit(end ? end->exit_code : 1);
   }
   return ReaderProcess(launcher, std::move(trouble.reading));
 }
@@ -138,7 +128,7 @@ ReaderProcess::~ReaderProcess() {
 
 Status ReaderProcess::end(bool by_itself) {
   const pid_t launcher = std::exchange(launcher_, 0);
-  if (!by_itself) ::kill(launcher, SIGTERM);
+  if (!by_itself) ::kill(launcher, SIGKILL);
   int status = 0;
   while (::waitpid(launcher, &status, 0) < 0 && errno == EINTR) {
   }

@@ -219,7 +219,8 @@ Status entry_error(const Partition& partition, const Plan& plan) {
   return fail_errno("{}: {}", partition.name, enter::kSteps.has(step) ? enter::kSteps[step] : "?");
 }
 
-Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup>& group) {
+Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup>& group,
+                                const Reaper& reaper) {
   if (find_program("bwrap").empty())
     return fail(Errc::NotFound, "bwrap is missing: install the package bubblewrap");
   FURNACE_TRY(SharedPlan shared, make_plan(partition));
@@ -247,6 +248,8 @@ Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup
     keep_open(shared.file.get());
     become_bubblewrap(partition, group, command, inside);
   }
+  // bubblewrap's child waits for it at first, and does not exit with it.
+  if (!partition.view.debug) reaper.watch(entered.bubblewrap);
   info.writing.close();
   inside = {};
   partition.handles.clear();
@@ -255,7 +258,6 @@ Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup
   if (started) started = start.map_user();
   if (started) started = start.take_listener();
   if (!started) {
-    // Its child waits for it at first, and does not end with it before it has been let go on.
     if (!partition.view.debug) ::kill(-entered.bubblewrap, SIGKILL);
     ::kill(entered.bubblewrap, SIGKILL);
     ::waitpid(entered.bubblewrap, nullptr, 0);

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "enter/plan.h"
 #include "sandbox/partition.h"
+#include "sandbox/reaper.h"
 
 namespace furnace::sandbox {
 
@@ -20,8 +21,9 @@ struct Entered {
   Fd output, errors;  ///< what it prints
 };
 
-/// `group`: joined before anything else runs.
-[[nodiscard]] Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup>& group);
+/// `group`: joined before anything else runs. `reaper`: is told of bubblewrap.
+[[nodiscard]] Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup>& group,
+                                              const Reaper& reaper);
 
 /// Why furnace-enter gave up, if it did.
 [[nodiscard]] Status entry_error(const Partition& partition, const enter::Plan& plan);

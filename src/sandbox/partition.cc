@@ -140,11 +140,11 @@ class Run {
     return {};
   }
 
-  /// In order, once it is ready, if it can. Before that there is nothing to put in order, and the first
+  /// In order, once it is ready. Before that there is nothing to put in order, and the first
   /// process of a PID namespace gets no signal that it has no handler for yet.
   void ask_to_end() {
     kill_at_ = steady_clock::now() + kGrace;
-    ended_early_ = !partition_.ends_in_order || (supervisor_ && !ready_);
+    ended_early_ = supervisor_ && !ready_;
     signal(ended_early_ ? SIGKILL : SIGTERM);
   }
 
@@ -221,7 +221,6 @@ Result<PartitionEnd> run_partition(Partition partition, Fd stop) {
       log::warning("{}: `furnace top` won't show it: {}", partition.name, bound.error().message());
     }
   }
-  std::optional<Reaper> reaper;
   const auto remove_leftovers = [&] {
     std::error_code ignored;
     for (const std::string& file : partition.leftovers) std::filesystem::remove(file, ignored);
@@ -232,11 +231,8 @@ Result<PartitionEnd> run_partition(Partition partition, Fd stop) {
     if (launchers) launchers->remove();
     remove_leftovers();
   };
-  if (group || partition.tidy || !partition.leftovers.empty()) {
-    FURNACE_TRY(auto started, Reaper::start(clean_up));
-    reaper.emplace(std::move(started));
-  }
-  auto entered = enter_partition(partition, group);
+  FURNACE_TRY(const auto reaper, Reaper::start(clean_up));
+  auto entered = enter_partition(partition, group, reaper);
   // Not before: its own start is not what the partition makes it do.
   if (launchers)
     if (const auto moved = launchers->enter(); !moved)

@@ -42,7 +42,6 @@ struct Partition {
   uint64_t private_memory =
       UINT64_MAX;                  ///< bytes of memory that it shares with nobody; that number: no limit
   bool listed = true;              ///< by `furnace top`
-  bool ends_in_order = true;       ///< its program handles SIGTERM; any other is killed when it is to end
   std::function<void()> on_ready;  ///< it has established itself
 };
 

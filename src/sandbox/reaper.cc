@@ -4,20 +4,30 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 
 #include "base/helper_process.h"
 
 namespace furnace::sandbox {
 namespace {
 
-constexpr char kDismissed = 'd';
+/// What the pipe brings in place of a process group.
+constexpr pid_t kDismissed = 0;
 
 [[noreturn]] void wait_for_end(int pipe, const std::function<void()>& clean_up) {
   become_helper("furnace-reaper", {pipe});
-  char word = 0;
-  while (::read(pipe, &word, 1) < 0 && errno == EINTR) {
+  pid_t group = -1;
+  for (;;) {
+    pid_t word = 0;
+    const ssize_t got = ::read(pipe, &word, sizeof word);
+    if (got < 0 && errno == EINTR) continue;
+    if (got != sizeof word) break;
+    if (word == kDismissed) ::_exit(0);
+    group = word;
   }
-  if (word != kDismissed) clean_up();
+  // Its number is nobody else's as long as one of it is left.
+  if (group > 0) ::kill(-group, SIGKILL);
+  clean_up();
   ::_exit(0);
 }
 
@@ -31,9 +41,13 @@ Result<Reaper> Reaper::start(const std::function<void()>& clean_up) {
   return Reaper(std::move(pipe.writing), pid);
 }
 
+void Reaper::watch(pid_t group) const {
+  [[maybe_unused]] const ssize_t told = ::write(pipe_.get(), &group, sizeof group);
+}
+
 Reaper::~Reaper() {
   if (!pipe_.valid()) return;
-  [[maybe_unused]] const ssize_t told = ::write(pipe_.get(), &kDismissed, 1);
+  watch(kDismissed);
   pipe_.close();
   ::waitpid(pid_, nullptr, 0);
 }

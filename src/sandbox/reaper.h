@@ -10,8 +10,10 @@ namespace furnace::sandbox {
 
 class Reaper {
  public:
-  /// A small process of its own that runs `clean_up` if this one ends without `dismiss`.
+  /// Starts a small process that runs `clean_up` if this one ends before the Reaper is destroyed.
   [[nodiscard]] static Result<Reaper> start(const std::function<void()>& clean_up);
+  /// Has it kill a process group first.
+  void watch(pid_t group) const;
   Reaper(Reaper&&) = default;
   Reaper& operator=(Reaper&&) = delete;
   /// Nothing is left to do.
