@@ -146,7 +146,7 @@ void LentGuest::note(const furnace_event& event) {
   const auto registers = hypervisor::complete(registers_of({event.registers, event.count}),
                                               fmt::format("event of vCPU {} of '{}'", event.vcpu, name_),
                                               hypervisor::kOfEveryEvent);
-  if (!registers) return log::error("{}", registers.error().message());
+  if (!registers) return incomplete_.warning("{}", registers.error().message());
   seen.registers = *registers;
   if (part.kind == EventKind::MemoryAccess) {
     if (event.gpa < part.gpa.value || event.gpa - part.gpa.value >= part.length) return;

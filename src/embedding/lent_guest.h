@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "base/limited_log.h"
 #include "hypervisor/hypervisor.h"
 
 namespace furnace::embedding {
@@ -78,6 +79,7 @@ class LentGuest : public hypervisor::Hypervisor, private hypervisor::EventSource
   uint64_t next_watch_ = 1, next_part_ = 1;
   std::map<uint64_t, Part> parts_;
   std::vector<hypervisor::GuestEvent> seen_;
+  log::Limited incomplete_{"events without the registers that each needs"};
 };
 
 }  // namespace furnace::embedding

@@ -3,12 +3,13 @@
 
 #include <algorithm>
 
-#include "hypervisor/simulator/simulator.h"
+#include "crowd.h"
 #include "support.h"
 
 namespace furnace::guest {
 namespace {
 
+using furnace::test::crowd;
 using furnace::test::message_of;
 using furnace::test::take;
 
@@ -16,22 +17,9 @@ constexpr int kTasks = 200;
 constexpr uint64_t kPrevious = 8;  // struct list_head
 constexpr TaskWalk::Clock::time_point kAtOnce{};
 
-hypervisor::SimulatedGuest crowd() {
-  hypervisor::SimulatedGuest guest = hypervisor::default_guest();
-  for (int32_t pid = 10'000; static_cast<int>(guest.tasks.size()) < kTasks; ++pid) {
-    hypervisor::SimulatedTask task;
-    task.pid = pid;
-    task.ppid = 1;
-    task.name = "worker";
-    task.kernel_thread = true;  // takes the least memory
-    guest.tasks.push_back(task);
-  }
-  return guest;
-}
-
 class ListOfTasks : public ::testing::Test {
  protected:
-  std::unique_ptr<hypervisor::Simulator> simulator_ = take(hypervisor::Simulator::make(crowd()));
+  std::unique_ptr<hypervisor::Simulator> simulator_ = take(hypervisor::Simulator::make(crowd(kTasks)));
   Kernel kernel_ = *simulator_->kernel();
   TranslationCache cache_;
   LinuxGuest guest_ = take(LinuxGuest::make(kernel_, simulator_->memory(), cache_));

@@ -6,32 +6,19 @@
 #include <thread>
 
 #include "base/bytes.h"
-#include "hypervisor/simulator/simulator.h"
+#include "crowd.h"
 #include "support.h"
 #include "vmi/scheduler.h"
 
 namespace furnace::vmi {
 namespace {
 
+using furnace::test::crowd;
 using furnace::test::take;
 using wire::VmiMessage;
 
 constexpr size_t kMegabyte = 1 << 20;
 constexpr size_t kRam = 32 * kMegabyte;
-
-/// Of as many tasks that their list takes several steps.
-hypervisor::SimulatedGuest crowd(int tasks) {
-  hypervisor::SimulatedGuest guest = hypervisor::default_guest();
-  for (int32_t pid = 10'000; static_cast<int>(guest.tasks.size()) < tasks; ++pid) {
-    hypervisor::SimulatedTask task;
-    task.pid = pid;
-    task.ppid = 1;
-    task.name = "worker";
-    task.kernel_thread = true;  // takes the least memory
-    guest.tasks.push_back(task);
-  }
-  return guest;
-}
 
 VmiMessage read_pa(std::initializer_list<std::pair<uint64_t, size_t>> pieces) {
   VmiMessage message;
