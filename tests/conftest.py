@@ -144,11 +144,17 @@ def partition_of(launcher):
     def children(pid):
         try:
             return [int(child) for task in Path(f'/proc/{pid}/task').iterdir() for child in (task / 'children').read_text().split()]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return []
 
+    def is_bubblewrap(pid):
+        try:
+            return Path(f'/proc/{pid}/comm').read_text() == 'bwrap\n'
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
     def found():
-        bubblewrap = [pid for pid in children(launcher) if Path(f'/proc/{pid}/comm').read_text() == 'bwrap\n']
+        bubblewrap = [pid for pid in children(launcher) if is_bubblewrap(pid)]
         return [inner for pid in bubblewrap for inner in children(pid)]
     return wait_for(found, 10, 'the program of a partition')[0]
 

@@ -86,7 +86,8 @@ struct Streams {
 };
 
 [[noreturn]] void become_bubblewrap(const Partition& partition, const std::optional<Cgroup>& group,
-                                    const std::vector<std::string>& command, const Streams& streams) {
+                                    const Reaper& reaper, const std::vector<std::string>& command,
+                                    const Streams& streams) {
   const auto give_up = [&](const std::string& why) {
     const std::string line = fmt::format("{}: {}\n", partition.name, why);
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
@@ -94,7 +95,12 @@ struct Streams {
   };
   if (group)
     if (const auto joined = group->add(::getpid()); !joined) give_up(joined.error().message());
-  if (!partition.view.debug) ::setpgid(0, 0);  // Ctrl-C is the launcher's to handle
+  if (!partition.view.debug) {
+    ::setpgid(0, 0);  // Ctrl-C is the launcher's to handle
+    // bubblewrap's child waits for it at first, and does not exit with it. Told from here, before the execve
+    // closes our end of the reaper's pipe: the launcher may be killed at any moment.
+    reaper.watch(::getpid());
+  }
   if (streams.input.valid()) ::dup2(streams.input.get(), STDIN_FILENO);
   if (streams.output.valid()) ::dup2(streams.output.get(), STDOUT_FILENO);
   if (streams.errors.valid()) ::dup2(streams.errors.get(), STDERR_FILENO);
@@ -246,10 +252,8 @@ Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup
   if (entered.bubblewrap == 0) {
     keep_open(info.writing.get());
     keep_open(shared.file.get());
-    become_bubblewrap(partition, group, command, inside);
+    become_bubblewrap(partition, group, reaper, command, inside);
   }
-  // bubblewrap's child waits for it at first, and does not exit with it.
-  if (!partition.view.debug) reaper.watch(entered.bubblewrap);
   info.writing.close();
   inside = {};
   partition.handles.clear();

@@ -224,7 +224,7 @@ def test_setup_makes_account_directories_and_roots_once(work):
     missing = inside(FURNACE, 'setup', '--check')
     assert missing.returncode == 1 and f'directory {work}/opt/app_storage/tenant_data: missing' in missing.stdout, missing
     made = inside(FURNACE, 'setup')
-    assert made.returncode == 0 and made.stdout.count('ok ') == (6 if had_account else 7), made
+    assert made.returncode == 0 and made.stdout.count('ok ') == (7 if had_account else 8), made
     entry = inside('getent', 'passwd', 'furnace').stdout.strip().split(':')
     assert entry[6] == '/usr/sbin/nologin' and not Path(entry[5]).exists()
     assert (work / 'opt/app_storage/tenant_data').stat().st_uid == int(entry[2])
