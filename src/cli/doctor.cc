@@ -11,8 +11,8 @@
 #include "base/command.h"
 #include "base/file.h"
 #include "base/printable.h"
-#include "cli/kvm_probe.h"
-#include "cli/test_vm.h"
+#include "cli/vm/kvm_probe.h"
+#include "cli/vm/test_vm.h"
 #include "hypervisor/xen/attach_xen.h"
 
 namespace furnace::cli {

@@ -8,24 +8,24 @@
 #include "base/file.h"
 #include "base/printable.h"
 #include "guest/linux/syscalls.h"
-#include "inspector/constants.h"
-#include "inspector/filter.h"
-#include "inspector/learn.h"
-#include "inspector/path_calls.h"
-#include "inspector/policy_parser.h"
-#include "inspector/policy_text.h"
+#include "sandbox/policy/constants.h"
+#include "sandbox/policy/filter.h"
+#include "sandbox/policy/learn.h"
+#include "sandbox/policy/path_calls.h"
+#include "sandbox/policy/policy_parser.h"
+#include "sandbox/policy/policy_text.h"
 
 namespace furnace::cli {
 namespace {
 
-using inspector::Level;
-using inspector::ParsedPolicy;
-using inspector::PathCall;
-using inspector::Statement;
-using inspector::Verdict;
+using policy::Level;
+using policy::ParsedPolicy;
+using policy::PathCall;
+using policy::Statement;
+using policy::Verdict;
 
 Result<ParsedPolicy> load(const std::string& file) {
-  FURNACE_TRY(ParsedPolicy parsed, inspector::load_policy(file));
+  FURNACE_TRY(ParsedPolicy parsed, policy::load_policy(file));
   for (const auto& warning : parsed.warnings)
     fmt::print(stderr, "{}: warning: {}\n", warning.place.text(), printable_lines(warning.text));
   return parsed;
@@ -35,7 +35,7 @@ Result<ParsedPolicy> load(const std::string& file) {
 bool same_family(const std::string& a, const std::string& b) {
   const auto first = guest::syscall_number(a), second = guest::syscall_number(b);
   if (!first || !second) return false;
-  const PathCall *one = inspector::path_call(*first), *other = inspector::path_call(*second);
+  const PathCall *one = policy::path_call(*first), *other = policy::path_call(*second);
   return one != nullptr && other != nullptr && one->family == other->family;
 }
 
@@ -50,16 +50,16 @@ void print_verdict(Level level, const Verdict& verdict, const std::string& call)
     for (const auto& test : verdict.integers) {
       std::vector<std::string> conditions;
       conditions.reserve(test.size());
-      for (const auto& each : test) conditions.push_back(inspector::to_text(each, call));
+      for (const auto& each : test) conditions.push_back(policy::to_text(each, call));
       text += fmt::format("\n             {}", fmt::join(conditions, " and "));
     }
     for (const auto& test : verdict.paths)
-      text += fmt::format("\n             {}", inspector::to_text(test).substr(8));
+      text += fmt::format("\n             {}", policy::to_text(test).substr(8));
   }
   if (!verdict.always)
     text += verdict.error_number
                 ? fmt::format("{}gets {}", verdict.is_denied() ? ": " : "\n  otherwise  ",
-                              inspector::error_name(*verdict.error_number))
+                              policy::error_name(*verdict.error_number))
                 : fmt::format("{}the partition ends", verdict.is_denied() ? ": " : "\n  otherwise  ");
   fmt::print("  level {}:   {}\n", static_cast<int>(level), printable_lines(text));
 }
@@ -67,7 +67,7 @@ void print_verdict(Level level, const Verdict& verdict, const std::string& call)
 }  // namespace
 
 Status learn_policy(const PolicyOptions& options, int& exit_code) {
-  FURNACE_TRY(const inspector::Lesson lesson, inspector::learn(options.command, exit_code));
+  FURNACE_TRY(const policy::Lesson lesson, policy::learn(options.command, exit_code));
   const std::string text =
       fmt::format("# What this run did: {}\n{}", printable(fmt::to_string(fmt::join(options.command, " "))),
                   lesson.text(options.files));
@@ -78,8 +78,8 @@ Status learn_policy(const PolicyOptions& options, int& exit_code) {
 
 Status check_policy(const PolicyOptions& options) {
   FURNACE_TRY(const ParsedPolicy parsed, load(options.file));
-  FURNACE_TRY(const auto filter, inspector::compile(parsed.policy));
-  for (const Level level : inspector::kLevels) {
+  FURNACE_TRY(const auto filter, policy::compile(parsed.policy));
+  for (const Level level : policy::kLevels) {
     size_t always = 0, tested = 0;
     for (const auto& [number, verdict] : parsed.policy.verdicts(level)) {
       always += verdict.always ? 1 : 0;
@@ -96,7 +96,7 @@ Status check_policy(const PolicyOptions& options) {
 Status compare_policies(const PolicyOptions& options, int& exit_code) {
   FURNACE_TRY(const ParsedPolicy before, load(options.file));
   FURNACE_TRY(const ParsedPolicy after, load(options.other));
-  const auto old_ones = inspector::statements(before.policy), new_ones = inspector::statements(after.policy);
+  const auto old_ones = policy::statements(before.policy), new_ones = policy::statements(after.policy);
   std::vector<std::pair<Statement, char>> all;
   for (const Statement& each : old_ones)
     if (!std::binary_search(new_ones.begin(), new_ones.end(), each)) all.emplace_back(each, '-');
@@ -115,7 +115,7 @@ Status explain_policy(const PolicyOptions& options) {
   if (!number) return fail(Errc::NotFound, "'{}' is no system call of x86-64", options.call);
   FURNACE_TRY(const ParsedPolicy parsed, load(options.file));
   fmt::print("{} ({})\n", options.call, *number);
-  for (const Level level : inspector::kLevels)
+  for (const Level level : policy::kLevels)
     print_verdict(level, parsed.policy.verdict(level, *number), options.call);
   for (const auto& rule : parsed.rules)
     if (rule.call == options.call || rule.call.starts_with('@') || same_family(rule.call, options.call))

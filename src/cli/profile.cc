@@ -6,8 +6,8 @@
 #include "base/compression.h"
 #include "base/file.h"
 #include "base/printable.h"
-#include "cli/reading.h"
 #include "guest/profile/export.h"
+#include "launch/reading.h"
 
 namespace furnace::cli {
 namespace {
@@ -16,7 +16,7 @@ using reader::Record;
 using reader::RecordKind;
 
 /// A file that is a profile, or what a VM runs.
-Status add_source(Reading& reading, const ProfileOptions& options) {
+Status add_source(launch::Reading& reading, const ProfileOptions& options) {
   std::error_code ignored;
   const bool vm =
       !std::filesystem::exists(options.source, ignored) && options.source.find('/') == std::string::npos;
@@ -48,10 +48,10 @@ std::string text_of(const Record& record) {
 }  // namespace
 
 Status show_profile(const ProfileOptions& options) {
-  Reading reading("show",
-                  {RecordKind::Summary, RecordKind::Symbol, RecordKind::Structure, RecordKind::Member,
-                   RecordKind::Offset},
-                  options.unconfined);
+  launch::Reading reading("show",
+                          {RecordKind::Summary, RecordKind::Symbol, RecordKind::Structure, RecordKind::Member,
+                           RecordKind::Offset},
+                          options.unconfined);
   FURNACE_CHECK(add_source(reading, options));
   for (const std::string& thing : options.things) reading.add_arguments({"--thing=" + thing});
   std::string text;
@@ -65,7 +65,7 @@ Status show_profile(const ProfileOptions& options) {
 }
 
 Status find_profile(const ProfileOptions& options) {
-  Reading reading("find", {RecordKind::Kernel}, options.unconfined);
+  launch::Reading reading("find", {RecordKind::Kernel}, options.unconfined);
   FURNACE_CHECK(reading.add_vm(options.source));
   return reading.run([](const Record& record) -> Status {
     const auto number = [&](size_t index) { return record.numbers[index]; };
@@ -82,7 +82,7 @@ Status find_profile(const ProfileOptions& options) {
 
 Status export_profile(const ProfileOptions& options) {
   if (!guest::profile_format(options.format)) return fail(Errc::Invalid, "no format '{}'", options.format);
-  Reading reading("export", {RecordKind::Text}, options.unconfined);
+  launch::Reading reading("export", {RecordKind::Text}, options.unconfined);
   FURNACE_CHECK(add_source(reading, options));
   reading.add_arguments({"--format", options.format});
   std::string text;

@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "base/json_text.h"
 #include "base/printable.h"
-#include "cli/reading.h"
+#include "launch/reading.h"
 
 namespace furnace::cli {
 namespace {
@@ -98,7 +98,7 @@ std::string format_long(const std::vector<ListedProcess>& processes) {
 }
 
 Status print_processes(const PsOptions& options) {
-  Reading reading("processes", {RecordKind::Process}, options.unconfined);
+  launch::Reading reading("processes", {RecordKind::Process}, options.unconfined);
   FURNACE_CHECK(reading.add_vm(options.vm));
   if (options.format == PsFormat::Long) reading.add_arguments({"--details"});
   std::vector<ListedProcess> listed;

@@ -2,30 +2,30 @@
 
 #include "base/printable.h"
 #include "base/signals.h"
-#include "supervision/check.h"
-#include "supervision/part.h"
-#include "supervision/supervisor.h"
+#include "launch/part.h"
+#include "launch/run/check.h"
+#include "launch/run/supervisor.h"
 
 namespace furnace::cli {
 namespace {
 
 /// The manifest, if nothing is wrong with it.
-Result<supervision::Manifest> load(const RunOptions& options) {
-  const auto file = options.manifest.empty() ? supervision::manifest_of(options.app)
-                                             : std::filesystem::path(options.manifest);
-  supervision::Problems problems;
-  auto manifest = supervision::load_manifest(file, options.app, problems);
-  if (manifest) supervision::check_files(*manifest, problems);
-  if (manifest && options.check) supervision::check_surroundings(*manifest, problems);
+Result<launch::Manifest> load(const RunOptions& options) {
+  const auto file =
+      options.manifest.empty() ? launch::manifest_of(options.app) : std::filesystem::path(options.manifest);
+  launch::Problems problems;
+  auto manifest = launch::load_manifest(file, options.app, problems);
+  if (manifest) launch::check_files(*manifest, problems);
+  if (manifest && options.check) launch::check_surroundings(*manifest, problems);
   FURNACE_CHECK(check_interrupted());
   FURNACE_CHECK(problems.status());
   return *std::move(manifest);
 }
 
 Status print_commands(const RunOptions& options) {
-  FURNACE_TRY(const supervision::Manifest manifest, load(options));
-  for (const auto& part : supervision::parts_of(manifest))
-    fmt::print("{}\n", printable_lines(supervision::to_text(part)));
+  FURNACE_TRY(const launch::Manifest manifest, load(options));
+  for (const auto& part : launch::parts_of(manifest))
+    fmt::print("{}\n", printable_lines(launch::to_text(part)));
   return {};
 }
 
@@ -34,7 +34,7 @@ Result<int> run_partitions(const RunOptions& options) {
   const auto manifest = load(options);
   if (!manifest && manifest.error().code() == Errc::Interrupted) return 0;  // a service that was to end
   if (!manifest) return tl::unexpected<Error>(manifest.error());
-  return supervision::run_app(*manifest, std::move(stop));
+  return launch::run_app(*manifest, std::move(stop));
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ Status run_manifest(const RunOptions& options, int& exit_code) {
 }
 
 std::string manifest_defaults() {
-  const supervision::Manifest manifest;
+  const launch::Manifest manifest;
   return fmt::format(
       "Keys of the manifest for starts, with their defaults (docs/operators.md has all keys):\n"
       "  restart = \"on-failure\"               or always, never\n"

@@ -7,8 +7,8 @@
 #include "base/json_text.h"
 #include "base/printable.h"
 #include "base/signals.h"
+#include "launch/manifest.h"
 #include "protocol/framing.h"
-#include "supervision/manifest.h"
 
 namespace furnace::cli {
 namespace {
@@ -37,9 +37,8 @@ std::string line_of(const nlohmann::json& message) {
 Status tail(const TailOptions& options) {
   namespace fs = std::filesystem;
   const std::string directory =
-      !options.directory.empty()
-          ? options.directory
-          : (supervision::manifest_of(options.app).parent_path() / "fac_socket").string();
+      !options.directory.empty() ? options.directory
+                                 : (launch::manifest_of(options.app).parent_path() / "fac_socket").string();
   std::error_code error;
   if (!fs::exists(directory + "/fac_tap", error))
     return fail(Errc::NotFound, "{}: no FAC partition serves there (--fac names another directory)",

@@ -1,17 +1,13 @@
 // The way to a VM, whatever holds it.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <string>
 
+#include "hypervisor/driver_names.h"
 #include "hypervisor/hypervisor.h"
 
 namespace furnace::hypervisor {
-
-/// The drivers by name. "auto": a file is a snapshot, or the description of a simulated guest if it ends in
-/// .toml; any other name is that of a domain where we run in a Xen host's dom0, or else of a QEMU.
-inline constexpr std::array kDrivers = {"auto", "qemu", "xen", "snapshot", "simulator", "libvmi"};
 
 /// The driver that "auto" stands for; others stand for themselves.
 [[nodiscard]] std::string driver_for(const std::string& name, const std::string& driver);

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "command_line/program.h"
 #include "guest/linux/tasks.h"
 #include "guest/profile/export.h"
 #include "guest/profile/profile_file.h"
@@ -15,7 +16,6 @@
 #include "hypervisor/snapshot/snapshot.h"
 #include "hypervisor/snapshot/writer.h"
 #include "hypervisor/xen/attach_xen.h"
-#include "program/program.h"
 #include "reader/profiles.h"
 #include "reader/report.h"
 #include "reader/structures.h"

@@ -18,7 +18,7 @@
 #include "base/file.h"
 #include "base/places.h"
 #include "base/text.h"
-#include "inspector/filter.h"
+#include "sandbox/policy/filter.h"
 #include "sandbox/rootfs.h"
 
 namespace furnace::sandbox {
@@ -70,7 +70,7 @@ Result<SharedPlan> make_plan(const Partition& partition) {
     plan.ports.at(plan.port_count++) = port;
   }
   if (partition.policy) {
-    FURNACE_TRY(const auto filter, inspector::compile(*partition.policy));
+    FURNACE_TRY(const auto filter, policy::compile(*partition.policy));
     std::copy(filter.begin(), filter.end(), plan.filter.begin());
     plan.filter_length = static_cast<uint32_t>(filter.size());
   }

@@ -7,7 +7,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
-#include "enter/plan.h"
+#include "sandbox/enter/plan.h"
 #include "sandbox/partition.h"
 #include "sandbox/reaper.h"
 

@@ -6,9 +6,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "inspector/filter.h"
-#include "inspector/policy_parser.h"
 #include "sandbox/account.h"
+#include "sandbox/policy/filter.h"
+#include "sandbox/policy/policy_parser.h"
 
 namespace furnace::sandbox {
 namespace {
@@ -23,8 +23,8 @@ Status become(const Account& account) {
 }  // namespace
 
 Result<std::function<Status()>> confine_helper(const std::filesystem::path& policy) {
-  FURNACE_TRY(const auto parsed, inspector::load_policy(policy));
-  FURNACE_TRY(auto filter, inspector::compile(parsed.policy, inspector::Unruled::Kill));
+  FURNACE_TRY(const auto parsed, policy::load_policy(policy));
+  FURNACE_TRY(auto filter, policy::compile(parsed.policy, policy::Unruled::Kill));
   return [filter = std::move(filter), account = partition_account()]() mutable -> Status {
     if (account) FURNACE_CHECK(become(*account));
     ::prctl(PR_SET_DUMPABLE, 0);  // NOLINT: variadic

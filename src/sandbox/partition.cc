@@ -12,9 +12,9 @@
 
 #include "base/command.h"
 #include "base/log.h"
-#include "inspector/violation_log.h"
 #include "sandbox/entry.h"
 #include "sandbox/launcher_group.h"
+#include "sandbox/policy/violation_log.h"
 #include "sandbox/reaper.h"
 #include "sandbox/state.h"
 
@@ -40,7 +40,7 @@ class Run {
         program_(static_cast<int>(::syscall(SYS_pidfd_open, entered_.program, 0))) {
     if (entered_.listener.valid())
       supervisor_.emplace(std::move(entered_.listener), *partition.policy, entered_.program,
-                          inspector::Supervisor::Options{partition.audit, counting_observer(partition)});
+                          policy::Supervisor::Options{partition.audit, counting_observer(partition)});
     if (entered_.output.valid()) {
       output_.emplace(std::move(entered_.output), STDOUT_FILENO, partition.output);
       errors_.emplace(std::move(entered_.errors), STDERR_FILENO, partition.output);
@@ -99,11 +99,11 @@ class Run {
     return -1;
   }
 
-  inspector::Supervisor::Observer counting_observer(const Partition& partition) {
+  policy::Supervisor::Observer counting_observer(const Partition& partition) {
     auto observer =
-        partition.observer ? partition.observer : inspector::log_violations(partition.name, partition.audit);
-    return [this, observer = std::move(observer)](const inspector::Decided& decided) {
-      if (decided.how != inspector::Decided::How::Allowed) ++denied_;
+        partition.observer ? partition.observer : policy::log_violations(partition.name, partition.audit);
+    return [this, observer = std::move(observer)](const policy::Decided& decided) {
+      if (decided.how != policy::Decided::How::Allowed) ++denied_;
       observer(decided);
     };
   }
@@ -113,7 +113,7 @@ class Run {
     state.name = partition_.name;
     state.launcher = ::getpid();
     state.program = entered_.program;
-    state.established = supervisor_ && supervisor_->level() == inspector::Level::Established;
+    state.established = supervisor_ && supervisor_->level() == policy::Level::Established;
     state.seconds = std::chrono::duration<double>(steady_clock::now() - started_).count();
     state.messages = partition_.messages.value();
     state.denied = denied_;
@@ -129,7 +129,7 @@ class Run {
       return {};
     }
     FURNACE_TRY(const bool goes_on, supervisor_->handle());
-    if (!ready_ && supervisor_->level() == inspector::Level::Established) {
+    if (!ready_ && supervisor_->level() == policy::Level::Established) {
       ready_ = true;
       if (partition_.on_ready) partition_.on_ready();
     }
@@ -173,7 +173,7 @@ class Run {
   const std::optional<LauncherGroup>& launchers_;
   const std::optional<StateSocket>& state_;
   Fd stop_, ended_, program_;
-  std::optional<inspector::Supervisor> supervisor_;
+  std::optional<policy::Supervisor> supervisor_;
   std::optional<Output> output_, errors_;
   std::optional<steady_clock::time_point> kill_at_;
   PartitionEnd end_;

@@ -10,8 +10,8 @@
 #include <optional>
 #include <vector>
 
-#include "vmi/answer_room.h"
-#include "vmi/batch.h"
+#include "vmi/calls/answer_room.h"
+#include "vmi/calls/batch.h"
 #include "zmtp/message.h"
 
 namespace furnace::vmi {

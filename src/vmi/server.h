@@ -6,9 +6,9 @@
 
 #include "base/limited_log.h"
 #include "base/message_counter.h"
-#include "vmi/batch.h"
+#include "vmi/calls/batch.h"
 #include "vmi/endpoints.h"
-#include "vmi/events.h"
+#include "vmi/events/events.h"
 #include "vmi/metrics.h"
 #include "vmi/scheduler.h"
 

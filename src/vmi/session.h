@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "vmi/permissions.h"
+#include "vmi/calls/permissions.h"
 
 namespace furnace::vmi {
 

@@ -1,5 +1,5 @@
 """The DRAKVUF plugin's way into DRAKVUF. FURNACE_DRAKVUF names a checkout to build it in; its code is tested without one
-(tests/unit/drakvuf)."""
+(tests/unit/vmi/embedding)."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
 #include "fuzz.h"
 #include "hypervisor/simulator/simulator.h"
-#include "vmi/batch.h"
+#include "vmi/calls/batch.h"
 
 using namespace furnace;
 

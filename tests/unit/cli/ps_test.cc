@@ -5,8 +5,8 @@
 #include <sstream>
 
 #include "base/printable.h"
-#include "cli/initramfs.h"
-#include "cli/test_vm.h"
+#include "cli/vm/initramfs.h"
+#include "cli/vm/test_vm.h"
 #include "support.h"
 
 namespace furnace::cli {

@@ -1,0 +1,13 @@
+// Violations as lines of the log.
+#pragma once
+
+#include <string>
+
+#include "sandbox/policy/supervisor.h"
+
+namespace furnace::policy {
+
+/// Tells of violations, with `who` in front; an audit tells each thing once, of the first ten thousand.
+[[nodiscard]] Supervisor::Observer log_violations(const std::string& who, bool audit);
+
+}  // namespace furnace::policy
