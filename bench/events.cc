@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "guest/linux/trace.h"
-#include "hypervisor/attach.h"
+#include "hypervisor/drivers.h"
 #include "hypervisor/qemu/stub.h"
 #include "samples.h"
 #include "vmi/machine.h"

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "guest/profile/export.h"
 #include "guest/profile/profile_file.h"
-#include "hypervisor/attach.h"
+#include "hypervisor/drivers.h"
 #include "samples.h"
 #include "vmi/machine.h"
 

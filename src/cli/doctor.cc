@@ -13,7 +13,7 @@
 #include "base/printable.h"
 #include "cli/vm/kvm_probe.h"
 #include "cli/vm/test_vm.h"
-#include "hypervisor/xen/attach_xen.h"
+#include "hypervisor/xen_host.h"
 
 namespace furnace::cli {
 namespace {

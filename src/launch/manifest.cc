@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "base/toml_table.h"
-#include "hypervisor/attach.h"
+#include "hypervisor/drivers.h"
 #include "protocol/framing.h"
 #include "vmi/calls/permissions.h"
 
@@ -68,7 +68,7 @@ void read_vm(TomlTable& table, Manifest& manifest, Problems& problems) {
   problems.add(table.take("calls_per_second", vm.calls_per_second, bounds::kPerSecond));
   problems.add(table.take_list("forbid", vm.forbid));
   if (vm.name.empty()) problems.add(table.invalid("a VM needs its 'name'"));
-  problems.add(check_word(table, "driver", vm.driver, hypervisor::kDrivers));
+  problems.add(check_word(table, "driver", vm.driver, hypervisor::driver_names()));
   for (const std::string& each : vm.forbid)
     if (const auto known = vmi::Forbidden::parse({each}); !known || each.find('=') != std::string::npos)
       problems.add(table.invalid(fmt::format("'forbid': '{}' is none of write, pause, events", each)));

@@ -1,6 +1,7 @@
-// The parts of an app: what runs of it, as commands.
+// What runs of an app: its parts, as commands.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@ namespace furnace::launch {
 struct Part {
   std::string name;
   std::vector<std::string> arguments;
+
+  void add(std::initializer_list<std::string> more);
+  void add(const Manifest::PartitionLimits& limits);
 };
 /// As a shell takes it.
 [[nodiscard]] std::string to_text(const Part& part);

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/signals.h"
+#include "launch/kind.h"
 #include "sandbox/partition.h"
 #include "sandbox/policy/policy_parser.h"
 #include "sandbox/rootfs.h"
@@ -100,7 +101,7 @@ Result<ReaderProcess> ReaderProcess::start(ReaderStart start) {
     log::warning("reader {}: NOT CONFINED: a guest that takes it over has all rights of user {} on this host",
                  start.vm, ::geteuid());
   } else {
-    FURNACE_TRY(root, sandbox::find_root(sandbox::root_kind("reader")));
+    FURNACE_TRY(root, sandbox::find_root(kReaderRoot));
     FURNACE_TRY(const Directory directory, Directory::open(root.directory, Care::Content));
     FURNACE_TRY(partition, make_partition(start, directory));
   }

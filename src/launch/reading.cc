@@ -11,18 +11,14 @@
 #include <array>
 #include <chrono>
 #include <csignal>
-#include <nlohmann/json.hpp>
 
 #include "base/directories.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/signals.h"
-#include "hypervisor/attach.h"
-#include "hypervisor/qemu/broker.h"
-#include "hypervisor/qemu/visit.h"
+#include "hypervisor/drivers.h"
 #include "hypervisor/snapshot/layout.h"
-#include "hypervisor/xen/broker.h"
 #include "launch/reader_process.h"
 #include "sandbox/helper.h"
 #include "sandbox/view.h"
@@ -36,15 +32,6 @@ namespace {
 
 /// A reader that reports nothing for so long is killed: a search of a large snapshot takes less.
 constexpr std::chrono::minutes kSilence(10);
-
-/// The end of the last range in what a broker's lender says of its VM: our own text.
-uint64_t end_of_memory(const std::string& text, const char* ranges) {
-  uint64_t end = 0;
-  const auto all = nlohmann::json::parse(text, nullptr, false);
-  if (all.is_object() && all.contains(ranges))
-    for (const auto& range : all.at(ranges)) end = std::max(end, range.at(1).get<uint64_t>());
-  return end;
-}
 
 /// Waits until a broker has let the guest and its socket go, which it does when its reader has ended.
 void wait_for_end(const Fd& broker) {
@@ -71,30 +58,14 @@ void Reading::lend(const std::string& option, Fd descriptor) {
   handles_.push_back(std::move(descriptor));
 }
 
-void Reading::add_lent(const std::string& text, std::vector<Fd> descriptors) {
-  for (Fd& each : descriptors) handles_.push_back(std::move(each));
-  if (auto names = sandbox::memory_file(text)) lend("--handles", *std::move(names));
-}
-
-Status Reading::add_qemu(const std::string& vm) {
+Status Reading::borrow_vm(const std::string& vm, const hypervisor::Driver& driver) {
   FURNACE_TRY(const auto confine, sandbox::confine_helper(installed_directory("policies") / "broker.policy"));
-  // Beside a partition that has the VM, QEMU's other sockets are left to others.
-  auto lent = hypervisor::lend_visit(vm, confine);
-  if (!lent)
-    lent =
-        hypervisor::lend_qemu(vm, hypervisor::RamAccess::Read, confine, hypervisor::broker::Borrower::Reader);
-  if (!lent) return tl::unexpected<Error>(lent.error());
-  broker_ = std::move(lent->ended);
-  memory_end_ = end_of_memory(lent->text, "pieces");
-  add_lent(lent->text, std::move(lent->descriptors));
-  return {};
-}
-
-Status Reading::add_xen(const std::string& vm) {
-  FURNACE_TRY(auto lent, hypervisor::lend_xen(vm, hypervisor::broker::Borrower::Reader));
+  FURNACE_TRY(auto lent,
+              driver.lend(vm, {hypervisor::RamAccess::Read, confine, hypervisor::broker::Borrower::Reader}));
   broker_ = std::move(lent.ended);
-  memory_end_ = end_of_memory(lent.text, "ranges");
-  add_lent(lent.text, std::move(lent.descriptors));
+  memory_end_ = lent.memory_end;
+  for (Fd& each : lent.descriptors) handles_.push_back(std::move(each));
+  if (auto names = sandbox::memory_file(lent.text)) lend("--handles", *std::move(names));
   return {};
 }
 
@@ -123,15 +94,10 @@ void Reading::lend_profiles(const std::string& vm) {
 
 Status Reading::add_vm(const std::string& vm) {
   vm_ = vm;
-  const std::string driver = hypervisor::driver_for(vm, "auto");
-  if (driver == "qemu") {
-    FURNACE_CHECK(add_qemu(vm));
-  } else if (driver == "xen") {
-    FURNACE_CHECK(add_xen(vm));
-  } else {
-    return add_file(vm);
-  }
-  add_arguments({"--driver=" + driver, "--vm=" + vm});
+  FURNACE_TRY(const hypervisor::Driver* const driver, hypervisor::find_driver(vm));
+  if (driver->lend == nullptr) return add_file(vm);
+  FURNACE_CHECK(borrow_vm(vm, *driver));
+  add_arguments({fmt::format("--driver={}", driver->name), "--vm=" + vm});
   lend_profiles(vm);
   return {};
 }

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "hypervisor/driver.h"
 #include "reader/records.h"
 #include "vmi/profile_store.h"
 
@@ -37,9 +38,7 @@ class Reading {
 
  private:
   [[nodiscard]] Status add_file(const std::string& path);
-  [[nodiscard]] Status add_qemu(const std::string& vm);
-  [[nodiscard]] Status add_xen(const std::string& vm);
-  void add_lent(const std::string& text, std::vector<Fd> descriptors);
+  [[nodiscard]] Status borrow_vm(const std::string& vm, const hypervisor::Driver& driver);
   [[nodiscard]] Status prepare_for_kdump(const Fd& file);
   void lend_profiles(const std::string& vm);
   /// Whether the report came to its end.

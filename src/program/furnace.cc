@@ -31,20 +31,15 @@ namespace {
 
 using namespace furnace;
 
-struct Partition {
+/// Commands that are executables of their own, outside of partitions.
+struct Executable {
   const char* name;
-  const char* description;
-  bool confined = false;  ///< started by the launcher
+  const char* summary;
 };
-
-/// Commands that are executables of their own, so that a partition holds only its own code.
-constexpr std::array kPartitions = {
-    Partition{"vmi", "VMI partition: serves a VM to its apps", true},
-    Partition{"app", "APP partition: runs a tenant's app", true},
-    Partition{"fac", "FAC partition: stores values and passes on messages of an app", true},
-    Partition{"proxy", "Proxy between FAC partitions and backends"},
-    Partition{"backend", "Backend: runs a tenant's backend, in Python or C++"},
-    Partition{"inspect", "Run a program under a system call policy"},
+constexpr std::array kExecutables = {
+    Executable{"proxy", "Proxy between FAC partitions and backends"},
+    Executable{"backend", "Backend: runs a tenant's backend, in Python or C++"},
+    Executable{"inspect", "Run a program under a system call policy"},
 };
 
 /// Becomes furnace-NAME, which lies beside this executable, or on the PATH. Returns only if that fails.
@@ -76,6 +71,12 @@ Status list(bool names_only) {
   return {};
 }
 
+std::vector<std::string> root_names() {
+  std::vector<std::string> names;
+  for (const sandbox::RootKind* kind : launch::kRootKinds) names.emplace_back(kind->name);
+  return names;
+}
+
 /// The command line, and what was chosen on it.
 class Furnace {
  public:
@@ -88,7 +89,8 @@ class Furnace {
     app.failure_message(CLI::FailureMessage::simple);
     add_vm(app);
     add_ps(app);
-    for (const Partition& partition : kPartitions) app.add_subcommand(partition.name, partition.description);
+    for (const launch::Kind* kind : launch::kinds()) app.add_subcommand(kind->name, kind->summary);
+    for (const Executable& each : kExecutables) app.add_subcommand(each.name, each.summary);
     add_profile(app);
     add_policy(app);
     add_cgroup(app);
@@ -209,12 +211,14 @@ class Furnace {
         ->add_option("KIND", root_kind_,
                      "app, fac, vmi, reader (furnace ps and others), or forensic (furnace app --forensic)")
         ->required()
-        ->check(CLI::IsMember({"app", "fac", "vmi", "reader", "forensic"}));
+        ->check(CLI::IsMember(root_names()));
     build->add_option("-o,--output", directory_,
                       "Directory to write; default: the one in $FURNACE_DIR that partitions use");
     on(build, [this]() -> Status {
       FURNACE_TRY(const Fd stop, stop_signals());  // what is half built is removed
-      const sandbox::RootKind& kind = sandbox::root_kind(root_kind_);
+      const auto chosen = std::find_if(launch::kRootKinds.begin(), launch::kRootKinds.end(),
+                                       [this](const auto* each) { return each->name == root_kind_; });
+      const sandbox::RootKind& kind = **chosen;  // checked by the option
       FURNACE_TRY(const std::string hash,
                   sandbox::build_root(kind, directory_.empty() ? sandbox::operators_root(kind)
                                                                : std::filesystem::path(directory_)));
@@ -436,10 +440,11 @@ class Furnace {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // A partition's options are its own: handed on as they are.
-  if (argc > 1)
-    for (const Partition& partition : kPartitions)
-      if (std::strcmp(argv[1], partition.name) == 0)
-        return partition.confined ? launch::launch(argc, argv) : become(partition.name, argv + 1);
+  // Their options are their own: handed on as they are.
+  const std::string_view name = argc > 1 ? argv[1] : "";
+  for (const launch::Kind* kind : launch::kinds())
+    if (name == kind->name) return launch::launch(*kind, argc - 1, argv + 1);
+  for (const Executable& each : kExecutables)
+    if (name == each.name) return become(each.name, argv + 1);
   return Furnace().run(argc, argv);
 }

@@ -7,9 +7,7 @@
 #include "base/signals.h"
 #include "command_line/program.h"
 #include "guest/profile/profile_file.h"
-#include "hypervisor/attach.h"
-#include "hypervisor/qemu/borrow_qemu.h"
-#include "hypervisor/xen/attach_xen.h"
+#include "hypervisor/drivers.h"
 #include "protocol/socket_files.h"
 #include "vmi/profile_store.h"
 #include "vmi/server.h"
@@ -38,8 +36,9 @@ Result<std::unique_ptr<hypervisor::Hypervisor>> attach(const VmiOptions& options
     return hypervisor::attach(options.vm, options.driver, hypervisor::RamAccess::ReadWrite,
                               Fd(options.scratch));
   FURNACE_TRY(const std::string text, read_descriptor(Fd(options.handles)));
-  if (options.driver == "xen") return hypervisor::borrow_xen(text);
-  return hypervisor::borrow_qemu(text);
+  FURNACE_TRY(const hypervisor::Driver* const driver, hypervisor::find_driver(options.vm, options.driver));
+  if (driver->borrow == nullptr) return fail(Errc::Invalid, "driver '{}' lends nothing", options.driver);
+  return driver->borrow(text);
 }
 
 Result<vmi::ServerOptions> server_options(const VmiOptions& options) {
@@ -84,7 +83,7 @@ Status serve(const VmiOptions& options, const vmi::ServerOptions& server_options
 int main(int argc, char** argv) {
   VmiOptions options;
   Program program("furnace-vmi", "VMI partition: owns the hypervisor handle of one VM and serves its apps");
-  launch::add_options(program.options(), options);
+  launch::add_options(program.options(), options, {hypervisor::driver_names(), hypervisor::driver_help()});
   return program.run(argc, argv, [&]() -> Status {
     FURNACE_TRY(const vmi::ServerOptions server, server_options(options));
     const Status served = serve(options, server);

@@ -1,4 +1,4 @@
-// The command line of a reader, which the commands write (cli/reading.h).
+// The command line of a reader, which the commands write (launch/reading.h).
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -12,7 +12,7 @@ struct Options {
   std::string vm;                   ///< its name; of a file: as the operator called it
   std::string driver;               ///< qemu, xen, snapshot or simulator
   int result = -1;                  ///< a descriptor: where records are written to
-  int handles = -1;                 ///< a descriptor: what `lend_qemu`, `lend_visit` or `lend_xen` named
+  int handles = -1;                 ///< a descriptor: hypervisor::Lent::text
   int file = -1;                    ///< a descriptor: a snapshot, a description, or a profile
   bool forks = false;               ///< the file is a kdump file, which is read by another process
   int scratch = -1;                 ///< a descriptor: see hypervisor::attach

@@ -11,11 +11,10 @@
 #include "guest/linux/tasks.h"
 #include "guest/profile/export.h"
 #include "guest/profile/profile_file.h"
-#include "hypervisor/qemu/borrow_qemu.h"
+#include "hypervisor/drivers.h"
 #include "hypervisor/simulator/simulator.h"
 #include "hypervisor/snapshot/snapshot.h"
 #include "hypervisor/snapshot/writer.h"
-#include "hypervisor/xen/attach_xen.h"
 #include "reader/profiles.h"
 #include "reader/report.h"
 #include "reader/structures.h"
@@ -45,7 +44,9 @@ Result<std::unique_ptr<hypervisor::Hypervisor>> open_vm(const Options& options) 
   if (options.driver == "snapshot")
     return hypervisor::Snapshot::open(Fd(options.file), options.vm, Fd(options.scratch));
   FURNACE_TRY(const std::string text, read_descriptor(Fd(options.handles)));
-  return options.driver == "xen" ? hypervisor::borrow_xen(text) : hypervisor::borrow_qemu(text);
+  FURNACE_TRY(const hypervisor::Driver* const driver, hypervisor::find_driver(options.vm, options.driver));
+  if (driver->borrow == nullptr) return fail(Errc::Invalid, "driver '{}' lends nothing", options.driver);
+  return driver->borrow(text);
 }
 
 class Reading {

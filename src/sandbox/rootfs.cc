@@ -27,7 +27,7 @@ constexpr std::array kDirectories = {"opt/furnace/app",
                                      "opt/furnace/shared",
                                      "opt/furnace/storage",
                                      "opt/furnace/keys",
-                                     "opt/kernels/rekall",
+                                     places::kKernels + 1,
                                      "etc",
                                      "usr/lib64",
                                      "dev"};
@@ -133,11 +133,6 @@ void remove_old(const RootKind& kind, const fs::path& roots, const std::string& 
 }
 
 }  // namespace
-
-const RootKind& root_kind(std::string_view name) {
-  return *std::find_if(kRootKinds.begin(), kRootKinds.end() - 1,
-                       [&](const RootKind& kind) { return kind.name == name; });
-}
 
 Result<std::string> build_root(const RootKind& kind, const fs::path& directory) {
   std::error_code error;

@@ -2,7 +2,6 @@
 // else.
 #pragma once
 
-#include <array>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -20,11 +19,6 @@ struct RootKind {
   bool python;
   std::string_view modules = {};  ///< of Python, beside its own library: of Debian's packages
 };
-inline constexpr std::array kRootKinds = {
-    RootKind{"reader", "furnace-reader", false}, RootKind{"app", "furnace-app", true},
-    RootKind{"fac", "furnace-fac", false}, RootKind{"vmi", "furnace-vmi", false},
-    RootKind{"forensic", "furnace-app", true, "yara"}};
-[[nodiscard]] const RootKind& root_kind(std::string_view name);
 
 inline constexpr std::string_view kManifest = "manifest";
 /// Runs first in every partition.

@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "base/log.h"
-#include "hypervisor/libvmi/attach_libvmi.h"
 #include "hypervisor/libvmi/libvmi_events.h"
 
 namespace furnace::hypervisor {
@@ -62,10 +61,6 @@ const char* explain(vmi_init_error_t error) {
 }
 
 }  // namespace
-
-Result<std::unique_ptr<Hypervisor>> attach_libvmi(const std::string& name) {
-  return LibVmi::attach(name);
-}
 
 LibVmiMemory::LibVmiMemory(vmi_instance_t instance) : instance_(instance) {
   vmi_mode_t mode = VMI_FILE;

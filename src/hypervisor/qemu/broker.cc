@@ -344,9 +344,8 @@ Result<Fd> memory_shared_with_broker() {
   return memory;
 }
 
-LentQemu lent_qemu(const QemuProcess& process, const QemuSetup& setup, GuestRam::Parts& ram,
-                   BorrowersEnd end) {
-  LentQemu lent;
+Lent lent_qemu(const QemuProcess& process, const QemuSetup& setup, GuestRam::Parts& ram, BorrowersEnd end) {
+  Lent lent;
   json text = describe(process, setup, ram);
   const auto lend = [&](Fd descriptor) {
     lent.descriptors.push_back(std::move(descriptor));
@@ -357,21 +356,23 @@ LentQemu lent_qemu(const QemuProcess& process, const QemuSetup& setup, GuestRam:
   text["memory"] = lend(std::move(end.memory));
   text["files"] = json::array();
   for (Fd& file : ram.files) text["files"].push_back(lend(std::move(file)));
+  for (const auto& piece : ram.pieces)
+    lent.memory_end = std::max(lent.memory_end.value_or(0), piece.range.end.value);
   lent.text = text.dump(-1, ' ', false, json::error_handler_t::replace);
   return lent;
 }
 
-Result<LentQemu> lend_qemu(const std::string& name, RamAccess access, const std::function<Status()>& confine,
-                           broker::Borrower borrower) {
-  FURNACE_TRY(QemuHandles handles, QemuHandles::open(name, access));
+Result<Lent> lend_qemu(const std::string& name, const LendOptions& options) {
+  FURNACE_TRY(QemuHandles handles, QemuHandles::open(name, options.access));
   GuestRam::Parts ram = std::move(handles.ram).take_apart();
   FURNACE_TRY(auto requests, broker::connection());
   FURNACE_TRY(auto news, broker::connection());
   FURNACE_TRY(Fd memory, memory_shared_with_broker());
   std::filesystem::path visitors;
   // A reader's broker is there for a moment: who came to it would lose it.
-  const Fd listener =
-      borrower == broker::Borrower::Partition ? listen_for_visitors(handles.process.pid, visitors) : Fd();
+  const Fd listener = options.borrower == broker::Borrower::Partition
+                          ? listen_for_visitors(handles.process.pid, visitors)
+                          : Fd();
   FURNACE_TRY(Mapping shared, Mapping::whole_file(memory, true));
   FURNACE_TRY(Pipe lifetime, make_pipe());
   const pid_t pid = ::fork();
@@ -382,10 +383,10 @@ Result<LentQemu> lend_qemu(const std::string& name, RamAccess access, const std:
                   {requests.first.get(), news.first.get(), handles.pidfd.get(), handles.guard.descriptor(),
                    handles.qmp.descriptor(), copied != nullptr ? copied->descriptor() : -1, listener.get(),
                    lifetime.writing.get()});
-    if (confine()) {
+    if (options.confine()) {
       QemuService service(handles, ram, std::move(news.first), std::move(shared));
       broker::Looking looking(service);
-      if (borrower == broker::Borrower::Reader) {
+      if (options.borrower == broker::Borrower::Reader) {
         broker::serve(looking, requests.first);
       } else {
         broker::serve(service, requests.first, listener);
@@ -394,8 +395,8 @@ Result<LentQemu> lend_qemu(const std::string& name, RamAccess access, const std:
     ::_exit(0);
   }
   (void)std::move(handles.guard).take_apart();  // it watches the broker now
-  LentQemu lent = lent_qemu(handles.process, handles.setup, ram,
-                            {std::move(requests.second), std::move(news.second), std::move(memory)});
+  Lent lent = lent_qemu(handles.process, handles.setup, ram,
+                        {std::move(requests.second), std::move(news.second), std::move(memory)});
   lent.ended = std::move(lifetime.reading);
   lent.visitors = std::move(visitors);
   return lent;

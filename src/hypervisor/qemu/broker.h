@@ -9,27 +9,16 @@
 #include <vector>
 
 #include "base/fd.h"
-#include "hypervisor/broker/looking.h"
-#include "hypervisor/hypervisor.h"
+#include "hypervisor/driver.h"
 #include "hypervisor/qemu/guest_ram.h"
 #include "hypervisor/qemu/process.h"
 #include "hypervisor/qemu/setup.h"
 
 namespace furnace::hypervisor {
 
-struct LentQemu {
-  std::string text;  ///< names the descriptors by their numbers (`borrow_qemu`)
-  std::vector<Fd> descriptors;
-  Fd ended;  ///< readable when the broker has exited: it has let the guest and QEMU's socket go
-  std::filesystem::path visitors;  ///< a socket to remove at the end; empty: there is none
-};
-
 /// Attaches to the QEMU of this name, and leaves it to a process of its own, which lets the guest run when
-/// the partition has ended, in whatever way. That process calls `confine` first of all, and ends if it fails.
-/// Visitors find that of a partition at `broker_socket`.
-[[nodiscard]] Result<LentQemu> lend_qemu(const std::string& name, RamAccess access,
-                                         const std::function<Status()>& confine,
-                                         broker::Borrower borrower = broker::Borrower::Partition);
+/// the partition has ended, in whatever way. Visitors find that of a partition at `broker_socket`.
+[[nodiscard]] Result<Lent> lend_qemu(const std::string& name, const LendOptions& options);
 
 /// What a borrower's end of a broker's connections is made of.
 struct BorrowersEnd {
@@ -37,8 +26,8 @@ struct BorrowersEnd {
   Fd memory;  ///< shared with the broker
 };
 /// The text and the descriptors for `borrow_qemu`.
-[[nodiscard]] LentQemu lent_qemu(const QemuProcess& process, const QemuSetup& setup, GuestRam::Parts& ram,
-                                 BorrowersEnd end);
+[[nodiscard]] Lent lent_qemu(const QemuProcess& process, const QemuSetup& setup, GuestRam::Parts& ram,
+                             BorrowersEnd end);
 
 /// Memory of a fixed size, which neither side can take from under the other.
 [[nodiscard]] Result<Fd> memory_shared_with_broker();

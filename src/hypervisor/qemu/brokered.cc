@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
-#include "hypervisor/qemu/borrow_qemu.h"
 #include "hypervisor/qemu/qemu.h"
 
 namespace furnace::hypervisor {

@@ -91,4 +91,7 @@ class BrokeredControl : public QemuControl {
   std::map<uint32_t, Registers> registers_;  ///< of vCPUs that stand, as far as they were told
 };
 
+/// The `text` that `lend_qemu` or `lend_visit` made, whose descriptors are open here.
+[[nodiscard]] Result<std::unique_ptr<Hypervisor>> borrow_qemu(const std::string& text);
+
 }  // namespace furnace::hypervisor

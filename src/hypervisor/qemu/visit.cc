@@ -83,7 +83,7 @@ std::filesystem::path broker_socket(pid_t qemu) {
   return run_directory() / "brokers" / std::to_string(qemu);
 }
 
-Result<LentQemu> lend_visit(const std::string& name, const std::function<Status()>& confine) {
+Result<Lent> lend_visit(const std::string& name, const std::function<Status()>& confine) {
   FURNACE_TRY(const ProvenProcess proven, prove_process(name));
   const QemuProcess& process = proven.process;
   auto socket = connect_messages(broker_socket(process.pid));
@@ -113,8 +113,8 @@ Result<LentQemu> lend_visit(const std::string& name, const std::function<Status(
     }
     ::_exit(0);
   }
-  LentQemu lent = lent_qemu(process, described.setup, ram,
-                            {std::move(requests.second), std::move(news.second), std::move(shared_file)});
+  Lent lent = lent_qemu(process, described.setup, ram,
+                        {std::move(requests.second), std::move(news.second), std::move(shared_file)});
   lent.ended = std::move(lifetime.reading);
   return lent;
 }

@@ -14,6 +14,6 @@ namespace furnace::hypervisor {
 
 /// For a reader: attaches as a visitor to the broker of a partition, and leaves that to a process of its own,
 /// as `lend_qemu` does. Errc::NotFound if no broker of this user's has the VM.
-[[nodiscard]] Result<LentQemu> lend_visit(const std::string& name, const std::function<Status()>& confine);
+[[nodiscard]] Result<Lent> lend_visit(const std::string& name, const std::function<Status()>& confine);
 
 }  // namespace furnace::hypervisor

@@ -179,7 +179,7 @@ Result<json> hear(const Fd& hello) {
 
 }  // namespace
 
-Result<LentXen> lend_xen(const std::string& name, broker::Borrower borrower) {
+Result<Lent> lend_xen(const std::string& name, const LendOptions& options) {
   FURNACE_TRY(auto sockets, broker::connection());
   FURNACE_TRY(auto hello, make_pipe());
   Fd bell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -191,14 +191,14 @@ Result<LentXen> lend_xen(const std::string& name, broker::Borrower borrower) {
   if (pid == 0) {
     become_helper("furnace-broker", {sockets.first.get(), bell.get(), frames.get(), hello.writing.get(),
                                      lifetime.writing.get()});
-    run_broker(name, sockets.first, std::move(bell), frames, std::move(hello.writing), borrower);
+    run_broker(name, sockets.first, std::move(bell), frames, std::move(hello.writing), options.borrower);
     ::_exit(0);
   }
   hello.writing.close();
   FURNACE_TRY(json text, hear(hello.reading));
   FURNACE_TRY(ForeignMemory foreign, ForeignMemory::open());
   FURNACE_CHECK(foreign.restrict_to(text.at("id").get<uint32_t>()));
-  LentXen lent;
+  Lent lent;
   lent.ended = std::move(lifetime.reading);
   for (auto& [key, descriptor] :
        {std::pair("socket", &sockets.second), std::pair("bell", &bell), std::pair("frames", &frames)}) {
@@ -207,6 +207,8 @@ Result<LentXen> lend_xen(const std::string& name, broker::Borrower borrower) {
   }
   lent.descriptors.push_back(std::move(foreign).take_apart());
   text["privcmd"] = lent.descriptors.back().get();
+  for (const json& range : text.at("ranges"))
+    lent.memory_end = std::max(lent.memory_end.value_or(0), range.at(1).get<uint64_t>());
   lent.text = to_line(text);
   return lent;
 }

@@ -4,21 +4,13 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
-#include "base/fd.h"
-#include "hypervisor/broker/looking.h"
+#include "hypervisor/driver.h"
 
 namespace furnace::hypervisor {
 
 /// Attaches to the domain in a process of its own, which lets the domain go when the partition has ended, in
-/// whatever way. Returns the descriptors for the partition, and a text that names them (`borrow_xen`).
-struct LentXen {
-  std::string text;
-  std::vector<Fd> descriptors;
-  Fd ended;  ///< readable when the broker has exited: it has let the domain go
-};
-[[nodiscard]] Result<LentXen> lend_xen(const std::string& name,
-                                       broker::Borrower borrower = broker::Borrower::Partition);
+/// whatever way. It has all of Xen's control, which no policy tells apart: `options.confine` is not called.
+[[nodiscard]] Result<Lent> lend_xen(const std::string& name, const LendOptions& options);
 
 }  // namespace furnace::hypervisor

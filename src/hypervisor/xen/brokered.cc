@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
-#include "hypervisor/xen/attach_xen.h"
 
 namespace furnace::hypervisor {
 
@@ -13,10 +12,6 @@ using broker::Ask;
 using broker::Link;
 using broker::Request;
 using nlohmann::json;
-
-Result<std::unique_ptr<Hypervisor>> borrow_xen(const std::string& text) {
-  return BrokeredXen::borrow(text);
-}
 
 Result<std::unique_ptr<Hypervisor>> BrokeredXen::borrow(const std::string& text) try {
   const json all = json::parse(text);

@@ -1,6 +1,6 @@
 #include "base/file.h"
-#include "hypervisor/xen/attach_xen.h"
 #include "hypervisor/xen/handles.h"
+#include "hypervisor/xen_host.h"
 
 namespace furnace::hypervisor {
 namespace {

@@ -1,21 +1,9 @@
 #include "hypervisor/xen/xen.h"
 
 #include "base/log.h"
-#include "hypervisor/xen/attach_xen.h"
 #include "hypervisor/xen/vcpu.h"
 
 namespace furnace::hypervisor {
-
-Result<std::unique_ptr<Hypervisor>> attach_xen(const std::string& name) {
-  return Xen::open(name);
-}
-
-Status find_xen_domain(const std::string& name) {
-  FURNACE_TRY(const XenControl control, open_control());
-  FURNACE_TRY(const XenStore store, open_store());
-  const auto found = find_domain(*control, store.get(), name);
-  return found ? Status() : Status(fail(found.error(), fmt::format("VM '{}' does not exist", name)));
-}
 
 Result<std::unique_ptr<Xen>> Xen::open(const std::string& name) {
   FURNACE_TRY(XenControl control, open_control());

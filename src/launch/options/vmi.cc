@@ -2,7 +2,6 @@
 
 #include "base/text.h"
 #include "command_line/bounded_option.h"
-#include "hypervisor/driver_names.h"
 
 namespace furnace::launch {
 
@@ -15,15 +14,10 @@ Result<Watchdog> parse_watchdog(std::string_view text) {
   return Watchdog{app, std::chrono::milliseconds(time)};
 }
 
-void add_options(CLI::App& flags, VmiOptions& options) {
+void add_options(CLI::App& flags, VmiOptions& options, const DriverChoice& drivers) {
   flags.add_option("VM", options.vm, "Name of the VM (QEMU's -name), or a snapshot file")->required();
-  flags
-      .add_option("--driver", options.driver,
-                  "auto: a file is a snapshot, or a simulated guest if it ends in .toml; any other name is a "
-                  "domain on "
-                  "a Xen host, else a QEMU")
-      ->check(
-          CLI::IsMember(std::vector<std::string>(hypervisor::kDrivers.begin(), hypervisor::kDrivers.end())))
+  flags.add_option("--driver", options.driver, drivers.help)
+      ->check(CLI::IsMember(drivers.names))
       ->capture_default_str();
   flags.add_option("--vmi", options.directory, "Directory for the socket vmi_rtr")->capture_default_str();
   flags.add_option(

@@ -40,6 +40,11 @@ struct Watchdog {
 /// APP=MILLISECONDS.
 [[nodiscard]] Result<Watchdog> parse_watchdog(std::string_view text);
 
-void add_options(CLI::App& flags, VmiOptions& options);
+/// The drivers that there are: this library knows none of them.
+struct DriverChoice {
+  std::vector<std::string> names;
+  std::string help;
+};
+void add_options(CLI::App& flags, VmiOptions& options, const DriverChoice& drivers);
 
 }  // namespace furnace::launch

@@ -1,7 +1,7 @@
 #include "launch/run/vm_presence.h"
 
 #include "base/directory.h"
-#include "hypervisor/attach.h"
+#include "hypervisor/drivers.h"
 
 namespace furnace::launch {
 

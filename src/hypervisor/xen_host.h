@@ -1,21 +1,13 @@
-// The way to the Xen driver without Xen's headers.
+// What a Xen host can, for processes that need not have the driver.
 #pragma once
 
-#include <memory>
 #include <string>
 
-#include "hypervisor/hypervisor.h"
+#include "base/result.h"
 
 namespace furnace::hypervisor {
 
-/// `name`: of a domain, its number or its UUID.
-[[nodiscard]] Result<std::unique_ptr<Hypervisor>> attach_xen(const std::string& name);
-
-/// What `lend_xen` (broker.h) has lent to this process.
-[[nodiscard]] Result<std::unique_ptr<Hypervisor>> borrow_xen(const std::string& text);
-
-/// Errc::NotFound lists the domains there are.
-[[nodiscard]] Status find_xen_domain(const std::string& name);
+inline constexpr const char* kXenSummary = "a domain, on a Xen host";
 
 /// What a Xen host can, asked from its dom0.
 struct XenHost {

@@ -1,0 +1,21 @@
+// An app's way to its VMI and FAC partitions, and the locks that keep a second app of the same id away.
+#pragma once
+
+#include <vector>
+
+#include "launch/options/app.h"
+#include "sandbox/partition.h"
+
+namespace furnace::launch {
+
+/// Adds the socket of this app alone, and waits a moment for it; with `common` the directory of the socket of
+/// all apps. Chooses the partition's account. Errc::Unavailable: who is connected under this id already.
+[[nodiscard]] Status add_vmi_socket(sandbox::Partition& partition, const AppOptions& app, bool common);
+/// The same for FAC: if there is such a directory, or always if it is `wanted`.
+[[nodiscard]] Status add_facilities_socket(sandbox::Partition& partition, const AppOptions& app, bool wanted);
+
+/// One app, one connection: the locks that say so, at its VMI and FAC partitions, for an app without a
+/// partition. Errc::Unavailable: who has them.
+[[nodiscard]] Result<std::vector<Fd>> lock_app(const AppOptions& app);
+
+}  // namespace furnace::launch
