@@ -71,6 +71,13 @@ def test_files_that_documents_name_exist(document):
 
 
 @pytest.mark.parametrize('document', DOCUMENTS)
+def test_source_files_that_documents_name_exist(document):
+    rooms = '|'.join(path.name for path in (ROOT / 'src').iterdir() if path.is_dir())
+    named = re.findall(rf'`((?:{rooms})/[\w./-]*\.(?:cc|h))`', read(document))
+    assert [name for name in named if not any((ROOT / folder / name).exists() for folder in ('src', 'tests', 'bench', 'include'))] == []
+
+
+@pytest.mark.parametrize('document', DOCUMENTS)
 def test_lines_of_prose_fit_a_screen(document):
     lines = re.sub(r'^```.*?^```', blank, read(document), flags=re.M | re.S).splitlines()
     assert [line for line in lines if len(line) > LONGEST_LINE and not line.startswith(('|', '    '))] == []
