@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <cstdio>
 
 #include "protocol/calls.h"
 #include "vmi.pb.h"
@@ -29,8 +29,6 @@ std::string wire_fields(const google::protobuf::Descriptor& message) {
   }
   return text.empty() ? "-" : text;
 }
-
-}  // namespace
 
 std::string calls_text() {
   std::string text;
@@ -60,6 +58,18 @@ std::string calls_markdown() {
                         wire_fields(*message.FindFieldByNumber(call.number)->message_type()),
                         wire_fields(*message.FindFieldByNumber(call.answer_number())->message_type()));
   return text;
+}
+
+}  // namespace
+
+void add_calls(Commands& commands) {
+  auto* calls = commands.add("calls", "List the calls of the VMI socket");
+  const auto markdown = std::make_shared<bool>(false);
+  calls->add_flag("--markdown", *markdown, "Print docs/calls.md");
+  commands.on(calls, [markdown] {
+    std::fputs((*markdown ? calls_markdown() : calls_text()).c_str(), stdout);
+    return Status();
+  });
 }
 
 }  // namespace furnace::cli

@@ -1,13 +1,10 @@
-// `furnace calls`: the calls of the VMI socket, out of their table.
+// furnace calls: the table of calls, for people.
 #pragma once
 
-#include <string>
+#include "cli/commands.h"
 
 namespace furnace::cli {
 
-/// For a terminal: call, arguments, what it does.
-[[nodiscard]] std::string calls_text();
-/// The table of docs/calls.md, with the fields on the wire and the test of each call.
-[[nodiscard]] std::string calls_markdown();
+void add_calls(Commands& commands);
 
 }  // namespace furnace::cli

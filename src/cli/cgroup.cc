@@ -2,7 +2,17 @@
 
 #include <unistd.h>
 
+#include "command_line/bounded_option.h"
+#include "sandbox/cgroup.h"
+
 namespace furnace::cli {
+namespace {
+
+struct CgroupOptions {
+  std::string name;  ///< empty: all
+  sandbox::Limits limits;
+  std::vector<std::string> command;
+};
 
 using sandbox::Cgroup;
 using sandbox::Hierarchies;
@@ -52,6 +62,39 @@ Status exec_in_cgroup(const CgroupOptions& options) {
   arguments.push_back(nullptr);
   ::execvp(arguments.front(), arguments.data());
   return fail_errno("{}", options.command.front());
+}
+
+}  // namespace
+
+void add_cgroup(Commands& commands) {
+  auto* cgroup = commands.add_group("cgroup", "Limit the CPU, memory and processes of partitions");
+  const auto options = std::make_shared<CgroupOptions>();
+  const auto with_name = [options](CLI::App* command) {
+    return command->add_option("NAME", options->name, "Its name");
+  };
+  auto* make = cgroup->add_subcommand("make", "Make a cgroup, or change its limits");
+  with_name(make)->required();
+  make->add_option("--cpu", options->limits.cpu_percent, "Percent of one CPU")
+      ->check(within(bounds::kCpuPercent))
+      ->capture_default_str();
+  make->add_option("--processes", options->limits.processes, "Processes and threads")
+      ->check(within(bounds::kProcesses))
+      ->capture_default_str();
+  make->add_option("--memory", options->limits.memory_mb, "MB of memory")
+      ->check(within(bounds::kMemoryMb))
+      ->capture_default_str();
+  commands.on(make, [options] { return make_cgroup(*options); });
+  auto* remove = cgroup->add_subcommand("remove", "Kill the processes in a cgroup, and remove it");
+  with_name(remove)->required();
+  commands.on(remove, [options] { return remove_cgroup(*options); });
+  auto* show =
+      cgroup->add_subcommand("show", "Show how much of each limit is used; without a name: of all cgroups");
+  with_name(show);
+  commands.on(show, [options] { return show_cgroups(*options); });
+  auto* exec = cgroup->add_subcommand("exec", "Run a program in a cgroup");
+  with_name(exec)->required();
+  exec->add_option("PROGRAM", options->command, "The program and its arguments, after --")->required();
+  commands.on(exec, [options] { return exec_in_cgroup(*options); });
 }
 
 }  // namespace furnace::cli

@@ -1,12 +1,10 @@
-// Shell completion, made from the options themselves.
+// furnace completion: subcommands, options and VM names, for a shell.
 #pragma once
 
-#include <CLI/CLI.hpp>
-#include <string>
+#include "cli/commands.h"
 
 namespace furnace::cli {
 
-/// A completion script for "bash" or "zsh": subcommands, options and VM names.
-[[nodiscard]] std::string completion_script(const CLI::App& app, const std::string& shell);
+void add_completion(Commands& commands);
 
 }  // namespace furnace::cli

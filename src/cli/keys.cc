@@ -17,6 +17,12 @@
 namespace furnace::cli {
 namespace {
 
+struct Rotation {
+  std::filesystem::path directory;
+  std::string name = "app";    ///< app or be
+  std::string window = "24h";  ///< how long the old key stays valid: a number and s, m, h or d
+};
+
 namespace fs = std::filesystem;
 using protocol::Certificate;
 
@@ -74,8 +80,8 @@ Status check_file(const fs::path& file) {
   return {};
 }
 
-}  // namespace
-
+/// Makes app.key, app.pub, be.key and be.pub in `directory`. `app`: the id that the app's key belongs to
+/// alone; empty: the name of the directory if that ends in "-app", else any.
 Status new_keys(const fs::path& directory, std::string app) {
   FURNACE_CHECK(Directory::make(directory, Care::Links));
   const std::string place =
@@ -97,6 +103,7 @@ Status new_keys(const fs::path& directory, std::string app) {
   return {};
 }
 
+/// Prints what is public of a certificate, or of all in a directory.
 Status show_keys(const fs::path& path) {
   const auto files = certificates_in(path);
   if (files.empty()) return fail(Errc::NotFound, "{}: no certificates (.key, .pub)", path.string());
@@ -114,6 +121,8 @@ Status show_keys(const fs::path& path) {
   return {};
 }
 
+/// Exchanges NAME.key and NAME.pub for new ones. The old public key becomes NAME.previous.pub, which is valid
+/// beside the new one for the time of the window.
 Status rotate_keys(const Rotation& rotation) {
   FURNACE_TRY(const std::time_t seconds, seconds_of(rotation.window));
   const auto file = [&](const char* ending) { return rotation.directory / (rotation.name + ending); };
@@ -146,6 +155,7 @@ Status rotate_keys(const Rotation& rotation) {
   return {};
 }
 
+/// Takes a public certificate back: PATH.pub becomes PATH.revoked. For a directory: its app.previous.pub.
 Status revoke_key(const fs::path& path) {
   std::error_code error;
   const fs::path file = fs::is_directory(path, error) ? path / "app.previous.pub" : path;
@@ -164,6 +174,7 @@ Status revoke_key(const fs::path& path) {
   return {};
 }
 
+/// Looks through a directory of keys: form, modes, pairs, validity. An error if something is wrong.
 Status check_keys(const fs::path& directory) {
   const auto files = certificates_in(directory);
   if (files.empty()) return fail(Errc::NotFound, "{}: no certificates (.key, .pub)", directory.string());
@@ -184,6 +195,42 @@ Status check_keys(const fs::path& directory) {
   if (wrong != 0)
     return fail(Errc::Invalid, "{} of {} certificates are not as they should be", wrong, files.size());
   return {};
+}
+
+}  // namespace
+
+void add_keys(Commands& commands) {
+  auto* keys = commands.add_group("keys", "CURVE keys of an app and its backend");
+  const auto path = std::make_shared<std::string>();
+  const auto app = std::make_shared<std::string>();
+  const auto rotation = std::make_shared<Rotation>();
+  auto* make = keys->add_subcommand("new", "Make app.key, app.pub, be.key and be.pub");
+  make->add_option("DIR", *path, "Directory to write them to")->required();
+  make->add_option(
+      "--app", *app,
+      "The app's id: the key is valid only for this app; default: DIR's name, if it ends in -app");
+  commands.on(make, [path, app] { return new_keys(*path, *app); });
+  auto* show = keys->add_subcommand(
+      "show", "Show the public part of a certificate, or of all certificates in a directory");
+  show->add_option("PATH", *path, "A certificate, or a directory")->required();
+  commands.on(show, [path] { return show_keys(*path); });
+  auto* rotate =
+      keys->add_subcommand("rotate", "Replace a key pair by a new one; the old key stays valid for a while");
+  rotate->add_option("DIR", rotation->directory, "Directory with app.key or be.key")->required();
+  rotate->add_option("--key", rotation->name, "Which pair")
+      ->check(CLI::IsMember({"app", "be"}))
+      ->capture_default_str();
+  rotate->add_option("--window", rotation->window, "How long the old key stays valid: 30m, 24h, 7d")
+      ->capture_default_str();
+  commands.on(rotate, [rotation] { return rotate_keys(*rotation); });
+  auto* revoke = keys->add_subcommand(
+      "revoke", "Revoke a key: it becomes invalid as soon as the directory is read again");
+  revoke->add_option("PATH", *path, "A public certificate, or a directory: revokes its app.previous.pub")
+      ->required();
+  commands.on(revoke, [path] { return revoke_key(*path); });
+  auto* check = keys->add_subcommand("check", "Check the keys in a directory: form, modes, pairs, validity");
+  check->add_option("DIR", *path, "A directory of keys, or of directories of keys")->required();
+  commands.on(check, [path] { return check_keys(*path); });
 }
 
 }  // namespace furnace::cli

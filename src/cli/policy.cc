@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/printable.h"
+#include "command_line/bounded_option.h"
 #include "guest/linux/syscalls.h"
 #include "sandbox/policy/constants.h"
 #include "sandbox/policy/filter.h"
@@ -17,6 +18,14 @@
 
 namespace furnace::cli {
 namespace {
+
+struct PolicyOptions {
+  std::string file, other;           ///< policies
+  std::string call;                  ///< name of a system call
+  std::string output;                ///< file to write; empty: printed
+  std::vector<std::string> command;  ///< program and arguments
+  size_t files = 8;                  ///< used from one directory, before all of it is allowed
+};
 
 using policy::Level;
 using policy::ParsedPolicy;
@@ -64,18 +73,22 @@ void print_verdict(Level level, const Verdict& verdict, const std::string& call)
   fmt::print("  level {}:   {}\n", static_cast<int>(level), printable_lines(text));
 }
 
-}  // namespace
-
-Status learn_policy(const PolicyOptions& options, int& exit_code) {
+/// Runs the command with everything allowed, and writes the policy that it needs. Returns its exit code.
+Result<int> learn_policy(const PolicyOptions& options) {
+  int exit_code = 0;
   FURNACE_TRY(const policy::Lesson lesson, policy::learn(options.command, exit_code));
   const std::string text =
       fmt::format("# What this run did: {}\n{}", printable(fmt::to_string(fmt::join(options.command, " "))),
                   lesson.text(options.files));
-  if (!options.output.empty()) return write_file(options.output, text);
-  std::fputs(text.c_str(), stdout);
-  return {};
+  if (options.output.empty()) {
+    std::fputs(text.c_str(), stdout);
+  } else {
+    FURNACE_CHECK(write_file(options.output, text));
+  }
+  return exit_code;
 }
 
+/// Prints warnings and what the policy comes to.
 Status check_policy(const PolicyOptions& options) {
   FURNACE_TRY(const ParsedPolicy parsed, load(options.file));
   FURNACE_TRY(const auto filter, policy::compile(parsed.policy));
@@ -93,7 +106,8 @@ Status check_policy(const PolicyOptions& options) {
   return {};
 }
 
-Status compare_policies(const PolicyOptions& options, int& exit_code) {
+/// Prints what `other` says and `file` doesn't (+), and the reverse (-). Returns 1 if they differ.
+Result<int> compare_policies(const PolicyOptions& options) {
   FURNACE_TRY(const ParsedPolicy before, load(options.file));
   FURNACE_TRY(const ParsedPolicy after, load(options.other));
   const auto old_ones = policy::statements(before.policy), new_ones = policy::statements(after.policy);
@@ -106,10 +120,10 @@ Status compare_policies(const PolicyOptions& options, int& exit_code) {
   for (const auto& [statement, sign] : all)
     fmt::print("{} {}{}{}\n", sign, statement.rule, statement.test.empty() ? "" : "  ",
                printable_lines(statement.test));
-  exit_code = all.empty() ? 0 : 1;
-  return {};
+  return all.empty() ? 0 : 1;
 }
 
+/// Prints what a policy says to one call, and by which rules.
 Status explain_policy(const PolicyOptions& options) {
   const auto number = guest::syscall_number(options.call);
   if (!number) return fail(Errc::NotFound, "'{}' is no system call of x86-64", options.call);
@@ -121,6 +135,39 @@ Status explain_policy(const PolicyOptions& options) {
     if (rule.call == options.call || rule.call.starts_with('@') || same_family(rule.call, options.call))
       fmt::print("  {}: {}\n", rule.place.text(), printable_lines(rule.text));
   return {};
+}
+
+}  // namespace
+
+void add_policy(Commands& commands) {
+  auto* policies = commands.add_group("policy", "Make, check, compare and explain system call policies");
+  const auto options = std::make_shared<PolicyOptions>();
+  auto* learn = policies->add_subcommand(
+      "learn", "Run a program with everything allowed, and write the policy that it needs");
+  learn->add_option("PROGRAM", options->command, "The program and its arguments, after --")->required();
+  learn->add_option("-o,--output", options->output, "File to write; default: print when the program exits");
+  learn
+      ->add_option("--files", options->files,
+                   "Number of files used from one directory before the whole directory is allowed")
+      ->check(within({1, 1'000'000}))
+      ->capture_default_str();
+  learn->positionals_at_end();
+  commands.on(learn, [options] { return learn_policy(*options); });
+  const auto with_file = [options](CLI::App* command) {
+    command->add_option("FILE", options->file, "A policy")->required();
+  };
+  auto* check = policies->add_subcommand("check", "Report errors in a policy, and what it allows in total");
+  with_file(check);
+  commands.on(check, [options] { return check_policy(*options); });
+  auto* diff = policies->add_subcommand("diff", "Compare what two policies mean; exit with 1 if they differ");
+  with_file(diff);
+  diff->add_option("OTHER", options->other, "Another policy")->required();
+  commands.on(diff, [options] { return compare_policies(*options); });
+  auto* explain =
+      policies->add_subcommand("explain", "Show what a policy says about a system call, and by which rules");
+  explain->add_option("CALL", options->call, "Name of the system call")->required();
+  with_file(explain);
+  commands.on(explain, [options] { return explain_policy(*options); });
 }
 
 }  // namespace furnace::cli

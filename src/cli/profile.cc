@@ -6,11 +6,21 @@
 #include "base/compression.h"
 #include "base/file.h"
 #include "base/printable.h"
+#include "cli/walls.h"
 #include "guest/profile/export.h"
 #include "launch/reading.h"
 
 namespace furnace::cli {
 namespace {
+
+struct ProfileOptions {
+  std::string source;               ///< a profile file, a snapshot, or the name of a VM
+  std::string types;                ///< --btf
+  std::string format = "isf";       ///< --format
+  std::string output;               ///< -o; empty: standard output
+  bool unconfined = false;          ///< without the walls around what looks into the guest
+  std::vector<std::string> things;  ///< symbols, structures and structure.member
+};
 
 using reader::Record;
 using reader::RecordKind;
@@ -45,8 +55,8 @@ std::string text_of(const Record& record) {
   }
 }
 
-}  // namespace
-
+/// Prints a summary, or the things asked for: symbols' addresses as linked, structures with their members,
+/// offsets.
 Status show_profile(const ProfileOptions& options) {
   launch::Reading reading("show",
                           {RecordKind::Summary, RecordKind::Symbol, RecordKind::Structure, RecordKind::Member,
@@ -64,6 +74,7 @@ Status show_profile(const ProfileOptions& options) {
   return shown;
 }
 
+/// Finds the kernel in a VM or snapshot and prints where it is.
 Status find_profile(const ProfileOptions& options) {
   launch::Reading reading("find", {RecordKind::Kernel}, options.unconfined);
   FURNACE_CHECK(reading.add_vm(options.source));
@@ -97,6 +108,37 @@ Status export_profile(const ProfileOptions& options) {
   }
   FURNACE_TRY(const std::string packed, compress(text, compression_for(options.output)));
   return write_file(options.output, packed);
+}
+
+}  // namespace
+
+void add_profile(Commands& commands) {
+  auto* profile = commands.add_group("profile", "Symbols and types of a kernel, for Furnace and other tools");
+  const auto options = std::make_shared<ProfileOptions>();
+  const auto source = [options](CLI::App* command) {
+    command->add_option("SOURCE", options->source, "A profile, a snapshot, or the name of a VM")->required();
+    command->add_option("--btf", options->types, "Types for a System.map: a BTF file or a vmlinux");
+  };
+  auto* show = profile->add_subcommand("show", "Show a summary, or addresses, structures and offsets");
+  source(show);
+  show->add_option("THING", options->things, "A symbol, a structure, or structure.member");
+  add_unconfined(show, options->unconfined);
+  commands.on(show, [options] { return show_profile(*options); });
+  auto* find = profile->add_subcommand("find", "Find the kernel in a VM's memory, and its address");
+  find->add_option("SOURCE", options->source, "The name of a VM, or a snapshot")->required();
+  add_unconfined(find, options->unconfined);
+  commands.on(find, [options] { return find_profile(*options); });
+  auto* write = profile->add_subcommand("export", "Write a profile for other tools");
+  source(write);
+  write
+      ->add_option("--format", options->format,
+                   "isf (Volatility 3), rekall (DRAKVUF, LibVMI), system-map, btf, or furnace")
+      ->check(CLI::IsMember({"isf", "rekall", "system-map", "btf", "furnace"}))
+      ->capture_default_str();
+  write->add_option("-o,--output", options->output,
+                    "File to write; .gz, .xz and .zst are compressed; default: print");
+  add_unconfined(write, options->unconfined);
+  commands.on(write, [options] { return export_profile(*options); });
 }
 
 }  // namespace furnace::cli

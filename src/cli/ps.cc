@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/json_text.h"
 #include "base/printable.h"
+#include "cli/walls.h"
 #include "launch/reading.h"
 
 namespace furnace::cli {
@@ -97,35 +98,46 @@ std::string format_long(const std::vector<ListedProcess>& processes) {
   return text;
 }
 
+namespace {
+
+struct PsOptions {
+  std::string vm;
+  bool json = false, tree = false, details = false;
+  bool unconfined = false;  ///< without the walls around what looks into the guest
+};
+
 Status print_processes(const PsOptions& options) {
   launch::Reading reading("processes", {RecordKind::Process}, options.unconfined);
   FURNACE_CHECK(reading.add_vm(options.vm));
-  if (options.format == PsFormat::Long) reading.add_arguments({"--details"});
+  if (options.details) reading.add_arguments({"--details"});
   std::vector<ListedProcess> listed;
   FURNACE_CHECK(reading.run([&](Record record) -> Status {
     listed.push_back(listed_process(std::move(record)));
     return {};
   }));
   std::vector<Process> processes;
-  if (options.format != PsFormat::Long)
-    for (ListedProcess& each : listed) processes.push_back(std::move(each.process));
-  std::string text;
-  switch (options.format) {
-    case PsFormat::Table:
-      text = format_table(processes);
-      break;
-    case PsFormat::Tree:
-      text = format_tree(processes);
-      break;
-    case PsFormat::Json:
-      text = format_json(processes);
-      break;
-    case PsFormat::Long:
-      text = format_long(listed);
-      break;
-  }
+  for (const ListedProcess& each : listed) processes.push_back(each.process);
+  const std::string text = options.details ? format_long(listed)
+                           : options.json  ? format_json(processes)
+                           : options.tree  ? format_tree(processes)
+                                           : format_table(processes);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return {};
+}
+
+}  // namespace
+
+void add_ps(Commands& commands) {
+  auto* ps = commands.add("ps", "List the processes of a VM, seen from outside");
+  const auto options = std::make_shared<PsOptions>();
+  ps->add_option("NAME", options->vm, "The VM's name (QEMU's -name), or a snapshot file")->required();
+  auto* json = ps->add_flag("--json", options->json, "Print a JSON array");
+  auto* tree = ps->add_flag("--tree", options->tree, "Print a tree")->excludes(json);
+  ps->add_flag("--long", options->details, "Print executable and command line too")
+      ->excludes(json)
+      ->excludes(tree);
+  add_unconfined(ps, options->unconfined);
+  commands.on(ps, [options] { return print_processes(*options); });
 }
 
 }  // namespace furnace::cli

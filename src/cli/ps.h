@@ -1,25 +1,16 @@
-// `furnace ps`: an operator's direct look at a VM's processes, without partitions.
+// furnace ps: the processes of a VM, seen from outside.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "base/result.h"
+#include "cli/commands.h"
 #include "guest/linux/tasks.h"
 
 namespace furnace::cli {
 
-enum class PsFormat { Table, Tree, Json, Long };
-
-struct PsOptions {
-  std::string vm;
-  PsFormat format = PsFormat::Table;
-  bool unconfined = false;  ///< without the walls around what looks into the guest
-};
-
-/// Prints the processes of a VM.
-[[nodiscard]] Status print_processes(const PsOptions& options);
+void add_ps(Commands& commands);
 
 /// A process with what is in its own memory; nothing where that is swapped out or gone.
 struct ListedProcess {

@@ -9,6 +9,11 @@
 namespace furnace::cli {
 namespace {
 
+struct RunOptions {
+  std::string app, manifest;
+  bool check = false;  ///< start nothing
+};
+
 /// The manifest, if nothing is wrong with it.
 Result<launch::Manifest> load(const RunOptions& options) {
   const auto file =
@@ -37,14 +42,14 @@ Result<int> run_partitions(const RunOptions& options) {
   return launch::run_app(*manifest, std::move(stop));
 }
 
-}  // namespace
-
-Status run_manifest(const RunOptions& options, int& exit_code) {
-  if (options.check) return print_commands(options);
-  FURNACE_TRY(exit_code, run_partitions(options));
-  return {};
+/// The exit code is the app's. The error lists all that is wrong with the manifest.
+Result<int> run_manifest(const RunOptions& options) {
+  if (!options.check) return run_partitions(options);
+  FURNACE_CHECK(print_commands(options));
+  return 0;
 }
 
+/// For --help: keys that decide about starts, and what they are when a manifest lacks them.
 std::string manifest_defaults() {
   const launch::Manifest manifest;
   return fmt::format(
@@ -54,6 +59,22 @@ std::string manifest_defaults() {
       "  start_limit_interval_seconds = {:<6} ... within that time; 0: no limit\n"
       "  wait_for_vm = {:<23} wait for a VM that doesn't exist or has exited\n",
       manifest.start_limit.burst, manifest.start_limit.interval_seconds, manifest.wait_for_vm);
+}
+
+}  // namespace
+
+void add_run(Commands& commands) {
+  auto* command = commands.add("run", "Run all partitions of an app, and restart those that fail");
+  const auto options = std::make_shared<RunOptions>();
+  command->add_option("APP", options->app, "The app's id")->required();
+  command->add_option("--manifest", options->manifest,
+                      "The app's manifest; default: furnace.toml in the app's directory");
+  command->add_flag(
+      "--check", options->check,
+      "Start nothing: report all problems and exit with 1, or print the commands that would run");
+  command->footer(manifest_defaults());
+  commands.on(
+      command, [options] { return run_manifest(*options); }, Output::Log);
 }
 
 }  // namespace furnace::cli

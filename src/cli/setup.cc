@@ -19,6 +19,10 @@
 namespace furnace::cli {
 namespace {
 
+struct SetupOptions {
+  bool check = false;  ///< change nothing, say what is missing
+};
+
 namespace fs = std::filesystem;
 
 constexpr const char* kAccount = "furnace";
@@ -79,8 +83,8 @@ Status step(const SetupOptions& options, const std::string& what, const std::fun
   return {};
 }
 
-}  // namespace
-
+/// Makes the system account and the directories of $FURNACE_DIR (wire.md section 6), and builds the roots of
+/// the partitions there. Does nothing twice; prints what it did. With `check`: fails if something is missing.
 Status set_up(const SetupOptions& options) {
   if (::geteuid() != 0 && !options.check)
     return fail(Errc::Denied, "accounts and {} are root's to make: sudo furnace setup",
@@ -109,6 +113,17 @@ Status set_up(const SetupOptions& options) {
         complete));
   }
   return complete ? Status() : Status(fail(Errc::NotFound, "not set up: sudo furnace setup"));
+}
+
+}  // namespace
+
+void add_setup(Commands& commands) {
+  auto* setup =
+      commands.add("setup", "Set up this host: the account, the directories and the roots of partitions");
+  const auto options = std::make_shared<SetupOptions>();
+  setup->add_flag("--check", options->check,
+                  "Change nothing; report what is missing, and exit with 1 if something is");
+  commands.on(setup, [options] { return set_up(*options); });
 }
 
 }  // namespace furnace::cli

@@ -7,11 +7,19 @@
 #include "base/json_text.h"
 #include "base/printable.h"
 #include "base/signals.h"
+#include "command_line/bounded_option.h"
 #include "launch/manifest.h"
 #include "protocol/framing.h"
 
 namespace furnace::cli {
 namespace {
+
+struct TailOptions {
+  std::string app;        ///< its id; its sockets are looked for in FURNACE_DIR
+  std::string directory;  ///< of its sockets, instead
+  bool json = false;
+  uint64_t count = 0;  ///< messages after which to end; 0: at a signal
+};
 
 /// "12:00:01.250 app > backend  notify       21  text": no wider than what it holds.
 std::string line_of(const nlohmann::json& message) {
@@ -31,8 +39,6 @@ std::string line_of(const nlohmann::json& message) {
                      out ? "app -> backend" : "app <- backend", padded(message.value("kind", ""), 9),
                      message.value("bytes", uint64_t{0}), text);
 }
-
-}  // namespace
 
 Status tail(const TailOptions& options) {
   namespace fs = std::filesystem;
@@ -66,6 +72,23 @@ Status tail(const TailOptions& options) {
     }
   }
   return {};
+}
+
+}  // namespace
+
+void add_tail(Commands& commands) {
+  auto* command = commands.add("tail", "Show the messages of an app as they pass");
+  const auto options = std::make_shared<TailOptions>();
+  command->add_option("APP", options->app, "The app's id");
+  command->add_option("--fac", options->directory,
+                      "Directory of the sockets of its FAC partition, instead of the id");
+  command->add_flag("--json", options->json, "Print one JSON object per message");
+  command->add_option("-n,--count", options->count, "Exit after N messages")->check(within({1, INT64_MAX}));
+  commands.on(command, [options] {
+    if (options->app.empty() == options->directory.empty())
+      return Status(fail(Errc::Invalid, "give the app's id, or --fac DIR"));
+    return tail(*options);
+  });
 }
 
 }  // namespace furnace::cli

@@ -12,6 +12,7 @@
 #include "base/printable.h"
 #include "base/signals.h"
 #include "base/text.h"
+#include "command_line/bounded_option.h"
 
 namespace furnace::cli {
 namespace {
@@ -118,6 +119,14 @@ std::string format_partitions(const std::vector<sandbox::PartitionState>* before
 
 namespace {
 
+struct TopOptions {
+  std::string socket;   ///< empty: all partitions
+  double interval = 2;  ///< seconds between two looks
+  bool once = false;    ///< totals since the start, and end
+  std::string
+      serve;  ///< where to show all partitions as Prometheus text instead: ADDRESS:PORT, or a socket's path
+};
+
 /// Takes looks with `fetch` and shows what `format` makes of two of them.
 template <typename Fetch, typename Format>
 Status watch(const TopOptions& options, const Fetch& fetch, const Format& format) {
@@ -188,6 +197,8 @@ std::string partition_metrics(const std::vector<sandbox::PartitionState>& states
   return text.text();
 }
 
+namespace {
+
 Status show_top(const TopOptions& options) {
   if (!options.serve.empty()) return serve(options.serve);
   using States = std::vector<sandbox::PartitionState>;
@@ -203,6 +214,25 @@ Status show_top(const TopOptions& options) {
       [&](const std::string* before, const std::string& now) {
         return format_top(before != nullptr ? *before : "", now, options.interval);
       });
+}
+
+}  // namespace
+
+void add_top(Commands& commands) {
+  auto* top =
+      commands.add("top", "Show what partitions use and do, or the apps of one VM, every two seconds");
+  const auto options = std::make_shared<TopOptions>();
+  top->add_option("SOCKET", options->socket,
+                  "The socket given to `furnace vmi --metrics`: shows the apps of that VM; default: all "
+                  "partitions on this host");
+  top->add_option("--interval", options->interval, "Seconds between two updates")
+      ->check(seconds_within(0.1, 3600))
+      ->capture_default_str();
+  top->add_flag("--once", options->once, "Print the totals since the start once, and exit");
+  top->add_option(
+      "--serve", options->serve,
+      "Show the counters of all partitions as Prometheus text, at ADDRESS:PORT or a socket's path");
+  commands.on(top, [options] { return show_top(*options); });
 }
 
 }  // namespace furnace::cli

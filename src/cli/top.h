@@ -1,24 +1,15 @@
-// `furnace top`: the partitions of this host; or the counters of a VMI partition's apps, from the socket that
-// --metrics names.
+// furnace top: what partitions use and do.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "base/result.h"
+#include "cli/commands.h"
 #include "sandbox/state.h"
 
 namespace furnace::cli {
 
-struct TopOptions {
-  std::string socket;   ///< empty: all partitions
-  double interval = 2;  ///< seconds between two looks
-  bool once = false;    ///< totals since the start, and end
-  std::string
-      serve;  ///< where to show all partitions as Prometheus text instead: ADDRESS:PORT, or a socket's path
-};
-
-[[nodiscard]] Status show_top(const TopOptions& options);
+void add_top(Commands& commands);
 
 /// The table for one look: rates between `before` and `now` (Prometheus text), `seconds` apart; totals if
 /// `before` is empty.

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -20,6 +21,21 @@ Program::Program(const std::string& name, const std::string& description)
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
   app_.get_formatter()->column_width(34);
+}
+
+int Program::first_command(int argc, char** argv) {
+  int at = 1;
+  while (at < argc) {
+    const std::string_view argument = argv[at];
+    if (argument == "-d" || argument == "--debug" || argument.starts_with("--log-format=")) {
+      at += 1;
+    } else if (argument == "--log-format" && at + 1 < argc) {
+      at += 2;
+    } else {
+      break;
+    }
+  }
+  return at;
 }
 
 int Program::run(int argc, char** argv, const std::function<Status()>& body) {

@@ -21,6 +21,10 @@ class Program {
   /// Parses the command line, sets the log up and runs `body`; prints its error.
   int run(int argc, char** argv, const std::function<Status()>& body);
 
+  /// Returns the index of the first argument that is neither one of the options that all programs have nor a
+  /// value of one; `argc` if there is none.
+  [[nodiscard]] static int first_command(int argc, char** argv);
+
   /// Logs warnings and errors only, unless -d is given: for commands whose output is their answer.
   void be_quiet(bool quiet = true) { quiet_ = quiet; }
 

@@ -1,5 +1,6 @@
 """What the README and the docs show works as shown; the demo runs and leaves nothing behind."""
 
+import json
 import os
 import re
 import subprocess
@@ -74,6 +75,15 @@ def test_help_fits_and_every_command_has_it():
     for command in commands:
         text = furnace(*command, '--help').stdout
         assert 'Usage: furnace' in text, command
+
+
+@pytest.mark.parametrize('command', [('ps', 'nosuch'), ('keys', 'check', '/nosuch'), ('vm', 'stop', 'nosuch'), ('vmi', 'nosuch'),
+                                     ('proxy', '--ip', '127.0.0.1', '--ep', '127.0.0.1', '--ak', '/nosuch')], ids=lambda words: ' '.join(words[:2]))
+def test_the_options_of_all_programs_are_taken_before_a_command_and_after_it(command):
+    for words in (['-d', '--log-format', 'json', *command], ['--log-format=json', '--debug', *command], [*command, '--log-format', 'json', '-d']):
+        failed = furnace(*words, check=False)
+        assert failed.returncode == 1, failed
+        assert json.loads(failed.stderr.splitlines()[-1])['level'] == 'error'
 
 
 @pytest.mark.parametrize('shell', ['bash'])

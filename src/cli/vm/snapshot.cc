@@ -9,11 +9,19 @@
 #include "base/fd.h"
 #include "base/printable.h"
 #include "base/signals.h"
+#include "cli/walls.h"
 #include "hypervisor/snapshot/snapshot_file.h"
 #include "launch/reading.h"
 
 namespace furnace::cli {
 namespace {
+
+struct SnapshotCommand {
+  std::string vm, file;
+  std::string format = "elf";  ///< elf or raw
+  bool zstd = false;
+  bool unconfined = false;  ///< without the walls around what looks into the guest
+};
 
 using reader::Record;
 using reader::RecordKind;
@@ -50,8 +58,7 @@ uint64_t most_of_file(const launch::Reading& reading) {
   return end ? *end + *end / 64 + more : UINT64_MAX;
 }
 
-}  // namespace
-
+/// Shows progress where standard error is a terminal. A signal interrupts it, and leaves no file.
 Status snapshot_vm(const SnapshotCommand& command) {
   launch::Reading reading("snapshot", {RecordKind::Progress, RecordKind::Written}, command.unconfined);
   FURNACE_CHECK(reading.add_vm(command.vm));
@@ -88,6 +95,22 @@ Status snapshot_vm(const SnapshotCommand& command) {
              command.format == "raw" ? "raw memory" : "ELF core", printable(written.texts[0]), copied >> 20,
              size >> 20, took.count());
   return {};
+}
+
+}  // namespace
+
+void add_snapshot(Commands& commands, CLI::App* vm) {
+  auto* snapshot =
+      vm->add_subcommand("snapshot", "Write a VM's memory to a file; the VM is paused while it is copied");
+  const auto options = std::make_shared<SnapshotCommand>();
+  snapshot->add_option("NAME", options->vm, "The VM's name")->required();
+  snapshot->add_option("FILE", options->file, "File to write; it appears when it is complete")->required();
+  snapshot->add_option("--format", options->format, "elf (ELF core, with registers) or raw")
+      ->check(CLI::IsMember({"elf", "raw"}))
+      ->capture_default_str();
+  snapshot->add_flag("--zstd", options->zstd, "Compress, in a form that Furnace reads without unpacking");
+  add_unconfined(snapshot, options->unconfined);
+  commands.on(snapshot, [options] { return snapshot_vm(*options); });
 }
 
 }  // namespace furnace::cli

@@ -1,20 +1,11 @@
-// `furnace vm snapshot`: a VM's memory into a file.
+// furnace vm snapshot: writes a VM's memory to a file.
 #pragma once
 
-#include <string>
-
-#include "base/result.h"
+#include "cli/commands.h"
 
 namespace furnace::cli {
 
-struct SnapshotCommand {
-  std::string vm, file;
-  std::string format = "elf";  ///< elf or raw
-  bool zstd = false;
-  bool unconfined = false;  ///< without the walls around what looks into the guest
-};
-
-/// Shows progress where standard error is a terminal. A signal interrupts it, and leaves no file.
-[[nodiscard]] Status snapshot_vm(const SnapshotCommand& command);
+/// `vm`: the group of commands.
+void add_snapshot(Commands& commands, CLI::App* vm);
 
 }  // namespace furnace::cli
