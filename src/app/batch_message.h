@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "app/vmi_client.h"
+#include "app/arguments.h"
 #include "base/result.h"
 #include "vmi.pb.h"
 

@@ -9,7 +9,7 @@
 #include <vector>
 #include <zmq.hpp>
 
-#include "app/vmi_client.h"
+#include "app/call_socket.h"
 #include "base/result.h"
 #include "facilities.pb.h"
 #include "protocol/content.h"

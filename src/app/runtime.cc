@@ -9,15 +9,14 @@ namespace {
 
 Presence::Description vmi_presence(const Options& options) {
   const auto limit = options.wait_for_vm;
-  return {
-      "VMI partition",
-      options.vmi + "/vmi_rtr",
-      limit.count() == 0
-          ? "the app waits for one (--wait-for-vm 0)"
-          : fmt::format("the app ends if none serves there within {} s (--wait-for-vm)", limit.count()),
-      "start one there (furnace vmi), or let the app wait longer (--wait-for-vm SECONDS; 0: no limit)",
-      limit,
-      true};
+  return {"VMI partition",
+          options.vmi + "/vmi_rtr",
+          limit.count() == 0
+              ? "the app waits for one (--wait-for-vm 0)"
+              : fmt::format("the app ends if none serves there within {} s (--wait-for-vm)", limit.count()),
+          "start one there (furnace vmi), or let the app wait longer (--wait-for-vm SECONDS; 0: no limit)",
+          limit,
+          true};
 }
 
 Presence::Description facilities_presence(const Options& options) {

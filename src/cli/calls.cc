@@ -45,10 +45,11 @@ std::string calls_markdown() {
       "Python a call is `fe.NAME(arguments)`; `fe.checked.NAME` raises if it fails. In C++ it is\n"
       "`host.call(\"NAME\", ...)`. The test of a call is `test_call[NAME]` in `tests/e2e/test_calls.py`. It\n"
       "runs on a live guest; the calls of events are tested on the simulator.\n\n"
-      "| call | arguments | what it does | since | number |\n|---|---|---|---|---|\n";
+      "An operator can forbid what a call needs (`--forbid`).\n\n"
+      "| call | arguments | what it does | needs | since | number |\n|---|---|---|---|---|---|\n";
   for (const protocol::Call& call : protocol::calls())
-    text += fmt::format("| {} | {} | {} | {} | {} |\n", call.name, comma_separated(call.arguments),
-                        call.summary, call.since(), call.number);
+    text += fmt::format("| {} | {} | {} | {} | {} | {} |\n", call.name, comma_separated(call.arguments),
+                        call.summary, protocol::word_of(call.needs), call.since(), call.number);
   text +=
       "\n## Fields on the wire\n\n"
       "Each field has its number, its name and its type. `*` marks a repeated field.\n\n"

@@ -61,7 +61,7 @@ Status VmiStart::borrow_vm(Partition& partition, const hypervisor::Driver& drive
   hypervisor::LendOptions lending;
   FURNACE_TRY(lending.confine, sandbox::confine_helper(installed_directory("policies") / "broker.policy"));
   FURNACE_TRY(const auto forbidden, vmi::Forbidden::parse(options_.forbidden));
-  if (!forbidden.to({}).has(vmi::Permission::Write)) lending.access = hypervisor::RamAccess::ReadWrite;
+  if (!forbidden.to({}).has(protocol::Needs::Write)) lending.access = hypervisor::RamAccess::ReadWrite;
   FURNACE_TRY(auto lent, driver.lend(options_.vm, lending));
   FURNACE_TRY(Fd text, sandbox::memory_file(lent.text));
   for (Fd& each : lent.descriptors) partition.handles.push_back(std::move(each));

@@ -49,6 +49,17 @@ enum class Target : uint8_t { None, Physical, Virtual, Symbol };
 /// What the answer carries besides the status.
 enum class Answer : uint8_t { Status, Number, Text, Bytes, Written, Processes, Identifier, Structure };
 
+/// What an app must be permitted for a call (`--forbid`).
+enum class Needs : uint8_t {
+  Nothing,  ///< every app may: read, and undo what it has done itself
+  Write,    ///< write to the VM's memory
+  Pause,    ///< pause the VM; SYNC events need it, too
+  Events,   ///< register events
+};
+
+/// The word of `--forbid`; "-" for Nothing.
+[[nodiscard]] std::string_view word_of(Needs needs);
+
 struct Call {
   int32_t number;         ///< VmiMessage::Type, and the number of the field that holds the request
   std::string_view name;  ///< as in the specification and in Python
@@ -56,6 +67,7 @@ struct Call {
   Target target;
   uint8_t width;               ///< bytes of a number read or written; 0: as the guest's pointers
   std::string_view arguments;  ///< field names in the order of the Python function, separated by spaces
+  Needs needs;                 ///< in the middle: a row without it does not compile
   Answer answer;
   std::string_view summary;
 

@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-#include "app/vmi_client.h"
+#include "app/arguments.h"
 
 namespace furnace::app {
 

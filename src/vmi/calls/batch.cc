@@ -1,19 +1,15 @@
 #include "vmi/calls/batch.h"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/wire_format_lite.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "protocol/wire_writer.h"
 
 namespace furnace::vmi {
 namespace {
 
-using google::protobuf::internal::WireFormatLite;
-using google::protobuf::io::CodedOutputStream;
 using protocol::BatchError;
 using protocol::Call;
 
@@ -24,12 +20,9 @@ static_assert(kMaxAnswerBytes > size_t{protocol::kMaxReadCount} &&
 constexpr int kCallsBetweenLooks = 16;
 constexpr size_t kBytesBetweenLooks = 64 << 10;
 
-void put_number(AnswerBuffer& answer, int field, int64_t value) {
-  constexpr size_t longest = 15;
-  uint8_t* start = answer.room(longest);
-  uint8_t* end = CodedOutputStream::WriteTagToArray(
-      WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_VARINT), start);
-  end = CodedOutputStream::WriteVarint64ToArray(static_cast<uint64_t>(value), end);
+void add_number(AnswerBuffer& answer, int field, int64_t value) {
+  uint8_t* const start = answer.room(protocol::kLongestNumber);
+  const uint8_t* const end = protocol::put_number(field, static_cast<uint64_t>(value), start);
   answer.commit(static_cast<size_t>(end - start));
 }
 
@@ -52,9 +45,9 @@ BatchRun::BatchRun(const Codecs& codecs, std::span<const std::byte> body, std::s
 }
 
 void BatchRun::refuse(int32_t number, int32_t location) {
-  put_number(answer_, wire::VmiMessage::kErrorFieldNumber, 1);
-  put_number(answer_, wire::VmiMessage::kErrorNumFieldNumber, number);
-  put_number(answer_, wire::VmiMessage::kErrorLocFieldNumber, location);
+  add_number(answer_, wire::VmiMessage::kErrorFieldNumber, 1);
+  add_number(answer_, wire::VmiMessage::kErrorNumFieldNumber, number);
+  add_number(answer_, wire::VmiMessage::kErrorLocFieldNumber, location);
   done_ = true;
 }
 
@@ -117,7 +110,7 @@ Reply BatchRun::full() const {
 void BatchRun::settle(CallContext& context, const Call& call, int index, Reply reply) {
   const Codec& codec = codecs_.of(call);
   const auto put_type = [&] {
-    put_number(answer_, wire::VmiMessage::kTypeFieldNumber, call.answer_number());
+    add_number(answer_, wire::VmiMessage::kTypeFieldNumber, call.answer_number());
   };
   if (auto* work = std::get_if<std::unique_ptr<LongCall>>(&reply.value)) {
     const size_t fills = (*work)->fills();

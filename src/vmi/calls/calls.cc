@@ -310,7 +310,7 @@ Reply register_event(CallContext& context, const EventRequest& request) {
     refused.refusal = protocol::BatchError::EventLimit;
     return refused;
   }
-  if (request.sync) FURNACE_CHECK(check_sync_permitted(context.session.forbidden));
+  if (request.sync) FURNACE_CHECK(check_permitted(context.session.forbidden, Needs::Pause));
   FURNACE_CHECK(check_has_events(context));
   if (request.pid == Pid::Kernel) return add_event(context, request, std::nullopt);
   FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
@@ -418,7 +418,7 @@ Result<AddressSpace> space_of_found(CallContext& context, const Result<guest::Pr
 
 Reply execute(CallContext& context, const Call& call, const Arguments& arguments) {
   ++context.session.counters.calls;
-  const Status permitted = check_permitted(context.session.forbidden, call.verb);
+  const Status permitted = check_permitted(context.session.forbidden, call.needs);
   if (!permitted) return tl::unexpected<Error>(permitted.error());
   const Pid pid = pid_of(arguments);
   if (pid == Pid::Kernel || context.knows(pid)) return run(context, call, arguments);

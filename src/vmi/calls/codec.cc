@@ -1,20 +1,22 @@
 #include "vmi/calls/codec.h"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/wire_format_lite.h>
-
 #include <algorithm>
 
 #include "base/bytes.h"
 #include "protocol/error_code.h"
+#include "protocol/wire_writer.h"
 
 namespace furnace::vmi {
 namespace {
 
 using Field = google::protobuf::FieldDescriptor;
 using Message = google::protobuf::Message;
-using google::protobuf::internal::WireFormatLite;
-using google::protobuf::io::CodedOutputStream;
+using protocol::kLongestNumber;
+using protocol::number_size;
+using protocol::put_length;
+using protocol::put_number;
+using protocol::put_text;
+using protocol::text_size;
 
 template <typename Meaning>
 struct Name {
@@ -51,9 +53,6 @@ constexpr std::array kTexts = {
     Name<Text>{"buffer", Text::Buffer},          Name<Text>{"reg", Text::Register},
     Name<Text>{"bp_name", Text::BreakpointName},
 };
-/// Where an answer's value goes: the first of these fields that the message has.
-constexpr std::array<const char*, 5> kValueFields = {"value", "result", "identifier", "process", "state"};
-
 template <typename Meaning, size_t N>
 std::optional<Meaning> meaning_of(const std::array<Name<Meaning>, N>& names, std::string_view field) {
   const auto found =
@@ -62,32 +61,6 @@ std::optional<Meaning> meaning_of(const std::array<Name<Meaning>, N>& names, std
   return found->meaning;
 }
 
-// The wire format of protocol buffers, of a message whose fields are known one by one.
-constexpr size_t kLongestNumber = 15;  // a tag and a varint
-
-size_t text_size(const Field& field, size_t size) {
-  return WireFormatLite::TagSize(field.number(), WireFormatLite::TYPE_BYTES) +
-         CodedOutputStream::VarintSize64(size) + size;
-}
-size_t number_size(const Field& field, uint64_t value) {
-  return WireFormatLite::TagSize(field.number(), WireFormatLite::TYPE_UINT64) +
-         CodedOutputStream::VarintSize64(value);
-}
-uint8_t* put_number(const Field& field, uint64_t value, uint8_t* to) {
-  to = CodedOutputStream::WriteTagToArray(
-      WireFormatLite::MakeTag(field.number(), WireFormatLite::WIRETYPE_VARINT), to);
-  return CodedOutputStream::WriteVarint64ToArray(value, to);
-}
-/// Tag and length of a text, bytes or message field.
-uint8_t* put_length(const Field& field, uint64_t size, uint8_t* to) {
-  to = CodedOutputStream::WriteTagToArray(
-      WireFormatLite::MakeTag(field.number(), WireFormatLite::WIRETYPE_LENGTH_DELIMITED), to);
-  return CodedOutputStream::WriteVarint64ToArray(size, to);
-}
-uint8_t* put_text(const Field& field, std::string_view text, uint8_t* to) {
-  to = put_length(field, text.size(), to);
-  return std::copy(text.begin(), text.end(), to);
-}
 /// A result as wide as its field.
 uint64_t fitted(const Field& field, uint64_t value) {
   switch (field.cpp_type()) {
@@ -123,24 +96,6 @@ void set_structure(Message& message, const guest::Structure& structure) {
     if (member.bit_size != 0) added.set_bit_size(member.bit_size);
     if (member.count != 0) added.set_count(member.count);
     if (member.is_signed) added.set_is_signed(true);
-  }
-}
-
-uint64_t integer(const Message& message, const Field& field) {
-  const auto& reflection = *message.GetReflection();
-  switch (field.cpp_type()) {
-    case Field::CPPTYPE_UINT64:
-      return reflection.GetUInt64(message, &field);
-    case Field::CPPTYPE_INT64:
-      return static_cast<uint64_t>(reflection.GetInt64(message, &field));
-    case Field::CPPTYPE_UINT32:
-      return reflection.GetUInt32(message, &field);
-    case Field::CPPTYPE_INT32:
-      return static_cast<uint64_t>(static_cast<int64_t>(reflection.GetInt32(message, &field)));
-    case Field::CPPTYPE_ENUM:
-      return static_cast<uint64_t>(reflection.GetEnumValue(message, &field));
-    default:
-      return 0;
   }
 }
 
@@ -196,45 +151,31 @@ bool is_integer(const Field& field) {
   }
 }
 
-Codec::Codec(const protocol::Call& call) {
-  const auto& message = *wire::VmiMessage::descriptor();
-  request_ = message.FindFieldByNumber(call.number);
-  answer_ = message.FindFieldByNumber(call.answer_number());
-  empty_ = google::protobuf::MessageFactory::generated_factory()->GetPrototype(request_->message_type());
-  for (int i = 0; i < request_->message_type()->field_count(); ++i) {
-    const Field* field = request_->message_type()->field(i);
-    request_fields_.push_back(field);
+Codec::Codec(const protocol::Call& call) : schema_(protocol::schema_of(call)) {
+  auto& factory = *google::protobuf::MessageFactory::generated_factory();
+  empty_ = factory.GetPrototype(schema_.request->message_type());
+  empty_answer_ = factory.GetPrototype(schema_.answer->message_type());
+  for (const Field* field : schema_.request_fields) {
     numbers_.push_back(meaning_of(kNumbers, field->name()));
     texts_.push_back(meaning_of(kTexts, field->name()));
-    if (field->name() == "link") link_ = field;
   }
-  const auto& answer = *answer_->message_type();
-  empty_answer_ =
-      google::protobuf::MessageFactory::generated_factory()->GetPrototype(answer_->message_type());
-  for (int i = 0; i < answer.field_count(); ++i) answer_fields_.push_back(answer.field(i));
-  status_ = answer.FindFieldByName("status");
-  reason_ = answer.FindFieldByName("reason");
-  code_ = answer.FindFieldByName("code");
-  bytes_ = answer.FindFieldByName(call.answer == protocol::Answer::Written ? "bytes_written" : "bytes_read");
   for (const ReadDecoder& decoder : kReadDecoders)
-    if (decoder.descriptor() == request_->message_type()) read_decoder_ = &decoder;
-  for (const char* name : kValueFields)
-    if (value_ == nullptr) value_ = answer.FindFieldByName(name);
+    if (decoder.descriptor() == schema_.request->message_type()) read_decoder_ = &decoder;
 }
 
 const Codec::Message& Codec::request(const wire::VmiMessage& message, int index) const {
   const auto& reflection = *message.GetReflection();
-  if (!request_->is_repeated()) return reflection.GetMessage(message, request_);
-  return index < reflection.FieldSize(message, request_)
-             ? reflection.GetRepeatedMessage(message, request_, index)
+  if (!schema_.request->is_repeated()) return reflection.GetMessage(message, schema_.request);
+  return index < reflection.FieldSize(message, schema_.request)
+             ? reflection.GetRepeatedMessage(message, schema_.request, index)
              : *empty_;
 }
 
 const wire::Linkage* Codec::link(const Message& request) const {
   if (read_decoder_ != nullptr) return read_decoder_->link(request);
   const auto& reflection = *request.GetReflection();
-  if (link_ == nullptr || !reflection.HasField(request, link_)) return nullptr;
-  return static_cast<const wire::Linkage*>(&reflection.GetMessage(request, link_));
+  if (schema_.link == nullptr || !reflection.HasField(request, schema_.link)) return nullptr;
+  return static_cast<const wire::Linkage*>(&reflection.GetMessage(request, schema_.link));
 }
 
 Arguments Codec::decode(const Message& request) const {
@@ -244,11 +185,11 @@ Arguments Codec::decode(const Message& request) const {
     return arguments;
   }
   const auto& reflection = *request.GetReflection();
-  for (size_t i = 0; i < request_fields_.size(); ++i) {
-    const Field* field = request_fields_[i];
+  for (size_t i = 0; i < schema_.request_fields.size(); ++i) {
+    const Field* field = schema_.request_fields[i];
     if ((!numbers_[i] && !texts_[i]) || !reflection.HasField(request, field)) continue;
     if (numbers_[i]) {
-      arguments.set(*numbers_[i], integer(request, *field));
+      arguments.set(*numbers_[i], protocol::integer(request, *field));
     } else {
       std::string unused;
       arguments.set(*texts_[i], reflection.GetStringReference(request, field, &unused));
@@ -258,9 +199,9 @@ Arguments Codec::decode(const Message& request) const {
 }
 
 uint64_t Answered::integer(const Field& field) const {
-  if (&field == codec->status_) return static_cast<uint64_t>(int64_t{status});
-  if (&field == codec->bytes_) return static_cast<uint64_t>(bytes);
-  return &field == codec->value_ ? fitted(field, value) : 0;
+  if (&field == codec->schema_.status) return static_cast<uint64_t>(int64_t{status});
+  if (&field == codec->schema_.bytes) return static_cast<uint64_t>(bytes);
+  return &field == codec->schema_.value ? fitted(field, value) : 0;
 }
 
 Answered Codec::encode(Reply reply, AnswerBuffer& out) const {
@@ -275,23 +216,30 @@ Answered Codec::encode(Reply reply, AnswerBuffer& out) const {
   const auto* text = std::get_if<std::string>(&reply.value);
   const std::string reason = reply.error ? valid_utf8(reply.error->message()) : reply.note;
   if (number != nullptr) answered.value = *number;
-  const uint64_t code = reply.error && code_ != nullptr ? protocol::code_of(reply.error->code()) : 0;
+  const uint64_t code = reply.error && schema_.code != nullptr ? protocol::code_of(reply.error->code()) : 0;
   size_t size = 0;
-  if (status_ != nullptr) size += number_size(*status_, static_cast<uint64_t>(answered.status));
-  if (bytes_ != nullptr && reply.bytes) size += number_size(*bytes_, static_cast<uint64_t>(*reply.bytes));
-  if (value_ != nullptr && number != nullptr) size += number_size(*value_, fitted(*value_, *number));
-  if (value_ != nullptr && text != nullptr) size += text_size(*value_, text->size());
-  if (reason_ != nullptr && !reason.empty()) size += text_size(*reason_, reason.size());
-  if (code != 0) size += number_size(*code_, code);
+  if (schema_.status != nullptr)
+    size += number_size(schema_.status->number(), static_cast<uint64_t>(answered.status));
+  if (schema_.bytes != nullptr && reply.bytes)
+    size += number_size(schema_.bytes->number(), static_cast<uint64_t>(*reply.bytes));
+  if (schema_.value != nullptr && number != nullptr)
+    size += number_size(schema_.value->number(), fitted(*schema_.value, *number));
+  if (schema_.value != nullptr && text != nullptr) size += text_size(schema_.value->number(), text->size());
+  if (schema_.reason != nullptr && !reason.empty())
+    size += text_size(schema_.reason->number(), reason.size());
+  if (code != 0) size += number_size(schema_.code->number(), code);
 
   uint8_t* const start = out.room(size + kLongestNumber);
-  uint8_t* to = put_length(*answer_, size, start);
-  if (status_ != nullptr) to = put_number(*status_, static_cast<uint64_t>(answered.status), to);
-  if (bytes_ != nullptr && reply.bytes) to = put_number(*bytes_, static_cast<uint64_t>(*reply.bytes), to);
-  if (value_ != nullptr && number != nullptr) to = put_number(*value_, fitted(*value_, *number), to);
-  if (value_ != nullptr && text != nullptr) to = put_text(*value_, *text, to);
-  if (reason_ != nullptr && !reason.empty()) to = put_text(*reason_, reason, to);
-  if (code != 0) to = put_number(*code_, code, to);
+  uint8_t* to = put_length(schema_.answer->number(), size, start);
+  if (schema_.status != nullptr)
+    to = put_number(schema_.status->number(), static_cast<uint64_t>(answered.status), to);
+  if (schema_.bytes != nullptr && reply.bytes)
+    to = put_number(schema_.bytes->number(), static_cast<uint64_t>(*reply.bytes), to);
+  if (schema_.value != nullptr && number != nullptr)
+    to = put_number(schema_.value->number(), fitted(*schema_.value, *number), to);
+  if (schema_.value != nullptr && text != nullptr) to = put_text(schema_.value->number(), *text, to);
+  if (schema_.reason != nullptr && !reason.empty()) to = put_text(schema_.reason->number(), reason, to);
+  if (code != 0) to = put_number(schema_.code->number(), code, to);
   out.commit(static_cast<size_t>(to - start));
   return answered;
 }
@@ -303,20 +251,21 @@ void Codec::encode_list(const Reply& reply, AnswerBuffer& out) const {
     set_processes(*message, *processes);
   if (const auto* structure = std::get_if<guest::Structure>(&reply.value))
     set_structure(*message, *structure);
-  message->GetReflection()->SetInt32(message.get(), status_, 0);
+  message->GetReflection()->SetInt32(message.get(), schema_.status, 0);
   const size_t size = message->ByteSizeLong();
   uint8_t* const start = out.room(size + kLongestNumber);
-  uint8_t* const body = put_length(*answer_, size, start);
+  uint8_t* const body = put_length(schema_.answer->number(), size, start);
   uint8_t* const end = message->SerializeWithCachedSizesToArray(body);
   out.commit(static_cast<size_t>(end - start));
 }
 
 std::span<std::byte> Codec::room_for_bytes(size_t count, AnswerBuffer& out) const {
-  const size_t size = number_size(*status_, 0) + number_size(*bytes_, count) + text_size(*value_, count);
-  uint8_t* to = put_length(*answer_, size, out.room(size + kLongestNumber));
-  to = put_number(*status_, 0, to);
-  to = put_number(*bytes_, count, to);
-  to = put_length(*value_, count, to);
+  const size_t size = number_size(schema_.status->number(), 0) + number_size(schema_.bytes->number(), count) +
+                      text_size(schema_.value->number(), count);
+  uint8_t* to = put_length(schema_.answer->number(), size, out.room(size + kLongestNumber));
+  to = put_number(schema_.status->number(), 0, to);
+  to = put_number(schema_.bytes->number(), count, to);
+  to = put_length(schema_.value->number(), count, to);
   return {reinterpret_cast<std::byte*>(to), count};
 }
 
@@ -327,7 +276,8 @@ Answered Codec::encode_filled(std::span<const std::byte> room, AnswerBuffer& out
 }
 
 std::optional<Number> Codec::number_of(size_t field) const {
-  return field < numbers_.size() && is_integer(*request_fields_[field]) ? numbers_[field] : std::nullopt;
+  return field < numbers_.size() && is_integer(*schema_.request_fields[field]) ? numbers_[field]
+                                                                               : std::nullopt;
 }
 
 }  // namespace furnace::vmi

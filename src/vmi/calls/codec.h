@@ -14,7 +14,7 @@
 #include "base/result.h"
 #include "guest/linux/tasks.h"
 #include "guest/profile/structure.h"
-#include "protocol/calls.h"
+#include "protocol/call_schema.h"
 #include "vmi.pb.h"
 #include "vmi/calls/answer_buffer.h"
 #include "vmi/calls/long_call.h"
@@ -104,8 +104,7 @@ struct Answered {
   [[nodiscard]] uint64_t integer(const google::protobuf::FieldDescriptor& field) const;
 };
 
-/// One call's messages: the request's and the answer's fields in the order of their declaration, which links
-/// count in.
+/// Reads a call's requests and writes its answers.
 class Codec {
  public:
   using Message = google::protobuf::Message;
@@ -125,9 +124,9 @@ class Codec {
   /// Appends the answer around that room, whose bytes are filled in.
   Answered encode_filled(std::span<const std::byte> room, AnswerBuffer& out) const;
 
-  [[nodiscard]] bool repeated() const { return request_->is_repeated(); }
-  [[nodiscard]] const std::vector<const Field*>& request_fields() const { return request_fields_; }
-  [[nodiscard]] const std::vector<const Field*>& answer_fields() const { return answer_fields_; }
+  [[nodiscard]] bool repeated() const { return schema_.request->is_repeated(); }
+  [[nodiscard]] const std::vector<const Field*>& request_fields() const { return schema_.request_fields; }
+  [[nodiscard]] const std::vector<const Field*>& answer_fields() const { return schema_.answer_fields; }
   /// The number a request field stands for; nullopt for texts and links.
   [[nodiscard]] std::optional<Number> number_of(size_t field) const;
 
@@ -135,21 +134,12 @@ class Codec {
   friend struct Answered;
   void encode_list(const Reply& reply, AnswerBuffer& out) const;
 
-  const Field* request_;
-  const Field* answer_;
-  const Field* link_ = nullptr;
+  const protocol::CallSchema& schema_;
   const ReadDecoder* read_decoder_ = nullptr;  // of reads of numbers, which batches are made of
   const Message* empty_;
   const Message* empty_answer_;
-  std::vector<const Field*> request_fields_;
-  std::vector<const Field*> answer_fields_;
   std::vector<std::optional<Number>> numbers_;  // per request field
   std::vector<std::optional<Text>> texts_;
-  const Field* status_ = nullptr;
-  const Field* value_ = nullptr;
-  const Field* bytes_ = nullptr;
-  const Field* reason_ = nullptr;
-  const Field* code_ = nullptr;
 };
 
 [[nodiscard]] bool is_integer(const google::protobuf::FieldDescriptor& field);

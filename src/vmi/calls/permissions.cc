@@ -1,42 +1,30 @@
 #include "vmi/calls/permissions.h"
 
 #include <algorithm>
-#include <array>
 
+#include "base/enum_table.h"
 #include "base/text.h"
 
 namespace furnace::vmi {
 namespace {
 
-using protocol::Verb;
-
-struct Word {
-  std::string_view word;
-  Permission permission;
-  std::string_view meaning;
-};
-constexpr std::array kWords{Word{"write", Permission::Write, "writing to its VM"},
-                            Word{"pause", Permission::Pause, "pausing its VM"},
-                            Word{"events", Permission::Events, "registering events"}};
+/// What may be forbidden, and how an app reads it.
+constexpr EnumTable<Needs, std::string_view> kMeanings({{Needs::Nothing, ""},
+                                                        {Needs::Write, "writing to its VM"},
+                                                        {Needs::Pause, "pausing its VM"},
+                                                        {Needs::Events, "registering events"}});
 
 Result<Permissions> parse_words(std::string_view text) {
   Permissions permissions;
   for (const std::string_view word : split(text, ',')) {
-    const auto* const known =
-        std::find_if(kWords.begin(), kWords.end(), [&](const Word& each) { return each.word == word; });
-    if (known == kWords.end())
+    const auto known = std::find_if(kMeanings.begin(), kMeanings.end(), [&](const auto& each) {
+      return each.key != Needs::Nothing && protocol::word_of(each.key) == word;
+    });
+    if (known == kMeanings.end())
       return fail(Errc::Invalid, "--forbid: '{}' is none of write, pause, events", word);
-    permissions.add(known->permission);
+    permissions.add(known->key);
   }
   return permissions;
-}
-
-Status check(const Permissions& forbidden, Permission permission) {
-  if (!forbidden.has(permission)) return {};
-  for (const Word& each : kWords)
-    if (each.permission == permission)
-      return fail(Errc::Denied, "the operator forbids this app {}", each.meaning);
-  return fail(Errc::Denied, "the operator forbids it");
 }
 
 }  // namespace
@@ -62,23 +50,9 @@ Permissions Forbidden::to(std::string_view app) const {
   return all;
 }
 
-Status check_permitted(const Permissions& forbidden, Verb verb) {
-  switch (verb) {
-    case Verb::WriteBytes:
-    case Verb::WriteNumber:
-      return check(forbidden, Permission::Write);
-    case Verb::PauseVm:
-      return check(forbidden, Permission::Pause);
-    case Verb::EventRegister:
-    case Verb::StartSyscall:
-      return check(forbidden, Permission::Events);
-    default:
-      return {};
-  }
-}
-
-Status check_sync_permitted(const Permissions& forbidden) {
-  return check(forbidden, Permission::Pause);
+Status check_permitted(const Permissions& forbidden, Needs needs) {
+  if (!forbidden.has(needs)) return {};
+  return fail(Errc::Denied, "the operator forbids this app {}", kMeanings[needs]);
 }
 
 }  // namespace furnace::vmi

@@ -12,22 +12,19 @@
 
 namespace furnace::vmi {
 
-enum class Permission : uint8_t {
-  Write = 1,   ///< to its memory
-  Pause = 2,   ///< it, also by SYNC events
-  Events = 4,  ///< register them
-};
+using protocol::Needs;
 
-/// A set of permissions.
+/// A set of what calls may need.
 class Permissions {
  public:
-  [[nodiscard]] bool has(Permission permission) const {
-    return (bits_ & static_cast<uint8_t>(permission)) != 0;
-  }
-  void add(Permission permission) { bits_ |= static_cast<uint8_t>(permission); }
+  [[nodiscard]] bool has(Needs each) const { return (bits_ & bit(each)) != 0; }
+  void add(Needs each) { bits_ |= bit(each); }
   void add(const Permissions& more) { bits_ |= more.bits_; }
 
  private:
+  static uint8_t bit(Needs each) {
+    return each == Needs::Nothing ? 0 : static_cast<uint8_t>(1U << static_cast<unsigned>(each));
+  }
   uint8_t bits_ = 0;
 };
 
@@ -43,9 +40,7 @@ class Forbidden {
   std::map<std::string, Permissions, std::less<>> apps_;
 };
 
-/// Whether an app to which `forbidden` is forbidden may make calls of this kind.
-[[nodiscard]] Status check_permitted(const Permissions& forbidden, protocol::Verb verb);
-/// The same for an event that holds the guest until the app has seen it.
-[[nodiscard]] Status check_sync_permitted(const Permissions& forbidden);
+/// Errc::Denied if `forbidden` has what a call needs.
+[[nodiscard]] Status check_permitted(const Permissions& forbidden, Needs needs);
 
 }  // namespace furnace::vmi

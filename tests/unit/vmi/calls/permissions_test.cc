@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "support.h"
 
 namespace furnace::vmi {
@@ -10,22 +12,36 @@ namespace {
 
 using furnace::test::message_of;
 using furnace::test::take;
-using protocol::Verb;
+/// What a call needs, by the table of calls.
+Status check_call(const Permissions& forbidden, std::string_view call) {
+  return check_permitted(forbidden, protocol::find_call(call)->needs);
+}
 
 TEST(Forbidden, CountsForAllAppsOrForOne) {
   const Forbidden forbidden = take(Forbidden::parse({"write", "mine=pause,events"}));
-  EXPECT_FALSE(check_permitted(forbidden.to("other"), Verb::WriteBytes));
-  EXPECT_TRUE(check_permitted(forbidden.to("other"), Verb::PauseVm));
-  for (const Verb verb : {Verb::WriteNumber, Verb::PauseVm, Verb::EventRegister, Verb::StartSyscall})
-    EXPECT_FALSE(check_permitted(forbidden.to("mine"), verb));
-  EXPECT_FALSE(check_sync_permitted(forbidden.to("mine")));
-  EXPECT_TRUE(check_sync_permitted(forbidden.to("other")));
+  EXPECT_FALSE(check_call(forbidden.to("other"), "write_pa"));
+  EXPECT_TRUE(check_call(forbidden.to("other"), "pause_vm"));
+  for (const auto* call : {"write_8_va", "pause_vm", "event_register", "start_syscall"})
+    EXPECT_FALSE(check_call(forbidden.to("mine"), call)) << call;
 }
 
-TEST(Forbidden, LetsEveryAppReadAndGiveBack) {
+TEST(Forbidden, AnAppMayReadAndUndoWhateverIsForbidden) {
   const Permissions all = take(Forbidden::parse({"write,pause,events"})).to("mine");
-  for (const Verb verb : {Verb::ReadBytes, Verb::ResumeVm, Verb::EventClear, Verb::Status, Verb::ProcessList})
-    EXPECT_TRUE(check_permitted(all, verb));
+  for (const auto* call : {"read_pa", "resume_vm", "event_clear", "status", "process_list", "stop_syscall"})
+    EXPECT_TRUE(check_call(all, call)) << call;
+}
+
+TEST(Forbidden, EachCallThatWritesPausesOrWatchesNeedsItsPermission) {
+  const Permissions all = take(Forbidden::parse({"write,pause,events"})).to("mine");
+  std::vector<std::string_view> refused;
+  for (const protocol::Call& call : protocol::calls())
+    if (!check_call(all, call.name)) refused.push_back(call.name);
+  EXPECT_EQ(
+      std::count_if(refused.begin(), refused.end(), [](auto name) { return name.starts_with("write_"); }),
+      std::count_if(protocol::calls().begin(), protocol::calls().end(),
+                    [](const auto& call) { return call.name.starts_with("write_"); }));
+  std::erase_if(refused, [](auto name) { return name.starts_with("write_"); });
+  EXPECT_EQ(refused, (std::vector<std::string_view>{"event_register", "pause_vm", "start_syscall"}));
 }
 
 TEST(Forbidden, WordsThatAreUnknownAreTold) {
