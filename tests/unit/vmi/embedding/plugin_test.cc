@@ -7,7 +7,7 @@
 #include <fstream>
 #include <thread>
 
-#include "../../fake_drakvuf/fake.h"
+#include "../../../fake_drakvuf/fake.h"
 #include "app/vmi_client.h"
 #include "guest/profile/export.h"
 #include "hypervisor/simulator/simulator.h"
