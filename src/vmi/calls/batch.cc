@@ -107,7 +107,7 @@ Reply BatchRun::full() const {
 }
 
 /// Appends the answer of a call, or opens it if it's a long one.
-void BatchRun::settle(CallContext& context, const Call& call, int index, Reply reply) {
+void BatchRun::settle(CallContext& context, const Call& call, int index, Reply&& reply) {
   const Codec& codec = codecs_.of(call);
   const auto put_type = [&] {
     add_number(answer_, wire::VmiMessage::kTypeFieldNumber, call.answer_number());
@@ -128,7 +128,7 @@ void BatchRun::settle(CallContext& context, const Call& call, int index, Reply r
     log::debug("{}: {}: {}", context.session.identity, call.name, reply.error->message());
   }
   put_type();
-  answers_.push_back(codec.encode(std::move(reply), answer_));
+  answers_.push_back(codec.encode(reply, answer_));
 }
 
 /// One step of the open call; returns whether it was the last.

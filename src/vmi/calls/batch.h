@@ -61,7 +61,7 @@ class BatchRun {
   };
 
   void run_call(CallContext& context, int32_t type);
-  void settle(CallContext& context, const protocol::Call& call, int index, Reply reply);
+  void settle(CallContext& context, const protocol::Call& call, int index, Reply&& reply);
   [[nodiscard]] bool work_on(CallContext& context);
   [[nodiscard]] bool has_room(size_t more) const { return answer_.size() + more <= kMaxAnswerBytes; }
   [[nodiscard]] Reply full() const;

@@ -204,7 +204,7 @@ uint64_t Answered::integer(const Field& field) const {
   return &field == codec->schema_.value ? fitted(field, value) : 0;
 }
 
-Answered Codec::encode(Reply reply, AnswerBuffer& out) const {
+Answered Codec::encode(const Reply& reply, AnswerBuffer& out) const {
   Answered answered{this, 0, reply.bytes.value_or(0), reply.error ? 1 : 0};
   if (const auto* structure = std::get_if<guest::Structure>(&reply.value)) answered.value = structure->size;
   if (std::holds_alternative<std::vector<guest::Process>>(reply.value) ||

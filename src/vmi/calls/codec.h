@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -51,18 +52,34 @@ enum class Text : uint8_t { Symbol, Member, Buffer, Register, BreakpointName, La
 /// A request's arguments; what was left out is missing. Texts point into the request.
 class Arguments {
  public:
+  Arguments() {}  // NOLINT(modernize-use-equals-default,*-member-init): leaves numbers_ as they are
   [[nodiscard]] std::optional<uint64_t> get(Number which) const {
-    return numbers_.at(static_cast<size_t>(which));
+    const auto index = static_cast<size_t>(which);
+    return has_number_.test(index) ? std::optional(numbers_.at(index)) : std::nullopt;
   }
   [[nodiscard]] std::optional<std::string_view> get(Text which) const {
-    return texts_.at(static_cast<size_t>(which));
+    const auto index = static_cast<size_t>(which);
+    return has_text_.test(index) ? std::optional(texts_.at(index)) : std::nullopt;
   }
-  void set(Number which, uint64_t value) { numbers_.at(static_cast<size_t>(which)) = value; }
-  void set(Text which, std::string_view value) { texts_.at(static_cast<size_t>(which)) = value; }
+  void set(Number which, uint64_t value) {
+    const auto index = static_cast<size_t>(which);
+    numbers_.at(index) = value;
+    has_number_.set(index);
+  }
+  void set(Text which, std::string_view value) {
+    const auto index = static_cast<size_t>(which);
+    texts_.at(index) = value;
+    has_text_.set(index);
+  }
 
  private:
-  std::array<std::optional<uint64_t>, static_cast<size_t>(Number::Last)> numbers_{};
-  std::array<std::optional<std::string_view>, static_cast<size_t>(Text::Last)> texts_{};
+  static constexpr auto kNumbers = static_cast<size_t>(Number::Last);
+  static constexpr auto kTexts = static_cast<size_t>(Text::Last);
+  std::bitset<kNumbers> has_number_;
+  std::bitset<kTexts> has_text_;
+  // Only those that are set have a value: to clear them all would cost a tenth of a small read.
+  std::array<uint64_t, kNumbers> numbers_;
+  std::array<std::string_view, kTexts> texts_;
 };
 
 /// All bytes that a long call fills are in its room in the answer.
@@ -118,7 +135,7 @@ class Codec {
   /// The link of a request, or nullptr.
   [[nodiscard]] const wire::Linkage* link(const Message& request) const;
   /// Appends the answer to a VmiMessage's bytes.
-  Answered encode(Reply reply, AnswerBuffer& out) const;
+  Answered encode(const Reply& reply, AnswerBuffer& out) const;
   /// The room for `count` bytes of an answer, of which nothing is appended yet.
   [[nodiscard]] std::span<std::byte> room_for_bytes(size_t count, AnswerBuffer& out) const;
   /// Appends the answer around that room, whose bytes are filled in.
