@@ -1,6 +1,7 @@
 """Real binaries, a real guest under QEMU: what the end-to-end tests share."""
 
 import base64
+import collections
 import fcntl
 import itertools
 import json
@@ -46,6 +47,15 @@ def pytest_sessionfinish():
     if 'PYTEST_XDIST_WORKER' not in os.environ:
         for lock in Path('/tmp').glob('furnace-tests-*.lock'):
             lock.unlink()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was skipped, by reason: a skip is no success."""
+    reasons = collections.Counter(str(report.longrepr[2]).removeprefix('Skipped: ') for report in terminalreporter.stats.get('skipped', []))
+    if reasons:
+        terminalreporter.section('skipped, by reason')
+        for reason, count in sorted(reasons.items(), key=lambda each: (-each[1], each[0])):
+            terminalreporter.write_line(f'{count:>5}  {reason}')
 
 
 def furnace(*arguments, check=True, timeout=120, **options):

@@ -61,3 +61,14 @@ def test_a_library_of_its_own_does_not_include_the_room_around_it(folder):
 def test_only_a_vmi_partition_has_drivers(program, has_drivers):
     symbols = subprocess.run(['nm', '-C', BUILD / 'bin' / program], capture_output=True, text=True, check=True).stdout
     assert 'furnace::' in symbols and ('furnace::hypervisor::' in symbols) == has_drivers
+
+
+def test_the_quick_tests_have_something_of_each_room():
+    script = (ROOT / 'scripts/test').read_text()
+    listed = re.search(r'^quick=\((.*?)\)', script, re.M | re.S)[1]
+    names = subprocess.run(['bash', '-c', f'printf "%s\\n" {listed}'.replace('\n', ' '), ''], capture_output=True, text=True, check=True).stdout.split()
+    assert [name for name in names if not (ROOT / name).exists()] == []
+    rows = (ROOT / 'CONTRIBUTING.md').read_text().partition('| room |')[2].partition('\n\n')[0].splitlines()[2:]
+    tests = {row.split('`')[1]: re.findall('`(tests/[^`]+)`', row) for row in rows}
+    assert [room for room, of_room in tests.items() if of_room and not any(
+        test in names or test.startswith('tests/unit/') or any(name.startswith(test + '/') for name in names) for test in of_room)] == []

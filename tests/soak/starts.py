@@ -22,8 +22,8 @@ import fe, time
 class App:
     def __init__(self, ctx):
         self.kinds = ctx['metadata'].split()
-        self.try_again(None)
-    def try_again(self, _):
+        self.timer = fe.event_register({'event_type': fe.TIMER, 'time_value': 0.1, 'callback': self.register})
+    def register(self, _):
         # A guest that boots has no kernel to be watched yet.
         while self.kinds:
             name, _, number = self.kinds[0].partition(':')
@@ -34,14 +34,11 @@ class App:
                 fe.event_register(wanted)
             except Exception as error:
                 print('not yet', str(error)[:100], flush=True)
-                fe.event_register({'event_type': fe.TIMER, 'time_value': 0.1, 'callback': self.again})
                 return
             del self.kinds[0]
+        fe.event_clear(self.timer)
         fe.events_start()
         print('watching', flush=True)
-    def again(self, event):
-        fe.event_clear(event['id']) if isinstance(event, dict) and 'id' in event else None
-        self.try_again(event)
     def tell(self, event):
         print('event', flush=True)
 '''

@@ -31,7 +31,7 @@ Result<uint64_t> Events::add(Session& owner, const EventRequest& request, const 
   if (process != nullptr) registration.process_start = process->start_ns;
   FURNACE_CHECK(check(registration, process, all));
   const uint64_t identifier = next_identifier_++;
-  FURNACE_CHECK(sources_.add(registration.request, identifier));
+  FURNACE_CHECK(watches_.add(registration.request, identifier));
   registrations_.emplace(identifier, registration);
   if (!next_look_) next_look_ = std::chrono::steady_clock::now() + kBetweenLooks;
   return identifier;
@@ -85,7 +85,7 @@ Status Events::remove(Session& owner, uint64_t identifier) {
   const Registration removed = found->second;
   registrations_.erase(found);
   if (removed.suspended || removed.ended) return {};
-  return sources_.remove(removed.request, identifier);
+  return watches_.remove(removed.request, identifier);
 }
 
 size_t Events::count(const Session& owner) const {
@@ -125,43 +125,43 @@ std::optional<uint64_t> Events::syscall_tracing(const Session& owner) const {
 }
 
 bool Events::pending() const {
-  const hypervisor::EventSource* source = machine_.hypervisor().events();
-  return source != nullptr && source->pending();
+  const hypervisor::EventSource* driver = machine_.hypervisor().events();
+  return driver != nullptr && driver->pending();
 }
 
 void Events::dispatch() {
-  hypervisor::EventSource* source = machine_.hypervisor().events();
-  if (source == nullptr) return;
-  const auto events = source->take();
-  if (events.empty()) return source->proceed();
+  hypervisor::EventSource* driver = machine_.hypervisor().events();
+  if (driver == nullptr) return;
+  const auto events = driver->take();
+  if (events.empty()) return driver->proceed();
   machine_.refresh();
   for (const GuestEvent& event : events) dispatch(event);
-  source->proceed();
+  driver->proceed();
 }
 
 void Events::dispatch(const GuestEvent& event) {
-  const EventSources::Source* source = sources_.find(event.watch);
-  if (source == nullptr || !anyone_wants(*source, event)) return;
-  Occurrence occurrence = interpreter_.begin(event);
-  if (source->type->trace) {
-    const auto complete = interpreter_.complete(source->seen, occurrence);
+  const SharedWatches::SharedWatch* watch = watches_.find(event.watch);
+  if (watch == nullptr || !anyone_wants(*watch, event)) return;
+  Occurrence occurrence = reader_.begin(event);
+  if (watch->type->trace) {
+    const auto complete = reader_.complete(watch->seen, occurrence);
     if (!complete) log::debug("event: {}", complete.error().message());
     if (!complete || !*complete) return;
   }
   bool named = false;
-  const auto users = source->users;  // a send may tell of an app that is gone
+  const auto users = watch->users;  // a send may tell of an app that is gone
   for (const uint64_t user : users) {
     const auto found = registrations_.find(user);
     if (found == registrations_.end() || !concerns(found->second, occurrence)) continue;
-    if (!std::exchange(named, true)) interpreter_.name_arguments(occurrence);
+    if (!std::exchange(named, true)) reader_.name_arguments(occurrence);
     deliver(user, found->second, occurrence);
   }
 }
 
 /// Filters that need nothing but what came with the event go first: most system calls are not asked for.
-bool Events::anyone_wants(const EventSources::Source& source, const GuestEvent& event) const {
-  const bool has_number = source.type->number == wire::F_SYSCALL && !source.seen.at_instruction;
-  return std::any_of(source.users.begin(), source.users.end(), [&](uint64_t user) {
+bool Events::anyone_wants(const SharedWatches::SharedWatch& watch, const GuestEvent& event) const {
+  const bool has_number = watch.type->number == wire::F_SYSCALL && !watch.seen.at_instruction;
+  return std::any_of(watch.users.begin(), watch.users.end(), [&](uint64_t user) {
     const auto found = registrations_.find(user);
     if (found == registrations_.end()) return false;
     const EventRequest& request = found->second.request;
@@ -201,8 +201,8 @@ void Events::deliver(uint64_t identifier, Registration& registration, const Occu
 }
 
 void Events::guest_was_reset() {
-  sources_.forget();
-  interpreter_.forget();
+  watches_.forget();
+  reader_.forget();
   for (auto& [identifier, registration] : registrations_) {
     if (registration.ended) continue;
     const EventRequest& request = registration.request;
@@ -226,7 +226,7 @@ void Events::resume_suspended() {
   for (auto& [identifier, registration] : registrations_) {
     if (!registration.suspended) continue;
     Status added = check(registration, nullptr, {});
-    if (added) added = sources_.add(registration.request, identifier);
+    if (added) added = watches_.add(registration.request, identifier);
     registration.suspended = !added;
     if (!added) {
       log::debug("event {}: not yet: {}", identifier, added.error().message());
@@ -237,8 +237,8 @@ void Events::resume_suspended() {
 
 void Events::check_in_place() {
   next_look_.reset();
-  if (sources_.empty()) return;
-  if (sources_.check_in_place())
+  if (watches_.empty()) return;
+  if (watches_.check_in_place())
     log::debug("what is watched for events is in place");
   else
     log::warning(

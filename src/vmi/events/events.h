@@ -10,8 +10,9 @@
 
 #include "hypervisor/events.h"
 #include "vmi/events/event_outbox.h"
-#include "vmi/events/event_sources.h"
-#include "vmi/events/trace.h"
+#include "vmi/events/event_reader.h"
+#include "vmi/events/shared_watches.h"
+#include "vmi/events/trace_ids.h"
 #include "vmi/machine.h"
 #include "vmi/pauses.h"
 #include "vmi/session.h"
@@ -23,10 +24,10 @@ inline constexpr size_t kMaxEvents = 200;  ///< registered by one app
 class Events {
  public:
   Events(Machine& machine, Pauses& pauses)
-      : machine_(machine), pauses_(pauses), sources_(machine), interpreter_(machine) {}
+      : machine_(machine), pauses_(pauses), watches_(machine), reader_(machine) {}
   void set_send(EventOutbox::Send send) { outbox_.set_send(std::move(send)); }
   /// Whether what the kernel does is seen by watched writes or by breakpoints; otherwise the driver chooses.
-  void set_watched_writes(std::optional<bool> choice) { sources_.set_watched_writes(choice); }
+  void set_watched_writes(std::optional<bool> choice) { watches_.set_watched_writes(choice); }
 
   /// Registers an event of an app; returns its identifier. The error says what this driver can't watch.
   /// `process` is the one that the request names, nullptr if it names none; `all` are those of the guest, if
@@ -68,7 +69,7 @@ class Events {
   [[nodiscard]] Status check_place(const EventRequest& request, const guest::LinuxGuest& guest,
                                    const guest::AddressSpace& space,
                                    std::span<const guest::Process> all) const;
-  [[nodiscard]] bool anyone_wants(const EventSources::Source& source,
+  [[nodiscard]] bool anyone_wants(const SharedWatches::SharedWatch& watch,
                                   const hypervisor::GuestEvent& event) const;
   [[nodiscard]] static bool concerns(const Registration& registration, const Occurrence& occurrence);
   void dispatch(const hypervisor::GuestEvent& event);
@@ -79,8 +80,8 @@ class Events {
 
   Machine& machine_;
   Pauses& pauses_;
-  EventSources sources_;
-  Interpreter interpreter_;
+  SharedWatches watches_;
+  EventReader reader_;
   EventOutbox outbox_;
   TraceIds trace_;
   std::map<uint64_t, Registration> registrations_;

@@ -1,13 +1,11 @@
 // What happened in the guest: an event of the driver, read as what an app asked for.
 #pragma once
 
-#include <map>
 #include <optional>
-#include <set>
 #include <string>
+#include <vector>
 
 #include "vmi/events/event_types.h"
-#include "vmi/machine.h"
 
 namespace furnace::vmi {
 
@@ -48,55 +46,10 @@ struct Occurrence {
 };
 
 /// How an event of the driver came to be.
-struct Seen {
+struct HowSeen {
   guest::Trace trace = guest::Trace::AddressSpaceSwitch;
   bool at_instruction = false;  ///< a breakpoint; else a watched write
-  bool by_driver = false;       ///< the driver knows the kind itself: nothing is left to be found out
-};
-
-/// Reads events while their vCPUs stand.
-class Interpreter {
- public:
-  explicit Interpreter(Machine& machine) : machine_(machine) {}
-
-  /// What an event shows of itself, and of the process that runs on its vCPU.
-  [[nodiscard]] Occurrence begin(const hypervisor::GuestEvent& event) const;
-  /// Finds out the rest. False: it is none after all (a thread, not a process; a credential set that is the
-  /// same). The error says what the kernel's structures lack.
-  [[nodiscard]] Result<bool> complete(const Seen& seen, Occurrence& occurrence);
-  /// Names and paths of a system call's arguments.
-  void name_arguments(Occurrence& occurrence) const;
-
-  /// The guest was reset.
-  void forget() { roots_.clear(), in_syscall_.clear(), ended_.clear(); }
-
- private:
-  static void take_over(const hypervisor::KernelEvent& known, const guest::LinuxGuest& guest,
-                        Occurrence& occurrence);
-  [[nodiscard]] static Result<bool> complete_known(guest::Trace trace, Occurrence& occurrence);
-  /// The kernel that runs while an event is read.
-  struct Running {
-    const guest::Kernel& kernel;
-    const guest::LinuxGuest& guest;
-  };
-  using Reader = Result<bool> (Interpreter::*)(const Running&, const Seen&, Occurrence&);
-  [[nodiscard]] Result<bool> address_space_switch(const Running& running, const Seen& seen,
-                                                  Occurrence& occurrence);
-  [[nodiscard]] Result<bool> syscall_entry(const Running& running, const Seen& seen, Occurrence& occurrence);
-  [[nodiscard]] Result<bool> syscall_return(const Running& running, const Seen& seen, Occurrence& occurrence);
-  [[nodiscard]] Result<bool> process_created(const Running& running, const Seen& seen,
-                                             Occurrence& occurrence);
-  [[nodiscard]] Result<bool> process_executed(const Running& running, const Seen& seen,
-                                              Occurrence& occurrence);
-  [[nodiscard]] Result<bool> process_exited(const Running& running, const Seen& seen, Occurrence& occurrence);
-  [[nodiscard]] Result<bool> credentials_changed(const Running& running, const Seen& seen,
-                                                 Occurrence& occurrence);
-  [[nodiscard]] Result<bool> module_loaded(const Running& running, const Seen& seen, Occurrence& occurrence);
-
-  Machine& machine_;
-  std::map<uint32_t, uint64_t> roots_;            ///< the CR3 last seen on each vCPU
-  std::set<std::pair<int32_t, uint64_t>> ended_;  ///< pid and start of processes whose end was seen
-  std::map<int32_t, uint32_t> in_syscall_;        ///< by thread: the system call it is in
+  bool by_driver = false;       ///< the driver knows the kind itself: there is nothing left to read
 };
 
 }  // namespace furnace::vmi

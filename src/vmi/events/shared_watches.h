@@ -12,7 +12,7 @@
 
 namespace furnace::vmi {
 
-class EventSources {
+class SharedWatches {
   using EventSource = hypervisor::EventSource;
 
  public:
@@ -29,7 +29,7 @@ class EventSources {
   /// What an event needs to be watched for.
   [[nodiscard]] static std::vector<Key> keys_of(const EventRequest& request);
 
-  explicit EventSources(Machine& machine) : machine_(machine) {}
+  explicit SharedWatches(Machine& machine) : machine_(machine) {}
   /// Of the two ways to see what the kernel does; otherwise the driver chooses.
   void set_watched_writes(std::optional<bool> choice) { watched_writes_ = choice; }
 
@@ -44,24 +44,24 @@ class EventSources {
   void forget();
 
   /// Whom a watch of the driver concerns, and how to read its events; nullptr for one that has ended.
-  struct Source {
+  struct SharedWatch {
     const EventType* type;
-    Seen seen;
+    HowSeen seen;
     std::set<uint64_t> users;
     std::vector<uint64_t> watches;
     uint32_t vcpus = 0;  ///< for how many it was made
   };
-  [[nodiscard]] const Source* find(uint64_t watch) const;
+  [[nodiscard]] const SharedWatch* find(uint64_t watch) const;
 
  private:
-  [[nodiscard]] Result<Source> arm(const Key& key, const EventRequest& request);
-  [[nodiscard]] Status arm_in_kernel(Source& source, EventSource& driver);
-  [[nodiscard]] Status disarm(const Source& source);
-  [[nodiscard]] Status rearm(const Key& key, Source& source);
+  [[nodiscard]] Result<SharedWatch> arm(const Key& key, const EventRequest& request);
+  [[nodiscard]] Status arm_in_kernel(SharedWatch& source, EventSource& driver);
+  [[nodiscard]] Status disarm(const SharedWatch& source);
+  [[nodiscard]] Status rearm(const Key& key, SharedWatch& source);
 
   Machine& machine_;
   std::optional<bool> watched_writes_;
-  std::map<Key, Source> sources_;
+  std::map<Key, SharedWatch> sources_;
   std::map<uint64_t, Key> watches_;
 };
 

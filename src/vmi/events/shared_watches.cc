@@ -1,4 +1,4 @@
-#include "vmi/events/event_sources.h"
+#include "vmi/events/shared_watches.h"
 
 #include "base/log.h"
 
@@ -7,7 +7,7 @@ namespace furnace::vmi {
 using hypervisor::EventSource;
 using hypervisor::Watch;
 
-std::vector<EventSources::Key> EventSources::keys_of(const EventRequest& request) {
+std::vector<SharedWatches::Key> SharedWatches::keys_of(const EventRequest& request) {
   Key key{request.type->number, request.address, request.length, request.access, guest::Pid::Kernel, false};
   if (request.type->number == wire::F_EPT) key.pid = request.pid;
   std::vector keys{key};
@@ -18,7 +18,7 @@ std::vector<EventSources::Key> EventSources::keys_of(const EventRequest& request
   return keys;
 }
 
-Status EventSources::add(const EventRequest& request, uint64_t user) {
+Status SharedWatches::add(const EventRequest& request, uint64_t user) {
   const auto keys = keys_of(request);
   for (size_t i = 0; i < keys.size(); ++i) {
     auto found = sources_.find(keys[i]);
@@ -26,7 +26,7 @@ Status EventSources::add(const EventRequest& request, uint64_t user) {
       auto armed = arm(keys[i], request);
       if (!armed) {
         for (size_t undone = 0; undone < i; ++undone) {
-          Source& source = sources_.at(keys[undone]);
+          SharedWatch& source = sources_.at(keys[undone]);
           source.users.erase(user);
           if (source.users.empty()) (void)disarm(source), sources_.erase(keys[undone]);
         }
@@ -40,7 +40,7 @@ Status EventSources::add(const EventRequest& request, uint64_t user) {
   return {};
 }
 
-Status EventSources::remove(const EventRequest& request, uint64_t user) {
+Status SharedWatches::remove(const EventRequest& request, uint64_t user) {
   Status result;
   for (const Key& key : keys_of(request)) {
     const auto found = sources_.find(key);
@@ -53,24 +53,24 @@ Status EventSources::remove(const EventRequest& request, uint64_t user) {
   return result;
 }
 
-void EventSources::forget() {
+void SharedWatches::forget() {
   if (EventSource* source = machine_.hypervisor().events()) source->forget();
   sources_.clear();
   watches_.clear();
 }
 
-const EventSources::Source* EventSources::find(uint64_t watch) const {
+const SharedWatches::SharedWatch* SharedWatches::find(uint64_t watch) const {
   const auto key = watches_.find(watch);
   if (key == watches_.end()) return nullptr;
   return &sources_.at(key->second);
 }
 
-Result<EventSources::Source> EventSources::arm(const Key& key, const EventRequest& request) {
+Result<SharedWatches::SharedWatch> SharedWatches::arm(const Key& key, const EventRequest& request) {
   EventSource* driver = machine_.hypervisor().events();
   if (driver == nullptr)
     return fail(Errc::Unavailable, "the hypervisor driver of '{}' has no source of events", machine_.name());
   const EventType& type = *request.type;
-  Source source{&type, {}, {}, {}};
+  SharedWatch source{&type, {}, {}, {}};
   if (type.trace) source.seen.trace = key.returns ? guest::Trace::SyscallExit : *type.trace;
   const auto kind = key.returns ? hypervisor::EventKind::SyscallReturn : type.kind;
   if (driver->offers(kind)) {
@@ -88,7 +88,7 @@ Result<EventSources::Source> EventSources::arm(const Key& key, const EventReques
 }
 
 /// Watches the places of a kernel that are reached for this reason.
-Status EventSources::arm_in_kernel(Source& source, EventSource& driver) {
+Status SharedWatches::arm_in_kernel(SharedWatch& source, EventSource& driver) {
   FURNACE_TRY(const guest::Kernel* kernel, machine_.kernel());
   FURNACE_TRY(const guest::LinuxGuest* guest, machine_.linux_guest());
   source.vcpus = machine_.hypervisor().vcpus();
@@ -115,7 +115,7 @@ Status EventSources::arm_in_kernel(Source& source, EventSource& driver) {
   return {};
 }
 
-Status EventSources::rearm(const Key& key, Source& source) {
+Status SharedWatches::rearm(const Key& key, SharedWatch& source) {
   FURNACE_CHECK(disarm(source));
   source.watches.clear();
   FURNACE_CHECK(arm_in_kernel(source, *machine_.hypervisor().events()));
@@ -123,7 +123,7 @@ Status EventSources::rearm(const Key& key, Source& source) {
   return {};
 }
 
-bool EventSources::check_in_place() {
+bool SharedWatches::check_in_place() {
   EventSource* driver = machine_.hypervisor().events();
   if (driver == nullptr) return true;
   bool in_place = driver->check_in_place();
@@ -136,7 +136,7 @@ bool EventSources::check_in_place() {
   return in_place;
 }
 
-Status EventSources::disarm(const Source& source) {
+Status SharedWatches::disarm(const SharedWatch& source) {
   Status result;
   for (const uint64_t watch : source.watches) {
     watches_.erase(watch);

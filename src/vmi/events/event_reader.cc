@@ -1,4 +1,4 @@
-#include "vmi/events/occurrence.h"
+#include "vmi/events/event_reader.h"
 
 #include <array>
 
@@ -43,7 +43,7 @@ Result<uint64_t> argument(const Occurrence& occurrence) {
 
 }  // namespace
 
-Occurrence Interpreter::begin(const hypervisor::GuestEvent& event) const {
+Occurrence EventReader::begin(const hypervisor::GuestEvent& event) const {
   Occurrence occurrence;
   occurrence.vcpu = event.vcpu;
   occurrence.registers = event.registers;
@@ -61,7 +61,7 @@ Occurrence Interpreter::begin(const hypervisor::GuestEvent& event) const {
   return occurrence;
 }
 
-void Interpreter::take_over(const hypervisor::KernelEvent& known, const LinuxGuest& guest,
+void EventReader::take_over(const hypervisor::KernelEvent& known, const LinuxGuest& guest,
                             Occurrence& occurrence) {
   if (auto subject = guest.process_of(known.subject); known.subject != Gva{} && subject)
     occurrence.subject = *subject;
@@ -71,7 +71,7 @@ void Interpreter::take_over(const hypervisor::KernelEvent& known, const LinuxGue
 }
 
 /// Of an event whose meaning the driver knows.
-Result<bool> Interpreter::complete_known(guest::Trace trace, Occurrence& occurrence) {
+Result<bool> EventReader::complete_known(guest::Trace trace, Occurrence& occurrence) {
   const hypervisor::KernelEvent& known = *occurrence.known;
   if (trace == guest::Trace::SyscallExit) {
     occurrence.syscall = static_cast<uint32_t>(known.number);
@@ -84,25 +84,25 @@ Result<bool> Interpreter::complete_known(guest::Trace trace, Occurrence& occurre
   return true;
 }
 
-Result<bool> Interpreter::complete(const Seen& seen, Occurrence& occurrence) {
+Result<bool> EventReader::complete(const HowSeen& seen, Occurrence& occurrence) {
   if (occurrence.known) return complete_known(seen.trace, occurrence);
   using guest::Trace;
   constexpr EnumTable<Trace, Reader> readers({
-      {Trace::AddressSpaceSwitch, &Interpreter::address_space_switch},
-      {Trace::SyscallEntry, &Interpreter::syscall_entry},
-      {Trace::SyscallExit, &Interpreter::syscall_return},
-      {Trace::ProcessCreated, &Interpreter::process_created},
-      {Trace::ProcessExecuted, &Interpreter::process_executed},
-      {Trace::ProcessExited, &Interpreter::process_exited},
-      {Trace::CredentialsChanged, &Interpreter::credentials_changed},
-      {Trace::ModuleLoaded, &Interpreter::module_loaded},
+      {Trace::AddressSpaceSwitch, &EventReader::address_space_switch},
+      {Trace::SyscallEntry, &EventReader::syscall_entry},
+      {Trace::SyscallExit, &EventReader::syscall_return},
+      {Trace::ProcessCreated, &EventReader::process_created},
+      {Trace::ProcessExecuted, &EventReader::process_executed},
+      {Trace::ProcessExited, &EventReader::process_exited},
+      {Trace::CredentialsChanged, &EventReader::credentials_changed},
+      {Trace::ModuleLoaded, &EventReader::module_loaded},
   });
   FURNACE_TRY(const Kernel* kernel, machine_.kernel());
   FURNACE_TRY(const LinuxGuest* guest, machine_.linux_guest());
   return (this->*readers[seen.trace])({*kernel, *guest}, seen, occurrence);
 }
 
-Result<bool> Interpreter::address_space_switch(const Running& running, const Seen& seen,
+Result<bool> EventReader::address_space_switch(const Running& running, const HowSeen& seen,
                                                Occurrence& occurrence) {
   uint64_t now = occurrence.registers.cr3();
   uint64_t& last = roots_[occurrence.vcpu];
@@ -122,7 +122,7 @@ Result<bool> Interpreter::address_space_switch(const Running& running, const See
   return true;
 }
 
-Result<bool> Interpreter::syscall_entry(const Running& running, const Seen& seen, Occurrence& occurrence) {
+Result<bool> EventReader::syscall_entry(const Running& running, const HowSeen& seen, Occurrence& occurrence) {
   Registers& registers = occurrence.registers;
   if (seen.at_instruction) {
     FURNACE_TRY(const PtRegs user, pt_regs(running.guest, registers));
@@ -144,7 +144,7 @@ Result<bool> Interpreter::syscall_entry(const Running& running, const Seen& seen
   return true;
 }
 
-Result<bool> Interpreter::syscall_return(const Running& running, const Seen&, Occurrence& occurrence) {
+Result<bool> EventReader::syscall_return(const Running& running, const HowSeen&, Occurrence& occurrence) {
   const auto entered = in_syscall_.find(occurrence.thread);
   if (entered == in_syscall_.end()) return false;
   FURNACE_TRY(const PtRegs user, pt_regs(running.guest, occurrence.registers));
@@ -160,7 +160,8 @@ Result<bool> Interpreter::syscall_return(const Running& running, const Seen&, Oc
   return true;
 }
 
-Result<bool> Interpreter::process_created(const Running& running, const Seen& seen, Occurrence& occurrence) {
+Result<bool> EventReader::process_created(const Running& running, const HowSeen& seen,
+                                          Occurrence& occurrence) {
   Gva task;
   if (seen.at_instruction) {
     FURNACE_TRY(task.value, argument(occurrence));
@@ -174,7 +175,7 @@ Result<bool> Interpreter::process_created(const Running& running, const Seen& se
   return true;
 }
 
-Result<bool> Interpreter::process_executed(const Running& running, const Seen&, Occurrence& occurrence) {
+Result<bool> EventReader::process_executed(const Running& running, const HowSeen&, Occurrence& occurrence) {
   FURNACE_TRY(const uint64_t filename, running.kernel.member("linux_binprm", "filename"));
   FURNACE_TRY(const uint64_t program, argument(occurrence));
   FURNACE_TRY(const uint64_t text, running.guest.kernel_space().read<uint64_t>(Gva{program} + filename));
@@ -183,7 +184,8 @@ Result<bool> Interpreter::process_executed(const Running& running, const Seen&, 
   return true;
 }
 
-Result<bool> Interpreter::process_exited(const Running& running, const Seen& seen, Occurrence& occurrence) {
+Result<bool> EventReader::process_exited(const Running& running, const HowSeen& seen,
+                                         Occurrence& occurrence) {
   // disassociate_ctty is called with 1 at the end of a process, with 0 when a process gives its terminal up.
   if (seen.at_instruction) {
     FURNACE_TRY(const uint64_t at_end, argument(occurrence));
@@ -213,7 +215,8 @@ Result<bool> Interpreter::process_exited(const Running& running, const Seen& see
   return true;
 }
 
-Result<bool> Interpreter::credentials_changed(const Running& running, const Seen&, Occurrence& occurrence) {
+Result<bool> EventReader::credentials_changed(const Running& running, const HowSeen&,
+                                              Occurrence& occurrence) {
   FURNACE_TRY(const uint64_t uid, running.kernel.member("cred", "uid"));
   FURNACE_TRY(const uint64_t euid, running.kernel.member("cred", "euid"));
   FURNACE_TRY(const uint64_t capabilities, running.kernel.member("cred", "cap_effective"));
@@ -235,7 +238,7 @@ Result<bool> Interpreter::credentials_changed(const Running& running, const Seen
   return true;
 }
 
-Result<bool> Interpreter::module_loaded(const Running& running, const Seen&, Occurrence& occurrence) {
+Result<bool> EventReader::module_loaded(const Running& running, const HowSeen&, Occurrence& occurrence) {
   FURNACE_TRY(const uint64_t name, running.kernel.member("module", "name"));
   FURNACE_TRY(const uint64_t module, argument(occurrence));
   FURNACE_TRY(const std::string text,
@@ -245,7 +248,7 @@ Result<bool> Interpreter::module_loaded(const Running& running, const Seen&, Occ
   return true;
 }
 
-void Interpreter::name_arguments(Occurrence& occurrence) const {
+void EventReader::name_arguments(Occurrence& occurrence) const {
   if (!occurrence.syscall || occurrence.is_return) return;
   static const std::vector<guest::SyscallParameter> unnamed{{"arg0"}, {"arg1"}, {"arg2"},
                                                             {"arg3"}, {"arg4"}, {"arg5"}};
