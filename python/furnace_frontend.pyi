@@ -44,7 +44,7 @@ class Invalid(VmiError):
     """An argument is malformed or out of range. Don't repeat the call. Code 'invalid'."""
 
 class NotFound(VmiError):
-    """The VM has no such symbol, type, member or process. Code 'not_found'."""
+    """There is no such symbol, type, member, process or stored key. Code 'not_found'."""
 
 class NotMapped(VmiError):
     """Nothing backs the address. The page may be swapped out or not loaded yet. Code 'not_mapped'."""

@@ -1,6 +1,7 @@
 #include "app/facilities_client.h"
 
 #include "base/log.h"
+#include "protocol/error_code.h"
 #include "protocol/framing.h"
 #include "protocol/monitor.h"
 
@@ -15,12 +16,14 @@ namespace {
 constexpr std::chrono::seconds kGrace(10);
 constexpr std::chrono::seconds kCallTimeout(30);
 
-/// Why a call failed, as its answer tells it; FAC partitions of 1.0 tell nothing.
+/// Why a call failed, as its answer says; FAC partitions of 1.0 say nothing.
 template <typename Answer>
-std::string reason_of(const Answer& answer, const char* otherwise) {
-  return answer.has_reason() ? answer.reason() : otherwise;
+Error error_in(const Answer& answer, Errc kind, const char* reason) {
+  const auto code = static_cast<wire::ErrorCode>(answer.code());
+  return {answer.has_code() ? protocol::kind_of(code) : kind, answer.has_reason() ? answer.reason() : reason};
 }
 
+constexpr const char* kNotKnown = "not known to this FAC partition";
 constexpr const char* kNotStored = "refused: a bad key (1 to 16 of A-Z a-z 0-9 _ -), or over the quota";
 
 }  // namespace
@@ -75,8 +78,9 @@ Status FacilitiesClient::set(std::string_view key, std::string_view value) {
   calls_.set_timeout(kCallTimeout);
   FURNACE_TRY(const FacMessage answer, exchange(request, "io_set", Repeat::Yes));
   if (answer.set_ret_size() == 1 && answer.set_ret(0).result() == 0) return {};
-  return fail(Errc::Failed, "io_set('{}'): {}", key,
-              answer.set_ret_size() == 1 ? reason_of(answer.set_ret(0), kNotStored) : kNotStored);
+  return fail(answer.set_ret_size() == 1 ? error_in(answer.set_ret(0), Errc::Failed, kNotStored)
+                                         : Error(Errc::Failed, kNotStored),
+              fmt::format("io_set('{}')", key));
 }
 
 Result<std::string> FacilitiesClient::get(std::string_view key) {
@@ -86,8 +90,9 @@ Result<std::string> FacilitiesClient::get(std::string_view key) {
   calls_.set_timeout(kCallTimeout);
   FURNACE_TRY(const FacMessage answer, exchange(request, "io_get", Repeat::Yes));
   if (answer.get_ret_size() != 1 || answer.get_ret(0).result() != 0)
-    return fail(Errc::NotFound, "io_get('{}'): {}", key,
-                answer.get_ret_size() == 1 ? reason_of(answer.get_ret(0), "no such key") : "no such key");
+    return fail(answer.get_ret_size() == 1 ? error_in(answer.get_ret(0), Errc::NotFound, "no such key")
+                                           : Error(Errc::NotFound, "no such key"),
+                fmt::format("io_get('{}')", key));
   return answer.get_ret(0).value();
 }
 
@@ -98,9 +103,9 @@ Status FacilitiesClient::remove(std::string_view key) {
   calls_.set_timeout(kCallTimeout);
   FURNACE_TRY(const FacMessage answer, exchange(request, "io_delete", Repeat::Yes));
   if (answer.remove_ret_size() == 1 && answer.remove_ret(0).result() == 0) return {};
-  return fail(Errc::NotFound, "io_delete('{}'): {}", key,
-              answer.remove_ret_size() == 1 ? reason_of(answer.remove_ret(0), "refused")
-                                            : "not known to this FAC partition");
+  return fail(answer.remove_ret_size() == 1 ? error_in(answer.remove_ret(0), Errc::NotFound, "refused")
+                                            : Error(Errc::NotFound, kNotKnown),
+              fmt::format("io_delete('{}')", key));
 }
 
 Result<FacilitiesClient::Stored> FacilitiesClient::list() {
@@ -110,9 +115,9 @@ Result<FacilitiesClient::Stored> FacilitiesClient::list() {
   calls_.set_timeout(kCallTimeout);
   FURNACE_TRY(const FacMessage answer, exchange(request, "io_list", Repeat::Yes));
   if (answer.list_ret_size() != 1 || answer.list_ret(0).result() != 0)
-    return fail(Errc::Failed, "io_list: {}",
-                answer.list_ret_size() == 1 ? reason_of(answer.list_ret(0), "refused")
-                                            : "not known to this FAC partition");
+    return fail(answer.list_ret_size() == 1 ? error_in(answer.list_ret(0), Errc::Failed, "refused")
+                                            : Error(Errc::Failed, kNotKnown),
+                "io_list");
   const auto& list = answer.list_ret(0);
   Stored stored{{}, list.used(), list.quota()};
   for (const auto& entry : list.stored()) stored.sizes.emplace_back(entry.key(), entry.size());
@@ -155,9 +160,9 @@ Status FacilitiesClient::notify_durably(Content content) {
   FURNACE_TRY(const FacMessage answer, exchange(message, "notify", Repeat::Yes));
   if (answer.keep_ret_size() == 1 && answer.keep_ret(0).status() == 0) return {};
   kept_.undo();
-  return fail(
-      Errc::Unavailable, "notify: {}",
-      answer.keep_ret_size() == 1 ? answer.keep_ret(0).reason() : "this FAC partition keeps no messages");
+  return fail(answer.keep_ret_size() == 1 ? error_in(answer.keep_ret(0), Errc::Unavailable, "refused")
+                                          : Error(Errc::Unavailable, "this FAC partition keeps no messages"),
+              "notify");
 }
 
 Result<Received> FacilitiesClient::request(Content content, std::chrono::milliseconds timeout) {
@@ -168,11 +173,14 @@ Result<Received> FacilitiesClient::request(Content content, std::chrono::millise
   calls_.set_timeout(timeout + kGrace);
   auto answer = exchange(message, "request", Repeat::No);
   if (!answer) return tl::unexpected<Error>(answer.error());
-  if (answer->be_msg_ret_size() != 1 || answer->be_msg_ret(0).status() != 0)
-    return fail(Errc::Failed, "request: the backend failed{}",
-                answer->be_msg_ret_size() == 1 && !answer->be_msg_ret(0).value().empty()
-                    ? ": " + answer->be_msg_ret(0).value()
-                    : std::string());
+  if (answer->be_msg_ret_size() != 1 || answer->be_msg_ret(0).status() != 0) {
+    const bool is_there = answer->be_msg_ret_size() == 1;
+    using facilities::BeMsgRet;
+    const BeMsgRet& failed = is_there ? answer->be_msg_ret(0) : BeMsgRet::default_instance();
+    const auto code = static_cast<wire::ErrorCode>(failed.code());
+    return fail(failed.has_code() ? protocol::kind_of(code) : Errc::Failed, "request: the backend failed{}{}",
+                failed.value().empty() ? "" : ": ", failed.value());
+  }
   return Received{protocol::content_of(answer->be_msg_ret(0))};
 }
 

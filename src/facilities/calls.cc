@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "protocol/error_code.h"
 
 namespace furnace::facilities {
 namespace {
@@ -17,6 +18,7 @@ void conclude(Answer& answer, const Status& status, const char* call) {
   answer.set_result(status ? 0 : 1);
   if (status) return;
   answer.set_reason(valid_utf8(status.error().message()));
+  answer.set_code(protocol::code_of(status.error().code()));
   log::debug("{}: {}", call, status.error().message());
 }
 
@@ -62,21 +64,23 @@ void remove(Storage& storage, const std::string& key, FacMessage& answer) {
 
 }  // namespace
 
-FacMessage failed_request(std::string_view reason) {
+FacMessage failed_request(const Error& error) {
   FacMessage message;
   message.add_type(FacMessage::BE_MSG_RET);
   auto& body = *message.add_be_msg_ret();
   body.set_status(1);
-  body.set_value(std::string(reason));
+  body.set_value(error.message());
+  body.set_code(protocol::code_of(error.code()));
   return message;
 }
 
 FacMessage execute(Storage& storage, const FacMessage& request, Counters& counters) {
   // Within what a message may hold: answers are larger than their calls.
   constexpr int max_calls = 10'000;
-  if (request.type_size() == 0) return failed_request("no request in the message");
+  if (request.type_size() == 0) return failed_request({Errc::Invalid, "no request in the message"});
   if (request.type_size() > max_calls)
-    return failed_request(fmt::format("{} calls in one message: at most {}", request.type_size(), max_calls));
+    return failed_request(
+        {Errc::Invalid, fmt::format("{} calls in one message: at most {}", request.type_size(), max_calls)});
   FacMessage answer;
   int gets = 0, sets = 0, removes = 0;
   size_t values = 0;
@@ -103,12 +107,15 @@ FacMessage execute(Storage& storage, const FacMessage& request, Counters& counte
         auto& result = *answer.add_be_msg_ret();
         result.set_status(1);
         result.set_value("a request to the backend must be the only one in its message");
+        result.set_code(protocol::code_of(Errc::Invalid));
       }
     }
     constexpr size_t max_answer = 32 << 20;
     if (values > max_answer)
-      return failed_request(fmt::format(
-          "the values that are asked for are more than {} bytes: ask for fewer in one message", max_answer));
+      return failed_request(
+          {Errc::Invalid,
+           fmt::format("the values that are asked for are more than {} bytes: ask for fewer in one message",
+                       max_answer)});
   }
   return answer;
 }

@@ -12,6 +12,6 @@ namespace furnace::facilities {
 [[nodiscard]] FacMessage execute(Storage& storage, const FacMessage& request, Counters& counters);
 
 /// A failed answer to a request to the backend.
-[[nodiscard]] FacMessage failed_request(std::string_view reason);
+[[nodiscard]] FacMessage failed_request(const Error& error);
 
 }  // namespace furnace::facilities

@@ -54,7 +54,7 @@ Status Outbox::append(std::string_view message, Origin origin) {
   if (origin.run != 0 && origin.run == last_.run && origin.sequence <= last_.sequence) return {};
   const uint64_t size = message.size() + kOverhead;
   if (used_ > quota_ || size > quota_ - used_)
-    return fail(Errc::Unavailable,
+    return fail(Errc::Busy,
                 "the outbox is full: {} messages of {} bytes wait for the backend, and {} bytes are the most",
                 waiting(), used_, quota_);
   FURNACE_TRY(Query query, database_.query("INSERT INTO message VALUES(?, ?, ?, ?)"));

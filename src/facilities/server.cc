@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/printable.h"
 #include "facilities/calls.h"
+#include "protocol/error_code.h"
 #include "protocol/message_bounds.h"
 #include "protocol/sequence.h"
 
@@ -119,15 +120,15 @@ void Server::serve_request(const std::string& identity, std::string_view body) {
   if (identity != protocol::call_identity(app())) {
     log::warning("refused a request of '{}': this FAC partition serves {}", printable(identity), app());
     ++counters_.refused;
-    return answer(identity, failed_request("not the app of this FAC partition"));
+    return answer(identity, failed_request({Errc::Denied, "not the app of this FAC partition"}));
   }
   if (const auto flaw = protocol::parse(body, request); flaw != protocol::Flaw::None) {
     ++counters_.dropped;
-    return answer(identity, failed_request(fmt::format("the message {}", to_text(flaw))));
+    return answer(identity, failed_request({Errc::Invalid, fmt::format("the message {}", to_text(flaw))}));
   }
   if (request.type_size() == 1 && request.type(0) == FacMessage::BE_MSG) {
     if (request.be_msg_size() == 1) return forward_request(request.be_msg(0), identity);
-    return answer(identity, failed_request("a request to the backend without content"));
+    return answer(identity, failed_request({Errc::Invalid, "a request to the backend without content"}));
   }
   if (request.type_size() == 1 && request.type(0) == FacMessage::KEEP) return keep(request, identity);
   answer(identity, execute(storage_, request, counters_));
@@ -151,7 +152,10 @@ void Server::keep(const FacMessage& request, const std::string& identity) {
                           ? courier_.keep(request.keep(0))
                           : Status(fail(Errc::Invalid, "one message at a time can be kept"));
   result.set_status(kept ? 0 : 1);
-  if (!kept) result.set_reason(valid_utf8(kept.error().message()));
+  if (!kept) {
+    result.set_reason(valid_utf8(kept.error().message()));
+    result.set_code(protocol::code_of(kept.error().code()));
+  }
   if (kept) tap_->show("app>backend", "durable", request.keep(0));
   answer(identity, out);
 }
@@ -173,7 +177,8 @@ void Server::send_request() {
   pending_->is_sent = true;
   if (!line_->ask(out))
     answer_request(
-        failed_request("the proxy does not take it: it refuses our key, or too much waits for it already"));
+        failed_request({Errc::Unavailable,
+                        "the proxy does not take it: it refuses our key, or too much waits for it already"}));
 }
 
 void Server::answer_request(const FacMessage& message) {
@@ -207,9 +212,10 @@ void Server::expire_request(Clock::time_point now) {
                line_->connected() ? "" : "not ");
   // Where a request found no answer, something may be wrong with the connection itself.
   if (line_->connected()) line_->renew_requests();
-  answer_request(failed_request(line_->connected()
-                                    ? "no answer from the backend in time"
-                                    : "no answer from the backend in time: no connection to the proxy"));
+  answer_request(failed_request(
+      {Errc::Unavailable, line_->connected()
+                              ? "no answer from the backend in time"
+                              : "no answer from the backend in time: no connection to the proxy"}));
 }
 
 void Server::serve_one_way(const std::string& identity, const zmtp::Message& received) {

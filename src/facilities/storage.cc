@@ -58,10 +58,9 @@ Status Storage::set(std::string_view key, std::string_view value) {
   FURNACE_TRY(const std::optional<uint64_t> old, size_of(key));
   const uint64_t others = used_ - old.value_or(0);
   if (others > quota_ || value.size() > quota_ - others)
-    return fail(Errc::Invalid, "value of {} bytes for key '{}' is over the quota: {} of {} bytes are in use",
+    return fail(Errc::Busy, "value of {} bytes for key '{}' is over the quota: {} of {} bytes are in use",
                 value.size(), key, others, quota_);
-  if (!old && keys_ >= kMaxKeys)
-    return fail(Errc::Invalid, "key '{}': there are {} keys already", key, keys_);
+  if (!old && keys_ >= kMaxKeys) return fail(Errc::Busy, "key '{}': there are {} keys already", key, keys_);
   FURNACE_TRY(Query query, database_.query("INSERT OR REPLACE INTO storage(key, value) VALUES(?, ?)"));
   if (auto stored = query.bind(1, key).bind(2, value).run(); !stored)
     return fail(stored.error(), fmt::format("key '{}'", key));

@@ -56,3 +56,30 @@ def test_answers_carry_the_number(said):
 
 def test_classes_form_a_tree(said):
     assert said['kinds'] == 'True True failed'
+
+
+FAC_APP = """
+import fe
+class App:
+    def __init__(self, ctx):
+        for name, call in (('bad key', lambda: fe.io_set('no/slash', 'text')),
+                           ('no key', lambda: fe.io_get('missing')),
+                           ('nothing to delete', lambda: fe.io_delete('missing')),
+                           ('quota', lambda: fe.io_set('large', 'x' * 2000)),
+                           ('outbox', lambda: fe.notify('x' * 2000, durable=True, raises=True)),
+                           ('no answer', lambda: fe.request('hello', timeout=0.5))):
+            try:
+                print(f'{name}: worked: {call()!r}')
+            except fe.VmiError as error:
+                print(f'{name}: {type(error).__name__} {error.code}')
+        fe.exit()
+"""
+
+
+def test_failures_of_the_fac_partition_have_their_kinds(sim):
+    sim.start_vmi()
+    sim.start_fac(quota='1000,_furnace_max_outbox:1000')
+    app = sim.start_app(FAC_APP)
+    assert app.wait_end(30) == 0, app.log
+    assert app.out.splitlines() == ['bad key: Invalid invalid', 'no key: NotFound not_found', 'nothing to delete: NotFound not_found',
+                                    'quota: Busy busy', 'outbox: Busy busy', 'no answer: Unavailable unavailable'], app.out
