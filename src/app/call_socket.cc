@@ -29,7 +29,7 @@ void CallSocket::close() {
   if (!socket_) return;
   socket_.close();
   // ZeroMQ ends the connection later, on its own thread. The next one has the same name: were both under way
-  // at once, the server might meet the old one last, take it for the newer, and answer nobody.
+  // at once, the server might meet the old one last, take it for the newer, and answer neither.
   constexpr std::chrono::milliseconds longest(1000);
   monitor_.set(zmq::sockopt::rcvtimeo, static_cast<int>(longest.count()));
   const auto end = std::chrono::steady_clock::now() + longest;

@@ -17,8 +17,8 @@ namespace furnace::app {
 /// again.
 class CallSocket {
  public:
-  /// What a wait does when the connection is lost: goes on (the server may be started anew and take what
-  /// still waits here), or ends at once with Errc::Unavailable, as no answer can come.
+  /// What a wait does when the connection is lost: it continues (the server may be restarted and take what
+  /// still waits here), or it ends at once with Errc::Unavailable, as no answer can come.
   enum class WhenLost : uint8_t { Wait, GiveUp };
 
   [[nodiscard]] static Result<CallSocket> connect(zmq::context_t& context, std::string address,
@@ -31,7 +31,7 @@ class CallSocket {
   /// Counts what is asked from now on.
   void set_counter(MessageCounter* counter) { counter_ = counter; }
   void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
-  /// The partition that answers: each question needs it, and none waits for it any longer once it is gone.
+  /// The partition that answers: each question needs it, and none waits for it after it has disconnected.
   void set_presence(Presence* presence) { presence_ = presence; }
 
   /// A wait that lasts is reported; `call` names what it is for.

@@ -53,7 +53,7 @@ class FacilitiesClient {
   void set_trace(protocol::TraceId trace) { trace_ = trace; }
   [[nodiscard]] protocol::TraceId trace() const { return trace_; }
 
-  /// A message the backend sent to this app alone, or to all, if one waits.
+  /// A message that the backend sent only to this app, or to all, if one waits.
   [[nodiscard]] std::optional<Received> take_notification();
   [[nodiscard]] std::optional<Received> take_broadcast();
   /// Whether `take_notification` has one although its socket may have none: they are read when there is to be
@@ -65,7 +65,7 @@ class FacilitiesClient {
   [[nodiscard]] zmq::socket_t& broadcasts() { return broadcasts_; }
   /// What happens to the connection of messages, for a PresenceWatch.
   [[nodiscard]] zmq::socket_t take_monitor() { return std::move(monitor_); }
-  /// FAC: one-way messages need it, and are not taken any more once it is gone.
+  /// FAC: one-way messages need it, and are refused after it has disconnected.
   void set_presence(Presence* presence) { presence_ = presence; }
 
  private:

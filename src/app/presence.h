@@ -1,5 +1,5 @@
-// Whether the partitions of an app are there. They are watched on a thread of its own, so that one that is
-// gone is noticed whatever the app does meanwhile.
+// Whether the partitions of an app are there. They are watched on a thread of its own, so that the end of
+// one is noticed whatever the app does meanwhile.
 #pragma once
 
 #include <atomic>
@@ -28,8 +28,8 @@ class Presence {
     std::string address;         ///< where it serves
     std::string meanwhile;       ///< what its absence means, for the log
     std::string advice;          ///< the way out, for the error
-    std::chrono::seconds limit;  ///< absent for so long it is gone; 0: never
-    bool for_good;               ///< the app lives on it: needed once it was there, and gone it stays so
+    std::chrono::seconds limit;  ///< one that is absent for this time counts as lost; 0: never
+    bool for_good;               ///< the app depends on it: once connected it is needed, and a loss is final
   };
   explicit Presence(Description description) : of_(std::move(description)) {}
 
@@ -70,7 +70,7 @@ class Presence {
 };
 
 /// A socket with a monitor. It ends the monitor before it closes, which ZeroMQ does later, on its own thread:
-/// that would wait for ever for a monitor that nobody reads any more.
+/// that would wait without a limit for a monitor that is no longer read.
 class MonitoredSocket : public zmq::socket_t {
  public:
   using zmq::socket_t::socket_t;
@@ -93,14 +93,14 @@ class PresenceWatch {
   void add(Presence& presence, zmq::socket_t monitor);
   struct Handlers {
     std::function<void()> back;     ///< called each time the first of those added is there again
-    std::function<void()> gone;     ///< called once, when that one is gone
+    std::function<void()> gone;     ///< called once, when that one is lost
     std::function<void()> overdue;  ///< called when the process has not ended a while after that
   };
   /// All are called on the watch's thread.
   void start(Handlers handlers);
   void stop();
 
-  /// How long the process may take to end once a partition is gone.
+  /// How long the process may take to exit after a partition was lost.
   static constexpr std::chrono::seconds kTimeToEnd{10};
 
  private:

@@ -40,23 +40,23 @@ class Runtime {
   [[nodiscard]] FacilitiesClient& facilities() { return facilities_; }
   [[nodiscard]] protocol::EventLoop& loop() { return loop_; }
 
-  /// Who gets the messages of the backend. Replaces the one before; an empty one: nobody.
+  /// Sets what gets the messages of the backend, in place of the one before; an empty function: nothing does.
   void on_backend_message(BackendCallback callback);
   void on_event(EventCallback callback) { event_callback_ = std::move(callback); }
 
   /// Called in the loop when there is a VMI partition again: what was registered before `vmi_losses` changed
-  /// is gone with the one before.
+  /// was lost with the one before.
   void on_vmi_again(std::function<void()> callback) { vmi_again_ = std::move(callback); }
   [[nodiscard]] uint64_t vmi_losses() const { return vmi_presence_.losses(); }
   static constexpr const char* kRegisteredBefore =
       "the connection to the VMI partition was lost, and with it what was registered there";
 
-  /// Watches the partitions from now on. When the VMI partition is gone the loop ends, and `on_end` is called
+  /// Watches the partitions from now on. When the VMI partition is lost the loop ends, and `on_end` is called
   /// on another thread; the process is ended if it is still there a while later.
   void watch_partitions(std::function<void()> on_end);
-  /// Why the app must end: its VMI partition is gone.
+  /// Why the app must exit: its VMI partition was lost.
   [[nodiscard]] std::optional<Error> end() const { return vmi_presence_.gone(); }
-  /// Returns true the first time: the app's code is told once, by an exception that it may catch.
+  /// Returns true the first time: the app's code is notified once, by an exception that it may catch.
   [[nodiscard]] bool may_tell_end() { return !is_end_told_->exchange(true); }
   /// The same for who may outlive this.
   [[nodiscard]] std::shared_ptr<std::atomic<bool>> end_told() const { return is_end_told_; }

@@ -23,7 +23,7 @@ class VmiClient {
   /// Runs one call with its arguments in the order of the call table; missing ones at the end are left out.
   /// The error names call, arguments and reason. A short read is an error.
   [[nodiscard]] Result<Value> invoke(const protocol::Call& call, std::span<const Argument> arguments);
-  /// The same, told apart: what the partition answered, a value or why the call failed there, and (the outer
+  /// The same in two parts: what the partition answered, a value or why the call failed there, and (the outer
   /// error) why there is no answer.
   [[nodiscard]] Result<Result<Value>> ask(const protocol::Call& call, std::span<const Argument> arguments);
 

@@ -15,7 +15,7 @@ std::optional<Incoming> understand(const protocol::Frames& frames, Mode mode) {
   size_t identity = 0;  // which frame
   if (mode == Mode::Router) {
     incoming.connection = text(frames[0]);
-    // Behind the connection's name: [body], [empty][body], [identity][body] or [identity][empty][body].
+    // After the connection's name: [body], [empty][body], [identity][body] or [identity][empty][body].
     incoming.is_direct = count == 2 || (count == 3 && frames[1].empty());
     identity = incoming.is_direct ? 0 : 1;
   }

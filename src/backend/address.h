@@ -20,7 +20,7 @@ struct Incoming {
   std::string connection;  ///< ZeroMQ's name of the peer; of a Dealer: empty
   std::string app;         ///< its id, without the -r or -d of its identity
   bool wants_answer = false;
-  /// The connection's name is the app's identity itself: a FAC partition of 1.0 behind a blind proxy.
+  /// The connection's name is the app's identity itself: a FAC partition of 1.0 that a blind proxy connects.
   bool is_direct = false;
 };
 [[nodiscard]] std::optional<Incoming> understand(const protocol::Frames& frames, Mode mode);

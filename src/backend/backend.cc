@@ -68,7 +68,9 @@ Status Backend::bind(zmq::context_t& context) {
   const bool routes = options_.mode == Mode::Router;
   socket_ = zmq::socket_t(context, routes ? zmq::socket_type::router : zmq::socket_type::dealer);
   publisher_ = zmq::socket_t(context, zmq::socket_type::pub);
-  if (routes) socket_.set(zmq::sockopt::router_mandatory, true);  // who is gone is an error, not silence
+  if (routes)
+    socket_.set(zmq::sockopt::router_mandatory,
+                true);  // a message to a peer that has disconnected is an error
   // Messages of up to 12 MB that wait here for each connection: few. The senders' own queues hold the others.
   constexpr int waiting_messages = 16;
   socket_.set(zmq::sockopt::rcvhwm, waiting_messages);
@@ -149,7 +151,7 @@ void Backend::serve() {
   }
 }
 
-/// While the workers are behind, what comes waits at its sender.
+/// While the workers are busy, new messages wait at their senders.
 void Backend::slow_down() {
   if (!workers_ || workers_->unfinished() < kMaxUnfinished) return;
   loop_.pause(watched_socket_, true);
@@ -265,7 +267,7 @@ void Backend::acknowledge(const Incoming& incoming, const BeMsg& body, const App
   reply.set_outbox(body.outbox());
   const uint64_t had =
       progress.outbox == body.outbox() ? std::max(progress.number, is_gap ? progress.taken : 0) : 0;
-  // Where a gap is told, what is expected next follows `number`.
+  // Where a gap is reported, what is expected next follows `number`.
   reply.set_number(is_gap ? std::max(had, body.first() - 1) : had);
   if (is_gap) reply.set_value("others before this one are missing");
   answer(incoming, reply);

@@ -57,7 +57,7 @@ class Backend {
   /// Is shown every message before the callback gets it, in the loop's thread.
   void on_record(std::function<void(const Message&)> recorder) { recorder_ = std::move(recorder); }
 
-  /// To one app; its id may carry the "-r" or "-d" of an identity. An error: nobody is connected that would
+  /// To one app; its id may carry the "-r" or "-d" of an identity. An error: no peer is connected that would
   /// take it there, or so much waits already that it was not taken. From a worker's thread the message is
   /// only queued.
   [[nodiscard]] Status notify(std::string_view app, Content content);
@@ -93,7 +93,7 @@ class Backend {
   void slow_down();
   void look_after();
   void refresh_keys();
-  /// Binds with the new key of our own, if there is one: peers connect anew.
+  /// Binds with the new key of our own, if there is one: peers connect again.
   void renew_own_key();
   [[nodiscard]] std::string address(int offset) const {
     return protocol::tcp_address(options_.ip, options_.port + offset);

@@ -13,7 +13,7 @@
 
 namespace furnace {
 
-/// A T at `offset` of `bytes` (host order: x86 guests and hosts are little-endian), if it lies inside.
+/// A T at `offset` of `bytes` (host order: x86 guests and hosts are little-endian), if it is inside.
 template <typename T>
 [[nodiscard]] std::optional<T> load(std::span<const std::byte> bytes, size_t offset) {
   static_assert(std::is_trivially_copyable_v<T>);

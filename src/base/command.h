@@ -10,7 +10,7 @@
 
 namespace furnace {
 
-/// Where `program` lies on the PATH; empty if nowhere.
+/// Returns where `program` is on the PATH; empty if nowhere.
 [[nodiscard]] std::filesystem::path find_program(std::string_view program);
 
 /// Runs a program to its end in `directory` (empty: here) and returns what it printed on its standard output.

@@ -1,4 +1,5 @@
-// Whole buffers and files compressed with gzip, xz or zstd, told by their first bytes or their name's ending.
+// Whole buffers and files compressed with gzip, xz or zstd, recognized by their first bytes or their name's
+// ending.
 #pragma once
 
 #include <filesystem>

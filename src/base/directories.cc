@@ -10,7 +10,7 @@ namespace furnace {
 namespace {
 
 std::filesystem::path variable(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody changes it
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): no thread changes it
   return value != nullptr ? value : "";
 }
 

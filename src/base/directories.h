@@ -1,4 +1,4 @@
-// Where files of ours lie that nobody named.
+// Where our files are if the user named no other place.
 #pragma once
 
 #include <filesystem>
@@ -15,8 +15,8 @@ namespace furnace {
 /// What ends with the host: $FURNACE_RUN, else furnace in the user's run directory, /run/furnace for root.
 [[nodiscard]] std::filesystem::path run_directory();
 
-/// That directory, or the one with the name `below` in it, made for us alone if it is missing. Errc::Denied
-/// if it is not ours: in /tmp somebody else may have made it.
+/// That directory, or the one with the name `below` in it, made only for us if it is missing. Errc::Denied
+/// if it is not ours: in /tmp another user may have made it.
 [[nodiscard]] Result<Directory> make_run_directory(std::string_view below = {});
 
 /// Tenants' data and the partitions' roots: $FURNACE_DIR, else /opt/furnace (wire.md section 6).

@@ -32,7 +32,7 @@ bool is_open_to_others(const struct stat& directory) {
   return !is_trusted(directory.st_uid) || others_write(directory);
 }
 
-/// Others can exchange what lies there.
+/// Others can exchange what is there.
 bool is_changed_by_others(const struct stat& directory) {
   return !is_trusted(directory.st_uid) || (others_write(directory) && (directory.st_mode & S_ISVTX) == 0);
 }
@@ -67,7 +67,7 @@ class Walk {
  public:
   Walk(const fs::path& named, Care care, const unsigned* mode) : named_(named), care_(care), mode_(mode) {}
 
-  /// What is reached stands in `at`, the directory that it was found in in `container`.
+  /// `at` is what was reached so far, `container` the directory that it was found in.
   Status go() {
     if (named_.empty()) return fail(Errc::Invalid, "an empty path");
     FURNACE_CHECK(from_the_root());

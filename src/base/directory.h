@@ -1,5 +1,5 @@
-// Files and directories that the operator names, reached so that nobody else decides where the way leads.
-// Whoever runs as root makes, gives away, binds and removes by these alone.
+// Files and directories that the operator names, reached so that no other user decides where the way leads.
+// What runs as root makes, gives away, binds and removes only by these.
 #pragma once
 
 #include <sys/types.h>
@@ -20,14 +20,14 @@ inline constexpr uid_t kPartitionsNumber = 65432;
 [[nodiscard]] bool is_partition_user(uid_t user);
 
 /// What must hold of the way to a directory. A link on it is followed only if root or we have made it, in a
-/// directory that is not somebody else's.
+/// directory that is not another user's.
 enum class Care {
-  Links,   ///< no more than that: for a file that is made there anew, and is found by its descriptor
-  Names,   ///< nobody else can exchange a name on the way: for what is used by its path later
+  Links,   ///< no more than that: for a file that is newly made there, and is found by its descriptor
+  Names,   ///< no other user can exchange a name on the way: for what is used by its path later
   Content  ///< nor make anything in the directory: for what is given away, bound into a view, or trusted
 };
 
-/// A directory, open. Somebody else: not root, not we, not the partitions' account.
+/// A directory, open. Another user: not root, not we, not the partitions' account.
 class Directory {
  public:
   /// Errc::Denied, with the name on the way and the way out, where `care` does not hold.
@@ -42,7 +42,7 @@ class Directory {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] uid_t owner() const { return owner_; }
 
-  /// A regular file in it: no link to one, no other name of one that lies elsewhere, no FIFO. `flags` of
+  /// A regular file in it: no link to one, no other name of one that is elsewhere, no FIFO. `flags` of
   /// open(2).
   [[nodiscard]] Result<Fd> open_file(const std::string& name, int flags, unsigned mode = 0) const;
   /// A directory in it, not a link to one; with `mode` it is made if it is missing.
@@ -63,7 +63,7 @@ class Directory {
   uid_t owner_ = 0;
 };
 
-/// A regular file that somebody named, for reading. In a directory that others can write to it must be
+/// A regular file that a user named, for reading. In a directory that others can write to it must be
 /// theirs, or have no other name: a hard link would make us read what they can't.
 struct NamedFile {
   Fd file;
@@ -71,7 +71,7 @@ struct NamedFile {
 };
 [[nodiscard]] Result<NamedFile> open_named(const std::filesystem::path& path);
 
-/// The directory that a file named `path` lies in, and its name there.
+/// The directory that contains the file named `path`, and its name there.
 struct NamedPlace {
   Directory directory;
   std::string name;

@@ -40,7 +40,7 @@ class Fd {
 /// The same to one that keeps messages apart (SOCK_SEQPACKET).
 [[nodiscard]] Result<Fd> connect_messages(const std::filesystem::path& path);
 
-/// Listens for such at a path, which is its user's alone; what was left there is replaced.
+/// Listens for such at a path, which only its user may use; what was left there is replaced.
 [[nodiscard]] Result<Fd> listen_for_messages(const std::filesystem::path& path);
 
 /// A connected pair of stream sockets.

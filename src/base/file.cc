@@ -34,7 +34,7 @@ Result<std::string> read_descriptor(const Fd& file, size_t limit) {
 }
 
 Result<Fd> open_to_read(const std::filesystem::path& path) {
-  // To open a FIFO that nobody writes to must not wait for ever; one that is written to is read as usual.
+  // To open a FIFO that has no writer must not wait without a limit; one that is written to is read as usual.
   FURNACE_TRY(Fd file, open_file(path, O_RDONLY | O_NONBLOCK));
   if (::fcntl(file.get(), F_SETFL, 0) != 0)
     return fail_errno("{}: fcntl", path.string());  // NOLINT: variadic

@@ -13,14 +13,14 @@ namespace furnace {
 /// The content of a file of at most `limit` bytes (also of /proc files, whose size is not known before).
 [[nodiscard]] Result<std::string> read_file(const std::filesystem::path& path, size_t limit = 64 << 20);
 
-/// Opens a file that somebody may have put a FIFO or a device in the place of: does not wait for its writer.
+/// Opens a file whose place a FIFO or a device may have taken: does not wait for a writer.
 [[nodiscard]] Result<Fd> open_to_read(const std::filesystem::path& path);
 
-/// The content of a descriptor, from where it stands to its end.
+/// Returns the content of a descriptor, from its position to its end.
 [[nodiscard]] Result<std::string> read_descriptor(const Fd& file, size_t limit = 64 << 20);
 
 /// Writes `content` beside `path` and renames it into place: readers see the old file or the new, whole.
-/// Links that somebody else made are not followed (base/directory.h).
+/// Links of another user are not followed (base/directory.h).
 [[nodiscard]] Status write_file(const std::filesystem::path& path, std::string_view content,
                                 unsigned mode = 0644);
 

@@ -1,4 +1,4 @@
-// Small processes that outlive the one that starts them, to put right what it leaves behind.
+// Small processes that outlive the one that starts them, to undo what it leaves.
 #pragma once
 
 #include <vector>

@@ -6,7 +6,7 @@
 
 namespace furnace {
 
-/// Returns the document's text. What is not ASCII is escaped, and U+FFFD stands for what is not UTF-8.
+/// Returns the document's text. What is not ASCII is escaped, and U+FFFD replaces what is not UTF-8.
 /// `indent`: -1 for one line.
 template <typename Json>
 [[nodiscard]] std::string json_text(const Json& document, int indent = -1) {

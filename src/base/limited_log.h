@@ -1,4 +1,4 @@
-// Warnings that strangers can cause, by rate: whoever can't get in can't fill the log either.
+// Warnings that strangers can cause, by rate: a peer that can't get in can't fill the log either.
 #pragma once
 
 #include <chrono>

@@ -10,10 +10,10 @@ namespace furnace {
 
 class MessageCounter {
  public:
-  MessageCounter() = default;  ///< counts for nobody
+  MessageCounter() = default;  ///< its counts are not read
   /// A new one, at zero; it can't be made smaller under its reader.
   [[nodiscard]] static Result<MessageCounter> make();
-  /// The one that another process has made. A negative descriptor counts for nobody.
+  /// The one that another process has made. With a negative descriptor its counts are not read.
   [[nodiscard]] static Result<MessageCounter> open(int descriptor);
 
   void add();

@@ -23,7 +23,7 @@ CharacterKind kind_of(uint32_t code) {
   return range != kCharacterRanges.end() && range->first <= code ? range->kind : CharacterKind::Narrow;
 }
 
-/// The character that a valid UTF-8 sequence stands for.
+/// Returns the character that a valid UTF-8 sequence encodes.
 uint32_t decode(std::string_view sequence) {
   constexpr std::array<uint32_t, 5> of_lead = {0, 0x7f, 0x1f, 0x0f, 0x07};
   uint32_t code = static_cast<uint8_t>(sequence[0]) & of_lead.at(sequence.size());

@@ -1,7 +1,7 @@
 // Text of others, made safe for terminals and logs.
 //
 // A guest, a tenant, a peer or a file chooses many of the texts that Furnace shows. Such a text must not act
-// on the terminal, hide or reorder what is beside it, or pass for a line of somebody else. What could do so
+// on the terminal, hide or reorder what is beside it, or pass for a line of another writer. What could do so
 // is shown as an escape: \n, \r, \t; \x1b for other control characters and for bytes that are not UTF-8;
 // \u202e and \U000e0001 for characters that show nothing, change the direction, are spaces of another kind,
 // or are not assigned.

@@ -17,14 +17,14 @@ enum class Errc {
   Invalid,      ///< the input is malformed or out of range
   NotFound,     ///< the named thing does not exist
   Unmapped,     ///< a guest address that nothing backs
-  Unavailable,  ///< may work later: guest booting, peer gone, resource busy
+  Unavailable,  ///< may work later: guest booting, peer disconnected, resource busy
   Denied,       ///< permission refused
   Interrupted,  ///< a signal came (base/signals.h)
   Gone,         ///< what was needed has ended, and it is not waited for any longer
   Busy,         ///< what there is of it is in use, or a limit is reached
 };
 
-/// The exit code of a process that ends for Errc::Gone.
+/// The exit code of a process that exits because of Errc::Gone.
 inline constexpr int kEndedForGone = 3;
 
 /// An explained failure. Every layer that knows more puts its part in front with `context`.
@@ -60,7 +60,7 @@ template <typename... Args>
   return tl::unexpected<Error>(error.context(where));
 }
 
-/// As `fail`, with the text of errno behind the message.
+/// As `fail`, with the text of errno after the message.
 template <typename... Args>
 [[nodiscard]] tl::unexpected<Error> fail_errno(fmt::format_string<Args...> format, Args&&... args);
 

@@ -20,7 +20,7 @@ namespace furnace {
 [[nodiscard]] Status check_interrupted();
 
 /// Until stop_signals() is called the first of these signals ends the process, with 128 and its number: for
-/// commands that leave nothing behind wherever they end.
+/// commands that leave nothing wherever they exit.
 void exit_at_signals();
 
 /// In a child that will execute a program: no handler of its parent's, and no signal is blocked. One that

@@ -1,5 +1,5 @@
 // Reads a TOML document of a user's: values by name and type, and an error with file and line for each that
-// is wrong, or that nobody knows. Who includes this links toml++.
+// is wrong, or unknown. A room that includes this links toml++.
 #pragma once
 
 #include <fmt/ranges.h>
@@ -39,7 +39,7 @@ inline Result<toml::table> parse_toml(std::string_view text, std::string_view fi
   }
 }
 
-/// A table of the document: takes values out by name, and knows which names nobody took.
+/// A table of the document: takes values out by name, and knows which names were not taken.
 class TomlTable {
  public:
   TomlTable(const toml::table& table, std::string_view file) : table_(table), file_(file) {}

@@ -80,8 +80,8 @@ Status check_file(const fs::path& file) {
   return {};
 }
 
-/// Makes app.key, app.pub, be.key and be.pub in `directory`. `app`: the id that the app's key belongs to
-/// alone; empty: the name of the directory if that ends in "-app", else any.
+/// Makes app.key, app.pub, be.key and be.pub in `directory`. `app`: the only id that the app's key
+/// is valid for; empty: the name of the directory if that ends in "-app", else any.
 Status new_keys(const fs::path& directory, std::string app) {
   FURNACE_CHECK(Directory::make(directory, Care::Links));
   const std::string place =

@@ -12,7 +12,7 @@ namespace furnace::cli {
 
 void add_ps(Commands& commands);
 
-/// A process with what is in its own memory; nothing where that is swapped out or gone.
+/// A process with what is in its own memory; nothing where that is swapped out or unmapped.
 struct ListedProcess {
   guest::Process process;
   std::optional<std::string> executable, command_line;

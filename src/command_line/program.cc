@@ -64,7 +64,8 @@ void establish() {
 }
 
 void report_ready() {
-  const char* const path = std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): nobody changes it
+  const char* const path =
+      std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): no other thread changes it
   if (path == nullptr) return;
   sockaddr_un address{AF_UNIX, {}};
   std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);

@@ -9,8 +9,8 @@
 
 namespace furnace {
 
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 what it needs has ended (Errc::Gone), 128 and the number of
-/// a signal that interrupted it.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 what it needs has exited (Errc::Gone), 128 and the number
+/// of a signal that interrupted it.
 class Program {
  public:
   /// `name` as the user calls it ("furnace-fac"), for usage and log lines.
@@ -40,8 +40,8 @@ class Program {
 /// launcher knows that it is ready (wire.md section 7: the attempt to open ESTABLISHED).
 void establish();
 
-/// Tells who has started this process, if it waits for that, that it is ready: systemd with Type=notify
-/// (sd_notify(3)), and `furnace run`.
+/// Notifies the process that has started this one, if that waits for it, that this one is ready: systemd with
+/// Type=notify (sd_notify(3)), and `furnace run`.
 void report_ready();
 
 }  // namespace furnace

@@ -102,7 +102,7 @@ FacMessage execute(Storage& storage, const FacMessage& request, Counters& counte
         remove(storage, element(request.remove(), removes++).key(), answer);
         break;
       default: {
-        // A request to the backend stands alone in its message; nothing else can be asked for.
+        // A request to the backend is the only call of its message.
         answer.add_type(FacMessage::BE_MSG_RET);
         auto& result = *answer.add_be_msg_ret();
         result.set_status(1);

@@ -1,4 +1,4 @@
-// What an app asks of its FAC partition alone: its stored values.
+// The calls that a FAC partition answers by itself: those on stored values.
 #pragma once
 
 #include "facilities.pb.h"

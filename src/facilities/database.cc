@@ -85,7 +85,7 @@ Result<Database> Database::open_read_only(const std::filesystem::path& file) {
     return fail(Errc::Failed, "{}: the disk is read-only, and {} holds what has to be written to it first",
                 file.string(), log.filename().string());
   sqlite3* raw = nullptr;
-  // "immutable": nobody else can write there either. A path may hold what means something in a URI.
+  // "immutable": no other process can write there either. A path may hold what means something in a URI.
   std::string uri = "file:";
   for (const char c : file.string())
     uri += c == '%' || c == '?' || c == '#' ? fmt::format("%{:02X}", c) : std::string(1, c);

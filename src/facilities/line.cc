@@ -100,7 +100,7 @@ void Line::become_connected() {
 }
 
 void Line::change_key() {
-  // Again and again while nobody answers: told once.
+  // Again and again while no peer answers: reported once.
   if (!std::exchange(told_of_key_, true))
     log::info("trying the backend's key {}", options_.backend_keys.current());
   int port = options_.proxy_port;

@@ -54,7 +54,7 @@ class Line {
   /// So much waits for the proxy that the app should send no more.
   [[nodiscard]] bool is_filling() const { return out_.is_filling(); }
   [[nodiscard]] size_t waiting() const { return out_.waiting(); }
-  /// Connects the request socket anew: another one of the same name may have taken its place at the proxy.
+  /// Connects the request socket again: another one of the same name may have taken its place at the proxy.
   void renew_requests();
 
  private:
@@ -63,7 +63,7 @@ class Line {
   [[nodiscard]] Result<zmq::socket_t> open(zmq::socket_type type, const std::string& identity, uint16_t port);
   [[nodiscard]] std::string address(int port) const;
   void become_connected();
-  /// The other key of the backend's, or what is left when one has expired: all is connected anew with it.
+  /// The other key of the backend's, or what is left when one has expired: all sockets connect again with it.
   void change_key();
   void take_answer(const zmq::message_t& body);
   void take_answers();

@@ -23,7 +23,7 @@ class Outbox {
     uint64_t sequence = 0;  ///< in that run, from 1 on
   };
   /// Keeps a message (a serialized BeMsg). When this returns it would survive a power loss.
-  /// Errc::Unavailable: so many wait that this one is over the quota.
+  /// Errc::Busy: with those that wait this one is over the quota.
   [[nodiscard]] Status append(std::string_view message, Origin origin);
 
   struct Message {

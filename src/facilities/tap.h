@@ -15,7 +15,7 @@ class Tap {
   /// Publishes at ipc://`directory`/fac_tap.
   [[nodiscard]] static Result<Tap> bind(zmtp::Server& sockets, const std::string& directory);
 
-  /// `kind`: "notify", "request", ...; `way`: "app>backend" or "backend>app". Nothing is done while nobody
+  /// `kind`: "notify", "request", ...; `way`: "app>backend" or "backend>app". Does nothing while no client
   /// listens.
   void show(std::string_view way, std::string_view kind, const BeMsg& message);
   void show(std::string_view way, std::string_view kind, const BeMsgRet& answer);

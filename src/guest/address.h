@@ -23,7 +23,7 @@ struct Gpa {
   [[nodiscard]] Gpa operator-(uint64_t bytes) const { return {value - bytes}; }
 };
 
-/// Process id in the guest; 0 stands for the kernel's address space.
+/// Process id in the guest; 0 means the kernel's address space.
 enum class Pid : int32_t { Kernel = 0 };
 
 [[nodiscard]] inline int32_t number(Pid pid) {

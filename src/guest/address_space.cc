@@ -7,7 +7,7 @@
 namespace furnace::guest {
 namespace {
 
-/// The piece of [gva, gva + size) that lies in gva's page.
+/// The piece of [gva, gva + size) that is in gva's page.
 size_t within_page(Gva gva, size_t size) {
   return std::min<size_t>(size, kPageSize - gva.value % kPageSize);
 }

@@ -1,4 +1,4 @@
-// A kernel running in a guest: its profile, where it lies, and the page table that maps it.
+// A kernel running in a guest: its profile, where it is, and the page table that maps it.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace furnace::guest {
 
-/// Where a kernel image lies.
+/// Where a kernel image is.
 struct Placement {
   Gva text;         ///< runtime address of _text, virtual KASLR applied
   Gpa text_gpa;     ///< where that byte is in physical memory

@@ -1,4 +1,4 @@
-// Guest physical memory, whoever holds it: a live VM, a snapshot, the simulator.
+// Guest physical memory, of a live VM, a snapshot, or the simulator.
 #pragma once
 
 #include <cstddef>
@@ -63,7 +63,7 @@ class GuestMemory {
     return block;
   }
 
-  /// Calls `found` for every place where `needle` lies in `range`, in order, until it returns false.
+  /// Calls `found` for every place where `needle` is in `range`, in order, until it returns false.
   /// Works on private copies: the guest may write meanwhile.
   void search(GpaRange range, std::span<const std::byte> needle, const std::function<bool(Gpa)>& found) const;
 };

@@ -33,7 +33,7 @@ enum class FaultKind : uint8_t {
   NonCanonical,     ///< bits above the paging depth are not a sign extension
   NotPresent,       ///< an entry of zero: nothing was ever mapped
   SwappedOut,       ///< a non-present entry that holds a swap or migration entry
-  TableOutsideRam,  ///< a table lies where there is no RAM
+  TableOutsideRam,  ///< a table is where there is no RAM
 };
 
 /// Why a walk ended, cheap to pass around; `explain` makes the sentence.
@@ -54,7 +54,7 @@ using WalkResult = tl::expected<Translation, PageFault>;
 /// stay as they are.
 [[nodiscard]] Gva canonical(Gva gva, int levels);
 
-/// CR3 without PCID and flags (bits 11:0), and without the bit that tells the user half under PTI (bit 12,
+/// CR3 without PCID and flags (bits 11:0), and without the bit that marks the user half under PTI (bit 12,
 /// Linux: PTI_USER_PGTABLE_BIT): the root that maps the kernel.
 [[nodiscard]] inline Gpa kernel_root(uint64_t cr3) {
   return {cr3 & 0x000f'ffff'ffff'e000ULL};

@@ -11,7 +11,7 @@ namespace furnace::hypervisor {
 
 class CoveredBytes {
  public:
-  /// What was there; nullopt: nothing of ours lies there any more.
+  /// What was there; nullopt: nothing of ours is there any more.
   void set(guest::Gpa at, std::optional<std::byte> original) {
     if (original)
       covered_[at.value] = *original;

@@ -48,8 +48,8 @@ struct Driver {
 
   // Null if its VMs are files, which a partition opens by itself, or nothing at all:
 
-  /// Attaches, and leaves the VM to a process of its own, which lets the guest run when the borrower has
-  /// ended, in whatever way.
+  /// Attaches, and leaves the VM to a process of its own, which resumes the guest when the borrower
+  /// exits, for any reason.
   Result<Lent> (*lend)(const std::string& name, const LendOptions& options) = nullptr;
   /// What was lent, in the process that it was lent to.
   Result<std::unique_ptr<Hypervisor>> (*borrow)(const std::string& text) = nullptr;

@@ -38,7 +38,7 @@ struct Watch {
   uint8_t access = 0;   ///< MemoryAccess, bits of Access
   /// MemoryAccess: the page tables through which the memory is seen; a vCPU's own where it is left out.
   std::optional<guest::PageTable> table = {};
-  /// MemoryAccess by known instructions alone: where the vCPU stands after each. Accesses by others are not
+  /// MemoryAccess only by known instructions: where the vCPU is after each. Accesses by others are not
   /// reported, and nothing is looked up about those that are.
   std::vector<guest::Gva> after = {};
 };
@@ -60,7 +60,7 @@ struct KernelEvent {
   int64_t return_value = 0;
 };
 
-/// The vCPU stands where it happened until `proceed`.
+/// The vCPU is paused where it happened until `proceed`.
 struct GuestEvent {
   uint64_t watch = 0;  ///< what `EventSource::watch` returned
   uint32_t vcpu = 0;
@@ -72,7 +72,7 @@ struct GuestEvent {
   std::optional<KernelEvent> kernel = {};
 };
 
-/// An event of `kind` where a vCPU stands. MemoryAccess: it is about to execute the instruction there.
+/// An event of `kind` where a vCPU is paused. MemoryAccess: it is about to execute the instruction there.
 [[nodiscard]] inline GuestEvent event_here(uint64_t watch, EventKind kind, uint32_t vcpu,
                                            const Registers& registers) {
   GuestEvent event;
@@ -96,15 +96,15 @@ class EventSource {
   /// Whether a watched write costs less than a breakpoint, and there are enough for one on each vCPU.
   [[nodiscard]] virtual bool prefers_watched_writes() const { return false; }
 
-  /// Starts watching; the number tells its events from others'. The error says what the driver can't watch.
+  /// Starts watching; the number marks its events. The error says what the driver can't watch.
   [[nodiscard]] virtual Result<uint64_t> watch(const Watch& watch) = 0;
   [[nodiscard]] virtual Status unwatch(uint64_t watch) = 0;
 
-  /// Looks whether what `watch` has put into the guest is still in place, of many places at some with each
-  /// call, and watches anew where it is not. Returns whether all was in place; if not, events were missed.
+  /// Checks whether what `watch` has put into the guest is still in place, of many places some with each
+  /// call, and watches again where it is not. Returns whether all was in place; if not, events were missed.
   [[nodiscard]] virtual bool check_in_place() { return true; }
 
-  /// Ends all watches: the guest was reset, and what they were about is gone.
+  /// Ends all watches: the guest was reset, and what they were about no longer exists.
   virtual void forget() = 0;
 
   /// Whether `take` has something to give without a descriptor being ready.

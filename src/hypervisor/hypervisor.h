@@ -50,16 +50,18 @@ class Hypervisor {
   /// Registers of a vCPU; nullopt where there are none to have (a snapshot).
   [[nodiscard]] virtual Result<std::optional<Registers>> registers(uint32_t vcpu) = 0;
 
-  /// Stops all vCPUs; returns when they stand. Not counted. Undone when the process ends in whatever way.
+  /// Pauses all vCPUs and returns when they have stopped. Pauses are not counted. If this process exits, for
+  /// any reason, the guest resumes.
   [[nodiscard]] virtual Status pause() = 0;
-  /// Lets the vCPUs run, unless they were stopped before `pause` by somebody else.
+  /// Resumes the vCPUs, unless another program had stopped them before `pause`.
   [[nodiscard]] virtual Status resume() = 0;
   [[nodiscard]] virtual RunState state() const = 0;
 
-  /// Descriptors to watch for reading; `poll` then tells what happened, without blocking.
+  /// Descriptors to watch for reading; `poll` then returns what happened, without blocking.
   [[nodiscard]] virtual std::vector<int> descriptors() const { return {}; }
   virtual std::vector<Notice> poll() { return {}; }
-  /// Whether `poll` has something to tell that no descriptor shows: it came with the answer to something else.
+  /// Whether `poll` has something to tell that no descriptor shows: it came with the answer to something
+  /// else.
   [[nodiscard]] virtual bool has_notice() const { return false; }
 
   /// Where events come from; nullptr: this driver has none. Its descriptors are among `descriptors`.

@@ -37,7 +37,7 @@ class Disassembler {
   Disassembler(const Disassembler&) = delete;
   Disassembler& operator=(const Disassembler&) = delete;
 
-  /// The first instruction of `code`, which lies at `address`. The addresses of its operands in memory are as
+  /// The first instruction of `code`, which is at `address`. The addresses of its operands in memory are as
   /// `registers` give them; `ran`: the registers are those after it ran (the stack pointer and the pointers
   /// of string instructions have moved).
   [[nodiscard]] std::optional<Instruction> decode(std::span<const std::byte> code, uint64_t address,

@@ -13,7 +13,7 @@ using guest::Gva;
 using guest::kPageSize;
 
 constexpr size_t kLongestInstruction = 15;
-constexpr uint64_t kWidest = 8;  // bytes of a value that is told
+constexpr uint64_t kWidest = 8;  // bytes of a value that is reported
 
 }  // namespace
 

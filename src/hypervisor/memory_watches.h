@@ -1,4 +1,4 @@
-// Which accesses of a guest to its memory are told, and as what.
+// Which accesses of a guest to its memory are reported, and as what.
 #pragma once
 
 #include <functional>
@@ -11,7 +11,7 @@
 
 namespace furnace::hypervisor {
 
-/// An access that will be told when its instruction has run.
+/// An access that will be reported when its instruction has run.
 struct ComingAccess {
   GuestEvent event;
   guest::Gpa gpa;
@@ -21,10 +21,10 @@ struct ComingAccess {
 /// What an instruction will do.
 struct ComingAccesses {
   std::vector<ComingAccess> all;
-  std::optional<uint64_t> next;  ///< the instruction behind it, unless it may go elsewhere
+  std::optional<uint64_t> next;  ///< the instruction after it, unless it may jump elsewhere
 };
 
-/// An access that the hypervisor has forbidden, as it tells of it.
+/// An access that the hypervisor has forbidden, as it reports it.
 struct Fault {
   guest::Gpa gpa;
   uint8_t access = 0;  ///< bits of hypervisor::Access
@@ -48,14 +48,14 @@ class MemoryWatches {
   [[nodiscard]] bool empty() const { return parts_.empty(); }
   void clear() { parts_.clear(); }
 
-  /// The vCPU is about to run an instruction here: what is told of that before it runs.
+  /// The vCPU is about to run an instruction here: what is reported of that before it runs.
   [[nodiscard]] std::vector<GuestEvent> execution(uint32_t vcpu, const Registers& registers,
                                                   const Fault& fault) const;
-  /// What the instruction at which a vCPU stands will do to watched memory, whether that was a fault yet or
-  /// not.
+  /// What the instruction at which a vCPU is paused will do to watched memory, whether that was a fault yet
+  /// or not.
   [[nodiscard]] ComingAccesses coming(uint32_t vcpu, const Registers& registers,
                                       const std::optional<Fault>& fault) const;
-  /// The vCPU came further: what the accesses were, with the registers behind them. None if an exception came
+  /// The vCPU came further: what the accesses were, with the registers after them. None if an exception came
   /// first: the instruction begins again.
   [[nodiscard]] std::vector<GuestEvent> finished(ComingAccesses accesses, const Registers& registers) const;
 
@@ -67,7 +67,7 @@ class MemoryWatches {
     uint64_t length;
     uint8_t access;
   };
-  /// An operand, as far as it lies in one frame.
+  /// An operand, as far as it is in one frame.
   struct Piece {
     guest::Gpa gpa;
     uint64_t bytes;

@@ -23,7 +23,7 @@ namespace furnace::hypervisor {
 
 class SoftwareBreakpoints {
  public:
-  /// Told before INT3 is written over a byte, and (nullopt) when it has been taken back.
+  /// Called before INT3 is written over a byte, and (nullopt) when it has been removed.
   using Note = std::function<Status(guest::Gpa at, std::optional<std::byte> original)>;
   /// `covered`: what `memory` shows in place of INT3.
   SoftwareBreakpoints(guest::GuestMemory& memory, CoveredBytes& covered, Note note)
@@ -33,7 +33,7 @@ class SoftwareBreakpoints {
   [[nodiscard]] Status set(uint64_t watch, guest::Gpa at);
   [[nodiscard]] Status remove(uint64_t watch, guest::Gpa at);
 
-  /// The watches of a breakpoint; nullptr: none of ours lies there.
+  /// The watches of a breakpoint; nullptr: none of ours is there.
   [[nodiscard]] const std::set<uint64_t>* find(guest::Gpa at) const;
   [[nodiscard]] bool empty() const { return breakpoints_.empty(); }
 
@@ -54,7 +54,7 @@ class SoftwareBreakpoints {
 };
 
 /// What runs in place of INT3 where all vCPUs must meet it meanwhile: the hypervisor emulates the code, or
-/// the vCPU goes on behind it, because it has no effect.
+/// the vCPU resumes after it, because it has no effect.
 struct InPlaceOfInt3 {
   std::optional<uint64_t> next;
   std::array<std::byte, 16> code{};

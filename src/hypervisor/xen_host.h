@@ -16,7 +16,7 @@ struct XenHost {
   bool hvm = false;            ///< HVM and PVH guests
   bool nested_paging = false;  ///< hardware assisted paging, which events need
   bool memory_access = false;  ///< EPT, which events of memory need
-  bool views = false;          ///< altp2m: accesses are told of guests with several vCPUs as of others
+  bool views = false;  ///< altp2m: accesses of guests with several vCPUs are reported as those of others
 };
 /// Errc::Unavailable where there is none, or this build has no driver for it.
 [[nodiscard]] Result<XenHost> look_at_xen_host();

@@ -15,7 +15,7 @@ namespace furnace::launch {
 /// A directory whose sockets it connects to.
 [[nodiscard]] Status add_visible(sandbox::Partition& partition, const Directory& directory,
                                  const char* place);
-/// A copy of a file, whoever owns it; at most 256 MB.
+/// A copy of a file of any owner; at most 256 MB.
 [[nodiscard]] Status add_file(sandbox::Partition& partition, const std::filesystem::path& source,
                               const std::filesystem::path& place);
 /// A large file: the file itself, which its account is let read.

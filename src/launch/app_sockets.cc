@@ -30,7 +30,7 @@ namespace {
 Result<Directory> own_directory(const Directory& all, const std::string& app,
                                 const std::optional<sandbox::Account>& account) {
   if (!all.has(app)) {
-    // It gets its name when it is whole: the VMI partition looks at it at once.
+    // It gets its name when it is whole: the VMI partition checks it at once.
     constexpr unsigned owners = 0700;
     const std::string made = fmt::format(".{}.{}", app, ::getpid());
     FURNACE_TRY(const Directory directory, all.open_directory(made, owners));
@@ -52,7 +52,7 @@ bool foreign_one_serves(const Directory& all) {
   return !all.has(protocol::kVmiSockets.lock) || all.lock(protocol::kVmiSockets.lock);
 }
 
-/// Waits a moment for the app's socket. Whatever else lies there, the app gets no other.
+/// Waits a moment for the app's socket. The app gets no other, whatever else is there.
 Status wait_for_socket(const Directory& all, const Directory& own) {
   constexpr std::chrono::milliseconds between_looks(5);
   constexpr std::chrono::seconds time(3);

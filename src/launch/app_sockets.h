@@ -8,7 +8,7 @@
 
 namespace furnace::launch {
 
-/// Adds the socket of this app alone, and waits a moment for it; with `common` the directory of the socket of
+/// Adds only the socket of this app, and waits a moment for it; with `common` the directory of the socket of
 /// all apps. Chooses the partition's account. Errc::Unavailable: who is connected under this id already.
 [[nodiscard]] Status add_vmi_socket(sandbox::Partition& partition, const AppOptions& app, bool common);
 /// The same for FAC: if there is such a directory, or always if it is `wanted`.

@@ -72,7 +72,7 @@ void read_vm(TomlTable& table, Manifest& manifest, Problems& problems) {
   for (const std::string& each : vm.forbid)
     if (const auto known = vmi::Forbidden::parse({each}); !known || each.find('=') != std::string::npos)
       problems.add(table.invalid(fmt::format("'forbid': '{}' is none of write, pause, events", each)));
-  // A description or a snapshot lies beside the manifest.
+  // A description or a snapshot is beside the manifest.
   if (std::error_code ignored; fs::exists(manifest.directory / vm.name, ignored))
     vm.name = beside(manifest, vm.name);
   vm.profile = beside(manifest, vm.profile);

@@ -35,7 +35,7 @@ bool set_limit(__rlimit_resource resource, rlim_t value) {
   return ::setrlimit(resource, &limit) == 0;
 }
 
-/// Between the launcher's look and bubblewrap's bind somebody could have exchanged a name.
+/// Between the launcher's check and bubblewrap's bind another process could have exchanged a name.
 bool shows_what_was_checked(const Plan& plan) {
   for (uint32_t i = 0; i < plan.bound_count; ++i) {
     struct stat status {};

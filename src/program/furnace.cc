@@ -67,7 +67,8 @@ int become(const char* name, std::vector<char*> arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // Executables take the options that all programs have, too: those before the name move behind it.
+  // Executables take the options that all programs have, too: those before the name move to the place after
+  // it.
   const int at = Program::first_command(argc, argv);
   std::vector<char*> arguments(argv + at, argv + argc);
   if (!arguments.empty()) arguments.insert(arguments.begin() + 1, argv + 1, argv + at);

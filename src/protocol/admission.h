@@ -23,7 +23,7 @@ class Admission {
 
   /// Counts one more connection from there; returns false, and counts nothing, if that would be too many.
   [[nodiscard]] bool enter(const Source& source, const Limits& limits);
-  /// One that has entered is gone.
+  /// One that has entered disconnected.
   void leave(const Source& source);
 
  private:

@@ -23,7 +23,7 @@ class BoundedSender {
 
   /// Bytes that wait in the socket.
   [[nodiscard]] size_t waiting() const { return waiting_->load(std::memory_order_relaxed); }
-  /// Whether more than half of the limit waits: time to slow down, and at less than that to go on.
+  /// Returns true if more than half of the limit waits: the sender should slow down until this is false.
   [[nodiscard]] bool is_filling() const { return waiting() > limit_ / 2; }
 
  private:

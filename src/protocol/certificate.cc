@@ -70,7 +70,7 @@ Status read_line(std::string_view section, std::string_view body, std::string_vi
   return {};
 }
 
-/// A secret lies in this process's memory from now on: it must not get into a core file.
+/// A secret is in this process's memory from now on: it must not get into a core file.
 void hide_memory() {
   ::prctl(PR_SET_DUMPABLE, 0);
 }

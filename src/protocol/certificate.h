@@ -16,7 +16,7 @@ namespace furnace::protocol {
 struct Certificate {
   std::string public_key;
   std::string secret_key;
-  std::string app;                          ///< metadata `app`: the id it belongs to alone; empty: any
+  std::string app;                          ///< metadata `app`: the only id it is valid for; empty: any
   std::optional<int64_t> valid_until = {};  ///< metadata `valid-until`, in seconds since 1970 (UTC)
 };
 
@@ -29,7 +29,7 @@ struct Certificate {
 /// Reads a secret certificate. Refuses one that others than its owner can read, and says how to mend it. From
 /// then on no core file of this process is written, and no other process of the same user can look into it.
 [[nodiscard]] Result<Certificate> load_secret(const std::filesystem::path& path);
-/// The same in a partition, where the file is there for its program alone, whatever the file's mode.
+/// The same in a partition, where only its program sees the file, whatever the file's mode.
 [[nodiscard]] Result<Certificate> load_secret_of_partition(const std::filesystem::path& path);
 
 [[nodiscard]] Result<Certificate> new_certificate();
@@ -54,7 +54,7 @@ struct Certificate {
 /// Makes `socket` a CURVE server whose peers are checked by the ZAP handler of its context.
 void serve_curve(zmq::socket_t& socket, const Certificate& own, const std::string& domain = "furnace");
 
-/// Makes `socket` a CURVE client that talks to the owner of `server_public_key` alone.
+/// Makes `socket` a CURVE client that talks only to the owner of `server_public_key`.
 void use_curve(zmq::socket_t& socket, const Certificate& own, const std::string& server_public_key);
 
 }  // namespace furnace::protocol

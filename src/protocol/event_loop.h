@@ -23,7 +23,7 @@ class EventLoop {
   /// for `pause`.
   size_t watch(zmq::socket_t& socket, Callback ready);
   size_t watch(int descriptor, Callback ready);
-  /// Leaves a watched socket alone for a while: what comes waits there.
+  /// Does not read a watched socket for a while: what comes waits there.
   void pause(size_t watched, bool paused) { items_[watched].events = paused ? 0 : ZMQ_POLLIN; }
   /// Calls `ready` at every turn at which `waiting()` is true, and doesn't sleep then: for what was read
   /// already.

@@ -43,7 +43,7 @@ bool send(zmq::socket_t& socket, Frames& frames) {
     }
     return true;
   } catch (const zmq::error_t&) {
-    return false;  // a ROUTER told to name unreachable peers, or a REQ out of turn
+    return false;  // a ROUTER set to name unreachable peers, or a REQ out of turn
   }
 }
 

@@ -17,7 +17,8 @@ using Frames = std::vector<zmq::message_t>;
 /// One whole message if one waits, without blocking. Frames past the eighth are read and dropped.
 [[nodiscard]] std::optional<Frames> receive(zmq::socket_t& socket);
 
-/// Sends all frames without blocking; false if the peer is gone or its queue is full (nothing is sent then).
+/// Sends all frames without blocking. Returns false, and sends nothing, if the peer has disconnected or its
+/// queue is full.
 bool send(zmq::socket_t& socket, const std::vector<std::string_view>& frames);
 bool send(zmq::socket_t& socket, Frames& frames);
 
@@ -26,19 +27,19 @@ struct Request {
   std::string_view identity;
   zmq::message_t* body = nullptr;  ///< nullptr: the peer awaits an answer, but sent more or fewer frames
 };
-/// nullopt for what no REQ sends and nobody awaits an answer to.
+/// nullopt for what no REQ sends, so that no peer waits for an answer.
 [[nodiscard]] std::optional<Request> as_request(Frames& frames);
 
 /// Options every socket of ours has: no lingering at exit, no frame of more than `largest` bytes taken.
 void set_common_options(zmq::socket_t& socket, int64_t largest = kMaxMessageSize);
 
-/// Whether a text of that many bytes may be sent: kMaxFieldSize at most. Whoever gets more ends the
-/// connection.
+/// An error if a text of this many bytes may not be sent: over kMaxFieldSize, which makes the receiver end
+/// the connection.
 [[nodiscard]] Status check_content(size_t bytes);
 
-/// For sockets over TCP, on both sides: a peer that does not answer for some seconds is gone, connections are
-/// tried again within a second, and no attempt is waited for longer than networks need. `host`: IPv4 unless
-/// it is an IPv6 address. Before bind or connect.
+/// For sockets over TCP, on both sides: a peer that does not answer for some seconds counts as disconnected,
+/// connections are tried again within a second, and no attempt is waited for longer than networks need.
+/// `host`: IPv4 unless it is an IPv6 address. Before bind or connect.
 void keep_connected(zmq::socket_t& socket, std::string_view host);
 
 /// tcp://HOST:PORT, with an IPv6 address in brackets.

@@ -8,7 +8,7 @@
 namespace furnace::protocol {
 
 Greeting look_at_greeting(const Fd& socket) {
-  // 0xff, eight bytes that mean nothing, 0x7f; of the last one only that it is odd tells versions apart.
+  // 0xff, eight bytes that mean nothing, 0x7f; an odd last byte marks the versions that we know.
   std::array<uint8_t, 10> signature{};
   const ssize_t got = ::recv(socket.get(), signature.data(), signature.size(), MSG_PEEK | MSG_DONTWAIT);
   if (got < 0) return errno == EAGAIN || errno == EINTR ? Greeting::Incomplete : Greeting::Bad;

@@ -18,7 +18,7 @@ inline constexpr size_t kMostBeforeReady = 16 << 10;
 
 enum class Greeting : uint8_t { Incomplete, Good, Bad };
 
-/// Looks at what has come on a non-blocking socket, and leaves it there. Good: the signature that every
+/// Checks what has come on a non-blocking socket, and leaves it there. Good: the signature that every
 /// ZeroMQ peer says before it waits for ours.
 [[nodiscard]] Greeting look_at_greeting(const Fd& socket);
 

@@ -1,5 +1,5 @@
 // What happens to a socket's connections, for log and metrics: connected, lost, refused because of a key.
-// What watches a socket must outlive it: an event that nobody takes would hold ZeroMQ's thread up.
+// What watches a socket must outlive it: an event that is not taken would block ZeroMQ's thread.
 #pragma once
 
 #include <functional>
@@ -17,7 +17,7 @@ namespace furnace::protocol {
 /// The end of a new monitor of `socket` where its events (a mask of ZMQ_EVENT_*) arrive, each as two frames:
 /// number and value, address (zmq_socket_monitor(3)).
 [[nodiscard]] Result<zmq::socket_t> monitor_of(zmq::context_t& context, zmq::socket_t& socket, int events);
-/// What a first frame tells.
+/// What a first frame says.
 struct MonitoredEvent {
   int number = 0;      ///< one of ZMQ_EVENT_*; 0: none
   uint32_t value = 0;  ///< a connection's descriptor, where the event is of one
@@ -53,9 +53,10 @@ class ConnectionLog {
   bool is_connected_ = false;
 };
 
-/// What connects to a CURVE server: how many stand, and how many handshakes failed before its allow-list was
-/// asked: peers that don't speak CURVE, that expect another server, or that repeat what they have recorded of
-/// somebody else's handshake. Of strangers, who are not let in yet, few may stand: others are closed.
+/// What connects to a CURVE server: how many connections are open, and how many handshakes failed before its
+/// allow-list was asked: peers that don't speak CURVE, that expect another server, or that repeat what they
+/// have recorded of another peer's handshake. Of strangers, who are not let in yet, only a few connections
+/// stay open.
 class ServerConnections {
  public:
   static constexpr Admission::Limits kStrangers{64, 32};
@@ -76,9 +77,9 @@ class ServerConnections {
  private:
   explicit ServerConnections(zmq::socket_t socket) : socket_(std::move(socket)) {}
   void note_failure();
-  /// `endpoint`: the server's own, as ZeroMQ tells it.
+  /// `endpoint`: the server's own, as ZeroMQ reports it.
   void accepted(uint32_t descriptor, std::string_view endpoint);
-  /// Takes note of strangers that were let in meanwhile: ZeroMQ tells that one was, and not which.
+  /// Records strangers that were let in meanwhile: ZeroMQ reports that one was, and not which.
   void recognize();
   void left(uint32_t descriptor);
 

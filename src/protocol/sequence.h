@@ -32,7 +32,7 @@ struct Received {
   uint64_t sequence = 0;
 
   /// Takes a message's number; returns how many are missing between it and the one before. The first of a run
-  /// starts anew; peers of 1.0 don't number, and are never missed.
+  /// starts a new count; peers of 1.0 don't number, and are never missed.
   uint64_t take(const facilities::BeMsg& message) {
     if (message.run() == 0) return 0;
     const bool known = message.run() == run;

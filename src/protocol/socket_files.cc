@@ -22,7 +22,7 @@ void remove_from(const Fd& directory, const SocketFiles& files) {
 
 void remove_sockets(const std::filesystem::path& directory, const SocketFiles& files) {
   std::error_code error;
-  if (!std::filesystem::exists(directory / files.lock, error)) return;  // nobody has ever served there
+  if (!std::filesystem::exists(directory / files.lock, error)) return;  // no partition has ever served there
   const auto lock = lock_file(directory / files.lock);
   const auto opened = open_file(directory, O_RDONLY | O_DIRECTORY);
   if (!lock || !opened) return;

@@ -13,7 +13,7 @@
 
 namespace furnace::protocol {
 
-/// Lets in peers whose CURVE public key is on the list of the socket's domain, nobody else. Make it before
+/// Lets in peers whose CURVE public key is on the list of the socket's domain, and no others. Make it before
 /// the sockets it guards are bound, poll `socket()` and call `handle()` when it is readable: handshakes wait
 /// for it. The messages of who was let in carry the key (`key_of`).
 class Authenticator {
@@ -22,7 +22,7 @@ class Authenticator {
   [[nodiscard]] static Result<Authenticator> make(zmq::context_t& context);
 
   /// Who may connect to sockets of this domain (`serve_curve`), and whether one more may. The list must
-  /// outlive this, or be taken back.
+  /// outlive this, or be removed.
   void guard(const std::string& domain, const AllowList& list, std::function<bool()> has_room = {}) {
     guards_[domain] = {&list, std::move(has_room)};
   }

@@ -130,8 +130,8 @@ void MessagePath::connect_anew() {
 }
 
 void MessagePath::watch(zmq::socket_t& socket) {
-  // ZeroMQ's descriptors tell of changes alone, and a socket that is used may have taken one: all are read
-  // until they are empty, whichever has told.
+  // ZeroMQ's descriptors report only changes, and a socket that is used may have taken one: all are read
+  // until they are empty, whichever reported a change.
   if (auto added = poller_.add(socket.get(zmq::sockopt::fd), [this](Poller::Ready) { work(); }); !added)
     log::error("route {}: {}", route_.app, added.error().message());
 }
@@ -173,7 +173,7 @@ void MessagePath::work() {
   more |= pass(router_, dealer_, counters_.bytes_out);
   more |= pass(dealer_, router_, counters_.bytes_in);
   more |= pass(subscriber_, publisher_, counters_.bytes_in);
-  // Sending may have swallowed what a descriptor would have told.
+  // Sending may have swallowed what a descriptor would have reported.
   for (zmq::socket_t* socket : {&router_, &dealer_, &subscriber_, &publisher_})
     more |= (socket->get(zmq::sockopt::events) & ZMQ_POLLIN) != 0;
   if (!more || waits_) return;

@@ -41,7 +41,7 @@ class MessagePath : public Path {
         route_(route),
         rate_(route.limits.bytes_per_second) {}
 
-  /// Secret ones: they stay in the sockets alone.
+  /// Secret ones: only the sockets hold them.
   struct Keys {
     protocol::Certificate app, backend;
     protocol::ServerKeys outside;  ///< the backend's, which may not have taken its new key yet

@@ -1,4 +1,4 @@
-// Descriptors and what to do when they are ready: for thousands of them, each change told once
+// Descriptors and what to do when they are ready: for thousands of them, each change reported once
 // (edge-triggered epoll).
 #pragma once
 
@@ -32,7 +32,7 @@ class Poller {
   void defer(const void* owner, Task task) { deferred_.emplace_back(owner, std::move(task)); }
   /// The same at a time.
   void at(std::chrono::steady_clock::time_point time, const void* owner, Task task);
-  /// Takes back what `owner` had deferred.
+  /// Removes what `owner` had deferred.
   void forget(const void* owner);
 
   /// Waits and handles, once.

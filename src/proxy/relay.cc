@@ -101,7 +101,7 @@ void Relay::accept(size_t which) {
     if (client.valid()) {
       take(which, std::move(client), protocol::source_of(from));
     } else if (errno == EMFILE || errno == ENFILE) {
-      // Edge-triggered: nobody tells again of who waits.
+      // Edge-triggered: a connection that waits is not reported again.
       strangers_.warning("route {}: no descriptors left for more connections", route_.app);
       return accept_later(which, std::chrono::seconds(1));
     } else if (errno != ECONNABORTED && errno != EINTR) {

@@ -39,7 +39,7 @@ struct Flow {
   uint64_t passed = 0;         // into the pipe
   uint64_t most = UINT64_MAX;  // that may pass
   bool ended = false;          // nothing more comes in
-  bool closed = false;         // and the other side was told
+  bool closed = false;         // and the other side was notified
 };
 
 /// How far a connection has come, by what both sides say without encryption.

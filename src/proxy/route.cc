@@ -85,7 +85,7 @@ uint32_t share_of_descriptors(size_t routes, uint64_t descriptors) {
   constexpr uint64_t own = 128;          // of the process itself
   constexpr uint64_t of_route = 24;      // its listeners, and ZeroMQ's sockets of one that passes messages
   constexpr uint64_t of_connection = 6;  // two sockets, and a pipe each way
-  constexpr uint64_t fewest = 4;         // a FAC partition has two, and two more while it connects anew
+  constexpr uint64_t fewest = 4;         // a FAC partition has two, and two more while it connects again
   const uint64_t count = std::max<uint64_t>(routes, 1);
   const uint64_t taken = own + count * of_route;
   const uint64_t left = descriptors > taken ? descriptors - taken : 0;

@@ -32,15 +32,15 @@ struct Limits {
 
   /// 0: no limit.
   [[nodiscard]] uint32_t from_one_address() const {
-    constexpr uint32_t fewest = 4;  // a FAC partition has two, and two more while it connects anew
+    constexpr uint32_t fewest = 4;  // a FAC partition has two, and two more while it connects again
     if (connections_per_address != 0 || connections == 0) return connections_per_address;
     return std::max(fewest, connections / 2);
   }
   auto operator<=>(const Limits&) const = default;
 };
 
-/// How many connections each of so many routes may have out of this process's descriptors, so that none takes
-/// those of another.
+/// Returns how many connections each of this number of routes may have out of this process's descriptors, so
+/// that none takes those of another.
 [[nodiscard]] uint32_t share_of_descriptors(size_t routes, uint64_t descriptors);
 
 struct Route {

@@ -6,7 +6,7 @@
 namespace furnace::python {
 namespace {
 
-/// zipimport opens the archive anew for each module. In a partition, whose library is one, each time is a
+/// zipimport opens the archive again for each module. In a partition, whose library is one, each time is a
 /// turn through the supervisor, and they are half of what its policy costs at the start.
 constexpr const char* kKeepLibraryOpen = R"python(
 import _io, sys, types, zipimport
@@ -69,7 +69,7 @@ Interpreter::Interpreter() : interpreter_(false) {
   signal.attr("signal")(signal.attr("SIGINT"), signal.attr("default_int_handler"));
   const auto sys = py::module_::import("sys");
   sys.attr("path").attr("insert")(0, installed_directory("python").string());
-  // Where an app lies nothing of ours shall be.
+  // Nothing of ours may be in the directory of an app.
   sys.attr("dont_write_bytecode") = true;
   // What an app prints shows at once, also when it goes to a file or a pipe, and is UTF-8 whatever the
   // locale.

@@ -105,7 +105,7 @@ class Reading {
                     {each.task.value, static_cast<uint32_t>(each.pid), static_cast<uint32_t>(each.ppid),
                      each.uid, static_cast<uint64_t>(each.kernel_thread), 0},
                     {each.name, {}, {}}};
-      // From the process's own memory: what is swapped out or gone is left out.
+      // From the process's own memory: what is swapped out or unmapped is left out.
       if (options_.details) {
         const auto add = [&](const Result<std::string>& text, size_t place, uint64_t bit) {
           if (!text) return;

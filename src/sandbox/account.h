@@ -23,7 +23,7 @@ struct Account {
 [[nodiscard]] std::optional<Account> partition_account();
 
 /// The same for a partition that has this directory: if it is an account's already it stays so. What was
-/// started before `furnace setup` made another account goes on, and so do its apps.
+/// started before `furnace setup` made another account continues, and so do its apps.
 [[nodiscard]] std::optional<Account> account_of(const Directory& directory);
 
 /// Gives a directory that is root's or another account's, and the files in it, to the account: partitions

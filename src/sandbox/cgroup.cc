@@ -268,7 +268,7 @@ Status Cgroup::kill() const {
 Status Cgroup::remove() const {
   FURNACE_CHECK(kill());
   for (const fs::path& directory : directories()) {
-    constexpr int tries = 500;  // the last process is counted until it is gone altogether
+    constexpr int tries = 500;  // the last process is counted until it has exited completely
     for (int i = 0; ::rmdir(directory.c_str()) != 0; ++i) {
       if (errno == ENOENT) break;
       if (errno != EBUSY || i == tries) return fail_errno("{}", directory.string());

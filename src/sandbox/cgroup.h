@@ -39,7 +39,7 @@ struct Hierarchies {
   std::map<std::string, std::filesystem::path, std::less<>>
       mounts;  ///< by controller; of version 2 all the same
 
-  /// Of the text of /proc/self/mounts; `has` tells which of the three controllers version 2 has at a mount.
+  /// Of the text of /proc/self/mounts; `has` returns which of the three controllers version 2 has at a mount.
   /// The error names what is missing.
   using Controllers = std::string (*)(const std::filesystem::path&);
   [[nodiscard]] static Result<Hierarchies> of(std::string_view mounts, Controllers unified_controllers);
@@ -53,7 +53,7 @@ class Cgroup {
   [[nodiscard]] static Result<Cgroup> make(const Hierarchies& hierarchies, std::string_view name,
                                            const Limits& limits);
   /// Makes one that limits nothing but CPU, apart from those of partitions: below "furnace-launchers".
-  /// Without a number it counts alone. The hierarchies are those of CPU.
+  /// Without a number it only counts. The hierarchies are those of CPU.
   [[nodiscard]] static Result<Cgroup> make_for_launcher(const Hierarchies& hierarchies, std::string_view name,
                                                         std::optional<uint32_t> cpu_percent);
   [[nodiscard]] static Result<Cgroup> open(const Hierarchies& hierarchies, std::string_view name);

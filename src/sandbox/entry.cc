@@ -97,8 +97,8 @@ struct Streams {
     if (const auto joined = group->add(::getpid()); !joined) give_up(joined.error().message());
   if (!partition.view.debug) {
     ::setpgid(0, 0);  // Ctrl-C is the launcher's to handle
-    // bubblewrap's child waits for it at first, and does not exit with it. Told from here, before the execve
-    // closes our end of the reaper's pipe: the launcher may be killed at any moment.
+    // bubblewrap's child waits for it at first, and does not exit with it. Reported from here, before the
+    // execve closes our end of the reaper's pipe: the launcher may be killed at any moment.
     reaper.watch(::getpid());
   }
   if (streams.input.valid()) ::dup2(streams.input.get(), STDIN_FILENO);
@@ -124,7 +124,7 @@ class Start {
   Start(const Partition& partition, Entered& entered, Plan& plan)
       : partition_(partition), entered_(entered), plan_(plan), end_(steady_clock::now() + kTimeToEnter) {}
 
-  /// bubblewrap tells the number of the process that it has made: {"child-pid": 1234, ...}.
+  /// bubblewrap reports the number of the process that it has made: {"child-pid": 1234, ...}.
   Status read_program(const Fd& info) {
     std::string text;
     while (text.find('}') == std::string::npos) {

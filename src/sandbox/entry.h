@@ -21,7 +21,7 @@ struct Entered {
   Fd output, errors;  ///< what it prints
 };
 
-/// `group`: joined before anything else runs. `reaper`: is told of bubblewrap.
+/// `group`: joined before anything else runs. `reaper`: is notified of bubblewrap.
 [[nodiscard]] Result<Entered> enter_partition(Partition& partition, const std::optional<Cgroup>& group,
                                               const Reaper& reaper);
 

@@ -20,7 +20,7 @@ void write_all(int to, const char* data, size_t size) {
   while (size > 0) {
     const ssize_t written = ::write(to, data, size);
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;  // nobody reads us
+    if (written <= 0) return;  // our output is not read any more
     data += written;
     size -= static_cast<size_t>(written);
   }

@@ -40,7 +40,7 @@ class Output {
   Fd from_;
   int to_;
   OutputLimit limit_;
-  int64_t left_;  ///< bytes; an escape is longer than what it stands for, which the next ones pay for
+  int64_t left_;  ///< bytes; an escape is longer than what it replaces, which the next ones pay for
   uint64_t dropped_ = 0;
   PrintableStream safe_;
   Clock::time_point last_ = Clock::now(), next_turn_ = last_;

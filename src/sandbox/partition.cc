@@ -125,7 +125,7 @@ class Run {
 
   Status answer_call(pollfd& item) {
     if ((item.revents & POLLIN) == 0) {
-      item.fd = -1;  // nobody is left under the filter
+      item.fd = -1;  // no process is left under the filter
       return {};
     }
     FURNACE_TRY(const bool goes_on, supervisor_->handle());

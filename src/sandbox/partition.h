@@ -25,8 +25,8 @@ struct Partition {
   std::vector<Fd> handles;                ///< open inside as well, under the same numbers
   std::string policy_name;                ///< which of policies/ is its own: "vmi-xen"
   std::optional<policy::Policy> policy;   ///< otherwise its calls are not inspected
-  bool audit = false;                     ///< what the policy does not allow is told and let through
-  policy::Supervisor::Observer observer;  ///< is told what was decided, instead of the log
+  bool audit = false;                     ///< what the policy does not allow is reported, and allowed
+  policy::Supervisor::Observer observer;  ///< gets what was decided, instead of the log
   std::optional<Account> account;         ///< of root's partitions
   std::vector<std::string> writable;      ///< places inside; for Landlock
   std::vector<uint16_t> ports;            ///< TCP ports it may connect to; for Landlock
@@ -38,11 +38,10 @@ struct Partition {
   OutputLimit output;
   MessageCounter messages;  ///< that the program counts
   uint64_t open_files = 256;
-  uint64_t file_size = UINT64_MAX;  ///< bytes that a file it writes may have; that number: no limit
-  uint64_t private_memory =
-      UINT64_MAX;                  ///< bytes of memory that it shares with nobody; that number: no limit
-  bool listed = true;              ///< by `furnace top`
-  std::function<void()> on_ready;  ///< it has established itself
+  uint64_t file_size = UINT64_MAX;       ///< bytes that a file it writes may have; that number: no limit
+  uint64_t private_memory = UINT64_MAX;  ///< bytes of memory that it does not share; that number: no limit
+  bool listed = true;                    ///< by `furnace top`
+  std::function<void()> on_ready;        ///< it has established itself
 };
 
 struct PartitionEnd {

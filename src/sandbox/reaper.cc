@@ -25,7 +25,7 @@ constexpr pid_t kDismissed = 0;
     if (word == kDismissed) ::_exit(0);
     group = word;
   }
-  // Its number is nobody else's as long as one of it is left.
+  // No other group gets its number as long as one process of it is left.
   if (group > 0) ::kill(-group, SIGKILL);
   clean_up();
   ::_exit(0);

@@ -1,4 +1,4 @@
-// Cleans up behind a launcher that was killed: ends what is left of its partition and removes its cgroups.
+// Cleans up after a launcher that was killed: ends what is left of its partition and removes its cgroups.
 #pragma once
 
 #include <functional>

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxFile = size_t{1} << 30;
 
-/// Where a file lies on a host whose /lib is /usr/lib.
+/// Where a file is on a host whose /lib is /usr/lib.
 std::string merged(const fs::path& path) {
   const std::string text = path.lexically_normal().string();
   return text.starts_with("/lib") ? "/usr" + text : text;

@@ -24,7 +24,7 @@ class RootBuilder {
   /// Files of the host under their own paths, with the shared libraries they need.
   [[nodiscard]] Status copy_with_libraries(const std::vector<std::filesystem::path>& files);
   [[nodiscard]] Status copy_libraries_of(const std::vector<std::filesystem::path>& files);
-  /// A file that lies in the root already, made by `maker`.
+  /// A file that is in the root already, made by `maker`.
   [[nodiscard]] Status account(std::string_view path, const std::filesystem::path& source);
   /// A file that is part of another one: "usr/lib/python311.zip!json/decoder.py".
   [[nodiscard]] Status account_part(std::string_view path, const std::filesystem::path& source);

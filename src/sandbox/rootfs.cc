@@ -77,7 +77,7 @@ Result<std::string> fill(const RootKind& kind, const fs::path& root) {
   return sha256(manifest);
 }
 
-/// What a root in the cache depends on, as far as it can be told quickly.
+/// What a root in the cache depends on, as far as it can be found quickly.
 std::string state_of_inputs(const RootKind& kind) {
   // furnace itself decides what is put into a root.
   std::vector<fs::path> inputs{own_directory() / kind.program, own_directory() / "furnace-enter",

@@ -40,7 +40,7 @@ struct Verified {
 /// which is built when it is missing or the host's packages or our programs changed.
 struct Root {
   std::filesystem::path directory;
-  Fd lock;  ///< while it is held nobody removes the root
+  Fd lock;  ///< while it is held no process removes the root
 };
 [[nodiscard]] Result<Root> find_root(const RootKind& kind);
 

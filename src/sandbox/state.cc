@@ -42,7 +42,7 @@ void for_each_field(Json& document, State& state, const Each& each) {
 
 Result<PartitionState> ask(const std::filesystem::path& path) {
   FURNACE_TRY(const Fd socket, connect_unix(path));
-  constexpr timeval patience{1, 0};  // a launcher answers at once, unless somebody has stopped it
+  constexpr timeval patience{1, 0};  // a launcher answers at once, unless it was stopped
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   constexpr size_t enough = 4096;
   std::string text;

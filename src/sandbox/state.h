@@ -1,4 +1,4 @@
-// What a launcher tells of its partition, to whoever is its operator: at a socket of its own, while it runs.
+// What a launcher reports about its partition to its operator: at a socket of its own, while it runs.
 #pragma once
 
 #include <sys/types.h>

@@ -19,7 +19,7 @@ struct View {
     bool writable = false;
     uint64_t device = 0, inode = 0;
   };
-  /// A file that exists inside alone: whose owner and rights outside don't matter.
+  /// A file that exists only inside: whose owner and rights outside don't matter.
   struct Content {
     std::filesystem::path place;
     Fd data;  ///< read from its start
@@ -32,7 +32,7 @@ struct View {
   bool debug = false;  ///< with the host's programs, /proc and a terminal: for a shell inside
 };
 
-/// A bind of what is open, which lies at `source`.
+/// A bind of what is open, which is at `source`.
 [[nodiscard]] Result<View::Bind> bind_of(int descriptor, const std::filesystem::path& source,
                                          const std::filesystem::path& place, bool writable = false);
 

@@ -48,8 +48,8 @@ std::string Endpoint::refuses(const zmtp::Peer& peer) const {
 
 Result<Endpoints> Endpoints::bind(zmtp::Server& sockets, const std::string& directory) {
   Endpoints endpoints(sockets, directory);
-  // Listening takes the socket's path over from its owner; the lock tells whether there is one.
-  // Launchers of apps hold it for a moment to see whether anybody does.
+  // Listening takes the socket's path over from its owner; the lock shows whether there is one.
+  // Launchers of apps hold it for a moment to see whether a partition does.
   constexpr int tries = 200;
   constexpr std::chrono::milliseconds between_tries(10);
   auto lock = lock_file(directory + "/vmi_rtr.lock");
@@ -108,7 +108,7 @@ void Endpoints::take(const std::string& app) {
 }
 
 void Endpoints::take_new() {
-  // What the kernel tells is enough: a partition that serves lists no directories any more.
+  // What the kernel reports is enough: a partition that serves lists no directories any more.
   alignas(inotify_event) std::array<char, 4096> told;  // NOLINT: is filled
   for (ssize_t size = 0; (size = ::read(watch_.get(), told.data(), told.size())) > 0;)
     for (size_t at = 0; at < static_cast<size_t>(size);) {

@@ -1,6 +1,6 @@
-// The sockets of the VMI partition: one for whoever may reach its directory, and one for each app in a
-// partition, in a directory that no other app sees. At its own socket an app is served under its own identity
-// alone, and nobody else can be told its events.
+// The sockets of the VMI partition: one for all that may reach its directory, and one for each app in a
+// partition, in a directory that no other app sees. At its own socket an app is served only under its own
+// identity, and no other app gets its events.
 #pragma once
 
 #include <unistd.h>

@@ -38,7 +38,7 @@ Result<const guest::Kernel*> Machine::kernel() {
             found->profile().types().type_count());
   log::debug("kernel found in {:.1f} ms", took.count());
   kernel_ = *std::move(found);
-  ::malloc_trim(0);  // a search leaves some 20 MB behind that the allocator would keep
+  ::malloc_trim(0);  // a search leaves some 20 MB that the allocator would keep
   return &*kernel_;
 }
 

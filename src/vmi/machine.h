@@ -28,7 +28,7 @@ class Machine {
   [[nodiscard]] Result<const guest::Kernel*> kernel();
   [[nodiscard]] Result<const guest::LinuxGuest*> linux_guest();
 
-  /// Starts a new view of the guest: what was translated before is forgotten, unless the guest stands still.
+  /// Starts a new view of the guest: what was translated before is forgotten, unless the guest is paused.
   void refresh();
 
   /// Takes notice of what happened to the VM. Returns true when it can't be served any longer.

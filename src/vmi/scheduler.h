@@ -67,7 +67,7 @@ class Scheduler {
     return worked;
   }
 
-  /// How long to wait for messages: zero while there is work; nullopt: for ever.
+  /// How long to wait for messages: zero while there is work; nullopt: without a limit.
   [[nodiscard]] std::optional<std::chrono::milliseconds> wait(Clients& clients);
 
   /// Whether a message of this client would be run at once.

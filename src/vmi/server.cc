@@ -17,7 +17,7 @@ constexpr int kEventsPerTurn = 16;  // before calls are looked for again
 /// Bytes of events that one app may leave unread, and all together.
 constexpr size_t kUnreadEvents = 256 << 10, kAllUnreadEvents = 8 << 20;
 
-/// An answer that no call stands behind.
+/// An answer that belongs to no call.
 std::string refusal(protocol::BatchError error) {
   wire::VmiMessage answer;
   answer.set_error(true);
@@ -145,7 +145,7 @@ Server::Turn Server::turn(bool may_wait) {
   return served || any_ready ? Turn::Busy : Turn::Idle;
 }
 
-/// Who asked already gets an answer; who goes on asking does not keep the partition.
+/// What was asked already is answered; an app that continues to ask does not keep the partition.
 void Server::answer_the_last() {
   constexpr std::chrono::seconds most(2);
   const auto end = std::chrono::steady_clock::now() + most;
@@ -164,7 +164,7 @@ void Server::look_around() {
   if (watched_->ready(Watched::kNewApps)) endpoints_->take_new();
 }
 
-/// Looks at each connection once.
+/// Polls each connection once.
 bool Server::admits(const zmtp::Peer& peer) {
   if (clients_.contains(peer.number)) return true;
   const Endpoint& endpoint = endpoints_->at(peer.place);
@@ -217,7 +217,7 @@ void Server::send_answer(Client& client) {
                                             client.running->answer().take(client.outstanding)};
   client.running.reset();
   client.running_held.clear();
-  // Another one of the same name is not told what this one asked.
+  // Another one of the same name does not get what this one asked.
   if (client.departed || !sockets_->send(session.place, session.routing, parts)) ++dropped_;
 }
 
@@ -249,8 +249,8 @@ void Server::mark_departed(const zmtp::Peer& peer) {
   any_departed_ = true;
 }
 
-/// What an app asked before it left is done, as far as there is nothing to wait for; a long call is not done
-/// for nobody.
+/// What an app asked before it left is done, as far as there is nothing to wait for; a long call has no app
+/// that waits for it, and is dropped.
 void Server::forget_departed(bool served) {
   if (!std::exchange(any_departed_, false)) return;
   for (auto it = clients_.begin(); it != clients_.end();) {

@@ -1,4 +1,5 @@
-// The VMI partition's socket: takes calls of many apps, answers each exactly once, tells them of events.
+// The VMI partition's socket: takes calls of many apps, answers each exactly once, and notifies them of
+// events.
 #pragma once
 
 #include <map>
@@ -48,7 +49,7 @@ class Server {
   [[nodiscard]] Turn turn() { return turn(false); }
   /// What to watch for reading while idle.
   [[nodiscard]] std::vector<int> descriptors() const;
-  /// How long there is nothing to do unless one of them is ready; negative: for ever.
+  /// How long there is nothing to do unless one of them is ready; negative: without a limit.
   [[nodiscard]] std::chrono::milliseconds time_to_wait();
   /// Delivers what the driver has seen, at once.
   void deliver_events() { events_.dispatch(); }

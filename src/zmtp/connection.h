@@ -30,7 +30,7 @@ struct Server::Place {
   std::map<std::string, Connection*, std::less<>> peers = {};
   size_t connections = 0;
   uint64_t granted = 0;    ///< when it got room for a large message last
-  bool is_paused = false;  ///< nobody is accepted
+  bool is_paused = false;  ///< no peer is accepted
 };
 
 }  // namespace furnace::zmtp

@@ -55,8 +55,8 @@ class Part {
 
 struct Message {
   std::vector<Part> parts;
-  size_t left_out = 0;          ///< parts behind the last that is kept
-  std::vector<Held> held = {};  ///< what it takes of whose memory, until it is gone
+  size_t left_out = 0;          ///< parts after the last that is kept
+  std::vector<Held> held = {};  ///< what it takes of whose memory, until it is destroyed
 };
 
 }  // namespace furnace::zmtp

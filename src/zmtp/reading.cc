@@ -111,8 +111,8 @@ Status Server::obey(Connection& from) {
   return {};  // others are of later versions
 }
 
-/// Whether the peer is there: its end of a socket is closed with its process, whatever lies unread before
-/// that.
+/// Returns whether the peer is connected: its end of a socket is closed with its process, whatever is unread
+/// before that.
 bool Server::is_alive(const Connection& connection) const {
   pollfd item{connection.socket.get(), 0, 0};
   return !broken_.contains(connection.peer.number) &&
@@ -186,7 +186,8 @@ bool Server::allow_large(Connection& to) {
   return true;
 }
 
-/// Room goes to the place that has waited for longest since it got any, and nobody overtakes who needs more.
+/// Room goes to the place that has waited for longest since it got any, and no place overtakes one that needs
+/// more.
 void Server::allow_waiting() {
   const auto go_on = [this](uint64_t number) {
     waiting_.erase(number);

@@ -15,7 +15,7 @@ namespace furnace::zmtp {
 namespace {
 
 constexpr std::chrono::milliseconds kTick(250);
-/// In front of a place's number, where the kernel tells what is ready; connections have no such numbers.
+/// In front of a place's number, where the kernel reports what is ready; connections have no such numbers.
 constexpr uint64_t kPlace = uint64_t{1} << 63;
 constexpr uid_t kNobody = UINT32_MAX;
 
@@ -130,7 +130,7 @@ void Server::serve(uint64_t number, uint32_t events) {
   Connection& connection = *found->second;
   if ((events & EPOLLOUT) != 0 && !connection.out.flush(connection.socket.get())) return drop(connection);
   if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
-    // Nobody reads any more; what the peer has sent before is read to its end, but not waited for.
+    // The peer reads no more; what it has sent before is read to its end, but not waited for.
     if (waiting_.contains(number)) return drop(connection);
     connection.out.clear();
   }
@@ -167,7 +167,7 @@ void Server::note_time(Connection& connection) {
 void Server::look_at_the_time() {
   const auto now = Clock::now();
   const auto since = now - std::exchange(looked_, now);
-  // Time in which we did not look is nobody's fault.
+  // Time in which we did not poll is no peer's fault.
   const auto lost = since > 4 * kTick && !timed_.empty() ? since : Clock::duration{};
   for (const uint64_t number : timed_) {
     Connection& connection = *connections_.at(number);

@@ -1,9 +1,9 @@
 // Sockets that ZeroMQ's clients connect to by ipc, as a ROUTER or a PUB of libzmq's would serve them, with
 // limits on what each may make the process hold: connections, bytes of messages on their way, and time.
 //
-// libzmq bounds whole messages alone, and has read them before anybody can say no. Here a message's size is
-// known from its header before its bytes are read; what there is no room for waits in the kernel, at its
-// sender's cost.
+// libzmq bounds only whole messages, and has read them before the program can refuse them. Here a message's
+// size is known from its header before its bytes are read; what there is no room for waits in the kernel, at
+// its sender's cost.
 #pragma once
 
 #include <chrono>
@@ -74,7 +74,8 @@ class Server {
   /// Does it, without waiting.
   void turn();
 
-  /// Sends to who has the identity there. False: nobody has, or it would leave more than `most` bytes unread.
+  /// Sends to the peer of this identity. Returns false if there is none, or if more than `most` bytes would
+  /// be unread there.
   bool send(size_t place, std::string_view identity, std::span<const Outgoing> parts, size_t most = SIZE_MAX);
   bool send(size_t place, std::string_view identity, std::initializer_list<std::string_view> parts,
             size_t most = SIZE_MAX);

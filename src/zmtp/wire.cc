@@ -47,7 +47,7 @@ std::string command_frame(std::string_view name, std::string_view data) {
   return frame;
 }
 
-/// The front of `rest` that a size of type Size stands before; takes both off.
+/// Takes a size of type Size off `rest`, and as many bytes after it, which are returned.
 template <typename Size>
 std::optional<std::span<const std::byte>> take_counted(std::span<const std::byte>& rest) {
   if (rest.size() < sizeof(Size)) return std::nullopt;

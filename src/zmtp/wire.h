@@ -17,7 +17,7 @@ namespace furnace::zmtp {
 inline constexpr size_t kGreetingSize = 64;
 /// What a server of ours says first.
 [[nodiscard]] std::string greeting();
-/// Looks at as much of a peer's greeting as has come: whoever speaks something else is known by the first
+/// Checks as much of a peer's greeting as has come: a peer that speaks something else is known by the first
 /// byte that differs.
 [[nodiscard]] Status check_greeting(std::span<const std::byte> begun);
 
@@ -40,7 +40,7 @@ struct Command {
 };
 [[nodiscard]] Result<Command> parse_command(std::span<const std::byte> content);
 
-/// What a peer tells of itself in READY. Other properties are not looked at.
+/// What a peer says of itself in READY. Other properties are ignored.
 struct Ready {
   std::string socket_type;
   std::string identity;

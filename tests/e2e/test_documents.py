@@ -60,6 +60,18 @@ def test_public_headers_use_the_words_of_the_list(header):
     assert list(avoided(re.sub(names, '', read(header)))) == []
 
 
+def comments(source):
+    """What follows // in each line, on that line; names of codes are no words."""
+    found = (re.search(r'//(.*)', line) for line in source.splitlines())
+    return '\n'.join(match[1] if match else '' for match in found).replace('Errc::Gone', '')
+
+
+def test_comments_use_the_words_of_the_list():
+    sources = sorted([*ROOT.glob('src/**/*.h'), *ROOT.glob('src/**/*.cc')])
+    assert len(sources) > 300
+    assert {str(source.relative_to(ROOT)): found for source in sources if (found := list(avoided(comments(source.read_text()))))} == {}
+
+
 def test_help_uses_the_words_of_the_list():
     assert {' '.join(command): found for command, text in commands().items() if (found := list(avoided(text)))} == {}
 

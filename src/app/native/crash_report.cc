@@ -68,7 +68,7 @@ void add_place(Line& line, uint64_t address) {
   line.add(place.dli_sname);
 }
 
-/// Whether an address lies where the stack would grow to next.
+/// Returns true if the stack would grow to this address next.
 bool is_below_stack(uint64_t address, uint64_t stack_pointer) {
   constexpr uint64_t largest_frame = 1 << 20, red_zone = 256;
   return address + largest_frame >= stack_pointer && address <= stack_pointer + red_zone;
@@ -94,7 +94,7 @@ void report(int number, siginfo_t* info, void* context) {
   // The instruction runs again, and the signal ends the process now (SA_RESETHAND).
 }
 
-/// The exception that nobody caught, if there is one, and its text.
+/// The uncaught exception, if there is one, and its text.
 void report_uncaught() {
   Line line;
   line.add(kCrashed);

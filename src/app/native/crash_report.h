@@ -1,4 +1,4 @@
-// What a tenant's native code leaves behind when it crashes: a line that says where.
+// What a tenant's native code leaves when it crashes: a line that says where.
 #pragma once
 
 namespace furnace::app {

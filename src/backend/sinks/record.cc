@@ -16,7 +16,7 @@ std::string_view kind_of(const Message& message) {
 std::string time_of(const Message& message) {
   constexpr int64_t second = 1'000'000'000;
   std::string text = protocol::utc_time(message.received_ns / second);
-  text.pop_back();  // its Z, behind the fraction
+  text.pop_back();  // its Z, after the fraction
   return fmt::format("{}.{:09}Z", text, message.received_ns % second);
 }
 

@@ -43,7 +43,7 @@ constexpr std::string_view kPasswd =
     "root:x:0:0::/:/bin/sh\nwww:x:33:33::/:/bin/sh\ndb:x:105:105::/:/bin/sh\n";
 constexpr std::string_view kGroup = "root:x:0:\nwww:x:33:\ndb:x:105:\n";
 
-/// Writes cpio entries one behind the other.
+/// Writes cpio entries one after the other.
 class CpioWriter {
  public:
   void add(std::string_view name, unsigned mode, std::string_view content = {}, unsigned device = 0) {

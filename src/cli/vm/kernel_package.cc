@@ -20,7 +20,7 @@ fs::path vmlinuz_in(const fs::path& directory) {
   return {};
 }
 
-/// The package that a meta package stands for now; other packages stand for themselves.
+/// Returns the package that a meta package depends on now; any other package is returned as it is.
 Result<std::string> resolve_package(const std::string& package) {
   const auto depends = run({"apt-cache", "depends", package});
   if (!depends)

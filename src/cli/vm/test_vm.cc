@@ -41,8 +41,8 @@ uint64_t free_bytes(const fs::path& directory) {
 
 constexpr const char* kSharedMemory = "/dev/shm";
 
-/// An empty RAM file for QEMU to fill, which nobody else can read, and its path: in the VM's directory, or in
-/// /dev/shm behind a link where the directory's file system is small.
+/// Makes an empty RAM file for QEMU to fill, which no other user can read, and returns its path: in the VM's
+/// directory, or in /dev/shm with a link to it where the directory's file system is small.
 Result<fs::path> make_ram(const VmPlace& place, uint64_t bytes) {
   std::error_code ignored;
   fs::remove(place.ram(), ignored);  // of a QEMU that did not start
@@ -54,7 +54,7 @@ Result<fs::path> make_ram(const VmPlace& place, uint64_t bytes) {
     return fail(Errc::Unavailable,
                 "no room for {} MB of guest RAM in {} or /dev/shm; set FURNACE_RUN to a directory with room",
                 bytes >> 20, place.directory.string());
-  // All users share that directory: the name is nobody's to guess, and the file is new.
+  // All users share that directory: no other user can guess the name, and the file is new.
   std::string shared = fmt::format("{}/furnace-ram-XXXXXX", kSharedMemory);
   const Fd made(::mkostemp(shared.data(), O_CLOEXEC));
   if (!made.valid()) return fail_errno("{}", shared);
@@ -62,8 +62,7 @@ Result<fs::path> make_ram(const VmPlace& place, uint64_t bytes) {
   return shared;
 }
 
-/// The run directory is ours, so what lies there is what we have put there; the file in /dev/shm is looked
-/// at.
+/// The run directory is ours, so it holds only what we have put there; the file in /dev/shm is checked.
 void remove_place(const VmPlace& place) {
   std::error_code ignored;
   if (fs::is_symlink(place.ram(), ignored)) {
@@ -76,7 +75,7 @@ void remove_place(const VmPlace& place) {
   fs::remove_all(place.directory, ignored);
 }
 
-/// The place, if nobody else can have put something there. NotFound: there is no run directory.
+/// Returns the place, if no other user can have put something there. NotFound: there is no run directory.
 Result<VmPlace> own_place(const std::string& name) {
   FURNACE_TRY(VmPlace place, place_of(name));
   const auto run = Directory::open(run_directory() / "vm", Care::Content);
@@ -87,8 +86,8 @@ Result<VmPlace> own_place(const std::string& name) {
   return place;
 }
 
-// QEMU 7.2 computes the flags that cmpxchg16b leaves from a stale state: a vCPU that is stopped right behind
-// it goes on with others (direction, trap, ...), and the guest dies. Kernels do without where it isn't there.
+// QEMU 7.2 computes the flags that cmpxchg16b leaves from a stale state: a vCPU that is stopped right after
+// it resumes with others (direction, trap, ...), and the guest dies. Kernels do without where it isn't there.
 constexpr const char* kEmulatedCpu = "max,-cx16";
 
 std::vector<std::string> qemu_command(const VmOptions& options, const VmPlace& place, const fs::path& kernel,
@@ -247,7 +246,7 @@ Status stop_vm(const std::string& name) {
   }
   const VmPlace& place = *found;
   const HoldSignals until_its_files_are_gone;
-  // SIGTERM ends QEMU in order, whoever holds its QMP sockets.
+  // SIGTERM stops QEMU in order, whichever process holds its QMP sockets.
   if (::kill(process->pid, SIGTERM) != 0) return fail_errno("VM '{}' (pid {})", name, process->pid);
   for (int i = 0; i < 200 && ::kill(process->pid, 0) == 0; ++i) {
     if (i == 100) ::kill(process->pid, SIGKILL);

@@ -7,7 +7,7 @@
 
 namespace furnace::guest {
 
-/// Addresses behind the instructions within `size` bytes of `from` that store to %gs:`offset`.
+/// Addresses after the instructions within `size` bytes of `from` that store to %gs:`offset`.
 [[nodiscard]] std::vector<Gva> behind_stores_to_gs(const AddressSpace& space, Gva from, size_t size,
                                                    uint64_t offset);
 

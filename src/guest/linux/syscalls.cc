@@ -21,7 +21,7 @@ struct Row {
 
 // By number, as in the kernel's arch/x86/entry/syscalls/syscall_64.tbl and include/linux/syscalls.h, with the
 // names of the manual pages (section 2) where they have some. Flags that the kernel takes as a long are ints
-// here: it looks at no more of them.
+// here: it reads no more of them.
 // clang-format off
 constexpr std::array kRows = {
     Row{0, "read", "fd #buf #count"}, Row{1, "write", "fd #buf #count"},

@@ -28,7 +28,7 @@ class TaskWalk {
   [[nodiscard]] const LinuxGuest& guest() const { return guest_; }
 
  private:
-  /// What tells whether a task is still the one that was visited.
+  /// What shows whether a task is still the one that was visited.
   struct Mark {
     int32_t tgid = 0;
     uint64_t start_ns = 0;

@@ -35,7 +35,7 @@ struct VariableRow {
 constexpr std::array kVariables = {
     // The user's stack pointer is saved before anything else (arch/x86/entry/entry_64.S).
     VariableRow{Trace::SyscallEntry, "cpu_tss_rw", "tss_struct", "x86_tss.sp2", 8, "entry_SYSCALL_64"},
-    // Written behind the load of CR3 (arch/x86/mm/tlb.c), and at no other time.
+    // Written after the load of CR3 (arch/x86/mm/tlb.c), and at no other time.
     VariableRow{Trace::AddressSpaceSwitch, "cpu_tlbstate", "tlb_state", "loaded_mm_asid", 2,
                 "switch_mm_irqs_off"},
     // Counted when the new process is the last of the task list (kernel/fork.c).

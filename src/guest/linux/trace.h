@@ -24,7 +24,7 @@ enum class Trace : uint8_t {
 struct TracePoint {
   Gva address;
   uint64_t length = 0;
-  /// Of memory: the places behind the kernel's own instructions that write it for this reason.
+  /// Of memory: the places after the kernel's own instructions that write it for this reason.
   std::vector<Gva> after;
 };
 

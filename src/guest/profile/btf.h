@@ -17,7 +17,7 @@ namespace furnace::guest {
 
 class Btf {
  public:
-  /// Where a member lies in its structure.
+  /// Where a member is in its structure.
   struct Member {
     uint64_t bit_offset = 0;
     uint32_t bit_size = 0;  ///< 0 unless it is a bit field
@@ -29,7 +29,7 @@ class Btf {
   enum class Kind : uint8_t { Void, Int, Pointer, Array, Struct, Union, Enum, Function, Float, Other };
   struct Description {
     Kind kind = Kind::Void;
-    uint32_t id = 0;         ///< of the type itself, behind its typedefs
+    uint32_t id = 0;         ///< of the type itself, after its typedefs
     std::string_view name;   ///< its own name; where it has none, that of the last typedef in front of it
     uint64_t size = 0;       ///< bytes
     uint32_t target = 0;     ///< of a pointer or an array: the type pointed to, the element's
@@ -80,7 +80,7 @@ class Btf {
   [[nodiscard]] std::string_view string(uint32_t offset) const;
   [[nodiscard]] Result<Type> type(uint32_t id) const;
   [[nodiscard]] Result<Type> resolve(uint32_t id) const;
-  /// `budget` is the number of members it may still look at: anonymous members can nest without end.
+  /// `budget` is the number of members it may still read: anonymous members can nest without end.
   [[nodiscard]] bool find(const Type& structure, std::string_view name, int depth, int& budget,
                           Member& found) const;
   void visit_members(const Type& structure, uint64_t base, int depth, int& budget,

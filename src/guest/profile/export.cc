@@ -180,7 +180,7 @@ Result<std::string> rekall(const Profile& profile) {
 
 // ---- Volatility's ISF, schema 6.2.0
 
-/// Types that symbols have and neither kallsyms nor BTF tells; what Volatility's plugins begin with.
+/// Types that symbols have and neither kallsyms nor BTF names; what Volatility's plugins begin with.
 struct KnownSymbol {
   std::string_view symbol, structure;
 };

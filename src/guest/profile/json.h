@@ -1,4 +1,4 @@
-// What both JSON forms of a profile need of simdjson. Included by their .cc files alone.
+// What both JSON forms of a profile need of simdjson. Included only by their .cc files.
 #pragma once
 
 #include <simdjson.h>
@@ -18,7 +18,7 @@ using simdjson::dom::array;
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-/// `text` with PaddedText::kPadding readable bytes behind it. What is parsed lies in the parser until its
+/// `text` with PaddedText::kPadding readable bytes after it. What is parsed stays in the parser until its
 /// next use.
 inline Result<element> parse(simdjson::dom::parser& parser, std::string_view text) {
   static_assert(PaddedText::kPadding >= simdjson::SIMDJSON_PADDING);

@@ -38,7 +38,7 @@ class Scanner {
     return fail(Errc::Invalid, "JSON: expected '{}' at offset {}", symbol, at_);
   }
 
-  /// The member's name, and the colon behind it.
+  /// The member's name, and the colon after it.
   Result<std::string> name() {
     FURNACE_CHECK(expect('"'));
     const size_t start = --at_;
@@ -97,7 +97,7 @@ class Scanner {
   }
 
  private:
-  /// From a quote to behind the one that ends the string.
+  /// From a quote to the place after the one that ends the string.
   void skip_string() {
     for (++at_; at_ < text_.size() && text_[at_] != '"'; ++at_)
       if (text_[at_] == '\\') ++at_;

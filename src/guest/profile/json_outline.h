@@ -18,7 +18,7 @@ class Outline {
  public:
   struct Member {
     std::string name;
-    std::string_view value;  ///< lies in the text that was read
+    std::string_view value;  ///< is in the text that was read
   };
   using Members = std::vector<Member>;
 

@@ -109,7 +109,7 @@ class Decoder {
     return std::nullopt;
   }
 
-  /// The compressed name at `position` (its tokens), which then moves behind it.
+  /// The compressed name at `position` (its tokens), which then moves past it.
   [[nodiscard]] std::optional<std::span<const std::byte>> name(size_t& position) const {
     const auto low = at<uint8_t>(position++);
     if (!low) return std::nullopt;
@@ -135,7 +135,7 @@ class Decoder {
     return align8(position) == markers.position;
   }
 
-  /// Where offsets and base lie: in front of the names until 6.3, behind the token index since 6.4.
+  /// Where offsets and base are: in front of the names until 6.3, after the token index since 6.4.
   struct Offsets {
     size_t position, base_position;
     uint64_t base;

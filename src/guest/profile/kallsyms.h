@@ -2,8 +2,8 @@
 // scripts/kallsyms.c).
 //
 // The tables have no symbols of their own, so they are recognised by their form: a token table that holds the
-// ten digits as tokens, its index behind it, and an array of ascending markers in front of it. The order of
-// the others changed in 6.2 (seqs_of_names added) and 6.4 (offsets moved behind the token index); all three
+// ten digits as tokens, its index after it, and an array of ascending markers in front of it. The order of
+// the others changed in 6.2 (seqs_of_names added) and 6.4 (offsets moved after the token index); all three
 // are understood.
 #pragma once
 
@@ -25,21 +25,21 @@ struct Kallsyms {
   };
   std::vector<Symbol> symbols;        ///< in ascending order of the kernel's table
   uint64_t relative_base = 0;         ///< the runtime address of the first symbol of the image, _text
-  size_t relative_base_position = 0;  ///< where in the window that number lies
+  size_t relative_base_position = 0;  ///< where in the window that number is
   size_t tables_start = 0;            ///< the part of the window that all of this was decoded from
   size_t tables_end = 0;
 };
 
-/// What every token table holds: the tokens "0" to "9" one behind the other. Search guest memory for it.
+/// What every token table holds: the tokens "0" to "9" one after the other. Search guest memory for it.
 [[nodiscard]] std::span<const std::byte> kallsyms_signature();
 
-/// Whether a token table with its index lies around a signature: a cheap look before the large window is
-/// read. kTokenTableBefore and kTokenTableBehind bytes around the signature suffice.
+/// Returns whether a token table with its index is around a signature: a cheap check before the large window
+/// is read. kTokenTableBefore and kTokenTableBehind bytes around the signature suffice.
 [[nodiscard]] bool has_token_table(std::span<const std::byte> window, size_t signature);
 inline constexpr uint64_t kTokenTableBefore = 4 << 10;
 inline constexpr uint64_t kTokenTableBehind = 16 << 10;
 
-/// Bytes before and behind the signature: those that hold all tables of a distribution's kernel, and of any.
+/// Bytes before and after the signature: those that hold all tables of a distribution's kernel, and of any.
 struct KallsymsWindow {
   uint64_t before, behind;
 };

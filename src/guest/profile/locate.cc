@@ -34,7 +34,7 @@ std::optional<MappedImage> find_mapped_image(const GuestMemory& memory, PageTabl
     const auto page = walk(memory, table, at);
     if (!page) continue;
     if (!image) image = MappedImage{at, page->gpa, 0};
-    // Holes (freed init sections) are passed over; what lies elsewhere physically isn't the image.
+    // Holes (freed init sections) are passed over; what is elsewhere physically isn't the image.
     if (page->gpa.value - image->text_gpa.value == at.value - image->text.value)
       image->size = at.value - image->text.value + kLargePage;
   }
@@ -47,7 +47,7 @@ std::string banner_at(const GuestMemory& memory, Gpa gpa) {
   return text.starts_with(kBannerStart) ? std::string(text.substr(0, text.find('\n'))) : std::string();
 }
 
-/// The idle task of the first vCPU has a name that every kernel gives it: symbols and types fit if it stands
+/// The idle task of the first vCPU has a name that every kernel gives it: symbols and types fit if it is
 /// where they put it.
 Status check_idle_task(const GuestMemory& memory, const Kernel& kernel) {
   const auto task = kernel.image_gpa("init_task");
@@ -80,7 +80,7 @@ Result<Kernel> verify(const GuestMemory& memory, std::shared_ptr<const Profile> 
   return Kernel(std::move(profile), {text, text_gpa, table});
 }
 
-/// The profile of the image around a kallsyms signature, and where that image lies.
+/// The profile of the image around a kallsyms signature, and where that image is.
 class ImageReader {
  public:
   ImageReader(const GuestMemory& memory, GpaRange range) : memory_(memory), range_(range) {}
@@ -159,7 +159,7 @@ class ImageReader {
     return memory_.read_block(start, std::min(range_.end.value, signature.value + behind) - start.value);
   }
 
-  /// Without paging registers: the image start follows from the banner, which lies at a known distance from
+  /// Without paging registers: the image start follows from the banner, which is at a known distance from
   /// it.
   Status find_text(uint64_t banner_offset, Gpa inside, std::optional<Gpa>& text_gpa) {
     memory_.search(range_, as_bytes(kBannerStart), [&](Gpa found) {
@@ -195,7 +195,7 @@ bool holds(const GuestMemory& memory, Gpa gpa, std::span<const std::byte> expect
   return true;
 }
 
-/// Whether the guest holds the very bytes that a profile was decoded from. A banner alone is what a guest
+/// Whether the guest holds the very bytes that a profile was decoded from. A mere banner is what a guest
 /// says of itself.
 bool same_bytes(const GuestMemory& memory, Gpa text_gpa, const Profile& profile) {
   const Profile::Header& header = profile.header();
@@ -211,7 +211,7 @@ bool same_bytes(const GuestMemory& memory, Gpa text_gpa, const Profile& profile)
          holds(memory, text_gpa + btf_start->value, profile.btf());
 }
 
-/// A kernel whose profile is cached: its banner lies where the cached symbols put it.
+/// A kernel whose profile is cached: its banner is where the cached symbols put it.
 std::optional<Kernel> locate_cached(const GuestMemory& memory, const MappedImage& image,
                                     ProfileCache& cache) {
   const auto profile = cache.find([&](const ProfileSummary& summary) {
@@ -276,7 +276,7 @@ Result<MappedImage> image_in_use(const GuestMemory& memory, const PagingState& p
 }
 
 /// Without registers: every banner in memory whose distance fits may be the image's; its own root table then
-/// tells where it runs.
+/// shows where it runs.
 Result<Kernel> place_by_banner(const GuestMemory& memory, const std::shared_ptr<const Profile>& profile) {
   const auto banner = profile->symbol("linux_banner");
   const auto root = profile->symbol("init_top_pgt");

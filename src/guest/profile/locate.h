@@ -1,4 +1,4 @@
-// Finding the running kernel and its profile in guest memory alone: no debug symbols, no files, no help of
+// Finds the running kernel and its profile only from guest memory: no debug symbols, no files, no help of
 // the guest.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Text with some readable bytes behind it, which simdjson looks at past the end.
+// Text with some readable bytes after it: simdjson reads past the end.
 #pragma once
 
 #include <string>

@@ -14,7 +14,7 @@ struct ProfileParts {
   struct Symbol {
     std::string name;
     uint64_t address =
-        0;  ///< as linked, or as in a running kernel: `_text` among the symbols tells the difference
+        0;  ///< as linked, or as in a running kernel: `_text` among the symbols shows the difference
     char type = '?';  ///< as nm prints it, '?' where the form doesn't tell
   };
   std::vector<Symbol> symbols;

@@ -88,7 +88,7 @@ class Profile {
   Btf types_;
 };
 
-/// What the start of a profile file tells: enough to look whether a guest runs this kernel.
+/// What the start of a profile file says: enough to check whether a guest runs this kernel.
 struct ProfileSummary {
   std::string banner;
   uint64_t banner_offset = 0;  ///< from _text on
@@ -102,7 +102,7 @@ class ProfileBuilder {
  public:
   void reserve(size_t symbols) { symbols_.reserve(symbols); }
   void add_symbol(std::string name, SymbolValue value);
-  /// A symbol by its address in a kernel that begins at `text`: relative if it lies behind it.
+  /// A symbol by its address in a kernel that begins at `text`: relative if it is after it.
   void add_symbol(std::string name, uint64_t address, uint64_t text, char type);
   void set_banner(std::string_view banner) { banner_ = banner; }
   void set_types(std::vector<std::byte> btf) { btf_ = std::move(btf); }

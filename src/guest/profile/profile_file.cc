@@ -32,7 +32,7 @@ Result<ProfileParts> parse(const PaddedText& text) {
   if (magic == kBtf) return types_alone(content);
   const size_t first = content.find_first_not_of(" \t\r\n");
   if (first != std::string_view::npos && content[first] == '{') {
-    // Begins with the rare '$', not with the quote in front of it, which stands everywhere.
+    // Begins with the rare '$', not with the quote in front of it, which is everywhere.
     const bool rekall = content.find("$CONSTANTS\""sv) != std::string_view::npos;
     return rekall ? parse_rekall(text) : parse_isf(text);
   }

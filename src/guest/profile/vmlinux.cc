@@ -11,7 +11,7 @@ namespace {
 
 using Handle = std::unique_ptr<Elf, int (*)(Elf*)>;
 
-/// nm's letter, as far as kallsyms tells: text, data, absolute, weak; small for local symbols.
+/// nm's letter, as far as kallsyms has it: text, data, absolute, weak; small for local symbols.
 char letter(const GElf_Sym& symbol) {
   const bool local = GELF_ST_BIND(symbol.st_info) == STB_LOCAL;
   if (symbol.st_shndx == SHN_ABS) return local ? 'a' : 'A';

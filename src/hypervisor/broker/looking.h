@@ -1,4 +1,4 @@
-// A broker for a process that only looks at the guest: it gets registers, memory, and pauses.
+// A broker for a process that only reads the guest: it gets registers, memory, and pauses.
 #pragma once
 
 #include "hypervisor/broker/service.h"

@@ -25,7 +25,7 @@ enum class Ask : uint8_t {
   Forget,
   Take,
   Proceed,
-  // Of QEMU: memory that it shares with nobody, and its gdb stub
+  // Of QEMU: memory that it does not share, and its gdb stub
   Read,
   Write,
   OpenStub,
@@ -69,7 +69,7 @@ struct SentByte {
   uint64_t byte = 0;
 };
 
-/// Why a guest stands at the gdb stub, and registers that its driver will ask for next.
+/// Why the gdb stub has stopped a guest, and registers that its driver will ask for next.
 struct SentStop {
   uint32_t vcpu = 0;
   uint8_t by_debug = 0, has_watch = 0, kind = 0;  ///< `kind` of the watchpoint
@@ -89,7 +89,7 @@ struct SentCell {
   uint64_t length = 0;
   std::array<std::byte, kMost> bytes{};
 };
-/// Where a piece of the guest's RAM lies in the QEMU process.
+/// Where a piece of the guest's RAM is in the QEMU process.
 struct SentRam {
   uint64_t start = 0, end = 0, host = 0;
 };
@@ -112,8 +112,8 @@ struct Answer {
   std::array<char, 200> why{};
 };
 
-/// What a broker tells without being asked, as an answer does: a stop with its items, that the stub failed,
-/// or that there is something to ask `Poll` for.
+/// What a broker reports without being asked, in the form of an answer: a stop with its items, that the stub
+/// failed, or that there is something to ask `Poll` for.
 enum class News : uint64_t { Stop, Failed, Look };
 
 [[nodiscard]] Answer failed(const Error& why);

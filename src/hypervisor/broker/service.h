@@ -1,5 +1,5 @@
 // The broker's end: a process that answers one partition until that has ended, and visitors meanwhile:
-// commands of the same user, which look at the guest beside the partition.
+// commands of the same user, which read the guest beside the partition.
 #pragma once
 
 #include "hypervisor/broker/messages.h"
@@ -14,17 +14,17 @@ class Service {
   /// taken the partition over.
   [[nodiscard]] virtual Answer answer(const Request& request, std::span<const std::byte> asked,
                                       std::vector<std::byte>& items) = 0;
-  /// The same for a visitor, who is told from others by `number`.
+  /// The same for a visitor; `number` names it among others.
   [[nodiscard]] virtual Answer answer_visitor(int number, const Request& request,
                                               std::vector<std::byte>& items);
   /// That visitor has left.
   virtual void visitor_left(int /*number*/) {}
-  /// What to watch for reading beside the partition's requests; empty while the partition has been told
-  /// already and has not asked.
+  /// What to watch for reading beside the partition's requests; empty while the partition has been notified
+  /// and has not asked yet.
   [[nodiscard]] virtual std::vector<int> descriptors() = 0;
   /// Whether there is something to tell that none of them shows.
   [[nodiscard]] virtual bool has_news() const { return false; }
-  /// One of them is readable, or there are news: the partition is told.
+  /// One of them is readable, or there are news: the partition is notified.
   virtual void tell() = 0;
 };
 

@@ -59,7 +59,7 @@ class LibVmi : public Hypervisor {
   [[nodiscard]] EventSource* events() override;
 
  private:
-  /// Tells the guard, where there is one.
+  /// Notifies the guard, where there is one.
   [[nodiscard]] Status note_paused(bool paused);
 
   LibVmi(std::string name, AccessMode mode, LibVmiInstance instance);

@@ -150,7 +150,7 @@ Status LibVmiEvents::forbid(uint64_t frame, uint8_t access) {
     frames_.erase(known);
   }
   if (access == 0) return {};
-  // EPT can't forbid reading alone.
+  // EPT can't forbid only reading.
   if ((access & kAccessRead) != 0) access |= kAccessWrite;
   vmi_event_t& event = frames_[frame];
   SETUP_MEM_EVENT(&event, frame, static_cast<vmi_mem_access_t>(unsigned{access} << kAccessShift),
@@ -215,7 +215,7 @@ void LibVmiEvents::proceed() {
   (void)guard_.note_held(false);
 }
 
-/// Nothing is on its way to us any more: LibVMI leaves vCPUs without an answer whose event has gone
+/// Nothing is on its way to us any more: LibVMI leaves vCPUs without an answer whose event was removed
 /// meanwhile.
 void LibVmiEvents::settle() {
   hold();

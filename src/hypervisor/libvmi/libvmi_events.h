@@ -10,7 +10,7 @@
 namespace furnace::hypervisor {
 
 /// LibVMI calls back, and answers Xen when the callback returns. The domain is held from then until
-/// `proceed`, so that vCPUs stand where they were. Accesses are told before they happen: Xen emulates the
+/// `proceed`, so that vCPUs stay where they were. Accesses are reported before they happen: Xen emulates the
 /// instruction.
 class LibVmiEvents : public EventSource {
  public:
@@ -26,7 +26,7 @@ class LibVmiEvents : public EventSource {
   [[nodiscard]] std::vector<GuestEvent> take() override;
   void proceed() override;
 
-  /// LibVMI shows nobody its own: it is asked every so often.
+  /// LibVMI does not show its own: it is asked from time to time.
   [[nodiscard]] int descriptor() const { return timer_.get(); }
   [[nodiscard]] XenGuard& guard() { return guard_; }
 

@@ -38,7 +38,7 @@ class QemuService : public broker::Service {
         shared_(std::move(shared)) {}
 
   std::vector<int> descriptors() override {
-    // While the guest stands, its stub says what it is asked alone; or nothing any more.
+    // While the guest is paused, its stub only answers questions; or it says nothing any more.
     const bool may_stop = host_.running() && !stub_failed_;
     const int stub = host_.stub_descriptor();
     if (told_) return may_stop ? std::vector{stub} : std::vector<int>();
@@ -143,7 +143,7 @@ class QemuService : public broker::Service {
     (void)send(News::Stop, answer, items);
   }
 
-  /// The registers of those vCPUs that its driver looks at next.
+  /// The registers of those vCPUs that its driver reads next.
   Answer with_registers(const Stop& stop, std::vector<std::byte>& items) {
     Answer answer = with_stop(stop, items);
     const bool all = host_.watches_memory();
@@ -259,8 +259,8 @@ class QemuService : public broker::Service {
     return answer;
   }
 
-  /// Reads the places from `first` on that lie in one page, at once: a copy out of another process costs as
-  /// much for a page as for a number. Returns the first that lies elsewhere.
+  /// Reads the places from `first` on that are in one page, at once: a copy out of another process costs as
+  /// much for a page as for a number. Returns the first that is elsewhere.
   size_t read_page(std::span<const broker::SentPlace> places, size_t first, Answer& answer,
                    std::vector<std::byte>& items) {
     constexpr uint64_t in_page = guest::kPageSize - 1;
@@ -305,7 +305,7 @@ class QemuService : public broker::Service {
   Mapping shared_;
   std::vector<Notice> notices_;
   bool told_ = false;         // the partition knows that there are notices
-  std::set<int> holding_;     // visitors for whom the guest stands
+  std::set<int> holding_;     // visitors for whom the guest is paused
   bool stub_failed_ = false;  // and that the stub's connection is lost
 };
 

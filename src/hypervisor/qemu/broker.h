@@ -16,8 +16,8 @@
 
 namespace furnace::hypervisor {
 
-/// Attaches to the QEMU of this name, and leaves it to a process of its own, which lets the guest run when
-/// the partition has ended, in whatever way. Visitors find that of a partition at `broker_socket`.
+/// Attaches to the QEMU of this name, and leaves it to a process of its own, which resumes the guest when
+/// the partition exits, for any reason. Visitors find that of a partition at `broker_socket`.
 [[nodiscard]] Result<Lent> lend_qemu(const std::string& name, const LendOptions& options);
 
 /// What a borrower's end of a broker's connections is made of.

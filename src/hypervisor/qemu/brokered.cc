@@ -127,7 +127,7 @@ std::vector<Notice> BrokeredControl::poll() {
   over_ = !reply || reply->answer.state == RunState::Gone;
   if (!reply) return {Notice::Unguarded};
   note(reply->answer);
-  running_ = running_ || reply->answer.running != 0;  // somebody else has let it run
+  running_ = running_ || reply->answer.running != 0;  // another program has resumed it
   return broker::notices_of(*reply);
 }
 
@@ -160,7 +160,7 @@ Result<Stop> BrokeredControl::stop_of(const Link::Reply& reply) {
 Status BrokeredControl::anew(Ask how) {
   const auto reply = ask({.ask = how});
   if (reply && how != Ask::CloseStub) vcpus_ = static_cast<uint32_t>(reply->answer.number);
-  read_news();  // told before
+  read_news();  // reported before
   stop_.reset();
   failure_.reset();
   registers_.clear();
@@ -180,7 +180,7 @@ Result<std::optional<Stop>> BrokeredControl::take_stop() {
 }
 
 Result<Stop> BrokeredControl::interrupt() {
-  // It may have stopped by itself meanwhile: the broker has told so before it answers.
+  // It may have stopped by itself meanwhile: the broker has reported that before it answers.
   FURNACE_TRY(auto before, take_stop());
   if (before) return *before;
   auto reply = ask({.ask = Ask::Interrupt});

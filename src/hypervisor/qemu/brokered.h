@@ -13,7 +13,7 @@
 
 namespace furnace::hypervisor {
 
-/// RAM that QEMU shares with nobody, copied by the broker.
+/// RAM that QEMU does not share, copied by the broker.
 class BrokeredRam : public CopiedRam {
  public:
   BrokeredRam(std::shared_ptr<const broker::Link> link, Mapping shared)
@@ -69,13 +69,13 @@ class BrokeredControl : public QemuControl {
  private:
   void guest_moved();
   void note(const broker::Answer& answer);
-  /// Opens or closes the stub: what was told of it before is over.
+  /// Opens or closes the stub: what was reported of it before is over.
   [[nodiscard]] Status anew(broker::Ask how);
   /// Asks for something after which the guest may have changed.
   [[nodiscard]] Result<broker::Link::Reply> ask(broker::Request request);
   [[nodiscard]] Status change(broker::Request request);
   [[nodiscard]] Result<Stop> stop_of(const broker::Link::Reply& reply);
-  /// Reads what the broker has told without being asked.
+  /// Reads what the broker has reported without being asked.
   void read_news();
 
   std::shared_ptr<const broker::Link> link_;
@@ -85,10 +85,10 @@ class BrokeredControl : public QemuControl {
   uint32_t vcpus_;
   const CopiedRam* ram_;
   bool running_ = false, held_elsewhere_ = false, look_ = false;
-  bool over_ = false;                        ///< `poll` has told that the VM or its broker has ended
-  std::optional<Stop> stop_;                 ///< told and not taken yet
-  std::optional<Error> failure_;             ///< of the stub, told and not taken yet
-  std::map<uint32_t, Registers> registers_;  ///< of vCPUs that stand, as far as they were told
+  bool over_ = false;                        ///< `poll` has reported that the VM or its broker has ended
+  std::optional<Stop> stop_;                 ///< reported and not taken yet
+  std::optional<Error> failure_;             ///< of the stub, reported and not taken yet
+  std::map<uint32_t, Registers> registers_;  ///< of vCPUs that are paused, as far as they were reported
 };
 
 /// The `text` that `lend_qemu` or `lend_visit` made, whose descriptors are open here.

@@ -16,7 +16,7 @@ class QemuControl {
  public:
   virtual ~QemuControl() = default;
 
-  /// Registers of a vCPU, whether it runs or stands.
+  /// Registers of a vCPU, whether it runs or is paused.
   [[nodiscard]] virtual Result<Registers> registers(uint32_t vcpu) = 0;
   /// Keeps the guest stopped from now on; while the stub is open, the caller interrupts it.
   [[nodiscard]] virtual Status pause() = 0;
@@ -30,17 +30,17 @@ class QemuControl {
   /// How many vCPUs there were when the stub was opened last, or at the start.
   [[nodiscard]] virtual uint32_t vcpus() const = 0;
 
-  // The gdb stub. A guest that stands goes on by `run`, unless somebody else has paused it.
+  // The gdb stub. `run` resumes a paused guest, unless another program has paused it.
 
-  /// Opens it; the guest stands afterwards.
+  /// Opens it; the guest is paused afterwards.
   [[nodiscard]] virtual Status open_stub() = 0;
-  /// Opens it anew after its connection was lost; all points are gone.
+  /// Opens it again after its connection was lost; all points are lost, too.
   [[nodiscard]] virtual Status reopen_stub() = 0;
   /// Removes all points; the guest runs on, unless it is paused.
   virtual void close_stub() = 0;
   /// Whether the stub's guest runs, as far as is known.
   [[nodiscard]] virtual bool running() const = 0;
-  /// Whether somebody else has paused the guest.
+  /// Returns true if another program has paused the guest.
   [[nodiscard]] virtual bool held_elsewhere() const = 0;
   /// Whether `take_stop` has one without a descriptor being ready.
   [[nodiscard]] virtual bool has_stop() const { return false; }

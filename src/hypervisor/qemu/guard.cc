@@ -10,10 +10,10 @@
 namespace furnace::hypervisor {
 namespace {
 
-/// What the guard was told last.
+/// What the guard was notified of last.
 struct Charge {
   bool paused = false;
-  bool held = false;  ///< by somebody else
+  bool held = false;  ///< by another program
   Fd stub;
   Stub::Clock::time_point closed{};  ///< when the stub was closed last
 };

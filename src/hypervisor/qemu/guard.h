@@ -34,7 +34,7 @@ class Guard {
   /// Tell before the stub's connection is used, and after the stub was closed.
   [[nodiscard]] Status note_stub(const Fd& connection) { return tell('s', connection.get()); }
   [[nodiscard]] Status note_stub_closed() { return tell('e'); }
-  /// Somebody else has paused the guest (or it runs again): it must not be let run for our sake.
+  /// Another program has paused the guest (or it runs again): it must not be resumed for our sake.
   [[nodiscard]] Status note_held(bool held) { return tell(held ? 'h' : 'f'); }
 
  private:

@@ -45,7 +45,7 @@ std::optional<RamPiece> parse_flat_line(std::string_view line) {
   return piece;
 }
 
-/// A mapping of a process, as a line of /proc/PID/maps tells it.
+/// A mapping of a process, as a line of /proc/PID/maps shows it.
 struct ProcessMapping {
   uint64_t start = 0, end = 0, offset = 0, inode = 0;
   unsigned major = 0, minor = 0;

@@ -28,7 +28,7 @@ struct RamPiece {
 [[nodiscard]] std::vector<RamPiece> parse_flat_view(std::string_view text,
                                                     const std::vector<std::string>& backends);
 
-/// Guest RAM that QEMU shares with nobody: it is copied.
+/// Guest RAM that QEMU does not share: it is copied.
 class CopiedRam {
  public:
   virtual ~CopiedRam() = default;
@@ -39,7 +39,7 @@ class CopiedRam {
   virtual void forget_read() const {}
 };
 
-/// A piece of RAM where it lies in the QEMU process.
+/// A piece of RAM where it is in the QEMU process.
 struct RamPlace {
   guest::GpaRange range;
   uint64_t host = 0;
@@ -68,7 +68,7 @@ class ProcessRam : public CopiedRam {
 
 class GuestRam : public guest::GuestMemory {
  public:
-  /// Opens the memory of process `pid` where its guest's RAM lies. Errc::Denied names what permission lacks.
+  /// Opens the memory of process `pid` where its guest's RAM is. Errc::Denied names what permission lacks.
   [[nodiscard]] static Result<GuestRam> open(std::span<const RamPlace> places, pid_t pid, const Fd& pidfd,
                                              RamAccess access);
 

@@ -17,7 +17,7 @@ class RegisterText {
  public:
   explicit RegisterText(std::string_view text) : rest_(text) {}
 
-  /// The next name and the hexadecimal columns behind its '='.
+  /// The next name and the hexadecimal columns after its '='.
   bool next(std::string& name, std::vector<uint64_t>& columns) {
     const size_t equals = rest_.find('=');
     if (equals == std::string_view::npos) return false;
@@ -197,7 +197,7 @@ Status QemuHost::open_stub() {
 }
 
 Status QemuHost::reopen_stub() {
-  // The guest stands as it was at the cut, which says nothing about who stopped it.
+  // The guest is paused as it was at the cut, which does not show what stopped it.
   const bool held_elsewhere = held_elsewhere_;
   (void)let_go_of_stub();
   auto opened = open_stub(held_elsewhere);  // also takes the points back that were left

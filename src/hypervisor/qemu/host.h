@@ -41,7 +41,7 @@ class QemuHost : public QemuControl {
   [[nodiscard]] Result<Registers> stub_registers(uint32_t vcpu) override;
   [[nodiscard]] Status set_instruction_pointer(uint32_t vcpu, uint64_t address) override;
 
-  /// Stops the guest for somebody who looks on, whom the driver knows nothing of: for it the guest runs, and
+  /// Pauses the guest for a visitor, of which the driver knows nothing: for the driver the guest runs, and
   /// what it asks for is done afterwards. Returns an event that came first, which is the driver's.
   [[nodiscard]] Result<std::optional<Stop>> hold_for_visitor();
   [[nodiscard]] Status release_for_visitor();
@@ -53,7 +53,7 @@ class QemuHost : public QemuControl {
 
  private:
   [[nodiscard]] Status gone() const;
-  /// The stub, for a guest that stands.
+  /// The stub, for a guest that is paused.
   [[nodiscard]] Result<Stub*> standing(uint32_t vcpu = 0);
   [[nodiscard]] Status open_stub(bool held_elsewhere);
   [[nodiscard]] Status let_go_of_stub();
@@ -69,10 +69,10 @@ class QemuHost : public QemuControl {
   std::set<StubPoint> points_;
   RunState state_;
   bool held_ = false;                 ///< by `pause`
-  bool held_elsewhere_ = false;       ///< by somebody else
+  bool held_elsewhere_ = false;       ///< by another program
   size_t visitors_ = 0;               ///< that hold it
   bool run_when_left_ = false;        ///< its driver has let it run meanwhile
-  bool unguarded_ = false;            ///< nobody frees the guest after us
+  bool unguarded_ = false;            ///< no guard frees the guest after us
   Stub::Clock::time_point closed_{};  ///< when the stub was closed last
   uint64_t earlier_resumes_ = 0;      ///< RESUME events of QEMU from before the stub was opened
 };

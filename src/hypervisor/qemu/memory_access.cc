@@ -20,7 +20,7 @@ std::optional<MemoryOperand> WatchedBytes::operand_that_hit(const Registers& reg
         return operand;
     return std::nullopt;
   };
-  // A repeated string instruction stands at itself until it is done.
+  // A repeated string instruction stays at itself until it is done.
   if (const auto here = disassembler_.decode(std::span(code).subspan(longest), rip, registers, true);
       here && here->repeats)
     if (auto found = hit(*here)) return found;

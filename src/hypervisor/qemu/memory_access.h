@@ -1,4 +1,4 @@
-// What an access to watched memory was. The stub tells which watchpoint was hit, after the instruction ran;
+// What an access to watched memory was. The stub reports which watchpoint was hit, after the instruction ran;
 // where exactly, how wide, and what was written is found from the instruction and from what was there before.
 #pragma once
 
@@ -31,8 +31,8 @@ class WatchedBytes {
     bool read = false, wrote = false;
     std::optional<uint64_t> old_value, new_value;  ///< of a write of up to 8 bytes
   };
-  /// The access that hit the watchpoint at `slot` of `length` bytes; `read` and `wrote` tell what kinds it
-  /// may have been. The vCPU stands behind the instruction, with these registers.
+  /// The access that hit the watchpoint at `slot` of `length` bytes; `read` and `wrote` say what kinds it
+  /// may have been. The vCPU is after the instruction, with these registers.
   [[nodiscard]] Access identify(const Registers& registers, uint64_t slot, uint64_t length, bool may_read,
                                 bool may_write);
 

@@ -12,7 +12,7 @@
 namespace furnace::hypervisor {
 namespace {
 
-/// Options of one argument, "a=1,b=2": the first part may lack its key, and ",," stands for a comma.
+/// Options of one argument, "a=1,b=2": the first part may lack its key, and ",," means a comma.
 /// JSON arguments, as libvirt writes them, give their top-level strings.
 std::map<std::string, std::string, std::less<>> options_of(const std::string& argument,
                                                            const std::string& first_key) {

@@ -24,7 +24,7 @@ struct QemuProcess {
 [[nodiscard]] std::optional<QemuProcess> parse_qemu_command_line(pid_t pid,
                                                                  const std::vector<std::string>& arguments);
 
-/// The QEMU processes of this host that we may look at and whose word is taken (trust.h). Why others are not
+/// The QEMU processes of this host that we may read and whose word is taken (trust.h). Why others are not
 /// is said in `refused`, by name.
 [[nodiscard]] std::vector<QemuProcess> list_qemu_processes(
     std::vector<std::pair<QemuProcess, Error>>* refused = nullptr);

@@ -27,8 +27,8 @@ class ReadAhead {
   /// Drops what was fetched: what comes next has nothing to do with what came before.
   void forget();
 
-  /// Whoever does not say that something new begins (a search that is repeated) still sees the guest as it
-  /// is.
+  /// A caller that does not say that something new begins (a search that is repeated) still sees the guest as
+  /// it is.
   static constexpr std::chrono::milliseconds kFresh{1};
 
  private:

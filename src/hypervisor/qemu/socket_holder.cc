@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What the kernel tells of a connected UNIX socket.
+/// What the kernel reports about a connected UNIX socket.
 struct Connected {
   std::string name;   ///< the path of the listener that it was accepted from
   uint32_t peer = 0;  ///< inode of the other end

@@ -25,7 +25,7 @@ enum class PassBy : uint8_t {
 /// - `pause` ends a step without being one, so that the instruction after it is stepped over too; `hlt` and
 ///   `mwait` have no next instruction until an interrupt comes.
 ///
-/// The bytes alone are looked at, because the prefixes and opcodes in question are the same in 64-bit and
+/// Only the bytes are checked, because the prefixes and opcodes in question are the same in 64-bit and
 /// 32-bit code. Code that can't be read (`code` is empty) is not stepped over.
 [[nodiscard]] PassBy pass_by(std::span<const std::byte> code);
 

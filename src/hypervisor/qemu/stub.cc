@@ -60,7 +60,7 @@ Status remove_chardev(Qmp& qmp) {
 Status Stub::let_go(GdbRemote& remote, bool run_on, By by) {
   constexpr auto time = 2s;
   // Answers to what a killed owner has asked are still on their way. Each asks a question here that the
-  // other does not ask, so that its answer tells that QEMU has come as far as this.
+  // other does not ask, so that its answer shows that QEMU has come as far as this.
   constexpr std::string_view owner_asks = "qAttached", guard_asks = "qqemu.sstepbits";
   // An owner that was killed may have let go already: QEMU 7.2 dereferences a null pointer when it is asked
   // `?` with no process attached (gdbstub.c, handle_target_halt). Attaching one that is attached does
@@ -180,7 +180,7 @@ Status Stub::greet() {
   if (features.find("multiprocess+") == std::string::npos ||
       features.find("qXfer:features:read+") == std::string::npos)
     return fail(Errc::Unavailable, "it lacks what is needed: it offers '{}'", printable(features));
-  // The first look at `?` also removes what an earlier connection left.
+  // The first `?` also removes what an earlier connection left.
   FURNACE_TRY(const std::string stop, remote_.exchange("?"));
   if (!parse_stop(stop)) return fail(Errc::Invalid, "'{}' in place of a stop", printable(stop));
   FURNACE_TRY(const std::string target, read_description("target.xml"));
@@ -260,7 +260,7 @@ Result<Stop> Stub::run_one(uint32_t vcpu, std::chrono::milliseconds time) {
 Result<Stop> Stub::move_one(char action, uint32_t vcpu, std::chrono::milliseconds time) {
   // When a step is interrupted before its end, QEMU ends the single-stepping of the vCPU that it controls and
   // of no other (gdbstub.c, gdb_vm_state_change). A vCPU left stepping would stop the guest later, for good
-  // if nobody is attached by then.
+  // if no debugger is attached by then.
   if (controlled_ != vcpu) {
     FURNACE_TRY(const std::string answer, remote_.exchange("Hc" + thread_of(vcpu)));
     if (answer != "OK")

@@ -1,5 +1,5 @@
 // QEMU's gdb stub, opened through QMP over a socket pair: it needs no path, no port and no option on QEMU's
-// command line, and nobody else can connect to it.
+// command line, and no other process can connect to it.
 #pragma once
 
 #include <chrono>
@@ -21,7 +21,7 @@ struct StubPoint {
   auto operator<=>(const StubPoint&) const = default;
 };
 
-/// Why the guest stands (QEMU: gdbstub/gdbstub.c, gdb_vm_state_change).
+/// Why the guest is paused (QEMU: gdbstub/gdbstub.c, gdb_vm_state_change).
 struct Stop {
   uint32_t vcpu = 0;
   bool by_debug = false;  ///< a breakpoint, a watchpoint or the end of a step; else a pause from outside
@@ -34,16 +34,17 @@ inline constexpr size_t kMostStubPoints = 4096;
 
 class Stub {
  public:
-  /// Opens the stub; the guest stands afterwards. `theirs` must stay usable with SCM_RIGHTS until then: the
-  /// caller keeps `ours`' duplicate for emergencies. Fails (Errc::Unavailable) while a debugger is attached.
+  /// Opens the stub; the guest is paused afterwards. `theirs` must stay usable with SCM_RIGHTS until then:
+  /// the caller keeps `ours`' duplicate for emergencies. Fails (Errc::Unavailable) while a debugger is
+  /// attached.
   [[nodiscard]] static Result<Stub> open(Qmp& qmp, Fd ours, const Fd& theirs);
-  /// Frees the guest of a stub that an earlier owner left behind with its breakpoints. Returns whether there
+  /// Frees the guest of a stub that an earlier owner left with its breakpoints. Returns whether there
   /// was one: hits that were under way then may still stop the guest (see settle).
   [[nodiscard]] static Result<bool> recover(Qmp& qmp);
-  /// Lets the guest run on if a point that is not there any more has stopped it. Hits that were under way
-  /// when the stub was closed stop the guest all the same (QEMU: qemu_system_debug_request), and nobody is
-  /// attached who would let it run. Returns whether that was so. A stop by
-  /// whoever is attached, a debugger or another VMI partition, is left alone.
+  /// Resumes the guest if a point that does not exist any more has stopped it. Hits that were under way when
+  /// the stub was closed stop the guest all the same (QEMU: qemu_system_debug_request), and no debugger is
+  /// attached that would resume it. Returns whether that was so. A stop by an attached debugger or another
+  /// VMI partition is left as it is.
   [[nodiscard]] static Result<bool> settle(Qmp& qmp);
   /// Does so again and again until `end`.
   using Clock = std::chrono::steady_clock;
@@ -63,7 +64,7 @@ class Stub {
   [[nodiscard]] Result<std::optional<Stop>> poll_stop();
   /// Stops the running guest. It may have been stopping by itself: see the answer.
   [[nodiscard]] Result<Stop> interrupt();
-  /// The rest is for a guest that stands.
+  /// The rest is for a guest that is paused.
   [[nodiscard]] Status run();
   /// One instruction of one vCPU, without interrupts, passing a breakpoint on it.
   [[nodiscard]] Result<Stop> step(uint32_t vcpu);
@@ -73,11 +74,11 @@ class Stub {
   [[nodiscard]] Status remove(const StubPoint& point);
   [[nodiscard]] Result<Registers> registers(uint32_t vcpu);
   [[nodiscard]] Status set_instruction_pointer(uint32_t vcpu, uint64_t address);
-  /// The guest was let run by somebody else.
+  /// Another program has resumed the guest.
   void note_running() { running_ = true; }
 
-  /// Removes all points, lets the guest run if `run_on`, and closes the stub. After an error the guest
-  /// stands.
+  /// Removes all points, resumes the guest if `run_on`, and closes the stub. After an error the guest stays
+  /// paused.
   Status close(Qmp& qmp, bool run_on);
 
   /// Who lets go of the stub: both do, one after the other, when the owner is killed in the middle of it.

@@ -23,7 +23,7 @@ bool may_write(Kind kind) {
   return kind == Kind::Write || kind == Kind::Access;
 }
 
-/// Whether the vCPU waits for an interrupt: it stands behind `hlt` or `mwait`.
+/// Returns true if the vCPU waits for an interrupt: it is after `hlt` or `mwait`.
 bool waits(const VcpuMemory& memory, const Registers& registers) {
   std::array<std::byte, 3> before{};
   const uint64_t rip = registers.rip();
@@ -164,7 +164,7 @@ Status StubEvents::check_some_points() {
     FURNACE_CHECK(control_.insert(next->first));
     checked_ = next->first;
   }
-  if (next == points_.end()) checked_.reset();  // the next look begins anew
+  if (next == points_.end()) checked_.reset();  // the next check begins from the start
   return go();
 }
 

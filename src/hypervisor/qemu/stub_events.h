@@ -1,7 +1,7 @@
 // Events of a QEMU guest through the gdb stub: breakpoints and watched memory, on KVM and TCG alike.
 //
-// The stub is open only while something is watched. While it is, the guest is stopped and let run through it
-// alone; an event's vCPUs stand from `take` to `proceed`.
+// The stub is open only while something is watched. While it is, the guest is paused and resumed only
+// through it; an event's vCPUs are paused from `take` to `proceed`.
 #pragma once
 
 #include <map>
@@ -42,7 +42,7 @@ class StubEvents : public EventSource {
   [[nodiscard]] Status hold();
   [[nodiscard]] Status release();
 
-  /// Closes the stub; the guest runs on unless it is held, or somebody else has paused it.
+  /// Closes the stub; the guest resumes unless it is held, or another program has paused it.
   void close();
 
  private:
@@ -50,7 +50,7 @@ class StubEvents : public EventSource {
     Watch watch;
     std::vector<StubPoint> points;
   };
-  /// A vCPU that stands at a breakpoint.
+  /// A vCPU that is paused at a breakpoint.
   struct Standing {
     uint32_t vcpu;
     Registers registers;

@@ -8,10 +8,10 @@
 
 namespace furnace::hypervisor {
 
-/// Ranges are cut into pieces, because the stub tells which point was hit, not where.
+/// Ranges are cut into pieces, because the stub reports which point was hit, not where.
 [[nodiscard]] Result<std::vector<StubPoint>> points_of(const Watch& watch);
 
-/// Whether accesses are told with what they were.
+/// Whether accesses are reported with what they were.
 [[nodiscard]] bool reports_access(const Watch& watch);
 
 }  // namespace furnace::hypervisor

@@ -31,7 +31,7 @@ std::string user_name(uid_t user) {
   return entry != nullptr ? printable(entry->pw_name) : std::to_string(user);
 }
 
-/// Users whose VMs root may look at.
+/// Users whose VMs root may read.
 Result<std::vector<uid_t>> listed_users() {
   std::vector<uid_t> users{0};
   for (const char* name : kAccounts)

@@ -1,4 +1,4 @@
-// Looks at a VM beside a partition that holds QEMU's only socket: through its broker.
+// Reads a VM beside a partition that holds QEMU's only socket: through its broker.
 #pragma once
 
 #include <filesystem>
@@ -9,7 +9,7 @@
 
 namespace furnace::hypervisor {
 
-/// Where the broker of a QEMU listens for visitors: in a directory of this user alone.
+/// Where the broker of a QEMU listens for visitors: in a directory of only this user.
 [[nodiscard]] std::filesystem::path broker_socket(pid_t qemu);
 
 /// For a reader: attaches as a visitor to the broker of a partition, and leaves that to a process of its own,

@@ -31,7 +31,7 @@ std::optional<Gpa> AddressMap::allocate(uint64_t bytes) {
     return at;
   }
   uint64_t at = (next_ + alignment - 1) / alignment * alignment;
-  // The image stands in the middle of the heap.
+  // The image is in the middle of the heap.
   if (at < kImage.value && at + size > kImage.value) at = kImage.value + kImageSize;
   if (at + size > memory_.ranges().front().end.value) return std::nullopt;
   next_ = at + size;

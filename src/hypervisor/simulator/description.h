@@ -28,7 +28,7 @@ struct SimulatedTask {
   uint32_t uid = 0;
   std::string name;
   bool kernel_thread = false;
-  std::string command_line;        ///< arguments separated by NUL; lies in the process's own address space
+  std::string command_line;        ///< arguments separated by NUL; in the process's own address space
   std::string executable;          ///< path, empty for none
   std::vector<std::string> files;  ///< paths of its open files, from descriptor 0 on
   std::vector<SimulatedSocket> sockets;
@@ -91,7 +91,7 @@ struct ScriptedEvent {
   uint64_t result = 0;              ///< and what
 };
 
-/// Something at a time of the guest's own clock, which stands while the guest is paused.
+/// Something at a time of the guest's own clock, which is paused with the guest.
 struct TimelineEntry {
   double at = 0;       ///< seconds since the start
   double every = 0;    ///< repeated so often; 0: once
@@ -111,7 +111,7 @@ enum class Hostility : uint8_t {
 
 struct SimulatedGuest {
   std::string name = "simulator";
-  uint64_t seed = 1;  ///< addresses and content that nobody described follow from it
+  uint64_t seed = 1;  ///< addresses and content that are not described follow from it
   uint64_t memory_mb = 32;
   int levels = 4;
   uint32_t vcpus = 1;

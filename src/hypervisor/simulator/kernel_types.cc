@@ -21,7 +21,7 @@ struct Declaration {
   bool fixed = false;        ///< members stay in this order, without gaps
 };
 
-// A structure stands behind those it holds.
+// A structure comes after those it holds.
 constexpr std::array kStructures = {
     Declaration{"list_head", "*list_head next; *list_head prev", true},
     Declaration{"hlist_head", "*hlist_node first", true},

@@ -6,7 +6,7 @@
 
 namespace furnace::hypervisor {
 
-/// Their BTF blob. Every `seed` moves members about, so that nobody relies on an offset.
+/// Their BTF blob. Every `seed` moves members about, so that no code relies on an offset.
 [[nodiscard]] std::vector<std::byte> simulated_types(uint64_t seed);
 
 }  // namespace furnace::hypervisor

@@ -73,7 +73,7 @@ std::vector<Notice> Simulator::poll() {
 }
 
 void Simulator::run_timeline() {
-  constexpr int most = 256;  // at once: a timeline that is behind must not keep calls waiting
+  constexpr int most = 256;  // at once: a timeline that is late must not keep calls waiting
   for (int done = 0; done < most && pending_.empty() && state_ == RunState::Running; ++done) {
     const TimelineEntry* entry = timeline_.next_due();
     if (entry == nullptr) break;
@@ -93,7 +93,7 @@ Status Simulator::change(const Change& change) {
     notices_.push_back(Notice::Reset);
     return {};
   }
-  // A process ends before it is gone.
+  // A process exits before it is removed.
   if (const auto* exit = std::get_if<ExitTask>(&change))
     FURNACE_CHECK(happen({EventKind::ProcessExited, exit->pid, {}}));
   FURNACE_CHECK(world_->apply(change));
@@ -117,7 +117,7 @@ Status Simulator::change(const Change& change) {
 
 /// On vCPU 0.
 Status Simulator::happen(const Happening& happening) {
-  if (!pending_.empty()) {  // another event stands
+  if (!pending_.empty()) {  // another event is pending
     later_.push_back(happening);
     return {};
   }
@@ -205,7 +205,7 @@ Status Simulator::unwatch(uint64_t watch) {
   const size_t removed = std::erase_if(watches_, [&](const WatchEntry& entry) { return entry.id == watch; });
   const size_t dropped =
       std::erase_if(pending_, [&](const GuestEvent& event) { return event.watch == watch; });
-  if (dropped != 0 && pending_.empty()) proceed();  // nobody else will
+  if (dropped != 0 && pending_.empty()) proceed();  // no app will
   return removed != 0 ? Status() : fail(Errc::NotFound, "no watch {}", watch);
 }
 

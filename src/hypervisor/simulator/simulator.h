@@ -46,7 +46,7 @@ class Simulator : public Hypervisor, private EventSource {
   [[nodiscard]] std::vector<GuestEvent> take() override;
   void proceed() override;
 
-  /// Applies what is due, up to an event that somebody watches: there the guest stands.
+  /// Applies what is due, up to an event that is watched: there the guest is paused.
   void run_timeline();
   /// Something that a task does on vCPU 0.
   struct Happening {
@@ -76,7 +76,7 @@ class Simulator : public Hypervisor, private EventSource {
   std::vector<WatchEntry> watches_;
   uint64_t next_watch_ = 1;
   std::deque<GuestEvent> pending_;
-  std::deque<Happening> later_;  ///< of the same change: one stands at a time
+  std::deque<Happening> later_;  ///< of the same change: one is pending at a time
   std::vector<Notice> notices_;
 };
 

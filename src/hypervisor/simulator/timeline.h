@@ -1,4 +1,4 @@
-// What happens to a simulated guest when, on a clock that stands while the guest does.
+// What happens to a simulated guest when, on a clock that is paused with the guest.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,7 @@ class Timeline {
 
   /// The next entry that is due, if there is one; entries due at one time in the order of their description.
   [[nodiscard]] const TimelineEntry* next_due();
-  /// How long until something is due; nullopt: never, or the clock stands.
+  /// How long until something is due; nullopt: never, or the clock is paused.
   [[nodiscard]] std::optional<std::chrono::nanoseconds> until_next() const;
 
   void stop();

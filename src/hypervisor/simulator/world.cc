@@ -436,7 +436,7 @@ Status World::apply(const Change& change) {
       world.put(world.map_.text() + kSyscallTable + uint64_t{hook.number} * 8, target.value);
       return {};
     }
-    Status operator()(const Reset&) const { return {}; }  // the driver makes the guest anew
+    Status operator()(const Reset&) const { return {}; }  // the driver makes a new guest
   };
   return std::visit(Apply{*this}, change);
 }

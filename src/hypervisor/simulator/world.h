@@ -31,9 +31,9 @@ class World {
 
   [[nodiscard]] SimulatedMemory& memory() { return memory_; }
   [[nodiscard]] const guest::Kernel& kernel() const { return *kernel_; }
-  /// Where a symbol lies; the error names it.
+  /// Where a symbol is; the error names it.
   [[nodiscard]] Result<guest::Gva> symbol(std::string_view name) const { return kernel_->symbol(name); }
-  /// Where an address of a process lies in RAM.
+  /// Where an address of a process is in RAM.
   [[nodiscard]] Result<guest::Gpa> translate(int32_t pid, guest::Gva gva) const;
 
  private:

@@ -101,7 +101,7 @@ Result<T> read_struct(const ImageFile& file, uint64_t offset, std::string_view w
   return value;
 }
 
-/// The number of program headers; past 65534 it stands in the first section header (elf(5), PN_XNUM).
+/// The number of program headers; past 65534 it is in the first section header (elf(5), PN_XNUM).
 Result<uint64_t> header_count(const ImageFile& file, const Elf64_Ehdr& header) {
   if (header.e_phnum != PN_XNUM) return header.e_phnum;
   FURNACE_TRY(const auto section, read_struct<Elf64_Shdr>(file, header.e_shoff, "section header"));
@@ -174,7 +174,7 @@ std::vector<std::byte> elf_core_head(const std::vector<guest::GpaRange>& ranges,
   header.e_version = EV_CURRENT;
   header.e_phoff = header.e_ehsize = sizeof header;
   header.e_phentsize = sizeof(Elf64_Phdr);
-  header.e_phnum = static_cast<uint16_t>(ranges.size() + 1);  // RAM lies in a handful of ranges
+  header.e_phnum = static_cast<uint16_t>(ranges.size() + 1);  // RAM has a handful of ranges
   std::vector<std::byte> head;
   append(head, header);
   append(head, Elf64_Phdr{.p_type = PT_NOTE,

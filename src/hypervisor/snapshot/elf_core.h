@@ -8,8 +8,8 @@ namespace furnace::hypervisor {
 
 [[nodiscard]] Result<SnapshotLayout> read_elf_core(const ImageFile& file);
 
-/// The head of an ELF core file that holds `ranges` one behind the other, and registers. Memory begins right
-/// behind it; its size is a multiple of a page.
+/// The head of an ELF core file that holds `ranges` one after the other, and registers. Memory begins right
+/// after it; its size is a multiple of a page.
 [[nodiscard]] std::vector<std::byte> elf_core_head(const std::vector<guest::GpaRange>& ranges,
                                                    const std::vector<Registers>& vcpus);
 

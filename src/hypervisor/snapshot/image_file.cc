@@ -20,7 +20,7 @@ class PlainFile : public ImageFile {
   [[nodiscard]] uint64_t size() const override { return size_; }
   [[nodiscard]] int descriptor() const override { return fd_.get(); }
 
-  // pread rather than a mapping: a file that somebody cuts off meanwhile gives short reads, not SIGBUS.
+  // pread rather than a mapping: a file that is cut off meanwhile gives short reads, not SIGBUS.
   [[nodiscard]] size_t read(uint64_t offset, std::span<std::byte> out) const override {
     size_t done = 0;
     while (done < out.size()) {

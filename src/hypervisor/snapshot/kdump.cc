@@ -217,7 +217,7 @@ size_t KdumpMemory::read(Gpa from, std::span<std::byte> out) const {
     uint64_t got = 0;
     if (!send_all(socket_.get(), &request, sizeof request) || !receive_all(socket_.get(), &got, sizeof got) ||
         got > request.size || !receive_all(socket_.get(), out.data() + done, got))
-      break;  // the child is gone: what it read has to do
+      break;  // the child has exited: what it read has to do
     done += got;
     if (got != request.size) break;
   }

@@ -1,4 +1,4 @@
-// Where guest memory lies in a snapshot file: raw, LiME, or ELF core as QEMU's dump-guest-memory and
+// Where guest memory is in a snapshot file: raw, LiME, or ELF core as QEMU's dump-guest-memory and
 // `virsh dump --memory-only` write it, with or without paging.
 #pragma once
 
@@ -24,7 +24,8 @@ struct SnapshotLayout {
   std::vector<Registers> vcpus;       ///< empty where the format has none
 };
 
-/// Tells the form by the first bytes. What a file promises beyond its end makes it invalid: it was cut off.
+/// Recognizes the form by the first bytes. What a file promises beyond its end makes it invalid: it was cut
+/// off.
 [[nodiscard]] Result<SnapshotLayout> read_layout(const ImageFile& file);
 
 /// Whether the file is a kdump-compressed one, which has a driver of its own.

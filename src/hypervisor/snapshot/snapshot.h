@@ -10,7 +10,7 @@
 
 namespace furnace::hypervisor {
 
-/// Guest memory that lies in pieces of a file.
+/// Guest memory in pieces of a file.
 class SnapshotMemory : public guest::GuestMemory {
  public:
   SnapshotMemory(std::unique_ptr<ImageFile> file, std::vector<SnapshotPiece> pieces);
@@ -48,7 +48,7 @@ class Snapshot : public Hypervisor {
   [[nodiscard]] uint64_t memory_size() const override;
   [[nodiscard]] uint32_t vcpus() const override { return static_cast<uint32_t>(vcpus_.size()); }
   [[nodiscard]] Result<std::optional<Registers>> registers(uint32_t vcpu) override;
-  // A snapshot stands still anyway.
+  // A snapshot does not change anyway.
   [[nodiscard]] Status pause() override { return {}; }
   [[nodiscard]] Status resume() override { return {}; }
   [[nodiscard]] RunState state() const override { return RunState::Paused; }

@@ -9,7 +9,7 @@ Result<SnapshotFile> SnapshotFile::create(const std::filesystem::path& file) {
   FURNACE_TRY(NamedPlace place, place_of_file(file, Care::Links));
   const std::string partial = place.name + ".partial";
   ::unlinkat(place.directory.descriptor(), partial.c_str(), 0);  // of one that was killed
-  // Memory holds secrets: for the owner alone.
+  // Memory holds secrets: only for the owner.
   FURNACE_TRY(Fd fd, place.directory.open_file(partial, O_WRONLY | O_CREAT | O_EXCL, 0600));
   return SnapshotFile(std::move(fd), std::move(place), file);
 }

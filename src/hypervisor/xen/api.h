@@ -1,4 +1,4 @@
-// Xen's libraries. Their headers are C's alone, and need to come in this order.
+// Xen's libraries. Their headers are only for C, and need to come in this order.
 #pragma once
 
 #include <cstdint>

@@ -23,7 +23,7 @@ class XenService : public broker::Service {
  public:
   XenService(std::unique_ptr<Xen> xen, Fd bell) : xen_(std::move(xen)), bell_(std::move(bell)) {}
 
-  /// What has been told stays unread until the partition asks for it.
+  /// What was reported stays unread until the partition asks for it.
   std::vector<int> descriptors() override { return told_ ? std::vector<int>() : xen_->descriptors(); }
 
   void tell() override {
@@ -79,7 +79,7 @@ class XenService : public broker::Service {
   }
 
  private:
-  /// An answer to a change of watches tells which bytes are covered now.
+  /// An answer to a change of watches says which bytes are covered now.
   void add_covered(std::vector<std::byte>& items, Answer& answer) const {
     for (const auto& [gpa, byte] : xen_->domain_memory().covered().all())
       broker::add(items, answer, broker::SentByte{gpa, std::to_integer<uint64_t>(byte)});

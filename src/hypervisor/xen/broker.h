@@ -9,8 +9,8 @@
 
 namespace furnace::hypervisor {
 
-/// Attaches to the domain in a process of its own, which lets the domain go when the partition has ended, in
-/// whatever way. It has all of Xen's control, which no policy tells apart: `options.confine` is not called.
+/// Attaches to the domain in a process of its own, which releases the domain when the partition exits, for
+/// any reason. It has all of Xen's control, which no policy can divide: `options.confine` is not called.
 [[nodiscard]] Result<Lent> lend_xen(const std::string& name, const LendOptions& options);
 
 }  // namespace furnace::hypervisor

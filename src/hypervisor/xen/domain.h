@@ -20,7 +20,7 @@ struct Domain {
 /// Errc::NotFound lists the domains there are. Dom0 is refused: a pause would stop ourselves.
 [[nodiscard]] Result<Domain> find_domain(xc_interface& control, xs_handle* store, const std::string& wanted);
 
-/// Its state now; Errc::NotFound when it is gone, dying or shut down.
+/// Its state now; Errc::NotFound when it is destroyed, dying or shut down.
 [[nodiscard]] Result<Domain> look_at_domain(xc_interface& control, uint32_t id);
 
 }  // namespace furnace::hypervisor

@@ -28,8 +28,8 @@ uint64_t most_frames(const Domain& domain) {
   return domain.most_pages * with_holes + below_4g;
 }
 
-/// A guest can give every other page back. Behind so many ranges the holes between are told as memory: what
-/// is not there reads as not there anyway.
+/// A guest can give every other page back. After this number of ranges the holes between are reported as
+/// memory: what is not there reads as not there anyway.
 constexpr size_t kMostRanges = 4096;
 
 void append_page(std::vector<guest::GpaRange>& ranges, uint64_t frame) {

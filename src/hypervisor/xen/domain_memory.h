@@ -43,7 +43,7 @@ class MachineFrames {
   std::vector<uint32_t> by_machine_;   // frames that are there, in the order of their machine frames
 };
 
-/// Where a domain has memory, as its control tells.
+/// Where a domain has memory, as Xen's control reports it.
 struct MemoryLayout {
   std::vector<guest::GpaRange> ranges;
   std::optional<MachineFrames> machine_frames;  ///< of a PV guest

@@ -38,7 +38,7 @@ Result<ForeignPages> ForeignMemory::map(uint32_t domain, int protection, std::sp
   batch.addr = reinterpret_cast<uintptr_t>(address);
   batch.arr = frames.data();
   batch.err = errors.data();
-  // ENOENT tells of frames that are paged out: `errors` has them.
+  // ENOENT means frames that are paged out: `errors` has them.
   if (::ioctl(privcmd_.get(), IOCTL_PRIVCMD_MMAPBATCH_V2, &batch) != 0 && errno != ENOENT)
     return fail_errno("memory of domain {}", domain);
   return pages;

@@ -36,8 +36,8 @@ class ForeignMemory {
   explicit ForeignMemory(Fd privcmd) : privcmd_(std::move(privcmd)) {}
   [[nodiscard]] Fd take_apart() && { return std::move(privcmd_); }
 
-  /// From now on this can map memory of that domain, and nothing else: no hypercall either, for whoever holds
-  /// the descriptor (Linux: drivers/xen/privcmd.c, IOCTL_PRIVCMD_RESTRICT).
+  /// From now on this can map memory of that domain, and nothing else: no hypercall either, for any process
+  /// that holds the descriptor (Linux: drivers/xen/privcmd.c, IOCTL_PRIVCMD_RESTRICT).
   [[nodiscard]] Status restrict_to(uint32_t domain);
 
   /// Maps frames in a row. `errors` says of each whether it is there: 0, or an error number.

@@ -12,15 +12,15 @@ namespace furnace::hypervisor {
 
 /// How a vCPU gets past an instruction that does what is forbidden.
 enum class Passing : uint8_t {
-  View,      ///< altp2m: it alone gets page tables that forbid nothing, and stops behind the instruction
-  Open,      ///< the frame is opened, and it stops behind the instruction: of guests with one vCPU
-  Emulated,  ///< Xen runs the instruction for it, and does not stop behind it
+  View,      ///< altp2m: only it gets page tables that forbid nothing, and stops after the instruction
+  Open,      ///< the frame is opened, and it stops after the instruction: of guests with one vCPU
+  Emulated,  ///< Xen runs the instruction for it, and does not stop after it
 };
 
 /// Forbids accesses to frames, and lets a vCPU past one instruction at a time.
 class FrameAccess {
  public:
-  /// The domain's monitor ring must be open. `can_step`: Xen stops vCPUs behind an instruction (Intel's
+  /// The domain's monitor ring must be open. `can_step`: Xen stops vCPUs after an instruction (Intel's
   /// monitor trap flag). Errc::Unavailable: neither CPU nor Xen can forbid anything.
   [[nodiscard]] static Result<std::unique_ptr<FrameAccess>> open(xc_interface& control, const Domain& domain,
                                                                  XenGuard& guard, bool can_step);
@@ -31,14 +31,14 @@ class FrameAccess {
 
   [[nodiscard]] Passing passing() const { return passing_; }
 
-  /// `access`: bits of hypervisor::Access. EPT can't forbid reading alone: writes are forbidden then, too.
+  /// `access`: bits of hypervisor::Access. EPT can't forbid only reading: writes are forbidden then, too.
   [[nodiscard]] Status forbid(uint64_t frame, uint8_t access);
 
-  /// The answer lets its vCPU run one instruction of which nothing is told. False: Xen can't, here.
+  /// The answer lets its vCPU run one instruction of which nothing is reported. False: Xen can't, here.
   [[nodiscard]] bool let_pass_unseen(vm_event_response_t& answer) const;
   /// The answer lets its vCPU run an instruction that touches these frames.
   void let_pass(const std::set<uint64_t>& frames, vm_event_response_t& answer);
-  /// The answer to the event behind that instruction.
+  /// The answer to the event after that instruction.
   void forbid_again(const std::set<uint64_t>& frames, vm_event_response_t& answer);
 
  private:

@@ -17,7 +17,7 @@
 namespace furnace::hypervisor {
 namespace {
 
-/// What the guard was told last.
+/// What the guard was notified of last.
 struct Charge {
   bool paused = false, monitored = false;
   bool held = false;                        // a moment more, while its monitoring ends
@@ -89,7 +89,7 @@ void allow_everything(xc_interface& control, uint32_t domain, const Charge& char
   if (charge.altp2m) ::xc_altp2m_set_domain_state(&control, domain, false);
 }
 
-/// Xen keeps a vCPU paused whose event nobody has answered, also when its ring has gone (common/vm_event.c):
+/// Xen keeps a vCPU paused whose event was not answered, also when its ring was closed (common/vm_event.c):
 /// it is answered on a ring of ours.
 void free_monitored(xc_interface& control, uint32_t domain) {
   ::xc_monitor_disable(&control, domain);

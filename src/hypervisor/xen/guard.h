@@ -25,7 +25,7 @@ class XenGuard {
   [[nodiscard]] Status note_held(bool held) { return tell({held ? 'h' : 'g', 0, 0}); }
   /// Tell before monitoring begins, and after it has ended.
   [[nodiscard]] Status note_monitored(bool monitored) { return tell({monitored ? 'm' : 'e', 0, 0}); }
-  /// Tell before a breakpoint is written at a physical address, and after it was taken back.
+  /// Notifies the guard before a breakpoint is written at a physical address, and after it was removed.
   [[nodiscard]] Status note_breakpoint(uint64_t gpa, uint8_t original) { return tell({'b', original, gpa}); }
   [[nodiscard]] Status note_no_breakpoint(uint64_t gpa) { return tell({'n', 0, gpa}); }
 

@@ -5,7 +5,7 @@
 namespace furnace::hypervisor {
 namespace {
 
-/// A logger that drops what it is told: each failure is reported by the call that failed.
+/// A logger that drops everything: each failure is reported by the call that failed.
 xentoollog_logger* silence() {
   static xentoollog_logger logger{
       [](xentoollog_logger*, xentoollog_level, int, const char*, const char*, va_list) {},

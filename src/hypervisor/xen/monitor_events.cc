@@ -164,7 +164,7 @@ void MonitorEvents::disarm(uint64_t number, const Watched& watched) {
 
 void MonitorEvents::forget() {
   if (!ring_) return;
-  // The domain stands meanwhile: a vCPU whose event came behind the last look at the ring would wait for an
+  // The domain is paused meanwhile: a vCPU whose event came after the last read of the ring would wait for an
   // answer for good.
   (void)guard_.note_held(true);
   const bool stands = ::xc_domain_pause(&control_, domain_.id) == 0;
@@ -173,7 +173,7 @@ void MonitorEvents::forget() {
     watches_.erase(watches_.begin());
     disarm(number, watched);
   }
-  // Who stands at a breakpoint that has gone runs the instruction itself.
+  // A vCPU at a breakpoint that was removed runs the instruction itself.
   while (auto request = ring_->take()) standing_.push_back(*request);
   events_.clear();
   proceed();
@@ -239,7 +239,7 @@ void MonitorEvents::note_access(const vm_event_request_t& request, const Registe
   const auto fault = fault_of(request);
   for (GuestEvent& event : accesses_.execution(request.vcpu_id, registers, *fault))
     events_.push_back(std::move(event));
-  if (!frames_ || frames_->passing() != Passing::Emulated) return;  // told behind the instruction
+  if (!frames_ || frames_->passing() != Passing::Emulated) return;  // reported after the instruction
   for (ComingAccess& access : accesses_.coming(request.vcpu_id, registers, fault).all) {
     access.event.registers = registers;
     events_.push_back(std::move(access.event));
@@ -282,13 +282,13 @@ void MonitorEvents::pass_breakpoint(const vm_event_request_t& request, vm_event_
     return run_original(request, answer);
   }
   constexpr std::byte int3{0xcc};
-  if (memory_.GuestMemory::read<std::byte>(at) != int3) return;  // ours, gone since
+  if (memory_.GuestMemory::read<std::byte>(at) != int3) return;  // ours, removed since
   if (auto given = ring_->hand_back_breakpoint(request.vcpu_id, request.u.software_breakpoint.insn_length);
       !given)
     log::warning("{}", given.error().message());
 }
 
-/// Xen runs it, or the vCPU goes on behind it.
+/// Xen runs it, or the vCPU resumes after it.
 void MonitorEvents::run_original(const vm_event_request_t& request, vm_event_response_t& answer) const {
   const auto original = in_place_of_int3(memory_, registers_of(request.data.regs.x86));
   if (original.next) {

@@ -35,7 +35,7 @@ class MonitorEvents : public EventSource {
     EventKind kind;
     guest::Gpa at;  ///< of a breakpoint
   };
-  /// A vCPU that runs one instruction without what stands in its way.
+  /// A vCPU that runs one instruction without what would stop it.
   struct Step {
     std::optional<guest::Gpa> lifted;
     std::set<uint64_t> frames;
@@ -71,7 +71,7 @@ class MonitorEvents : public EventSource {
   DomainMemory& memory_;
   XenGuard& guard_;
   std::unique_ptr<MonitorRing> ring_;
-  bool can_step_ = false;  // the CPU can stop behind an instruction (Intel's monitor trap flag)
+  bool can_step_ = false;  // the CPU can stop after an instruction (Intel's monitor trap flag)
   std::map<uint64_t, Watched> watches_;
   SoftwareBreakpoints breakpoints_;
   std::unique_ptr<FrameAccess> frames_;  // while memory is watched

@@ -14,7 +14,7 @@ struct CloseXenDevices {
 
 class MonitorRing {
  public:
-  /// Errc::Unavailable says why not: somebody else has the domain's ring, it is a PV guest's, ...
+  /// Errc::Unavailable says why not: another program has the domain's ring, it is a PV guest's, ...
   [[nodiscard]] static Result<std::unique_ptr<MonitorRing>> open(xc_interface& control, uint32_t domain);
   MonitorRing(const MonitorRing&) = delete;
   MonitorRing& operator=(const MonitorRing&) = delete;
@@ -27,7 +27,7 @@ class MonitorRing {
   void acknowledge();
   [[nodiscard]] std::optional<vm_event_request_t> take();
   void answer(const vm_event_response_t& response);
-  /// Tells Xen of the answers.
+  /// Notifies Xen of the answers.
   void flush();
   /// Gives the guest a breakpoint exception that is its own.
   [[nodiscard]] Status hand_back_breakpoint(uint32_t vcpu, uint32_t instruction_length);

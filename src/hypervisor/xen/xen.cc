@@ -13,7 +13,7 @@ Result<std::unique_ptr<Xen>> Xen::open(const std::string& name) {
   FURNACE_TRY(ForeignMemory foreign, ForeignMemory::open());
   FURNACE_TRY(MemoryLayout layout, MemoryLayout::of(*control, domain));
   auto memory = std::make_unique<DomainMemory>(std::move(foreign), domain.id, std::move(layout));
-  // xenstored tells when a domain has ended.
+  // xenstored reports when a domain has ended.
   if (!::xs_watch(store.get(), "@releaseDomain", "end")) return fail_errno("xenstore: watch");
   return std::unique_ptr<Xen>(
       new Xen(std::move(domain), std::move(guard), std::move(control), std::move(store), std::move(memory)));

@@ -28,7 +28,7 @@ struct FacOptions {
 struct Quotas {
   uint64_t disk = 10'000'000, outbox = 10'000'000;
 };
-/// "k:v,k:v"; keys that nobody knows are passed over (wire.md section 4).
+/// "k:v,k:v"; unknown keys are ignored (wire.md section 4).
 [[nodiscard]] Result<Quotas> parse_quotas(std::string_view text);
 
 void add_options(CLI::App& flags, FacOptions& options);

@@ -26,7 +26,7 @@ struct VmiOptions {
   std::string events_by = "auto";
   // The launcher's, for the program inside:
   bool confined = false;
-  int handles = -1;             ///< a descriptor: what hypervisor::QemuHandles::lend told
+  int handles = -1;             ///< a descriptor: hypervisor::Lent::text
   int metrics_descriptor = -1;  ///< such a socket, bound
   int scratch = -1;             ///< a descriptor: an empty file for attach()
   int counter = -1;             ///< the launcher's: a descriptor, counts messages

@@ -127,8 +127,8 @@ End PartProcess::take_end() {
 
 Result<fs::path> write_crash_report(const fs::path& directory, const PartProcess& process, const End& end,
                                     unsigned restarts) {
-  // It holds the app's metadata and its last words: for its owner alone, also where an earlier one was for
-  // all.
+  // It holds the app's metadata and its last words: only its owner may read it, also where all could
+  // read an earlier one.
   constexpr unsigned owners = 0700, owners_file = 0600;
   FURNACE_TRY(const Directory reports_in, Directory::make(directory, Care::Content, owners));
   if (reports_in.owner() == ::geteuid()) ::fchmod(reports_in.descriptor(), owners);

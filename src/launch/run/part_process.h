@@ -17,7 +17,7 @@ namespace furnace::launch {
 
 using Clock = std::chrono::steady_clock;
 
-/// How a process ended, as waitpid(2) tells it.
+/// How a process ended, as waitpid(2) reports it.
 struct End {
   int exit_code = 0;  ///< 128 and the signal's number if a signal ended it
   std::string text;   ///< for people: "exit code 1", "signal 11 (Segmentation fault)"
@@ -28,8 +28,8 @@ class PartProcess {
  public:
   explicit PartProcess(Part part) : part_(std::move(part)) {}
 
-  /// Starts it: its log comes to us, its output goes where ours goes, readiness is told at `ready_address`
-  /// (sd_notify(3)). It is ended with us, whatever ends us.
+  /// Starts it: its log comes to us, its output goes where ours goes, readiness is reported at
+  /// `ready_address` (sd_notify(3)). It is ended with us, whatever ends us.
   [[nodiscard]] Status start(const std::string& ready_address);
   /// `SIGTERM`, or what else.
   void signal(int number) const;

@@ -1,4 +1,4 @@
-// When a part may be started again: after a time that grows while it fails, and so many times at most.
+// When a part may be started again: after a time that grows while it fails, and a limited number of times.
 #pragma once
 
 #include <chrono>

@@ -20,7 +20,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kTimeToBeReady(60'000);  ///< a kernel may have to be found first
-constexpr milliseconds kBetweenLooks(1000);     ///< at a VM, or a VMI partition that is somebody else's
+constexpr milliseconds kBetweenLooks(1000);     ///< at a VM, or a VMI partition of another command
 constexpr milliseconds kTimeToEnd(15'000);      ///< the launcher itself kills after ten seconds
 
 /// A part, and what is to become of it.
@@ -35,7 +35,7 @@ struct Supervised {
   unsigned failures = 0;
   bool was_ready = false;      ///< ever: then its configuration is right
   bool was_made = false;       ///< of an app: its object, ever
-  bool elsewhere = false;      ///< somebody else runs it
+  bool elsewhere = false;      ///< another command runs it
   bool to_be_renewed = false;  ///< it is being ended to be started again
 };
 

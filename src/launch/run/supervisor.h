@@ -12,8 +12,8 @@ namespace furnace::launch {
 /// The app's exit code; 0 after a signal. What ends otherwise is started again, within the manifest's limits
 /// and after a time that grows, and its end is written to crashes/ beside the manifest. An error says what
 /// can't come right: a first start that failed, too many starts, a VM that isn't there. An app whose VMI
-/// partition was started anew is as well: its events went with it. A VMI partition that somebody else runs in
-/// the directory is used.
+/// partition was restarted is restarted, too: its events went with it. A VMI partition that another command
+/// runs in the directory is used.
 [[nodiscard]] Result<int> run_app(const Manifest& manifest, Fd stop);
 
 }  // namespace furnace::launch

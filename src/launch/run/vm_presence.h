@@ -6,10 +6,10 @@
 
 namespace furnace::launch {
 
-/// The VMI partition of the app's directory is somebody else's: the lock says so.
+/// Returns true if another command runs the VMI partition of the app's directory: the lock says so.
 [[nodiscard]] bool served_elsewhere(const Manifest::Vmi& vm);
 
-/// Errc::NotFound: there is no such VM; the text says which there are. What somebody else's VMI partition
+/// Errc::NotFound: there is no such VM; the text says which there are. A VM that another VMI partition
 /// serves is there.
 [[nodiscard]] Status check_vm(const Manifest::Vmi& vm);
 

@@ -17,7 +17,7 @@ struct Plan {
   enum Phase : int { Starting, AwaitsUserMap, UserMapped };
   static constexpr int kNotYet = -1;
 
-  // Talk between the two. Behind the filter no call can be made that nobody answers yet: hence memory.
+  // Talk between the two. After the filter is loaded a call without a supervisor would wait: hence memory.
   std::atomic<int> phase{Starting};
   std::atomic<int> listener{kNotYet};  ///< the filter's descriptor inside
   std::atomic<bool> listener_taken{false};

@@ -1,4 +1,4 @@
-// connect(2) on a socket that somebody else holds as well.
+// connect(2) on a socket that another process holds as well.
 #pragma once
 
 #include <chrono>

@@ -16,7 +16,7 @@ CheckedExec::CheckedExec(pid_t thread) : thread_(thread) {
 }
 
 std::optional<std::string> CheckedExec::finish() {
-  // Signals are looked at on the way out of the kernel: behind the execve, whether it succeeded or not.
+  // The kernel checks for signals when a call returns: after the execve, whether it succeeded or not.
   ::ptrace(PTRACE_INTERRUPT, thread_, nullptr, nullptr);  // NOLINT: variadic
   // A thread that is not the process's first takes its number.
   const auto identity = Target(thread_).identity();

@@ -1,5 +1,5 @@
-// An execve that is looked at when it is done, before the new program runs an instruction. The kernel reads
-// the path of an execve itself, so that another thread could exchange it behind a test: only ptrace stops a
+// An execve that is checked when it is done, before the new program runs an instruction. The kernel reads
+// the path of an execve itself, so that another thread could exchange it after a test: only ptrace stops a
 // program in time.
 #pragma once
 
@@ -14,20 +14,21 @@ class CheckedExec {
  public:
   /// Attaches to a thread that waits in execve.
   explicit CheckedExec(pid_t thread);
-  /// Lets it run on, unless it was not released after `finish`: then it stands.
+  /// Resumes it, unless it was not released after `finish`: then it stays stopped.
   ~CheckedExec() = default;
   CheckedExec(const CheckedExec&) = delete;
   CheckedExec& operator=(const CheckedExec&) = delete;
 
   [[nodiscard]] bool attached() const { return attached_; }
-  /// Waits until the execve ends. The path of what runs now; nothing if it failed or the process is gone.
+  /// Waits until the execve ends. Returns the path of what runs now; nothing if it failed or the process has
+  /// exited.
   [[nodiscard]] std::optional<std::string> finish();
   /// Lets the process run.
   void release();
 
  private:
   pid_t thread_;
-  pid_t stopped_ = 0;  ///< the process that stands; its only thread
+  pid_t stopped_ = 0;  ///< the process that is stopped; its only thread
   bool attached_ = false;
 };
 

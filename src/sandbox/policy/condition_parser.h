@@ -9,7 +9,7 @@
 
 namespace furnace::policy {
 
-/// "[NAME][&MASK][COMPARE]VALUE" about an argument of `call`; a VALUE alone is about the argument that
+/// "[NAME][&MASK][COMPARE]VALUE" about an argument of `call`; a mere VALUE is about the argument that
 /// decides. VALUE and MASK are numbers and names of constants, joined by '|'.
 [[nodiscard]] Result<Condition> parse_condition(std::string_view text, const std::string& call);
 

@@ -65,7 +65,7 @@ Result<Ended> inspect(const Policy& policy, const std::vector<std::string>& comm
     }
     const bool calls_wait = (items[kCalls].revents & POLLIN) != 0;
     if (!calls_wait && reap(started.program, ended)) items[kProgram].fd = -1;
-    // Nobody is left under the filter.
+    // No process is left under the filter.
     if ((items[kCalls].revents & POLLHUP) != 0 && !calls_wait) break;
   }
   if (items[kProgram].fd != -1) {

@@ -74,7 +74,7 @@ Result<std::string> find_program(const std::string& name) {
     if (runs(name)) return name;
     return fail_errno("{}", name);
   }
-  const char* const path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): nobody changes it
+  const char* const path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): no thread changes it
   const std::string_view searched = path != nullptr ? path : "/usr/bin:/bin";
   for (const std::string_view directory : items(searched, ':')) {
     std::string candidate = fmt::format("{}/{}", directory, name);

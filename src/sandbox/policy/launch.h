@@ -15,7 +15,7 @@
 
 namespace furnace::policy {
 
-/// Between the two processes: behind the filter the child can make no call that nobody answers yet.
+/// Between the two processes: once the filter is loaded, a call of the child waits until its supervisor runs.
 struct Handshake {
   static constexpr int kNotYet = -1;
   std::atomic<int> listener{kNotYet};  ///< the child's descriptor, or -errno - 1
@@ -34,7 +34,7 @@ struct Started {
 [[nodiscard]] Result<Started> start_under(std::span<const sock_filter> filter,
                                           const std::vector<std::string>& command);
 
-/// Where a program lies: the path itself, or the first on the PATH.
+/// Returns where a program is: the path itself, or the first on the PATH.
 [[nodiscard]] Result<std::string> find_program(const std::string& name);
 
 }  // namespace furnace::policy

@@ -40,7 +40,7 @@ std::vector<PathTest> tests_of(const std::set<std::string>& paths, size_t files)
 constexpr size_t kMostUnnameable = 1000;
 
 /// The program chooses its paths: one of two lines would be a rule of its own, and others would act on the
-/// terminal of whoever reads the policy.
+/// terminal on which the policy is read.
 bool fits_a_rule(const std::string& path) {
   return printable_lines(path) == path && path.find_first_of("\n\t") == std::string::npos &&
          path.find(" #") == std::string::npos && !path.ends_with(' ');

@@ -33,7 +33,7 @@ Fd open_in(const Fd& root, const std::string& path, bool follow, uint64_t resolv
   return Fd(descriptor);
 }
 
-/// Where the kernel says that the object lies, in the mount namespace's own terms.
+/// Where the object is by the kernel's account, in the mount namespace's own terms.
 std::string place_of(const Fd& object) {
   std::string path(PATH_MAX, '\0');
   const ssize_t size =
@@ -166,7 +166,7 @@ Found find_anywhere(const View& view, const Lookup& lookup) {
 
 Found find(const View& view, const Lookup& lookup) {
   Found found = find_anywhere(view, lookup);
-  // Our own entry is nobody's business: a link to /proc/self leads there.
+  // Our own entry is out of bounds: a link to /proc/self leads there.
   if (const std::string ours = fmt::format("/proc/{}", ::getpid());
       view.ours && (found.path == ours || found.path.starts_with(ours + "/")))
     return {{}, EACCES, found.path, {}, {}};
@@ -220,7 +220,7 @@ AsTarget::AsTarget(const Target& target, const Target::Identity& identity) {
   if (identity.filesystem_user == 0 && lent == kOfFiles) return;
   changed_ = true;
   ::prctl(PR_GET_PDEATHSIG, &signal_at_parents_end_);
-  // For this thread alone: glibc's functions change all of them.
+  // Only for this thread: glibc's functions change all of them.
   ::syscall(SYS_setgroups, identity.groups.size(), identity.groups.data());
   ::setfsgid(identity.filesystem_group);
   ::setfsuid(identity.filesystem_user);

@@ -33,7 +33,7 @@ struct View {
   pid_t process = 0;       ///< the target's own number in the /proc of its view
   bool ours = false;       ///< that /proc shows us as well
 };
-/// Fails where the target is gone. Without a directory: it has none with that number.
+/// Fails if the target has exited. Without a directory: it has none with that number.
 [[nodiscard]] Result<View> open_view(const Target& target, const Target::Identity& identity, int directory);
 
 [[nodiscard]] Found find(const View& view, const Lookup& lookup);

@@ -18,7 +18,7 @@ namespace furnace::policy {
 enum class Level : uint8_t { Start = 0, Established = 1 };
 inline constexpr std::array kLevels = {Level::Start, Level::Established};
 
-/// Where a rule stands, for messages.
+/// Where a rule is written, for messages.
 struct Place {
   std::string file;
   uint32_t line = 0, column = 0;
@@ -42,7 +42,7 @@ using IntegerTest = std::vector<Condition>;
 /// About the path of the object a call reaches, as its root sees it: absolute, without links and dots.
 struct PathTest {
   enum class Kind : uint8_t {
-    Directory,  ///< the object lies in this directory
+    Directory,  ///< the object is in this directory
     Below,      ///< its directory begins with this text
     Name,       ///< its last component
     Exact,

@@ -125,7 +125,7 @@ class Parser {
     if (verb == "TRACE") {
       FURNACE_TRY(const Calls calls, take_calls(line));
       if (line.peek() == "REG_PTR" || line.peek() == "REG_INT") line.word();
-      // "A TRACE" alone ends with the start (wire.md section 7).
+      // A mere "A TRACE" ends with the start (wire.md section 7).
       allow(calls.numbers, for_all ? std::vector{Level::Start} : levels, place, whole);
       note(place, whole, calls.name);
       return nothing_more(line);

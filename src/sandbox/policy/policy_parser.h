@@ -17,7 +17,7 @@ struct Warning {
   std::string text;
 };
 
-/// A rule as it stands in the file.
+/// A rule as it is written in the file.
 struct PolicyRule {
   Place place;
   std::string text;  ///< without comment and white space around it

@@ -21,7 +21,7 @@ std::string test_text(const IntegerTest& test, std::string_view call) {
   return fmt::format("REG_INT:{}", fmt::join(conditions, ","));
 }
 
-/// The call that stands for its family: another, listed before it, is treated alike.
+/// The call that represents its family: another, listed before it, is treated alike.
 bool stands_for_itself(const Policy& policy, uint32_t number) {
   const PathCall* call = path_call(number);
   if (call == nullptr) return true;

@@ -21,7 +21,7 @@ struct Statement {
 /// A policy file that says the same.
 [[nodiscard]] std::string to_text(const Policy& policy);
 
-/// A condition as it is written behind REG_INT:.
+/// A condition as it is written after REG_INT:.
 [[nodiscard]] std::string to_text(const Condition& condition, std::string_view call);
 [[nodiscard]] std::string to_text(const PathTest& test);
 

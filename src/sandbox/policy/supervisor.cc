@@ -105,7 +105,7 @@ Result<bool> Supervisor::decide(Call& call) {
     return true;
   }
   if (call.number() == SYS_connect && !verdict.addresses.empty()) return decide_connect(call, verdict);
-  // An audit tells the path of the object as well.
+  // An audit reports the path of the object as well.
   if (!verdict.paths.empty() || (options_.audit && path_call(call.number()) != nullptr))
     return decide_path(call, verdict);
   return deny(call, verdict);
@@ -131,7 +131,7 @@ Result<bool> Supervisor::decide_path(Call& call, const Verdict& verdict) {
     return true;
   }
   const auto identity = call.target.identity();
-  if (!identity) return true;  // it is gone
+  if (!identity) return true;  // it has exited
   auto view = open_view(call.target, *identity, call.request.lookup.directory);
   if (!view || !call.target.waits()) return true;
   Found found;
@@ -163,8 +163,8 @@ Result<bool> Supervisor::decide_path(Call& call, const Verdict& verdict) {
   return true;
 }
 
-/// The address lies in memory that another thread may change: we connect the program's socket to the one we
-/// looked at.
+/// The address is in memory that another thread may change: we connect the program's socket to the one we
+/// checked.
 bool Supervisor::decide_connect(Call& call, const Verdict& verdict) {
   std::array<std::byte, sizeof(sockaddr_storage)> memory{};
   const size_t size = std::min<uint64_t>(call.data().args[2], memory.size());

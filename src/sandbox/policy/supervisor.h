@@ -34,8 +34,8 @@ class Supervisor {
  public:
   using Observer = std::function<void(const Decided&)>;
   struct Options {
-    bool audit = false;  ///< violations are told and allowed
-    Observer observer;   ///< is told what was decided
+    bool audit = false;  ///< violations are reported and allowed
+    Observer observer;   ///< gets what was decided
   };
 
   /// `program`: its first execve is the start of the program itself, and allowed.

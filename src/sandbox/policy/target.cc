@@ -52,7 +52,7 @@ bool Target::write(uint64_t address, std::span<const std::byte> data) const {
 
 int Target::read_path(uint64_t address, std::string& path) const {
   path.clear();
-  // Up to the end of a page at a time: behind the path there may be nothing.
+  // Up to the end of a page at a time: after the path there may be nothing.
   while (path.size() < PATH_MAX) {
     const uint64_t at = address + path.size();
     const auto piece = std::min<uint64_t>(kPage - at % kPage, PATH_MAX - path.size());

@@ -7,7 +7,7 @@
 
 namespace furnace::policy {
 
-/// Tells of violations, with `who` in front; an audit tells each thing once, of the first ten thousand.
+/// Reports violations, with `who` in front; an audit reports each thing once, of the first ten thousand.
 [[nodiscard]] Supervisor::Observer log_violations(const std::string& who, bool audit);
 
 }  // namespace furnace::policy

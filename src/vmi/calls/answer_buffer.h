@@ -38,7 +38,7 @@ class AnswerBuffer {
   [[nodiscard]] std::span<const std::byte> bytes() const { return {buffer_.memory.get(), size_}; }
   void clear() { size_ = 0; }
 
-  /// Room for `size` more bytes behind what is there. Valid until the next call.
+  /// Room for `size` more bytes after those that are there. Valid until the next call.
   [[nodiscard]] uint8_t* room(size_t size);
   /// Takes the first `size` bytes of the room as content.
   void commit(size_t size) { size_ += size; }

@@ -1,5 +1,5 @@
-// Memory for answers, of what a partition has: nobody can take the others' part, whether by what he asks or
-// by not reading what he gets.
+// Memory for answers, of what a partition has: no app can take another's part, whether by what it asks or
+// by not reading what it gets.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +37,7 @@ class AnswerRoom {
   size_t apps_ = 1;
   const Client* holder_ = nullptr;
   bool is_wanted_ = false;          // by another one, since the last look
-  Clock::time_point read_since_{};  // the holder's answer waits for nobody but its reader; none: it is made
+  Clock::time_point read_since_{};  // the holder's answer waits only for its reader; none: it is being made
 };
 
 }  // namespace furnace::vmi

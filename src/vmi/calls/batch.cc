@@ -16,7 +16,7 @@ using protocol::Call;
 static_assert(kMaxAnswerBytes > size_t{protocol::kMaxReadCount} &&
               kMaxAnswerBytes < protocol::kMaxAnswerSize);
 
-/// The clock is looked at once in so many calls, or bytes of answers: it costs as much as a small read.
+/// The clock is read once in this number of calls, or bytes of answers: it costs as much as a small read.
 constexpr int kCallsBetweenLooks = 16;
 constexpr size_t kBytesBetweenLooks = 64 << 10;
 

@@ -28,8 +28,8 @@ struct CallContext {
 /// must outlive a long call.
 [[nodiscard]] Reply execute(CallContext& context, const protocol::Call& call, const Arguments& arguments);
 
-/// Undoes what an app that is gone left behind: its events and its pauses; the guest runs on if they were the
-/// last.
+/// Removes what an app has left that has disconnected: its events and its pauses. The guest resumes if they
+/// were the last.
 void release(CallContext& context);
 
 }  // namespace furnace::vmi

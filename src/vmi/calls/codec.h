@@ -144,7 +144,7 @@ class Codec {
   [[nodiscard]] bool repeated() const { return schema_.request->is_repeated(); }
   [[nodiscard]] const std::vector<const Field*>& request_fields() const { return schema_.request_fields; }
   [[nodiscard]] const std::vector<const Field*>& answer_fields() const { return schema_.answer_fields; }
-  /// The number a request field stands for; nullopt for texts and links.
+  /// The meaning of a request's field that is a number; nullopt for texts and links.
   [[nodiscard]] std::optional<Number> number_of(size_t field) const;
 
  private:

@@ -3,8 +3,8 @@
 namespace furnace::vmi {
 namespace {
 
-/// The owner of an event is told at the identity of its call socket with the last character replaced by 'd'
-/// (wire.md section 1).
+/// The owner of an event is notified at the identity of its call socket with the last character replaced by
+/// 'd' (wire.md section 1).
 std::string event_identity(const Session& owner) {
   std::string identity = owner.routing;
   if (!identity.empty()) identity.back() = 'd';

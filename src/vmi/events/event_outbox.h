@@ -13,14 +13,14 @@
 namespace furnace::vmi {
 
 /// Sends events, one a message, or many to an app that asked for that (EventRegister.gathers): a message
-/// costs both ends many times what an event in it does. An event that comes alone is sent at once; those that
+/// costs both ends many times what an event in it does. A single event is sent at once; those that
 /// come within kGatherTime of the last message wait for its end.
 ///
 /// What finds the app's queue full is counted as lost; the next event that finds room says how many were.
 class EventOutbox {
  public:
-  /// Sends to the socket with this identity, where the owner is served; false: its queue is full, or it is
-  /// gone.
+  /// Sends to the socket with this identity, where the owner is served; false: its queue is full, or it has
+  /// disconnected.
   using Send =
       std::function<bool(const Session& owner, const std::string& identity, const wire::VmiMessage&)>;
   using Clock = std::chrono::steady_clock;
@@ -29,13 +29,13 @@ class EventOutbox {
 
   void set_send(Send send) { send_ = std::move(send); }
 
-  /// Sends now, behind what was gathered. False if it is lost.
+  /// Sends now, after what was gathered. Returns false if it is lost.
   bool send(Session& owner, wire::Event event);
   /// Sends with others, if others come fast.
   void gather(Session& owner, wire::Event event);
   /// Reports with the next event how many SYNC events held the guest until the watchdog expired.
   void note_timed_out(Session& owner, uint32_t events) { boxes_[&owner].timed_out += events; }
-  /// Drops what an app that is gone has not got yet.
+  /// Drops what an app that has disconnected has not got yet.
   void forget(Session& owner) { boxes_.erase(&owner); }
 
   /// When `send_due` wants to be called.

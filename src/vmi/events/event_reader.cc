@@ -203,7 +203,7 @@ Result<bool> EventReader::process_exited(const Running& running, const HowSeen& 
     FURNACE_TRY(const uint64_t signal, space.read<uint64_t>(task + signal_member));
     FURNACE_TRY(const int32_t live, space.read<int32_t>(Gva{signal} + live_member));
     if (live != 0) return false;  // other threads run on
-    // It may be interrupted before it has got to the place that is meant, which is behind the loss of its
+    // It may be interrupted before it has got to the place that is meant, which is after the loss of its
     // memory.
     if (occurrence.process->mm != Gva{} && !occurrence.process->kernel_thread) return false;
     // The places that are watched are passed again on the way out.

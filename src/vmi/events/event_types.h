@@ -26,9 +26,9 @@ struct EventRequest {
   std::optional<guest::Gpa> physical;   ///< F_EPT: given instead of `address`
   uint64_t length = 0;                  ///< F_EPT
   uint8_t access = 0;                   ///< F_EPT, bits of hypervisor::Access
-  guest::Pid pid = guest::Pid::Kernel;  ///< of events of this process alone; Kernel: of any
-  std::optional<uint32_t> uid;          ///< of processes of this real user alone
-  std::optional<uint32_t> number;       ///< F_SYSCALL: this system call alone
+  guest::Pid pid = guest::Pid::Kernel;  ///< only of this process; Kernel: of any
+  std::optional<uint32_t> uid;          ///< only of processes of this real user
+  std::optional<uint32_t> number;       ///< F_SYSCALL: only this system call
   bool returns = false;                 ///< F_SYSCALL: also when it returns
   bool sync = false;
   std::optional<guest::PageTable> table = {};  ///< F_EPT: maps the memory

@@ -93,8 +93,8 @@ size_t Events::count(const Session& owner) const {
                                            [&](const auto& each) { return each.second.owner == &owner; }));
 }
 
-/// An app that lost the connection of its calls alone, as after a call that it gave up, hears what went with
-/// it.
+/// An app that lost only the connection of its calls, as after a call that it gave up, is notified of what
+/// was lost with it.
 void Events::tell_of_loss(Session& owner) {
   for (const auto& [identifier, registration] : registrations_) {
     if (registration.owner != &owner || registration.ended || !registration.request.notices) continue;
@@ -149,7 +149,7 @@ void Events::dispatch(const GuestEvent& event) {
     if (!complete || !*complete) return;
   }
   bool named = false;
-  const auto users = watch->users;  // a send may tell of an app that is gone
+  const auto users = watch->users;  // a send may find that an app has disconnected
   for (const uint64_t user : users) {
     const auto found = registrations_.find(user);
     if (found == registrations_.end() || !concerns(found->second, occurrence)) continue;

@@ -37,7 +37,7 @@ class Events {
   /// Fails for an identifier that is none of this app's.
   [[nodiscard]] Status remove(Session& owner, uint64_t identifier);
   [[nodiscard]] size_t count(const Session& owner) const;
-  /// Removes all events of an app that is gone.
+  /// Removes all events of an app that has disconnected.
   void forget(Session& owner);
 
   /// The event that START_SYSCALL made for an app, at most one.

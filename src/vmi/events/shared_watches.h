@@ -36,8 +36,8 @@ class SharedWatches {
   /// Starts watching for `user`, all of it or nothing. The error says what this driver can't watch.
   [[nodiscard]] Status add(const EventRequest& request, uint64_t user);
   [[nodiscard]] Status remove(const EventRequest& request, uint64_t user);
-  /// Looks whether all is still in place and watches anew where it is not, and on each vCPU that was plugged
-  /// in since. Returns whether all was in place.
+  /// Checks whether all is still in place and watches again where it is not, and on each vCPU that was
+  /// plugged in since. Returns whether all was in place.
   [[nodiscard]] bool check_in_place();
   [[nodiscard]] bool empty() const { return sources_.empty(); }
   /// Ends all; for a guest that was reset.

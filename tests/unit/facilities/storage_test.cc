@@ -218,7 +218,7 @@ TEST(Outbox, IsBounded) {
   EXPECT_EQ(taken, 6);
   ASSERT_TRUE(outbox.acknowledge(1));
   EXPECT_TRUE(outbox.append(std::string(100, 'x'), {}));
-  EXPECT_EQ(outbox.append("", {}).error().code(), Errc::Unavailable);
+  EXPECT_EQ(outbox.append("", {}).error().code(), Errc::Busy);
 }
 
 }  // namespace
