@@ -26,7 +26,7 @@ GUEST_REQUEST = 206
 ACTIVE = 20
 INACTIVE = 21
 
-# Whether the guest stands while an event is handled; how a message of an app was sent.
+# Whether the guest is paused while an event is handled; how a message of an app was sent.
 SYNC = 30
 ASYNC = 31
 PUBSUB = 32

@@ -38,7 +38,7 @@ socket the path that it is bound to, or '@' and its abstract name); its state, s
 
 _Part = namedtuple('_Part', 'task address first room told', defaults=(0, 0, 0, None))
 _Part.__doc__ = """A part of a task's table: the address of its pointers, its first descriptor, how many it
-has room for; or instead an OpenFile that is to be told."""
+has room for; or instead an OpenFile to report."""
 
 
 def open_files(task):
@@ -67,7 +67,7 @@ def open_files_of(tasks):
 
 
 def path_of(file):
-    """The path of a `struct file`, across mount points, as /proc/PID/fd shows it; for what lies nowhere, the
+    """The path of a `struct file`, across mount points, as /proc/PID/fd shows it; for what is in no directory, the
     kernel's name for it: 'pipe:[4711]'."""
     path, _ = run(_name_of(file, _makers()))
     return path
@@ -254,7 +254,7 @@ def _path(entry, mount):
 
 
 def _name(entry):
-    """A walk to the name of a Struct 'dentry'; a short one lies in it."""
+    """A walk to the name of a Struct 'dentry'; a short one is in it."""
     name = entry.d_name
     size, address = name.len, name.name
     if size > _MAX_NAME:
@@ -307,7 +307,7 @@ _NAME_MAKERS = {'pipefs_dname': _pipe_name, 'sockfs_dname': _socket_name, 'ns_dn
 
 
 def _makers():
-    """The kernel's functions that make names of what lies in no directory: {address: walk to the name}."""
+    """The kernel's functions that make names of what is in no directory: {address: walk to the name}."""
     found = batch([{'type': 'LOOKUP_SYMBOL', 'label': name, 'args': {'symbol_name': name}}
                    for name in _NAME_MAKERS])
     return {answer['result']: _NAME_MAKERS[name] for name, answer in found.items() if answer.get('result')}
@@ -352,7 +352,7 @@ def _unix_name(sock):
     if not address:
         return ''
     size = yield from read_number(address + offset_of('unix_address', 'len'), 4)
-    if not 2 < size <= 2 + 108 + 1:  # of a struct sockaddr_un, whose path may have its NUL behind it
+    if not 2 < size <= 2 + 108 + 1:  # of a struct sockaddr_un, whose path may have its NUL after it
         return ''
     name = yield from read(address + offset_of('unix_address', 'name') + 2, size - 2)
     if name[0]:

@@ -37,7 +37,7 @@ def pid_table():
     found = {}
     for entry in _radix_entries(head):
         pid = _checked.read_32_va(entry + numbers, 0)
-        for kind in (1, 0):  # PIDTYPE_TGID names processes; kernels before 4.19 have PIDTYPE_PID alone
+        for kind in (1, 0):  # PIDTYPE_TGID names processes; kernels before 4.19 have only PIDTYPE_PID
             first = _checked.read_addr_va(entry + heads + 8 * kind, 0)
             if first:
                 found[pid] = first - links - 16 * kind

@@ -1,4 +1,4 @@
-"""Kernel structures by their types: attribute access to what lies in the guest's memory."""
+"""Kernel structures by their types: attribute access to what is in the guest's memory."""
 
 import functools
 
@@ -82,7 +82,7 @@ class Struct:
         return self._address + self._members[name]['bit_offset'] // 8
 
     def held_at(self, address, size):
-        """The bytes at an address that lies in the structure, as they were read; None for what lies elsewhere."""
+        """The bytes at an address in the structure, as they were read; None for any other."""
         offset = int(address) - self._address
         return self._data[offset:offset + size] if 0 <= offset and offset + size <= len(self._data) else None
 

@@ -2,7 +2,7 @@
 messages.
 
 A walk is a generator. It yields a list of (address, size), gets back what is there (bytes or a VmiError for
-each), and returns its result; it takes parts of its way with `yield from`. A walk that can't go on raises
+each), and returns its result; it takes parts of its way with `yield from`. A walk that can't continue raises
 VmiError.
 """
 

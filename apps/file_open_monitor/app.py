@@ -1,4 +1,4 @@
-"""Tells the backend of files that the VM's processes open: JSON lines {'pid', 'name', 'uid', 'path', 'write'}.
+"""Sends the backend the files that the VM's processes open: JSON lines {'pid', 'name', 'uid', 'path', 'write'}.
 
 metadata: paths to watch for, one a line, as shell patterns ('/etc/*'); empty: all.
 """

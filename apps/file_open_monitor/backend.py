@@ -1,4 +1,4 @@
-"""Prints what the file open monitor tells."""
+"""Prints what the file open monitor sends."""
 
 import json
 
@@ -10,6 +10,6 @@ class AppBE:
         be.event_register({'event_type': be.FE, 'callback': self.message})
 
     def message(self, ctx):
-        told = json.loads(ctx.message)
-        how = 'writes' if told['write'] else 'reads'
-        print(f'{told["name"]} ({told["pid"]}, user {told["uid"]}) {how} {told["path"]}', flush=True)
+        opened = json.loads(ctx.message)
+        how = 'writes' if opened['write'] else 'reads'
+        print(f'{opened["name"]} ({opened["pid"]}, user {opened["uid"]}) {how} {opened["path"]}', flush=True)

@@ -2,7 +2,7 @@
 
     furnace app -c apps/memory_dump/app --u2 ... [--md paused]     with apps/memory_dump/backend at the other end
 
-With metadata 'paused' the guest stands meanwhile, so that the dump is of one moment.
+With metadata 'paused' the guest is paused meanwhile, so that the dump is of one moment.
 """
 
 import base64
@@ -13,7 +13,7 @@ import zlib
 import fe
 
 PIECE = 1 << 20
-HOLES = 4 << 30  # of RAM: what a PC has no RAM behind lies below 4 GiB
+HOLES = 4 << 30  # of RAM: on a PC they are below 4 GiB
 
 
 class App:

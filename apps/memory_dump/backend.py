@@ -1,4 +1,4 @@
-"""Takes a memory dump: a raw file with holes, beside a journal of what is in it, so that a dump that broke off goes on.
+"""Takes a memory dump: a raw file with holes, beside a journal of what is in it, so that a dump that broke off can be continued.
 
     furnace backend -c apps/memory_dump/backend --ep 127.0.0.1 --et 5563 --ak app.pub --bk be.key
 
@@ -47,7 +47,7 @@ class AppBE:
         last = max(self.pieces, default=-PIECE)
         done = sum(length for length, _ in self.pieces.values())
         if done:
-            be.log(f'{path}: goes on behind {done >> 20} MB')
+            be.log(f'{path}: continues after {done >> 20} MB')
         return {'address': last + PIECE, 'done': done}
 
     def piece(self, asked):

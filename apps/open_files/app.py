@@ -2,7 +2,7 @@
 
     furnace app -c apps/open_files/app --u2 files --vmi DIR [--md PID]
 
-FILE is what `readlink /proc/PID/fd/FD` prints in the guest, behind it what a socket is, and in brackets why
+FILE is what `readlink /proc/PID/fd/FD` prints in the guest, after it what a socket is, and in brackets why
 something could not be read. What would control a terminal is escaped.
 """
 

@@ -1,4 +1,4 @@
-"""Lists the VM's processes, then tells the backend of each that appears or ends.
+"""Lists the VM's processes, then sends the backend each that appears or exits.
 
 Messages to the backend are JSON lines: {'kind': 'table', 'processes': [...]} once, then {'kind': 'appeared'|'ended',
 'process': {...}}. metadata: seconds between two looks (default 0.5).

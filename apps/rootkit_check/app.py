@@ -35,7 +35,7 @@ class App:
         fe.event_register({'event_type': fe.TIMER, 'time_value': 10.0, 'callback': self.look})
 
     def look(self, _):
-        # Lists are compared with each other: the guest stands while they are read.
+        # Lists are compared with each other: the guest is paused while they are read.
         fe.checked.pause_vm()
         try:
             findings = list(self.hidden_tasks())

@@ -1,6 +1,6 @@
 """Prints system calls as strace does, without being in the VM.
 
-metadata: JSON {'pid': 0, 'uid': null, 'number': null, 'seconds': 10}: whose calls (0 and null: anybody's), which (a name or a
+metadata: JSON {'pid': 0, 'uid': null, 'number': null, 'seconds': 10}: whose calls (0 and null: of any process), which (a name or a
 number; null: all), and how long.
 """
 

@@ -84,7 +84,7 @@ Status Decoder::take(std::string_view bytes, const std::function<Status(Record)>
     Head head;
     std::memcpy(&head, begun_.data() + at, sizeof head);
     if (head.kind >= left_.size() || !left_.at(head.kind).expected)
-      return fail(Errc::Invalid, "a record of kind {}, which nobody asked for", head.kind);
+      return fail(Errc::Invalid, "a record of kind {}, which was not asked for", head.kind);
     const Form& form = kForms.at(head.kind);
     Allowance& left = left_.at(head.kind);
     if (head.size > most_bytes_of(form))

@@ -271,7 +271,7 @@ void Server::close_slow_reader() {
   const Client* slow = scheduler_.slow_reader();
   if (slow == nullptr) return;
   for (const auto& [number, client] : clients_)
-    if (&client == slow) sockets_->close(number, "does not read a large answer that others wait behind");
+    if (&client == slow) sockets_->close(number, "does not read a large answer, for which others wait");
 }
 
 }  // namespace furnace::vmi

@@ -13,7 +13,7 @@ Answer Looking::answer(const Request& request, std::span<const std::byte> asked,
     case Ask::Read:
       return service_.answer(request, asked, items);
     default:
-      return failed({Errc::Denied, "a reader only looks at the guest"});
+      return failed({Errc::Denied, "a reader only reads the guest"});
   }
 }
 
