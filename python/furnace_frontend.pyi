@@ -73,8 +73,7 @@ class ProcessEntry(TypedDict):
     name: str
     process_block_ptr: int
 
-def describe_structure(structure_name: str) -> dict[str, Any]:
-    """The layout of a kernel structure: its size and members with offset, size and type."""
+# Printed by `furnace calls --stubs`:
 def events_start() -> int:
     """Starts the delivery of this app's events."""
 def events_stop() -> int:
@@ -105,8 +104,6 @@ def lookup_symbol(symbol_name: str) -> int:
     """A kernel symbol's address in the running guest."""
 def pause_vm() -> int:
     """Pauses the VM. Pauses are counted: each one needs a resume_vm."""
-def process_list() -> dict[int, ProcessEntry]:
-    """The guest's processes."""
 def read_16_ksym(symbol: str) -> int:
     """Reads the unsigned number at an address."""
 def read_16_pa(paddr: int) -> int:
@@ -189,136 +186,203 @@ def write_pa(paddr: int, buffer: str | bytes) -> int:
     """Writes bytes to an address. Returns how many were written."""
 def write_va(vaddr: int, pid: int, buffer: str | bytes) -> int:
     """Writes bytes to an address. Returns how many were written."""
+def process_list() -> dict[int, ProcessEntry]:
+    """The guest's processes."""
+def describe_structure(structure_name: str) -> dict[str, Any]:
+    """The layout of a kernel structure: its size and members with offset, size and type."""
 
 class checked:
     """The same calls, which raise VmiError when they fail."""
 
     @staticmethod
-    def describe_structure(structure_name: str) -> dict[str, Any]: ...
+    def event_clear(identifier: int) -> int:
+        """Removes a registered event. Raises VmiError if it fails."""
     @staticmethod
-    def event_clear(identifier: int) -> int: ...
+    def event_register(event_type: int, sync_state: int, reg_value: int, bp_addr: int, bp_pid: int,
+                       bp_name: str, gva: int, length: int, access: int, uid: int, number: int,
+                       returns: int, notices: int, gathers: int, gpa: int) -> int:
+        """Registers an event; returns its identifier. Raises VmiError if it fails."""
     @staticmethod
-    def event_register(event_type: int, sync_state: int, reg_value: int, bp_addr: int, bp_pid: int, bp_name: str, gva: int,
-                       length: int, access: int, uid: int, number: int, returns: int, notices: int,
-                       gathers: int, gpa: int) -> int: ...
+    def events_start() -> int:
+        """Starts the delivery of this app's events. Raises VmiError if it fails."""
     @staticmethod
-    def events_start() -> int: ...
+    def events_stop() -> int:
+        """Stops the delivery of this app's events. Raises VmiError if it fails."""
     @staticmethod
-    def events_stop() -> int: ...
+    def get_access_mode() -> int:
+        """How guest memory is reached (LibVMI's vmi_mode_t: 0 Xen, 1 QEMU/KVM, 2 file). Raises VmiError if it fails."""
     @staticmethod
-    def get_access_mode() -> int: ...
+    def get_memsize() -> int:
+        """The guest's memory in bytes. Raises VmiError if it fails."""
     @staticmethod
-    def get_memsize() -> int: ...
+    def get_name() -> str:
+        """The VM's name. Raises VmiError if it fails."""
     @staticmethod
-    def get_name() -> str: ...
+    def get_offset(symbol: str) -> int:
+        """A well-known offset: linux_tasks, linux_name, linux_pid, linux_mm, linux_pgd. Raises VmiError if it fails."""
     @staticmethod
-    def get_offset(symbol: str) -> int: ...
+    def get_ostype() -> str:
+        """The guest's operating system by LibVMI's name: 'VMI_OS_LINUX'. Raises VmiError if it fails."""
     @staticmethod
-    def get_ostype() -> str: ...
+    def get_page_mode() -> str:
+        """The guest's paging mode by LibVMI's name: 'VMI_PM_IA32E' (4 or 5 levels). Raises VmiError if it fails."""
     @staticmethod
-    def get_page_mode() -> str: ...
+    def get_vcpureg(reg: str, vcpu: int = 0) -> int:
+        """A register of a vCPU by name: 'rip', 'cr3', 'gs_base', ... Raises VmiError if it fails."""
     @staticmethod
-    def get_vcpureg(reg: str, vcpu: int = 0) -> int: ...
+    def get_vmid() -> int:
+        """The hypervisor's number for the VM (QEMU: its process id). Raises VmiError if it fails."""
     @staticmethod
-    def get_vmid() -> int: ...
+    def get_winver() -> int:
+        """The Windows version; fails for other guests. Raises VmiError if it fails."""
     @staticmethod
-    def get_winver() -> int: ...
+    def get_winver_str() -> str:
+        """The Windows version as text; fails for other guests. Raises VmiError if it fails."""
     @staticmethod
-    def get_winver_str() -> str: ...
+    def lookup_structure(structure_name: str, structure_key: str) -> int:
+        """The byte offset of a member of a kernel structure. A nested member is 'a.b'. Raises VmiError if it fails."""
     @staticmethod
-    def lookup_structure(structure_name: str, structure_key: str) -> int: ...
+    def lookup_symbol(symbol_name: str) -> int:
+        """A kernel symbol's address in the running guest. Raises VmiError if it fails."""
     @staticmethod
-    def lookup_symbol(symbol_name: str) -> int: ...
+    def pause_vm() -> int:
+        """Pauses the VM. Pauses are counted: each one needs a resume_vm. Raises VmiError if it fails."""
     @staticmethod
-    def pause_vm() -> int: ...
+    def read_16_ksym(symbol: str) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def process_list() -> dict[int, ProcessEntry]: ...
+    def read_16_pa(paddr: int) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def read_16_ksym(symbol: str) -> int: ...
+    def read_16_va(vaddr: int, pid: int) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def read_16_pa(paddr: int) -> int: ...
+    def read_32_ksym(symbol: str) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def read_16_va(vaddr: int, pid: int) -> int: ...
+    def read_32_pa(paddr: int) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def read_32_ksym(symbol: str) -> int: ...
+    def read_32_va(vaddr: int, pid: int) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def read_32_pa(paddr: int) -> int: ...
+    def read_64_ksym(symbol: str) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def read_32_va(vaddr: int, pid: int) -> int: ...
+    def read_64_pa(paddr: int) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def read_64_ksym(symbol: str) -> int: ...
+    def read_64_va(vaddr: int, pid: int) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def read_64_pa(paddr: int) -> int: ...
+    def read_8_ksym(symbol: str) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def read_64_va(vaddr: int, pid: int) -> int: ...
+    def read_8_pa(paddr: int) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def read_8_ksym(symbol: str) -> int: ...
+    def read_8_va(vaddr: int, pid: int) -> int:
+        """Reads the unsigned number at an address. Raises VmiError if it fails."""
     @staticmethod
-    def read_8_pa(paddr: int) -> int: ...
+    def read_addr_ksym(symbol: str) -> int:
+        """Reads the pointer at an address, as wide as the guest's pointers. Raises VmiError if it fails."""
     @staticmethod
-    def read_8_va(vaddr: int, pid: int) -> int: ...
+    def read_addr_pa(paddr: int) -> int:
+        """Reads the pointer at an address, as wide as the guest's pointers. Raises VmiError if it fails."""
     @staticmethod
-    def read_addr_ksym(symbol: str) -> int: ...
+    def read_addr_va(vaddr: int, pid: int) -> int:
+        """Reads the pointer at an address, as wide as the guest's pointers. Raises VmiError if it fails."""
     @staticmethod
-    def read_addr_pa(paddr: int) -> int: ...
+    def read_ksym(symbol: str, count: int) -> bytes:
+        """Reads count bytes from an address. Returns fewer, and fails, if pages are missing. Raises VmiError if it fails."""
     @staticmethod
-    def read_addr_va(vaddr: int, pid: int) -> int: ...
+    def read_pa(paddr: int, count: int) -> bytes:
+        """Reads count bytes from an address. Returns fewer, and fails, if pages are missing. Raises VmiError if it fails."""
     @staticmethod
-    def read_ksym(symbol: str, count: int) -> bytes: ...
+    def read_str_ksym(symbol: str) -> str:
+        """Reads the text at an address up to its NUL, at most 4096 bytes, as UTF-8. Raises VmiError if it fails."""
     @staticmethod
-    def read_pa(paddr: int, count: int) -> bytes: ...
+    def read_str_pa(paddr: int) -> str:
+        """Reads the text at an address up to its NUL, at most 4096 bytes, as UTF-8. Raises VmiError if it fails."""
     @staticmethod
-    def read_str_ksym(symbol: str) -> str: ...
+    def read_str_va(vaddr: int, pid: int) -> str:
+        """Reads the text at an address up to its NUL, at most 4096 bytes, as UTF-8. Raises VmiError if it fails."""
     @staticmethod
-    def read_str_pa(paddr: int) -> str: ...
+    def read_va(vaddr: int, pid: int, count: int) -> bytes:
+        """Reads count bytes from an address. Returns fewer, and fails, if pages are missing. Raises VmiError if it fails."""
     @staticmethod
-    def read_str_va(vaddr: int, pid: int) -> str: ...
+    def resume_vm() -> int:
+        """Undoes one pause_vm. Raises VmiError if it fails."""
     @staticmethod
-    def read_va(vaddr: int, pid: int, count: int) -> bytes: ...
+    def status() -> int:
+        """Returns 1 while the VMI partition serves. Raises VmiError if it fails."""
     @staticmethod
-    def resume_vm() -> int: ...
+    def translate_ksym2v(symbol: str) -> int:
+        """A kernel symbol's address in the running guest. Raises VmiError if it fails."""
     @staticmethod
-    def start_syscall(sync_state: int) -> int: ...
+    def translate_kv2p(vaddr: int) -> int:
+        """The physical address of a kernel address. Raises VmiError if it fails."""
     @staticmethod
-    def status() -> int: ...
+    def translate_uv2p(vaddr: int, pid: int) -> int:
+        """The physical address of an address of a process. Raises VmiError if it fails."""
     @staticmethod
-    def stop_syscall() -> int: ...
+    def write_16_ksym(symbol: str, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def translate_ksym2v(symbol: str) -> int: ...
+    def write_16_pa(paddr: int, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def translate_kv2p(vaddr: int) -> int: ...
+    def write_16_va(vaddr: int, pid: int, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def translate_uv2p(vaddr: int, pid: int) -> int: ...
+    def write_32_ksym(symbol: str, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def write_16_ksym(symbol: str, value: int) -> int: ...
+    def write_32_pa(paddr: int, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def write_16_pa(paddr: int, value: int) -> int: ...
+    def write_32_va(vaddr: int, pid: int, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def write_16_va(vaddr: int, pid: int, value: int) -> int: ...
+    def write_64_ksym(symbol: str, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def write_32_ksym(symbol: str, value: int) -> int: ...
+    def write_64_pa(paddr: int, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def write_32_pa(paddr: int, value: int) -> int: ...
+    def write_64_va(vaddr: int, pid: int, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def write_32_va(vaddr: int, pid: int, value: int) -> int: ...
+    def write_8_ksym(symbol: str, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def write_64_ksym(symbol: str, value: int) -> int: ...
+    def write_8_pa(paddr: int, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def write_64_pa(paddr: int, value: int) -> int: ...
+    def write_8_va(vaddr: int, pid: int, value: int) -> int:
+        """Writes a number to an address. Raises VmiError if it fails."""
     @staticmethod
-    def write_64_va(vaddr: int, pid: int, value: int) -> int: ...
+    def write_ksym(symbol: str, buffer: str | bytes) -> int:
+        """Writes bytes to an address. Returns how many were written. Raises VmiError if it fails."""
     @staticmethod
-    def write_8_ksym(symbol: str, value: int) -> int: ...
+    def write_pa(paddr: int, buffer: str | bytes) -> int:
+        """Writes bytes to an address. Returns how many were written. Raises VmiError if it fails."""
     @staticmethod
-    def write_8_pa(paddr: int, value: int) -> int: ...
+    def write_va(vaddr: int, pid: int, buffer: str | bytes) -> int:
+        """Writes bytes to an address. Returns how many were written. Raises VmiError if it fails."""
     @staticmethod
-    def write_8_va(vaddr: int, pid: int, value: int) -> int: ...
+    def process_list() -> dict[int, ProcessEntry]:
+        """The guest's processes. Raises VmiError if it fails."""
     @staticmethod
-    def write_ksym(symbol: str, buffer: str | bytes) -> int: ...
+    def start_syscall(sync_state: int) -> int:
+        """Starts system-call tracing. Raises VmiError if it fails."""
     @staticmethod
-    def write_pa(paddr: int, buffer: str | bytes) -> int: ...
+    def stop_syscall() -> int:
+        """Stops system-call tracing. Raises VmiError if it fails."""
     @staticmethod
-    def write_va(vaddr: int, pid: int, buffer: str | bytes) -> int: ...
+    def describe_structure(structure_name: str) -> dict[str, Any]:
+        """The layout of a kernel structure: its size and members with offset, size and type. Raises VmiError if it fails."""
+# The end of what `furnace calls --stubs` prints.
 
 class VmEvent(NamedTuple):
     type: int

@@ -4,6 +4,8 @@
 
 #include <cstdio>
 
+#include "base/enum_table.h"
+#include "protocol/call_schema.h"
 #include "protocol/calls.h"
 #include "vmi.pb.h"
 
@@ -61,14 +63,80 @@ std::string calls_markdown() {
   return text;
 }
 
+std::string_view type_of(const google::protobuf::FieldDescriptor& field) {
+  using Field = google::protobuf::FieldDescriptor;
+  if (field.cpp_type() != Field::CPPTYPE_STRING) return "int";
+  return field.type() == Field::TYPE_BYTES ? "str | bytes" : "str";
+}
+
+constexpr EnumTable<protocol::Answer, std::string_view> kReturnTypes({
+    {protocol::Answer::Status, "int"},
+    {protocol::Answer::Number, "int"},
+    {protocol::Answer::Text, "str"},
+    {protocol::Answer::Bytes, "bytes"},
+    {protocol::Answer::Written, "int"},
+    {protocol::Answer::Processes, "dict[int, ProcessEntry]"},
+    {protocol::Answer::Identifier, "int"},
+    {protocol::Answer::Structure, "dict[str, Any]"},
+});
+
+/// "def read_pa(paddr: int, count: int) -> bytes:" and its docstring.
+std::string stub_of(const protocol::Call& call, const std::string& indent, std::string_view more) {
+  constexpr size_t widest = 100;
+  std::string text = fmt::format("{}def {}(", indent, call.name);
+  const std::string below = std::string(text.size(), ' ');
+  size_t width = text.size();
+  for (const auto* field : protocol::schema_of(call).arguments) {
+    // The first vCPU is meant by many.
+    std::string argument =
+        fmt::format("{}: {}{}", field->name(), type_of(*field), field->name() == "vcpu" ? " = 0" : "");
+    const bool is_first = text.ends_with('(');
+    if (!is_first && width + argument.size() > widest) {
+      text += ",\n" + below;
+      width = below.size();
+    } else if (!is_first) {
+      text += ", ";
+    }
+    text += argument;
+    width += argument.size() + 2;
+  }
+  return fmt::format("{}) -> {}:\n{}    \"\"\"{}{}\"\"\"\n", text, kReturnTypes[call.answer], indent,
+                     call.summary, more);
+}
+
+/// In Python they have another form: furnace_events.py.
+bool is_of_events(const protocol::Call& call) {
+  using protocol::Verb;
+  return call.verb == Verb::EventRegister || call.verb == Verb::EventClear ||
+         call.verb == Verb::StartSyscall || call.verb == Verb::StopSyscall;
+}
+
+std::string calls_stubs() {
+  std::string text = "# Printed by `furnace calls --stubs`:\n";
+  for (const protocol::Call& call : protocol::calls())
+    if (!is_of_events(call)) text += stub_of(call, "", "");
+  text += "\nclass checked:\n    \"\"\"The same calls, which raise VmiError when they fail.\"\"\"\n\n";
+  for (const protocol::Call& call : protocol::calls())
+    text += "    @staticmethod\n" + stub_of(call, "    ", " Raises VmiError if it fails.");
+  return text + "# The end of what `furnace calls --stubs` prints.\n";
+}
+
 }  // namespace
 
 void add_calls(Commands& commands) {
+  struct Options {
+    bool markdown = false, stubs = false;
+  };
   auto* calls = commands.add("calls", "List the calls of the VMI socket");
-  const auto markdown = std::make_shared<bool>(false);
-  calls->add_flag("--markdown", *markdown, "Print docs/calls.md");
-  commands.on(calls, [markdown] {
-    std::fputs((*markdown ? calls_markdown() : calls_text()).c_str(), stdout);
+  const auto options = std::make_shared<Options>();
+  auto* markdown = calls->add_flag("--markdown", options->markdown, "Print docs/calls.md");
+  calls->add_flag("--stubs", options->stubs, "Print the calls of python/furnace_frontend.pyi")
+      ->excludes(markdown);
+  commands.on(calls, [options] {
+    const std::string text = options->markdown ? calls_markdown()
+                             : options->stubs  ? calls_stubs()
+                                               : calls_text();
+    std::fputs(text.c_str(), stdout);
     return Status();
   });
 }

@@ -102,3 +102,7 @@ def test_every_document_is_listed():
 
 def test_the_list_of_calls_is_the_one_that_the_program_prints():
     assert read('docs/calls.md') == furnace('calls', '--markdown').stdout
+
+
+def test_the_stubs_of_calls_are_those_that_the_program_prints():
+    assert furnace('calls', '--stubs').stdout in read('python/furnace_frontend.pyi')

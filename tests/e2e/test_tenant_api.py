@@ -217,7 +217,7 @@ def test_the_type_stubs_of_furnace_linux_are_those_of_the_module(sim):
     from conftest import ROOT
     tree = ast.parse((ROOT / 'python' / 'furnace_linux.pyi').read_text())
     stub = {each.name: [argument.arg for argument in each.args.args] for each in tree.body if isinstance(each, ast.FunctionDef)}
-    fields = {each.name: [field.target.id for field in each.body] for each in tree.body if isinstance(each, ast.ClassDef)}
+    fields = {each.name: [field.target.id for field in each.body if isinstance(field, ast.AnnAssign)] for each in tree.body if isinstance(each, ast.ClassDef)}
     sim.start_vmi()
     functions, tuples = run_app(sim, """
 import furnace_linux, inspect
