@@ -249,7 +249,12 @@ void Backend::take_durable(const Incoming& incoming, const BeMsg& body) {
   BeMsg header = body;
   header.clear_value();
   header.clear_data();
-  dispatch(message_of(incoming, body), [this, incoming, header, progress](const Result<Content>&) {
+  dispatch(message_of(incoming, body), [this, incoming, header, progress](const Result<Content>& result) {
+    if (!result && result.error().code() == Errc::Interrupted) {
+      // A signal that stops us ended the callback: the message comes again at the next start.
+      if (progress->outbox == header.outbox()) progress->taken = header.number() - 1;
+      return;
+    }
     ++counters_.durable;
     if (progress->outbox == header.outbox()) {
       progress->number = header.number();

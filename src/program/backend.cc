@@ -48,7 +48,10 @@ backend::Backend::Callback python_callback(const py::function& function,
         "message callback", *shared,
         py::make_tuple(python::text_of(message.app), message.wants_answer, python::object_of(message),
                        python::text_of(message.id), python::text_of(message.traceparent)));
-    if (!answer) return fail(Errc::Failed, "the backend's callback raised");
+    if (!answer) {
+      FURNACE_CHECK(check_interrupted());  // it raised KeyboardInterrupt: our own stop signal
+      return fail(Errc::Failed, "the backend's callback raised");
+    }
     if (!message.wants_answer) return protocol::Content();
     if (!py::isinstance<py::str>(answer) && !py::isinstance<py::bytes>(answer))
       return fail(Errc::Failed, "the backend's callback did not return text or bytes");
