@@ -59,6 +59,28 @@ def test_two_hundred_kills_lose_no_durable_message(sim, work):
     assert once - 20 - killed.count('backend') <= arrived + lost <= once, (once, arrived, lost)
 
 
+def test_a_durable_message_whose_callback_a_stop_signal_ends_comes_again(sim, work):
+    heard = work / 'heard'
+    code = f"""
+import be, time
+class AppBE:
+    def __init__(self, ctx):
+        be.event_register({{'event_type': be.FE, 'callback': self.message}})
+    def message(self, ctx):
+        print('begun', flush=True)
+        time.sleep(SECONDS)
+        open({str(heard)!r}, 'a').write(ctx.message)
+"""
+    sim.start_vmi()
+    backend, _, _ = sim.start_backend(code.replace('SECONDS', '60')), sim.start_proxy(), sim.start_fac()
+    run_app(sim, "show(fe.notify('once', durable=True))")
+    backend.wait_out('begun')
+    backend.stop()
+    assert not heard.exists()
+    sim.start_backend(code.replace('SECONDS', '0'))
+    wait_for(lambda: heard.exists() and heard.read_text() == 'once', 20, 'the message, again')
+
+
 @pytest.mark.parametrize('partition', ['fac', 'vmi'])
 def test_a_partition_starts_while_apps_try_to_connect(sim, work, partition):
     """They are accepted before it has established itself: what its policy allows then."""
