@@ -16,9 +16,12 @@ namespace {
 constexpr std::chrono::seconds kGrace(10);
 constexpr std::chrono::seconds kCallTimeout(30);
 
-/// Why a call failed, as its answer says; FAC partitions of 1.0 say nothing.
-template <typename Answer>
-Error error_in(const Answer& answer, Errc kind, const char* reason) {
+/// Why a call failed, as its answer says. FAC partitions of 1.0 say nothing (`kind`, `reason`), and don't
+/// know some calls, which they answer with none (`without`).
+template <typename Answers>
+Error error_in(const Answers& answers, Errc kind, const char* reason, const char* without) {
+  if (answers.size() != 1) return {kind, without};
+  const auto& answer = answers.Get(0);
   const auto code = static_cast<wire::ErrorCode>(answer.code());
   return {answer.has_code() ? protocol::kind_of(code) : kind, answer.has_reason() ? answer.reason() : reason};
 }
@@ -78,8 +81,7 @@ Status FacilitiesClient::set(std::string_view key, std::string_view value) {
   calls_.set_timeout(kCallTimeout);
   FURNACE_TRY(const FacMessage answer, exchange(request, "io_set", Repeat::Yes));
   if (answer.set_ret_size() == 1 && answer.set_ret(0).result() == 0) return {};
-  return fail(answer.set_ret_size() == 1 ? error_in(answer.set_ret(0), Errc::Failed, kNotStored)
-                                         : Error(Errc::Failed, kNotStored),
+  return fail(error_in(answer.set_ret(), Errc::Failed, kNotStored, kNotStored),
               fmt::format("io_set('{}')", key));
 }
 
@@ -90,8 +92,7 @@ Result<std::string> FacilitiesClient::get(std::string_view key) {
   calls_.set_timeout(kCallTimeout);
   FURNACE_TRY(const FacMessage answer, exchange(request, "io_get", Repeat::Yes));
   if (answer.get_ret_size() != 1 || answer.get_ret(0).result() != 0)
-    return fail(answer.get_ret_size() == 1 ? error_in(answer.get_ret(0), Errc::NotFound, "no such key")
-                                           : Error(Errc::NotFound, "no such key"),
+    return fail(error_in(answer.get_ret(), Errc::NotFound, "no such key", "no such key"),
                 fmt::format("io_get('{}')", key));
   return answer.get_ret(0).value();
 }
@@ -103,8 +104,7 @@ Status FacilitiesClient::remove(std::string_view key) {
   calls_.set_timeout(kCallTimeout);
   FURNACE_TRY(const FacMessage answer, exchange(request, "io_delete", Repeat::Yes));
   if (answer.remove_ret_size() == 1 && answer.remove_ret(0).result() == 0) return {};
-  return fail(answer.remove_ret_size() == 1 ? error_in(answer.remove_ret(0), Errc::NotFound, "refused")
-                                            : Error(Errc::NotFound, kNotKnown),
+  return fail(error_in(answer.remove_ret(), Errc::NotFound, "refused", kNotKnown),
               fmt::format("io_delete('{}')", key));
 }
 
@@ -115,9 +115,7 @@ Result<FacilitiesClient::Stored> FacilitiesClient::list() {
   calls_.set_timeout(kCallTimeout);
   FURNACE_TRY(const FacMessage answer, exchange(request, "io_list", Repeat::Yes));
   if (answer.list_ret_size() != 1 || answer.list_ret(0).result() != 0)
-    return fail(answer.list_ret_size() == 1 ? error_in(answer.list_ret(0), Errc::Failed, "refused")
-                                            : Error(Errc::Failed, kNotKnown),
-                "io_list");
+    return fail(error_in(answer.list_ret(), Errc::Failed, "refused", kNotKnown), "io_list");
   const auto& list = answer.list_ret(0);
   Stored stored{{}, list.used(), list.quota()};
   for (const auto& entry : list.stored()) stored.sizes.emplace_back(entry.key(), entry.size());
@@ -160,9 +158,9 @@ Status FacilitiesClient::notify_durably(Content content) {
   FURNACE_TRY(const FacMessage answer, exchange(message, "notify", Repeat::Yes));
   if (answer.keep_ret_size() == 1 && answer.keep_ret(0).status() == 0) return {};
   kept_.undo();
-  return fail(answer.keep_ret_size() == 1 ? error_in(answer.keep_ret(0), Errc::Unavailable, "refused")
-                                          : Error(Errc::Unavailable, "this FAC partition keeps no messages"),
-              "notify");
+  return fail(
+      error_in(answer.keep_ret(), Errc::Unavailable, "refused", "this FAC partition keeps no messages"),
+      "notify");
 }
 
 Result<Received> FacilitiesClient::request(Content content, std::chrono::milliseconds timeout) {
@@ -174,9 +172,9 @@ Result<Received> FacilitiesClient::request(Content content, std::chrono::millise
   auto answer = exchange(message, "request", Repeat::No);
   if (!answer) return tl::unexpected<Error>(answer.error());
   if (answer->be_msg_ret_size() != 1 || answer->be_msg_ret(0).status() != 0) {
-    const bool is_there = answer->be_msg_ret_size() == 1;
     using facilities::BeMsgRet;
-    const BeMsgRet& failed = is_there ? answer->be_msg_ret(0) : BeMsgRet::default_instance();
+    const BeMsgRet& failed =
+        answer->be_msg_ret_size() == 1 ? answer->be_msg_ret(0) : BeMsgRet::default_instance();
     const auto code = static_cast<wire::ErrorCode>(failed.code());
     return fail(failed.has_code() ? protocol::kind_of(code) : Errc::Failed, "request: the backend failed{}{}",
                 failed.value().empty() ? "" : ": ", failed.value());

@@ -250,9 +250,11 @@ void Backend::take_durable(const Incoming& incoming, const BeMsg& body) {
   header.clear_value();
   header.clear_data();
   dispatch(message_of(incoming, body), [this, incoming, header, progress](const Result<Content>& result) {
-    if (!result && result.error().code() == Errc::Interrupted) {
-      // A signal that stops us ended the callback: the message comes again at the next start.
-      if (progress->outbox == header.outbox()) progress->taken = header.number() - 1;
+    // A signal that stops us ended the callback: the message comes again at the next start. (Not if a later
+    // one is taken already, by another worker: that one's number stands for all before it.)
+    const bool is_interrupted = !result && result.error().code() == Errc::Interrupted;
+    if (is_interrupted && progress->outbox == header.outbox() && progress->taken == header.number()) {
+      --progress->taken;
       return;
     }
     ++counters_.durable;

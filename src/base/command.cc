@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/directories.h"
 #include "base/fd.h"
 #include "base/signals.h"
 #include "base/text.h"
@@ -85,6 +86,16 @@ Result<std::string> run(const std::vector<std::string>& command, const std::file
   constexpr size_t kept = 500;
   if (errors.size() > kept) errors = "..." + errors.substr(errors.size() - kept);
   return fail(Errc::Failed, "{} failed: {}", command.front(), errors.empty() ? "no message" : errors);
+}
+
+Status become(const std::string& program, std::vector<std::string> arguments) {
+  std::vector<char*> all;
+  all.reserve(arguments.size() + 1);
+  for (std::string& each : arguments) all.push_back(each.data());
+  all.push_back(nullptr);
+  ::execv((program_directory() / program).c_str(), all.data());
+  ::execvp(program.c_str(), all.data());
+  return fail_errno("{}", program);
 }
 
 int exit_code_of(int wait_status) {

@@ -19,6 +19,10 @@ namespace furnace {
 [[nodiscard]] Result<std::string> run(const std::vector<std::string>& command,
                                       const std::filesystem::path& directory = {});
 
+/// Becomes another program of ours, which is beside this one or on the PATH. `arguments`: its name as it
+/// shows it, and what follows. Returns only if that fails.
+[[nodiscard]] Status become(const std::string& program, std::vector<std::string> arguments);
+
 /// Of what waitpid(2) says: as shells do, 128 and the signal's number if a signal ended it.
 [[nodiscard]] int exit_code_of(int wait_status);
 

@@ -51,11 +51,15 @@ std::filesystem::path furnace_directory() {
   return own.empty() ? "/opt/furnace" : own;
 }
 
+std::filesystem::path program_directory() {
+  std::error_code ignored;
+  return std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+}
+
 std::filesystem::path installed_directory(std::string_view name) {
   std::error_code ignored;
-  // Where /proc is not seen we are in a partition, whose programs lie in /usr/bin.
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", ignored);
-  const auto prefix = program.empty() ? "/usr" : program.parent_path().parent_path();
+  const auto programs = program_directory();
+  const auto prefix = programs.empty() ? "/usr" : programs.parent_path();  // a partition has them in /usr/bin
   if (std::filesystem::exists(prefix / name, ignored)) return prefix / name;
   return prefix / "lib/furnace" / name;
 }

@@ -22,6 +22,9 @@ namespace furnace {
 /// Tenants' data and the partitions' roots: $FURNACE_DIR, else /opt/furnace (wire.md section 6).
 [[nodiscard]] std::filesystem::path furnace_directory();
 
+/// Where our programs are: beside the one that runs. Empty where /proc is not seen, as in a partition.
+[[nodiscard]] std::filesystem::path program_directory();
+
 /// Files that belong to our programs ("python", "policies"): beside the build's bin/, or in lib/furnace of an
 /// installation.
 [[nodiscard]] std::filesystem::path installed_directory(std::string_view name);

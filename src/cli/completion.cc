@@ -7,10 +7,12 @@
 namespace furnace::cli {
 namespace {
 
-std::string long_options(const CLI::App& app) {
+std::string long_options(const CLI::App& app, bool of_all = false) {
   std::string words;
-  for (const CLI::Option* option : app.get_options())
+  for (const CLI::Option* option : app.get_options()) {
+    if (of_all && (option == app.get_help_ptr() || option == app.get_version_ptr())) continue;
     for (const std::string& name : option->get_lnames()) words += "--" + name + " ";
+  }
   return words;
 }
 
@@ -27,7 +29,7 @@ void add_cases(const CLI::App& app, const std::string& path, const std::string& 
 
 std::string completion_script(const CLI::App& app, const std::string& shell) {
   std::string cases;
-  add_cases(app, "", "--debug --log-format ", cases);
+  add_cases(app, "", long_options(app, true), cases);
   const std::string bash = fmt::format(
       R"bash(_furnace() {{
   local words='' path='' word name current=${{COMP_WORDS[COMP_CWORD]}}

@@ -25,7 +25,7 @@ struct LendOptions {
 struct Lent {
   std::string text;  ///< names the descriptors by their numbers, for `Driver::borrow`
   std::vector<Fd> descriptors;
-  Fd ended;                            ///< readable when the broker has exited: it has let the guest go
+  Fd ended;                            ///< readable when the broker has exited: it has released the guest
   std::filesystem::path visitors;      ///< a socket to remove at the end; empty: there is none
   std::optional<uint64_t> memory_end;  ///< where the guest's physical memory ends
 };
@@ -34,15 +34,15 @@ struct Driver {
   const char* name;
   const char* summary;            ///< what its VMs are, for --help
   const char* missing = nullptr;  ///< the package without which this build has no such driver
-  /// Whether "auto" takes it for a VM of this name; the first driver that claims it is taken.
+  /// Returns true if "auto" should take this driver for a VM of this name; the first that does is taken.
   bool (*claims)(const std::string& name);
 
   // Null if the driver is missing:
 
-  /// Whether there is such a VM, without attaching to it: Errc::NotFound says which there are. A driver that
-  /// can't tell finds all.
+  /// Checks that there is such a VM, without attaching to it: Errc::NotFound says which there are. A driver
+  /// that can't know finds all.
   Status (*find)(const std::string& name) = nullptr;
-  /// `scratch`: an empty file that some snapshots are written to in another order.
+  /// Attaches to it. `scratch`: an empty file that some snapshots are written to in another order.
   Result<std::unique_ptr<Hypervisor>> (*attach)(const std::string& name, RamAccess access,
                                                 Fd scratch) = nullptr;
 
@@ -51,7 +51,7 @@ struct Driver {
   /// Attaches, and leaves the VM to a process of its own, which resumes the guest when the borrower
   /// exits, for any reason.
   Result<Lent> (*lend)(const std::string& name, const LendOptions& options) = nullptr;
-  /// What was lent, in the process that it was lent to.
+  /// Takes what was lent, in the process that it was lent to: Lent::text.
   Result<std::unique_ptr<Hypervisor>> (*borrow)(const std::string& text) = nullptr;
 
   const char* policy = nullptr;  ///< of its VMI partitions; null: they can't be confined

@@ -14,7 +14,7 @@ namespace furnace::launch {
 /// The same for FAC: if there is such a directory, or always if it is `wanted`.
 [[nodiscard]] Status add_facilities_socket(sandbox::Partition& partition, const AppOptions& app, bool wanted);
 
-/// One app, one connection: the locks that say so, at its VMI and FAC partitions, for an app without a
+/// Takes the locks of an app at its VMI and FAC partitions: one app, one connection. For an app without a
 /// partition. Errc::Unavailable: who has them.
 [[nodiscard]] Result<std::vector<Fd>> lock_app(const AppOptions& app);
 

@@ -19,16 +19,16 @@ namespace furnace::launch {
 class Start {
  public:
   virtual ~Start() = default;
-  /// Those of the partition's program, and what the launcher takes for this kind only; those that it takes
-  /// for each kind are there already.
+  /// Adds those of the partition's program, and what the launcher takes only for this kind; those that it
+  /// takes for each kind are there already.
   virtual void add_options(CLI::App& flags) = 0;
-  /// The app's id, or the VM's name: what the partition is called by.
+  /// Returns the app's id, or the VM's name: the partition is named after it.
   [[nodiscard]] virtual const std::string& id() const = 0;
   [[nodiscard]] virtual const sandbox::RootKind& root() const = 0;
-  /// What is peculiar to the kind: view, handles, account, policy, the program's arguments.
+  /// Makes what is peculiar to the kind: view, handles, account, policy, the program's arguments.
   [[nodiscard]] virtual Result<sandbox::Partition> make_partition(const CLI::App& flags,
                                                                   LaunchOptions& launching) = 0;
-  /// Descriptors that the program must hold if it runs without a partition.
+  /// Returns descriptors that the program must hold if it runs without a partition.
   [[nodiscard]] virtual Result<std::vector<Fd>> locks() const { return std::vector<Fd>(); }
 };
 
@@ -37,7 +37,7 @@ struct Kind {
   const char* summary;  ///< for `furnace --help`
   const char* title;    ///< for `furnace NAME --help`
   std::unique_ptr<Start> (*start)();
-  /// Its command in `furnace run`. Call it only for a manifest that asks for this kind.
+  /// Returns its command in `furnace run`, of a manifest that asks for this kind.
   Part (*part)(const Manifest& manifest);
 };
 

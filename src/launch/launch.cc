@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "base/command.h"
 #include "base/directories.h"
 #include "base/directory.h"
 #include "base/file.h"
@@ -12,6 +13,7 @@
 #include "base/places.h"
 #include "base/signals.h"
 #include "command_line/program.h"
+#include "launch/group_name.h"
 #include "sandbox/policy/learn.h"
 #include "sandbox/policy/policy_parser.h"
 
@@ -19,22 +21,6 @@ namespace furnace::launch {
 namespace {
 
 using sandbox::Partition;
-
-constexpr size_t kMostOfName = 40;
-
-/// The program itself, without a partition. Returns only if that fails.
-Status become(const std::string& program, const std::vector<std::string>& arguments) {
-  std::error_code ignored;
-  const auto beside = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / program;
-  std::vector<char*> all;
-  all.reserve(arguments.size() + 2);
-  all.push_back(const_cast<char*>(program.c_str()));                                  // NOLINT: execv's
-  for (const auto& each : arguments) all.push_back(const_cast<char*>(each.c_str()));  // NOLINT: execv's
-  all.push_back(nullptr);
-  ::execv(beside.c_str(), all.data());
-  ::execvp(program.c_str(), all.data());
-  return fail_errno("{}", program);
-}
 
 /// A cgroup of the partition's own, where this host lets us make one.
 void choose_group(Partition& partition, const LaunchOptions& options, const char* kind, std::string_view id) {
@@ -48,10 +34,7 @@ void choose_group(Partition& partition, const LaunchOptions& options, const char
                  host ? "cgroups are root's to make" : host.error().message());
     return;
   }
-  std::string name(id.substr(0, kMostOfName));
-  for (char& c : name)
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '_') c = '_';
-  partition.group = fmt::format("{}.{}.{}", kind, name, ::getpid());
+  partition.group = group_name(kind, id);
   partition.limits = options.limits;
 }
 
@@ -82,16 +65,13 @@ Status choose_policy(Partition& partition, const LaunchOptions& options, policy:
 
 /// bash in the place of the program: for looking around.
 void make_shell(Partition& partition) {
-  std::error_code ignored;
   log::warning("{}: A SHELL with the host's programs, not inspected: only for debugging", partition.name);
   partition.view.debug = true;
-  partition.view.binds.push_back(
-      {std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / "furnace-enter",
-       places::kEnterOfShell, false});
+  partition.view.binds.push_back({program_directory() / "furnace-enter", places::kEnterOfShell, false});
   partition.command = {"/usr/bin/bash", "--norc"};
 }
 
-/// Its walls, its program and its limits, from the command line to its end. The program's exit code.
+/// Makes the walls, runs the program to its end, and returns its exit code.
 Result<int> launch_partition(const Kind& kind, Start& start, const CLI::App& flags,
                              LaunchOptions& launching) {
   FURNACE_TRY(Fd stop, stop_signals());  // what is made from here on is undone
@@ -128,7 +108,10 @@ Status become_program(const Kind& kind, const Start& start, const CLI::App& flag
   FURNACE_TRY(const std::vector<Fd> locks, start.locks());
   // They are the program's own from now on.
   for (const Fd& lock : locks) ::fcntl(lock.get(), F_SETFD, 0);  // NOLINT: variadic
-  return become(fmt::format("furnace-{}", kind.name), command_line(flags, {}));
+  const std::string program = fmt::format("furnace-{}", kind.name);
+  std::vector<std::string> arguments = command_line(flags, {});
+  arguments.insert(arguments.begin(), program);
+  return become(program, std::move(arguments));
 }
 
 }  // namespace

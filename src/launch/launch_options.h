@@ -27,7 +27,7 @@ struct LaunchOptions {
 };
 void add_options(CLI::App& flags, LaunchOptions& options);
 
-/// The options given on a command line, again as text; some with another value, or none (not handed on).
+/// Returns the options given on a command line as text, some with another value, or left out (nullopt).
 [[nodiscard]] std::vector<std::string> command_line(
     const CLI::App& flags, const std::map<std::string, std::optional<std::string>>& instead);
 

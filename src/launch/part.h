@@ -17,9 +17,9 @@ struct Part {
   void add(std::initializer_list<std::string> more);
   void add(const Manifest::PartitionLimits& limits);
 };
-/// As a shell takes it.
+/// Returns the command as a shell takes it.
 [[nodiscard]] std::string to_text(const Part& part);
-/// In the order in which they are started.
+/// Returns the parts in the order in which they are started.
 [[nodiscard]] std::vector<Part> parts_of(const Manifest& manifest);
 
 }  // namespace furnace::launch

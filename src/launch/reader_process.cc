@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/signals.h"
+#include "launch/group_name.h"
 #include "launch/kind.h"
 #include "sandbox/partition.h"
 #include "sandbox/policy/policy_parser.h"
@@ -36,11 +37,7 @@ sandbox::Limits limits() {
 /// a kdump file: to enter a group takes longer than all else, and the other limits hold for one process.
 void choose_group(sandbox::Partition& partition, const std::string& vm, bool forks) {
   if (!forks || ::geteuid() != 0 || !sandbox::Hierarchies::of_host()) return;
-  constexpr size_t most_of_name = 40;
-  std::string name = std::filesystem::path(vm).filename().string().substr(0, most_of_name);
-  for (char& c : name)
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '_') c = '_';
-  partition.group = fmt::format("reader.{}.{}", name, ::getpid());
+  partition.group = group_name("reader", std::filesystem::path(vm).filename().native());
   partition.limits = limits();
 }
 
@@ -66,17 +63,10 @@ Result<sandbox::Partition> make_partition(ReaderStart& start, const Directory& r
 }
 
 /// The program itself, without a partition. Returns only if that fails.
-Status become(const ReaderStart& start) {
+Status become_reader(ReaderStart start) {
   for (const Fd& each : start.handles) ::fcntl(each.get(), F_SETFD, 0);  // NOLINT: variadic
-  std::error_code ignored;
-  const auto beside = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / kReader;
-  std::vector<char*> arguments{const_cast<char*>(kReader)};  // NOLINT: execv's
-  for (const auto& each : start.arguments)
-    arguments.push_back(const_cast<char*>(each.c_str()));  // NOLINT: same
-  arguments.push_back(nullptr);
-  ::execv(beside.c_str(), arguments.data());
-  ::execvp(kReader, arguments.data());
-  return fail_errno("{}", kReader);
+  start.arguments.insert(start.arguments.begin(), kReader);
+  return become(kReader, std::move(start.arguments));
 }
 
 void say(const Fd& to, const Error& error) {
@@ -113,7 +103,7 @@ Result<ReaderProcess> ReaderProcess::start(ReaderStart start) {
     be_launcher(command);
     trouble.reading.close();
     if (!partition) {
-      say(trouble.writing, become(start).error());
+      say(trouble.writing, become_reader(std::move(start)).error());
       ::_exit(1);
     }
     const auto end = sandbox::run_partition(*std::move(partition), Fd());

@@ -1,9 +1,7 @@
 // furnace: the front door. Commands of its own, and furnace-NAME for the others.
-#include <unistd.h>
-
 #include <array>
 #include <cstdio>
-#include <filesystem>
+#include <string>
 #include <string_view>
 
 #include "base/command.h"
@@ -50,17 +48,11 @@ constexpr std::array kCommands{cli::add_vm,     cli::add_ps,     add_executables
                                cli::add_setup,  cli::add_run,    cli::add_calls,     cli::add_keys,
                                cli::add_tail,   cli::add_doctor, cli::add_completion};
 
-/// Becomes furnace-NAME, which is beside this executable, or on the PATH. Returns only if that fails.
-int become(const char* name, std::vector<char*> arguments) {
-  const std::string program = fmt::format("furnace-{}", name);
-  std::error_code ignored;
-  const auto beside = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / program;
-  std::string shown = fmt::format("furnace {}", name);
-  arguments.front() = shown.data();
-  arguments.push_back(nullptr);
-  ::execv(beside.c_str(), arguments.data());
-  ::execvp(program.c_str(), arguments.data());
-  fmt::print(stderr, "furnace: {}: {}\n", program, errno_text(errno));
+/// Returns only if that fails: the exit code.
+int become_executable(const Executable& executable, std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), fmt::format("furnace {}", executable.name));
+  const Status failed = become(fmt::format("furnace-{}", executable.name), std::move(arguments));
+  fmt::print(stderr, "furnace: {}\n", failed.error().message());
   return 1;
 }
 
@@ -77,7 +69,7 @@ int main(int argc, char** argv) {
     if (name == kind->name)
       return launch::launch(*kind, static_cast<int>(arguments.size()), arguments.data());
   for (const Executable& each : kExecutables)
-    if (name == each.name) return become(each.name, std::move(arguments));
+    if (name == each.name) return become_executable(each, {arguments.begin() + 1, arguments.end()});
   cli::Commands commands;
   for (const auto add : kCommands) add(commands);
   return commands.run(argc, argv);

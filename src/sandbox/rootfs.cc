@@ -32,12 +32,6 @@ constexpr std::array kDirectories = {"opt/furnace/app",
                                      "usr/lib64",
                                      "dev"};
 
-/// Where our programs lie: beside this one.
-fs::path own_directory() {
-  std::error_code ignored;
-  return fs::read_symlink("/proc/self/exe", ignored).parent_path();
-}
-
 Status add_python(RootBuilder& builder, const fs::path& root, std::string_view modules) {
   std::error_code error;
   const fs::path ours = fs::canonical(installed_directory("python"), error);
@@ -62,9 +56,9 @@ Result<std::string> fill(const RootKind& kind, const fs::path& root) {
   for (const char* directory : kDirectories) FURNACE_CHECK(builder.make_directory(directory));
   for (const char* link : {"lib", "lib64"})
     FURNACE_CHECK(builder.make_link(link, fmt::format("usr/{}", link)));
-  const fs::path program = own_directory() / kind.program;
+  const fs::path program = program_directory() / kind.program;
   FURNACE_CHECK(builder.copy(program, fmt::format("usr/bin/{}", kind.program), 0755));
-  FURNACE_CHECK(builder.copy(own_directory() / "furnace-enter", kEnter + 1, 0755));
+  FURNACE_CHECK(builder.copy(program_directory() / "furnace-enter", kEnter + 1, 0755));
   FURNACE_CHECK(builder.copy_libraries_of({program}));
   if (kind.python) FURNACE_CHECK(add_python(builder, root, kind.modules));
   // Without its cache the loader would look for each library in many places.
@@ -80,8 +74,8 @@ Result<std::string> fill(const RootKind& kind, const fs::path& root) {
 /// What a root in the cache depends on, as far as it can be found quickly.
 std::string state_of_inputs(const RootKind& kind) {
   // furnace itself decides what is put into a root.
-  std::vector<fs::path> inputs{own_directory() / kind.program, own_directory() / "furnace-enter",
-                               own_directory() / "furnace", "/var/lib/dpkg/status"};
+  std::vector<fs::path> inputs{program_directory() / kind.program, program_directory() / "furnace-enter",
+                               program_directory() / "furnace", "/var/lib/dpkg/status"};
   std::error_code ignored;
   if (kind.python)
     for (const auto& entry : fs::directory_iterator(installed_directory("python"), ignored))

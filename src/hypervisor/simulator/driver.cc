@@ -1,26 +1,13 @@
 #include "hypervisor/simulator/driver.h"
 
-#include <filesystem>
-
 #include "hypervisor/simulator/simulator.h"
+#include "hypervisor/vm_file.h"
 
 namespace furnace::hypervisor {
 namespace {
 
 bool is_description(const std::string& name) {
   return name.ends_with(".toml");
-}
-
-bool claims_file(const std::string& name) {
-  std::error_code ignored;
-  const bool file = name.find('/') != std::string::npos || std::filesystem::is_regular_file(name, ignored);
-  return file && is_description(name);
-}
-
-Status find_simulated(const std::string& name) {
-  std::error_code ignored;
-  if (!is_description(name) || std::filesystem::is_regular_file(name, ignored)) return {};
-  return fail(Errc::NotFound, "VM '{}' does not exist: there is no such file", name);
 }
 
 /// Any other name is that of the VM that every build has in it.
@@ -37,11 +24,12 @@ Result<std::unique_ptr<Hypervisor>> attach_simulated(const std::string& name, Ra
 
 }  // namespace
 
-const Driver kSimulatorDriver{.name = "simulator",
-                              .summary = "a simulated guest, from a .toml file",
-                              .claims = claims_file,
-                              .find = find_simulated,
-                              .attach = attach_simulated,
-                              .policy = "vmi-qemu"};  // it needs less
+const Driver kSimulatorDriver{
+    .name = "simulator",
+    .summary = "a simulated guest, from a .toml file",
+    .claims = [](const std::string& name) { return is_description(name) && is_file_name(name); },
+    .find = [](const std::string& name) { return is_description(name) ? find_vm_file(name) : Status(); },
+    .attach = attach_simulated,
+    .policy = "vmi-qemu"};  // it needs less
 
 }  // namespace furnace::hypervisor

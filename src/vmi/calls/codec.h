@@ -52,7 +52,6 @@ enum class Text : uint8_t { Symbol, Member, Buffer, Register, BreakpointName, La
 /// A request's arguments; what was left out is missing. Texts point into the request.
 class Arguments {
  public:
-  Arguments() {}  // NOLINT(modernize-use-equals-default,*-member-init): leaves numbers_ as they are
   [[nodiscard]] std::optional<uint64_t> get(Number which) const {
     const auto index = static_cast<size_t>(which);
     return has_number_.test(index) ? std::optional(numbers_.at(index)) : std::nullopt;
@@ -77,9 +76,8 @@ class Arguments {
   static constexpr auto kTexts = static_cast<size_t>(Text::Last);
   std::bitset<kNumbers> has_number_;
   std::bitset<kTexts> has_text_;
-  // Only those that are set have a value: to clear them all would cost a tenth of a small read.
-  std::array<uint64_t, kNumbers> numbers_;
-  std::array<std::string_view, kTexts> texts_;
+  std::array<uint64_t, kNumbers> numbers_{};
+  std::array<std::string_view, kTexts> texts_{};
 };
 
 /// All bytes that a long call fills are in its room in the answer.
