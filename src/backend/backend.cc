@@ -251,7 +251,7 @@ void Backend::take_durable(const Incoming& incoming, const BeMsg& body) {
   header.clear_data();
   dispatch(message_of(incoming, body), [this, incoming, header, progress](const Result<Content>& result) {
     // A signal that stops us ended the callback: the message comes again at the next start. (Not if a later
-    // one is taken already, by another worker: that one's number stands for all before it.)
+    // one is taken already, by another worker: that one's number acknowledges all before it.)
     const bool is_interrupted = !result && result.error().code() == Errc::Interrupted;
     if (is_interrupted && progress->outbox == header.outbox() && progress->taken == header.number()) {
       --progress->taken;
