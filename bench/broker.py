@@ -1,9 +1,9 @@
-"""What the broker costs: reads and events of a confined VMI partition beside those of one that holds QEMU itself.
+"""What the broker costs: reads and events of a confined VMI partition beside those of one that holds QEMU
+itself.
 
 Usage: broker.py [BUILD]  (after a build; starts its own VMs; BUILD: another build, to be compared as well)
 """
 
-import os
 import json
 import statistics
 import sys
@@ -12,8 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'tests'))
-import conftest  # noqa: E402
-from conftest import BUILD, RUN, Cloud, furnace, pytest_sessionfinish, run_app, start_by_hand, start_guest  # noqa: E402
+from furnace_testing import BUILD, RUN, Cloud, remove_run, run_app, start_by_hand, start_guest  # noqa: E402
 
 ROUNDS = 3
 READS = '''
@@ -50,8 +49,8 @@ class App:
 UNITS = {'read_64_va': 'us', 'read_pa of 4 MiB': 'GB/s', 'process_list': 'us', 'system calls': 'events/s'}
 
 
-def measure(work, vm, flags, events):
-    cloud = Cloud(work / uuid.uuid4().hex[:4], vm)
+def measure(build, work, vm, flags, events):
+    cloud = Cloud(work / uuid.uuid4().hex[:4], vm, program=build / 'bin' / 'furnace')
     try:
         cloud.start_vmi(*flags)
         found = run_app(cloud, READS)[0]
@@ -71,14 +70,17 @@ def compare(title, work, vm, events):
     figures = {kind: [] for kind in kinds}
     for _ in range(ROUNDS):
         for kind, (build, flags) in kinds.items():
-            conftest.FURNACE = build / 'bin' / 'furnace'
-            figures[kind].append(measure(work, vm, flags, events))
-    conftest.FURNACE = BUILD / 'bin' / 'furnace'
+            figures[kind].append(measure(build, work, vm, flags, events))
     print(f'{title}:')
     for what, unit in UNITS.items():
         if what in figures['asks the broker'][0]:
-            middle = {kind: statistics.median(each[what] for each in rounds) for kind, rounds in figures.items()}
-            print(f'  {what}: ' + ', '.join(f'{kind} {value:.4g} {unit}' for kind, value in middle.items()), flush=True)
+            middle = {
+                kind: statistics.median(each[what] for each in rounds) for kind, rounds in figures.items()
+            }
+            print(
+                f'  {what}: ' + ', '.join(f'{kind} {value:.4g} {unit}' for kind, value in middle.items()),
+                flush=True,
+            )
 
 
 def main():
@@ -96,7 +98,7 @@ def main():
         compare('RAM that is mapped, a busy guest', work, guest.name, True)
     finally:
         guest.stop()
-        pytest_sessionfinish()
+        remove_run()
 
 
 main()

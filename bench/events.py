@@ -1,4 +1,6 @@
-"""Rates of events on a live, busy guest, each beside its floor. Usage: events.py  (after a build; starts its own VM)"""
+"""Rates of events on a live, busy guest, each beside its floor. Usage: events.py  (after a build; starts its
+own VM)
+"""
 
 import os
 import subprocess
@@ -8,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'tests'))
-from conftest import RUN, Cloud, pytest_sessionfinish, start_guest  # noqa: E402
+from furnace_testing import RUN, Cloud, remove_run, start_guest  # noqa: E402
 
 COUNTER = '''
 import fe, time
@@ -50,25 +52,42 @@ FURNACE_APP(Counter)
 '''
 
 # A simulated guest that makes system calls faster than any app takes them.
-FLOOD = '''name = "flood"
+FLOOD = (
+    '''name = "flood"
 [[task]]
 pid = 1
 name = "init"
-''' + '''[[event]]
+'''
+    + '''[[event]]
 kind = "syscall"
 every = 0.0001
 at = 0.5
 count = 10000000
 pid = 1
 number = 257
-''' * 12
+'''
+    * 12
+)
 
 
 def rates(cloud, work):
     """(events/s, events for each second of the app's CPU time) of a Python and of a C++ app."""
     source = work / 'native.cc'
     source.write_text(NATIVE)
-    subprocess.run(['g++', '-std=c++20', '-O2', '-shared', '-fPIC', f'-I{ROOT}/include', source, '-o', work / 'native.so'], check=True)
+    subprocess.run(
+        [
+            'g++',
+            '-std=c++20',
+            '-O2',
+            '-shared',
+            '-fPIC',
+            f'-I{ROOT}/include',
+            source,
+            '-o',
+            work / 'native.so',
+        ],
+        check=True,
+    )
     result = {}
     for name, code in (('Python', COUNTER), ('C++', work / 'native')):
         app = cloud.start_app(code)
@@ -88,7 +107,10 @@ def compare_languages(work):
     finally:
         cloud.stop()
     for name, (rate, busy) in found.items():
-        print(f'system calls of a simulated guest delivered to a {name} app: {rate} events/s; one CPU of it would handle {busy}/s')
+        print(
+            f'system calls of a simulated guest delivered to a {name} app: {rate} events/s; one CPU of it'
+            f' would handle {busy}/s'
+        )
     print(f'C++ handles {found["C++"][1] / found["Python"][1]:.1f}x of what Python does', flush=True)
 
 
@@ -108,8 +130,20 @@ def main():
     bench = [str(ROOT / 'build' / 'bin' / 'bench-events'), guest.name, str(guest.directory / 'qmp2')]
     try:
         binary = work / 'witness'
-        subprocess.run(['gcc', '-O1', '-s', '-static', '-nostdlib', '-fno-stack-protector', '-o', binary,
-                        ROOT / 'tests' / 'e2e' / 'witness.c'], check=True)
+        subprocess.run(
+            [
+                'gcc',
+                '-O1',
+                '-s',
+                '-static',
+                '-nostdlib',
+                '-fno-stack-protector',
+                '-o',
+                binary,
+                ROOT / 'tests' / 'e2e' / 'witness.c',
+            ],
+            check=True,
+        )
         guest.push('/tmp/witness', binary.read_bytes())
         guest.run('chmod +x /tmp/witness')
         times = {'no': [], 'hold-bare': [], 'hold': []}
@@ -117,14 +151,21 @@ def main():
             for kind, taken in times.items():
                 holder = None
                 if kind != 'no':
-                    holder = subprocess.Popen([*bench, kind], stdin=subprocess.PIPE, env={**os.environ, 'FURNACE_RUN': RUN})
+                    holder = subprocess.Popen(
+                        [*bench, kind], stdin=subprocess.PIPE, env={**os.environ, 'FURNACE_RUN': RUN}
+                    )
                     time.sleep(1)
                 taken.append(duration(guest))
                 if holder:
                     holder.communicate(b'\n')
         middle = {kind: sorted(taken)[1] for kind, taken in times.items()}
-        print(f'busy guest with a breakpoint that is not hit: {middle["hold"] / middle["no"]:.2f}x of its time without; '
-              f'a bare stub\'s: {middle["hold-bare"] / middle["no"]:.2f}x', flush=True)
+        print(
+            (
+                f'busy guest with a breakpoint that is not hit: {middle["hold"] / middle["no"]:.2f}x of its'
+                f' time without; a bare stub\'s: {middle["hold-bare"] / middle["no"]:.2f}x'
+            ),
+            flush=True,
+        )
         guest.run('(while :; do /tmp/witness g 100000; done) > /dev/null 2>&1 & true')
         subprocess.run(bench, check=True, env={**os.environ, 'FURNACE_RUN': RUN})
         cloud.start_vmi()
@@ -133,7 +174,7 @@ def main():
     finally:
         cloud.stop()
         guest.stop()
-        pytest_sessionfinish()
+        remove_run()
 
 
 main()

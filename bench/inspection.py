@@ -1,4 +1,6 @@
-"""What inspection costs a program in steady state; its start: partitions.py. Usage: inspection.py (after a build)"""
+"""What inspection costs a program in steady state; its start: partitions.py. Usage: inspection.py (after a
+build)
+"""
 
 import re
 import statistics
@@ -56,19 +58,29 @@ def main():
         subprocess.run(['gcc', '-O2', '-o', program, work / 'calls.c'], check=True)
         policy = work / 'calls.policy'
         calls = re.findall(r'__NR_(\w+)', Path('/usr/include/x86_64-linux-gnu/asm/unistd_64.h').read_text())
-        policy.write_text(''.join(f'ALLOW {name}\n' for name in calls[:100] if name != 'open') + 'A TRACE openat\nALLOW exit_group\n'
-                          'ALLOW futex\nALLOW clock_gettime\nALLOW arch_prctl\nALLOW set_tid_address\nALLOW set_robust_list\nALLOW rseq\n'
-                          'ALLOW prlimit64\nALLOW getrandom\nALLOW newfstatat\nALLOW clock_gettime\n')
+        policy.write_text(
+            ''.join(f'ALLOW {name}\n' for name in calls[:100] if name != 'open')
+            + 'A TRACE openat\nALLOW exit_group\nALLOW futex\nALLOW clock_gettime\nALLOW arch_prctl\nALLOW'
+            ' set_tid_address\nALLOW set_robust_list\nALLOW rseq\nALLOW prlimit64\nALLOW getrandom\nALLOW'
+            ' newfstatat\nALLOW clock_gettime\n'
+        )
         inside = [BIN / 'furnace-inspect', '--policy', policy, '--', program]
         rounds = []
         for _ in range(5):
-            runs = [subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-                    for command in (inside, [program, 'floor'], [program])]
+            runs = [
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+                for command in (inside, [program, 'floor'], [program])
+            ]
             rounds.append(list(zip(*[[int(ns) for ns in run] for run in runs])))
         for i, name in enumerate(('getpid', 'read', 'futex')):
             plain = statistics.median(each[i][2] for each in rounds) / 1e6
-            ours, floor = (statistics.median(each[i][which] / each[i][2] for each in rounds) for which in (0, 1))
-            print(f'1,000,000 {name} calls: {plain:.0f} ns each outside, {ours:.3f}x inside; floor, a filter of one instruction: {floor:.3f}x')
+            ours, floor = (
+                statistics.median(each[i][which] / each[i][2] for each in rounds) for which in (0, 1)
+            )
+            print(
+                f'1,000,000 {name} calls: {plain:.0f} ns each outside, {ours:.3f}x inside; floor, a filter of'
+                f' one instruction: {floor:.3f}x'
+            )
 
 
 sys.exit(main())

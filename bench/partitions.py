@@ -1,7 +1,7 @@
 """What the walls cost at the start of partitions. Usage: partitions.py (after a build)
 
-Each figure is the time from the start of the launcher to the first line that the partition's program or app prints or logs,
-median of 15; plain, without a policy, and whole are taken in turn."""
+Each figure is the time from the start of the launcher to the first line that the partition's program or app
+prints or logs, median of 15; plain, without a policy, and whole are taken in turn."""
 
 import os
 import signal
@@ -28,7 +28,9 @@ class App:
 def until(words, *command):
     """Seconds until a line with one of the words; the process is left running and returned."""
     start = time.monotonic()
-    process = subprocess.Popen([FURNACE, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [FURNACE, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     for line in process.stdout:
         if words in line:
             return time.monotonic() - start, process
@@ -43,9 +45,14 @@ def stop(process):
 
 def show(name, times):
     plain = times['plain']
-    print(f'start of {name}: ' + ', '.join(
-        f'{way} {statistics.median(each) * 1000:.0f} ms' +
-        ('' if way == 'plain' else f' ({statistics.median(a / b for a, b in zip(each, plain)):.2f}x)') for way, each in times.items()))
+    print(
+        f'start of {name}: '
+        + ', '.join(
+            f'{way} {statistics.median(each) * 1000:.0f} ms'
+            + ('' if way == 'plain' else f' ({statistics.median(a / b for a, b in zip(each, plain)):.2f}x)')
+            for way, each in times.items()
+        )
+    )
 
 
 with tempfile.TemporaryDirectory(prefix='furnace-bench-', dir='/tmp') as directory:
@@ -54,7 +61,19 @@ with tempfile.TemporaryDirectory(prefix='furnace-bench-', dir='/tmp') as directo
     (work / 'app.py').write_text(APP)
     subprocess.run([FURNACE, 'keys', 'new', work / 'keys'], check=True, stdout=subprocess.DEVNULL)
     vmi = ('serving VM', 'vmi', 'sim', '--driver', 'simulator', '--vmi')
-    fac = ('serving app', 'fac', '--u2', 'bench', '--kp', work / 'keys', '--ip', '127.0.0.1', '--it', 5999, '--fac')
+    fac = (
+        'serving app',
+        'fac',
+        '--u2',
+        'bench',
+        '--kp',
+        work / 'keys',
+        '--ip',
+        '127.0.0.1',
+        '--it',
+        5999,
+        '--fac',
+    )
     app = ('up', 'app', '-c', work / 'app', '--u2', 'bench', '--vmi', work / 'served')
     stop(until(*vmi, work / 'warm')[1])  # roots are built once
     stop(until(*fac, work / 'warm' / 'fac')[1])
@@ -62,14 +81,19 @@ with tempfile.TemporaryDirectory(prefix='furnace-bench-', dir='/tmp') as directo
     stop(until(*app)[1])
 
     python = [0.0] * ROUNDS
-    times = {name: {way: [] for way in WAYS} for name in ('furnace vmi', 'furnace fac', 'furnace app (Python)')}
+    times = {
+        name: {way: [] for way in WAYS} for name in ('furnace vmi', 'furnace fac', 'furnace app (Python)')
+    }
     for i in range(ROUNDS):
         start = time.monotonic()
         subprocess.run(['/usr/bin/python3', '-c', 'import json, re, collections'], check=True)
         python[i] = time.monotonic() - start
         for way, flags in WAYS.items():
-            for name, command in (('furnace vmi', (*vmi, work / f'vmi{i}')), ('furnace fac', (*fac, work / f'fac{i}')),
-                                  ('furnace app (Python)', app)):
+            for name, command in (
+                ('furnace vmi', (*vmi, work / f'vmi{i}')),
+                ('furnace fac', (*fac, work / f'fac{i}')),
+                ('furnace app (Python)', app),
+            ):
                 seconds, process = until(*command, *flags)
                 stop(process)
                 times[name][way].append(seconds)

@@ -1,6 +1,7 @@
 """read_64_va from Python beside the floor: an empty ZeroMQ REQ/ROUTER round trip with pyzmq, in one run.
 
-Run by bench/run as an app: metadata is the address of an echo server that this file also is (python3 round_trip.py ADDRESS).
+Run by bench/run as an app: metadata is the address of an echo server that this file also is (python3
+round_trip.py ADDRESS).
 """
 
 import statistics
@@ -20,6 +21,7 @@ def echo(address):
 class App:
     def __init__(self, ctx):
         import fe
+
         bare = zmq.Context.instance().socket(zmq.REQ)
         bare.connect(ctx['metadata'])
         banner = fe.lookup_symbol('linux_banner')
@@ -33,7 +35,10 @@ class App:
             floor.append(middle - start)
             call.append(time.perf_counter() - middle)
         floor, call = statistics.median(floor) * 1e6, statistics.median(call) * 1e6
-        print(f'{"read_64_va, Python app":<28} floor {floor:7.1f} us   call {call:7.1f} us   ratio {call / floor:.2f}')
+        print(
+            f'{"read_64_va, Python app":<28} floor {floor:7.1f} us   call {call:7.1f} us   ratio'
+            f' {call / floor:.2f}'
+        )
         bare.close(0)
         fe.exit()
 

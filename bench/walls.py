@@ -1,4 +1,5 @@
-"""What walls cost beside another build of Furnace, in turn: the start of VMI, FAC and APP partition of a VM, and a read.
+"""What walls cost beside another build of Furnace, in turn: the start of VMI, FAC and APP partition of a VM,
+and a read.
 
 Usage: walls.py BUILD  (after a build; starts its own VMs)
 """
@@ -12,8 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'tests'))
-import conftest  # noqa: E402
-from conftest import BUILD, RUN, Cloud, pytest_sessionfinish, start_by_hand, start_guest  # noqa: E402
+from furnace_testing import BUILD, RUN, Cloud, remove_run, start_by_hand, start_guest  # noqa: E402
 
 ROUNDS = 11
 APP = '''
@@ -34,9 +34,10 @@ class App:
 
 def measure(build, work, vm):
     """Milliseconds until all three partitions serve, and microseconds of a read."""
-    conftest.FURNACE = build / 'bin' / 'furnace'
-    os.environ['FURNACE_CACHE'] = str(work / ('other' if build != BUILD else 'this'))  # each build has its own roots
-    cloud = Cloud(work / uuid.uuid4().hex[:4], vm)
+    os.environ['FURNACE_CACHE'] = str(
+        work / ('other' if build != BUILD else 'this')
+    )  # each build has its own roots
+    cloud = Cloud(work / uuid.uuid4().hex[:4], vm, program=build / 'bin' / 'furnace')
     try:
         start = time.monotonic()
         cloud.start_vmi()
@@ -61,8 +62,14 @@ def compare(title, work, vm):
     for kind, (what, unit) in enumerate((('start of three partitions', 'ms'), ('read_64_va', 'us'))):
         medians = {name: statistics.median(each[kind]) for name, each in figures.items()}
         least = {name: min(each[kind]) for name, each in figures.items()}
-        print(f'  {what}: other build {medians["other"]:.0f} {unit} (least {least["other"]:.0f}), '
-              f'this one {medians["this"]:.0f} {unit} (least {least["this"]:.0f}): {medians["this"] / medians["other"]:.2f}x', flush=True)
+        print(
+            (
+                f'  {what}: other build {medians["other"]:.0f} {unit} (least {least["other"]:.0f}), this one'
+                f' {medians["this"]:.0f} {unit} (least {least["this"]:.0f}):'
+                f' {medians["this"] / medians["other"]:.2f}x'
+            ),
+            flush=True,
+        )
 
 
 def main():
@@ -79,7 +86,7 @@ def main():
     finally:
         qemu.kill()
         qemu.wait()
-        pytest_sessionfinish()
+        remove_run()
 
 
 main()

@@ -17,20 +17,21 @@ import threading
 from collections import namedtuple
 
 import _furnace_backend
-from _furnace_backend import log  # noqa: F401
 import furnace_checks as _checks
+from _furnace_backend import log  # noqa: F401
 from furnace_constants import *  # noqa: F401,F403
 from furnace_constants import ASYNC, FE, SYNC, TIMER
 
 
 class Message(namedtuple('Message', 'ident sync message')):
-    """A message of an app: ident: its id; sync: be.SYNC if it waits for an answer, else be.ASYNC; message: its text (str),
-    or bytes. id: of a durable message, the same if it is delivered again (after the backend was killed while it worked
-    on it), otherwise ''; traceparent: its W3C trace id, or ''.
+    """A message of an app: ident: its id; sync: be.SYNC if it waits for an answer, else be.ASYNC; message:
+    its text (str), or bytes. id: of a durable message, the same if it is delivered again (after the backend
+    was killed while it worked on it), otherwise ''; traceparent: its W3C trace id, or ''.
     """
 
     id = ''
     traceparent = ''
+
 
 _message_event = None
 _MESSAGE_ID = 999_999_999
@@ -46,6 +47,7 @@ class _Interface:
         """The backend's ZeroMQ context, as a zmq.Context of pyzmq (Debian: python3-zmq)."""
         if self._context is None:
             import zmq
+
             self._context = zmq.Context.shadow(_furnace_backend.context_address)
         return self._context
 
@@ -59,8 +61,8 @@ def broadcast(text) -> None:
 
 
 def notify(app_identity: str, text) -> None:
-    """Sends a text (str) or bytes to one app, by its id. Raises RuntimeError if the app is not connected, or if too many
-    messages wait already."""
+    """Sends a text (str) or bytes to one app, by its id. Raises RuntimeError if the app is not connected, or
+    if too many messages wait already."""
     if not isinstance(app_identity, str):
         raise TypeError(f"notify: 'app_identity' is {app_identity!r}: expected an app's id")
     _furnace_backend.notify(app_identity, text)
@@ -69,8 +71,9 @@ def notify(app_identity: str, text) -> None:
 def event_register(event: dict) -> int:
     """Registers a callback; returns the event's id for event_clear.
 
-    {'event_type': be.FE, 'callback': f}: f(Message) for each message of an app; with sync == be.SYNC the str or bytes
-    that it returns is the answer. With --workers it is called in other threads: for one app one call at a time.
+    {'event_type': be.FE, 'callback': f}: f(Message) for each message of an app; with sync == be.SYNC the str
+    or bytes that it returns is the answer. With --workers it is called in other threads: for one app one call
+    at a time.
     {'event_type': be.TIMER, 'time_value': seconds, 'callback': f}: f('timer triggered').
     """
     global _message_event
@@ -92,6 +95,7 @@ def event_register(event: dict) -> int:
             message = Message(ident, SYNC if waits else ASYNC, content)
             message.id, message.traceparent = id, traceparent
             return callback(message)
+
         _furnace_backend.set_message_callback(deliver)
         return _message_event
     raise ValueError(f'event_register: a backend has events be.FE and be.TIMER, not {kind!r}')
@@ -114,7 +118,9 @@ def event_clear(identifier: int) -> bool:
 
 
 def set_name(name: str) -> bool:
-    """Names this backend in its log lines: 1 to 16 characters of \\w and '-'. Returns whether the name is valid."""
+    """Names this backend in its log lines: 1 to 16 characters of \\w and '-'. Returns whether the name is
+    valid.
+    """
     if not _checks.is_name(name):
         return False
     _furnace_backend.set_log_name(name)

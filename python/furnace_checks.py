@@ -7,12 +7,16 @@ _COMMON = ('event_type', 'callback', 'sync')  # apps of 1.0 give sync with every
 
 
 def check_dictionary(given, known, where, whose):
-    """Raises TypeError for what is no dict, and ValueError for a key that is not known; names those that are."""
+    """Raises TypeError for what is no dict, and ValueError for a key that is not known; names those that
+    are.
+    """
     if not isinstance(given, dict):
         raise TypeError(f'{where}: {given!r} is no dict')
     for key in given:
         if key not in known:
-            raise ValueError(f'{where}: unknown key {key!r}{meant(key, known)}; {whose} takes {", ".join(known)}')
+            raise ValueError(
+                f'{where}: unknown key {key!r}{meant(key, known)}; {whose} takes {", ".join(known)}'
+            )
 
 
 def meant(name, known):
@@ -39,7 +43,9 @@ def seconds_of(event):
     if 'time_value' not in event:
         raise ValueError("event_register: 'time_value' is missing: expected seconds, 0.0 or more")
     if isinstance(event['time_value'], bool) or not isinstance(event['time_value'], (int, float)):
-        raise ValueError(f"event_register: 'time_value' is {event['time_value']!r}: expected seconds, 0.0 or more")
+        raise ValueError(
+            f"event_register: 'time_value' is {event['time_value']!r}: expected seconds, 0.0 or more"
+        )
     seconds = float(event['time_value'])
     if not 0.0 <= seconds <= 1e9:
         raise ValueError(f"event_register: 'time_value' is {seconds}: expected seconds, 0.0 or more")

@@ -5,43 +5,69 @@ from collections import namedtuple
 import _furnace
 import _furnace_checked as _checked
 from furnace_checks import check_keys as _check_keys
-from furnace_constants import (ASYNC, CR3, CREDENTIALS, GUEST_REQUEST, INT, MEM, MODULE_LOADED, PROCESS_CREATED, PROCESS_EXECUTED,
-                               PROCESS_EXITED, REG, SYNC, SYSCALL, SYSCALL_PLUGIN)
+from furnace_constants import (
+    ASYNC,
+    CR3,
+    CREDENTIALS,
+    GUEST_REQUEST,
+    INT,
+    MEM,
+    MODULE_LOADED,
+    PROCESS_CREATED,
+    PROCESS_EXECUTED,
+    PROCESS_EXITED,
+    REG,
+    SYNC,
+    SYSCALL,
+    SYSCALL_PLUGIN,
+)
 
 _BASE = 'type identifier cr3 rip rbp rsp rdi rsi rdx rax vcpu uid procname pid ppid'
 
 
 class VmEvent(namedtuple('VmEvent', _BASE)):
-    """An event of the VM: its kind (REG, INT, ...), its id, registers of the vCPU it happened on, and the process that ran:
-    uid, procname, pid, ppid. `_asdict()` makes a dict of it.
+    """An event of the VM: its kind (REG, INT, ...), its id, registers of the vCPU it happened on, and the
+    process that ran: uid, procname, pid, ppid. `_asdict()` makes a dict of it.
 
-    Beside the tuple it has the attributes tid (the thread that ran), old_cr3 (of REG; None where it is not known), lost
-    (events before it for which this app's queue was full) and timed_out (SYNC events before it that took too long).
+    Beside the tuple it has the attributes tid (the thread that ran), old_cr3 (of REG; None where it is not
+    known), lost (events before it for which this app's queue was full) and timed_out (SYNC events before it
+    that took too long).
     """
 
     tid = lost = timed_out = 0
     old_cr3 = gpa = None
 
 
-class SyscallEvent(namedtuple('SyscallEvent', _BASE + ' r10 r8 r9 number name arguments is_return return_value'), VmEvent):
-    """A system call: its number and name, and `arguments` by name: ints, but paths as text where they could be
-    read; as many as it has, of one that is not known 'arg0' to 'arg5'. At its return (`is_return`) `return_value`
-    is what the process gets."""
+class SyscallEvent(
+    namedtuple('SyscallEvent', _BASE + ' r10 r8 r9 number name arguments is_return return_value'), VmEvent
+):
+    """A system call: its number and name, and `arguments` by name: ints, but paths as text where they could
+    be read; as many as it has, of one that is not known 'arg0' to 'arg5'. At its return (`is_return`)
+    `return_value` is what the process gets."""
 
 
 class MemoryEvent(namedtuple('MemoryEvent', _BASE + ' address access old_value new_value'), VmEvent):
-    """An access to memory: what a VmEvent has, the address, 'r', 'w' or 'x', and for writes of up to 8 bytes the value before
-    and after (None where it is not known)."""
+    """An access to memory: what a VmEvent has, the address, 'r', 'w' or 'x', and for writes of up to 8 bytes
+    the value before and after (None where it is not known)."""
 
 
-class ProcessEvent(namedtuple('ProcessEvent', _BASE + ' subject_pid subject_ppid subject_name path exit_status'), VmEvent):
-    """A process was created, executed a program or ended: `subject_*`. At a creation the VmEvent's process is the parent.
+class ProcessEvent(
+    namedtuple('ProcessEvent', _BASE + ' subject_pid subject_ppid subject_name path exit_status'), VmEvent
+):
+    """A process was created, executed a program or ended: `subject_*`. At a creation the VmEvent's process is
+    the parent.
     path: of the program executed; exit_status: as wait(2) gives it (None before the end)."""
 
 
-class CredentialsEvent(namedtuple('CredentialsEvent', _BASE + ' old_uid new_uid old_euid new_euid old_capabilities'
-                                                              ' new_capabilities'), VmEvent):
-    """The process gets other credentials: real and effective user id, and effective capabilities (bits), before and after."""
+class CredentialsEvent(
+    namedtuple(
+        'CredentialsEvent', _BASE + ' old_uid new_uid old_euid new_euid old_capabilities new_capabilities'
+    ),
+    VmEvent,
+):
+    """The process gets other credentials: real and effective user id, and effective capabilities (bits),
+    before and after.
+    """
 
 
 class ModuleEvent(namedtuple('ModuleEvent', _BASE + ' module address'), VmEvent):
@@ -50,9 +76,19 @@ class ModuleEvent(namedtuple('ModuleEvent', _BASE + ' module address'), VmEvent)
 
 _ACCESS = {'r': 1, 'w': 2, 'x': 4}
 _SYNC_STATE = {SYNC: 1, ASYNC: 2}
-_FORMS = {REG: VmEvent, INT: VmEvent, MEM: MemoryEvent, SYSCALL: SyscallEvent, SYSCALL_PLUGIN: SyscallEvent,
-          PROCESS_CREATED: ProcessEvent, PROCESS_EXECUTED: ProcessEvent, PROCESS_EXITED: ProcessEvent,
-          CREDENTIALS: CredentialsEvent, MODULE_LOADED: ModuleEvent, GUEST_REQUEST: VmEvent}
+_FORMS = {
+    REG: VmEvent,
+    INT: VmEvent,
+    MEM: MemoryEvent,
+    SYSCALL: SyscallEvent,
+    SYSCALL_PLUGIN: SyscallEvent,
+    PROCESS_CREATED: ProcessEvent,
+    PROCESS_EXECUTED: ProcessEvent,
+    PROCESS_EXITED: ProcessEvent,
+    CREDENTIALS: CredentialsEvent,
+    MODULE_LOADED: ModuleEvent,
+    GUEST_REQUEST: VmEvent,
+}
 _WIRE_TYPE = {REG: 1, MEM: 2, INT: 3}  # the others are the same numbers on the wire
 _TEXTS = {'procname', 'name', 'subject_name', 'path', 'module'}
 _UNKNOWN = {'old_value', 'new_value', 'exit_status', 'return_value'}  # None where the event doesn't tell
@@ -84,7 +120,10 @@ def _memory_fields(event):
     if not isinstance(letters, str) or not letters or set(letters) - set(_ACCESS):
         raise ValueError(f"event_register: 'access' is {letters!r}: expected letters of 'rwx'")
     place = {'gpa': _number(event, 'gpa')} if 'gpa' in event else {'gva': _number(event, 'addr', None)}
-    return place | {'length': _number(event, 'length', 8), 'access': sum(_ACCESS[letter] for letter in set(letters))}
+    return place | {
+        'length': _number(event, 'length', 8),
+        'access': sum(_ACCESS[letter] for letter in set(letters)),
+    }
 
 
 def _syscall_fields(event):
@@ -107,11 +146,19 @@ def _register_fields(event):
 
 
 _FILTERS = ('pid', 'uid', 'on_end')
-_KEYS = {REG: ('reg_type', *_FILTERS), INT: ('bp_addr', 'bp_pid', 'bp_name', 'uid', 'on_end'),
-         MEM: ('addr', 'gpa', 'length', 'access', *_FILTERS), SYSCALL: ('number', 'returns', *_FILTERS)}
+_KEYS = {
+    REG: ('reg_type', *_FILTERS),
+    INT: ('bp_addr', 'bp_pid', 'bp_name', 'uid', 'on_end'),
+    MEM: ('addr', 'gpa', 'length', 'access', *_FILTERS),
+    SYSCALL: ('number', 'returns', *_FILTERS),
+}
 
-_FIELDS = {REG: _register_fields, MEM: _memory_fields, SYSCALL: _syscall_fields,
-           INT: lambda event: {'bp_addr': _number(event, 'bp_addr', None)}}
+_FIELDS = {
+    REG: _register_fields,
+    MEM: _memory_fields,
+    SYSCALL: _syscall_fields,
+    INT: lambda event: {'bp_addr': _number(event, 'bp_addr', None)},
+}
 
 
 def register(event, callback):
@@ -120,8 +167,12 @@ def register(event, callback):
     _check_keys(event, _KEYS.get(kind, _FILTERS))
     if event.get('on_end') is not None and not callable(event['on_end']):
         raise TypeError(f"event_register: 'on_end' is {event['on_end']!r}, not a function")
-    fields = {'event_type': _WIRE_TYPE.get(kind, kind), 'sync_state': _sync_state(event.get('sync', ASYNC)), 'notices': 1,
-              'gathers': 1}
+    fields = {
+        'event_type': _WIRE_TYPE.get(kind, kind),
+        'sync_state': _sync_state(event.get('sync', ASYNC)),
+        'notices': 1,
+        'gathers': 1,
+    }
     fields.update(_FIELDS.get(kind, lambda event: {})(event))
     fields['bp_pid'] = _number(event, 'bp_pid' if kind == INT else 'pid')
     if event.get('uid') is not None:

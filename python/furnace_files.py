@@ -18,12 +18,36 @@ _MAX_NAME = 4096
 _TABLES_AT_ONCE, _ROOM_AT_ONCE, _FILES_AT_ONCE = 256, 1 << 16, 4096
 _PART = 512  # descriptors of a table that are read at once
 
-_FAMILIES = {1: 'unix', 2: 'inet', 10: 'inet6', 15: 'key', 16: 'netlink', 17: 'packet', 29: 'can',
-             31: 'bluetooth', 38: 'alg', 40: 'vsock', 44: 'xdp'}
+_FAMILIES = {
+    1: 'unix',
+    2: 'inet',
+    10: 'inet6',
+    15: 'key',
+    16: 'netlink',
+    17: 'packet',
+    29: 'can',
+    31: 'bluetooth',
+    38: 'alg',
+    40: 'vsock',
+    44: 'xdp',
+}
 _PROTOCOLS = {1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmp6', 132: 'sctp', 136: 'udplite', 262: 'mptcp'}
 _KINDS = {1: 'stream', 2: 'dgram', 3: 'raw', 4: 'rdm', 5: 'seqpacket', 10: 'packet'}
-_STATES = ('', 'ESTABLISHED', 'SYN_SENT', 'SYN_RECV', 'FIN_WAIT1', 'FIN_WAIT2', 'TIME_WAIT', 'CLOSE',
-           'CLOSE_WAIT', 'LAST_ACK', 'LISTEN', 'CLOSING', 'NEW_SYN_RECV')  # include/net/tcp_states.h
+_STATES = (
+    '',
+    'ESTABLISHED',
+    'SYN_SENT',
+    'SYN_RECV',
+    'FIN_WAIT1',
+    'FIN_WAIT2',
+    'TIME_WAIT',
+    'CLOSE',
+    'CLOSE_WAIT',
+    'LAST_ACK',
+    'LISTEN',
+    'CLOSING',
+    'NEW_SYN_RECV',
+)  # include/net/tcp_states.h
 
 OpenFile = namedtuple('OpenFile', 'descriptor path socket reason', defaults=('',))
 OpenFile.__doc__ = """An open file of a process: its descriptor; its path, as readlink of /proc/PID/fd/N
@@ -67,8 +91,8 @@ def open_files_of(tasks):
 
 
 def path_of(file):
-    """The path of a `struct file`, across mount points, as /proc/PID/fd shows it; for what is in no directory, the
-    kernel's name for it: 'pipe:[4711]'."""
+    """The path of a `struct file`, across mount points, as /proc/PID/fd shows it; for what is in no
+    directory, the kernel's name for it: 'pipe:[4711]'."""
     path, _ = run(_name_of(file, _makers()))
     return path
 
@@ -86,28 +110,29 @@ def printable(text):
 
 def _escaped(character):
     code = ord(character)
-    if 0xdc80 <= code <= 0xdcff:  # a byte that is no UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
         return f'\\x{code - 0xdc00:02x}'
-    if 0x80 <= code <= 0xff:  # Python's own escape looks like that of a byte
+    if 0x80 <= code <= 0xFF:  # Python's own escape looks like that of a byte
         return f'\\u{code:04x}'
     return character.encode('unicode_escape').decode()
 
 
 # Tables of descriptors
 
+
 def _parts_of(reader, tasks):
     """Yields the _Parts of the tables of tasks: those with a bit in the bitmap of what is open, and the first
     one, in which a file that hides from the bitmap is found too."""
     tasks = list(tasks)
     for start in range(0, len(tasks), _TABLES_AT_ONCE):
-        some = tasks[start:start + _TABLES_AT_ONCE]
+        some = tasks[start : start + _TABLES_AT_ONCE]
         for task, table in zip(some, reader.run(map(_table, some))):
             if isinstance(table, VmiError):
                 yield _Part(task, told=_unread_table(str(table)))
                 continue
             pointers, bits, room = table
             for first in range(0, min(room, _MAX_FILES), _PART):
-                if first == 0 or any(bits[first // 8:(first + _PART) // 8]):
+                if first == 0 or any(bits[first // 8 : (first + _PART) // 8]):
                     yield _Part(task, pointers + 8 * first, first, min(room - first, _PART))
             if room > _MAX_FILES:
                 reason = f'a table for {room} files: those from {_MAX_FILES} on are not read'
@@ -165,7 +190,7 @@ def _files_in(reader, makers, parts):
     """Yields (task, OpenFile) for what is in parts of tables. A file that many share is looked at once."""
     found = list(_pointers_in(reader, parts))
     for start in range(0, len(found), _FILES_AT_ONCE):
-        some = found[start:start + _FILES_AT_ONCE]
+        some = found[start : start + _FILES_AT_ONCE]
         distinct = list(dict.fromkeys(address for _, _, address, told in some if not told))
         named = dict(zip(distinct, reader.run(_file(address, makers) for address in distinct)))
         for task, descriptor, address, told in some:
@@ -197,6 +222,7 @@ def _open_file(descriptor, result):
 
 
 # Names
+
 
 def _file(address, makers):
     """A walk to an open file; returns its path, its Socket or None, and why the socket can't be read, if
@@ -301,19 +327,26 @@ def _namespace_name(entry):
     return f'{_text(name)}:[{yield from _inode_number(entry)}]'
 
 
-_NAME_MAKERS = {'pipefs_dname': _pipe_name, 'sockfs_dname': _socket_name, 'ns_dname': _namespace_name,
-                'anon_inodefs_dname': _anonymous_name, 'pidfs_dname': _process_name,
-                'simple_dname': _unlinked_name}
+_NAME_MAKERS = {
+    'pipefs_dname': _pipe_name,
+    'sockfs_dname': _socket_name,
+    'ns_dname': _namespace_name,
+    'anon_inodefs_dname': _anonymous_name,
+    'pidfs_dname': _process_name,
+    'simple_dname': _unlinked_name,
+}
 
 
 def _makers():
     """The kernel's functions that make names of what is in no directory: {address: walk to the name}."""
-    found = batch([{'type': 'LOOKUP_SYMBOL', 'label': name, 'args': {'symbol_name': name}}
-                   for name in _NAME_MAKERS])
+    found = batch(
+        [{'type': 'LOOKUP_SYMBOL', 'label': name, 'args': {'symbol_name': name}} for name in _NAME_MAKERS]
+    )
     return {answer['result']: _NAME_MAKERS[name] for name, answer in found.items() if answer.get('result')}
 
 
 # Sockets
+
 
 def _socket_at(address):
     """A walk to the Socket at a `struct socket`."""
@@ -338,11 +371,15 @@ def _internet_ends(common):
     """Both ends of a Struct 'sock_common' of IPv4 or IPv6."""
     ports = common.skc_num, _socket.ntohs(common.skc_dport)
     if common.skc_family == 2:
-        addresses = [_socket.inet_ntop(_socket.AF_INET, value.to_bytes(4, 'little'))
-                     for value in (common.skc_rcv_saddr, common.skc_daddr)]
+        addresses = [
+            _socket.inet_ntop(_socket.AF_INET, value.to_bytes(4, 'little'))
+            for value in (common.skc_rcv_saddr, common.skc_daddr)
+        ]
     else:
-        addresses = [f'[{_socket.inet_ntop(_socket.AF_INET6, common.held_at(common.address_of(name), 16))}]'
-                     for name in ('skc_v6_rcv_saddr', 'skc_v6_daddr')]
+        addresses = [
+            f'[{_socket.inet_ntop(_socket.AF_INET6, common.held_at(common.address_of(name), 16))}]'
+            for name in ('skc_v6_rcv_saddr', 'skc_v6_daddr')
+        ]
     return [f'{address}:{port}' for address, port in zip(addresses, ports)]
 
 

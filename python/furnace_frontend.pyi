@@ -35,8 +35,9 @@ OVERWRITE: int
 MAX_FIELD_SIZE: int
 
 class VmiError(RuntimeError):
-    """A call failed. The text names the call, its arguments and the reason. Its class and its code say which kind of failure it is:
-    'failed', or the code of one of the classes below. Texts may change; classes and codes don't."""
+    """A call failed. The text names the call, its arguments and the reason. Its class and its code say which
+    kind of failure it is: 'failed', or the code of one of the classes below. Texts may change; classes and
+    codes don't."""
 
     code: str
 
@@ -56,8 +57,8 @@ class Busy(VmiError):
     """A limit is reached. Clear an event or wait for an answer, then repeat the call. Code 'busy'."""
 
 class Unavailable(VmiError):
-    """A partition doesn't answer or accepts nothing more, or the VM can't do it now: it boots, or its driver lacks it. Repeat the call
-    later. Code 'unavailable'."""
+    """A partition doesn't answer or accepts nothing more, or the VM can't do it now: it boots, or its driver
+    lacks it. Repeat the call later. Code 'unavailable'."""
 
 class Gone(Unavailable):
     """The VM or its partition has ended for good. After this the app ends too. Code 'gone'."""
@@ -210,7 +211,8 @@ class checked:
         """Stops the delivery of this app's events. Raises VmiError if it fails."""
     @staticmethod
     def get_access_mode() -> int:
-        """How guest memory is reached (LibVMI's vmi_mode_t: 0 Xen, 1 QEMU/KVM, 2 file). Raises VmiError if it fails."""
+        """How guest memory is reached (LibVMI's vmi_mode_t: 0 Xen, 1 QEMU/KVM, 2 file).
+        Raises VmiError if it fails."""
     @staticmethod
     def get_memsize() -> int:
         """The guest's memory in bytes. Raises VmiError if it fails."""
@@ -219,13 +221,15 @@ class checked:
         """The VM's name. Raises VmiError if it fails."""
     @staticmethod
     def get_offset(symbol: str) -> int:
-        """A well-known offset: linux_tasks, linux_name, linux_pid, linux_mm, linux_pgd. Raises VmiError if it fails."""
+        """A well-known offset: linux_tasks, linux_name, linux_pid, linux_mm, linux_pgd.
+        Raises VmiError if it fails."""
     @staticmethod
     def get_ostype() -> str:
         """The guest's operating system by LibVMI's name: 'VMI_OS_LINUX'. Raises VmiError if it fails."""
     @staticmethod
     def get_page_mode() -> str:
-        """The guest's paging mode by LibVMI's name: 'VMI_PM_IA32E' (4 or 5 levels). Raises VmiError if it fails."""
+        """The guest's paging mode by LibVMI's name: 'VMI_PM_IA32E' (4 or 5 levels).
+        Raises VmiError if it fails."""
     @staticmethod
     def get_vcpureg(reg: str, vcpu: int = 0) -> int:
         """A register of a vCPU by name: 'rip', 'cr3', 'gs_base', ... Raises VmiError if it fails."""
@@ -240,7 +244,8 @@ class checked:
         """The Windows version as text; fails for other guests. Raises VmiError if it fails."""
     @staticmethod
     def lookup_structure(structure_name: str, structure_key: str) -> int:
-        """The byte offset of a member of a kernel structure. A nested member is 'a.b'. Raises VmiError if it fails."""
+        """The byte offset of a member of a kernel structure. A nested member is 'a.b'.
+        Raises VmiError if it fails."""
     @staticmethod
     def lookup_symbol(symbol_name: str) -> int:
         """A kernel symbol's address in the running guest. Raises VmiError if it fails."""
@@ -294,22 +299,28 @@ class checked:
         """Reads the pointer at an address, as wide as the guest's pointers. Raises VmiError if it fails."""
     @staticmethod
     def read_ksym(symbol: str, count: int) -> bytes:
-        """Reads count bytes from an address. Returns fewer, and fails, if pages are missing. Raises VmiError if it fails."""
+        """Reads count bytes from an address. Returns fewer, and fails, if pages are missing.
+        Raises VmiError if it fails."""
     @staticmethod
     def read_pa(paddr: int, count: int) -> bytes:
-        """Reads count bytes from an address. Returns fewer, and fails, if pages are missing. Raises VmiError if it fails."""
+        """Reads count bytes from an address. Returns fewer, and fails, if pages are missing.
+        Raises VmiError if it fails."""
     @staticmethod
     def read_str_ksym(symbol: str) -> str:
-        """Reads the text at an address up to its NUL, at most 4096 bytes, as UTF-8. Raises VmiError if it fails."""
+        """Reads the text at an address up to its NUL, at most 4096 bytes, as UTF-8.
+        Raises VmiError if it fails."""
     @staticmethod
     def read_str_pa(paddr: int) -> str:
-        """Reads the text at an address up to its NUL, at most 4096 bytes, as UTF-8. Raises VmiError if it fails."""
+        """Reads the text at an address up to its NUL, at most 4096 bytes, as UTF-8.
+        Raises VmiError if it fails."""
     @staticmethod
     def read_str_va(vaddr: int, pid: int) -> str:
-        """Reads the text at an address up to its NUL, at most 4096 bytes, as UTF-8. Raises VmiError if it fails."""
+        """Reads the text at an address up to its NUL, at most 4096 bytes, as UTF-8.
+        Raises VmiError if it fails."""
     @staticmethod
     def read_va(vaddr: int, pid: int, count: int) -> bytes:
-        """Reads count bytes from an address. Returns fewer, and fails, if pages are missing. Raises VmiError if it fails."""
+        """Reads count bytes from an address. Returns fewer, and fails, if pages are missing.
+        Raises VmiError if it fails."""
     @staticmethod
     def resume_vm() -> int:
         """Undoes one pause_vm. Raises VmiError if it fails."""
@@ -381,7 +392,8 @@ class checked:
         """Stops system-call tracing. Raises VmiError if it fails."""
     @staticmethod
     def describe_structure(structure_name: str) -> dict[str, Any]:
-        """The layout of a kernel structure: its size and members with offset, size and type. Raises VmiError if it fails."""
+        """The layout of a kernel structure: its size and members with offset, size and type.
+        Raises VmiError if it fails."""
 # The end of what `furnace calls --stubs` prints.
 
 class VmEvent(NamedTuple):
@@ -445,7 +457,8 @@ class ModuleEvent(VmEvent):
 class Batch:
     state: int
     def add(self, name: Any, type: str, args: dict[str, Any] | None = None, linkname: Any = None,
-            linkfield: str | int | None = None, linktgt: str | int | None = None, linkopr: int | None = None) -> int: ...
+            linkfield: str | int | None = None, linktgt: str | int | None = None,
+            linkopr: int | None = None) -> int: ...
     def serialize(self) -> bytes: ...
     def results(self) -> Iterator[dict[str, Any]]: ...
     def results_size(self) -> int: ...
@@ -462,7 +475,9 @@ class Struct:
     def refresh(self) -> Struct: ...
 
 def batch(calls: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
-    """Sends calls in one message: {'type', 'label', 'args', 'link'} each. Returns the fields of each answer by label."""
+    """Sends calls in one message: {'type', 'label', 'args', 'link'} each. Returns the fields of each answer
+    by label.
+    """
 def batch_new() -> Batch:
     """Creates an empty batch (docs/apps.md)."""
 def batch_send(made: Batch) -> None:
@@ -476,7 +491,9 @@ def layout(name: str) -> tuple[int, dict[str, dict[str, Any]]]:
 def offset_of(name: str, member: str) -> int:
     """Returns the byte offset of a member; a nested member is 'a.b'."""
 def list_of(head: int | Struct, name: str, member: str) -> Iterator[Struct]:
-    """Walks a circular list of the kernel: its head, the structure of its entries, the member that links them."""
+    """Walks a circular list of the kernel: its head, the structure of its entries, the member that links
+    them.
+    """
 def tasks() -> Iterator[Struct]:
     """Walks the guest's task list, without the idle task."""
 def event_register(event: dict[str, Any]) -> int:
@@ -498,7 +515,9 @@ def io_usage() -> tuple[int, int]:
 def io_delete(key: str) -> None:
     """Deletes a stored value."""
 def notify(text: str, durable: bool = False, raises: bool = False) -> bool:
-    """Sends a text to the backend. Returns False (or raises) if it was not accepted. durable: stored on disk first."""
+    """Sends a text to the backend. Returns False (or raises) if it was not accepted. durable: stored on disk
+    first.
+    """
 def notify_bytes(data: bytes, durable: bool = False, raises: bool = False) -> bool:
     """Sends bytes to the backend, as notify does."""
 def request(text: str, timeout: float = 30.0) -> str:

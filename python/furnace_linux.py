@@ -1,25 +1,38 @@
-"""What a Linux kernel keeps, read through its own structures: modules, open files, sockets, the table of pids."""
+"""What a Linux kernel keeps, read through its own structures: modules, open files, sockets, the table of
+pids.
+"""
 
 import struct as _struct
 from collections import namedtuple
 
 import _furnace_checked as _checked
 from _furnace import VmiError
-from furnace_files import (OpenFile, Socket, open_files, open_files_of, path_of, printable,  # noqa: F401
-                           socket_of)
+from furnace_files import (  # noqa: F401
+    OpenFile,
+    Socket,
+    open_files,
+    open_files_of,
+    path_of,
+    printable,
+    socket_of,
+)
 from furnace_types import layout, list_of, offset_of, struct
 
 _MAX_NODES, _MAX_SLOTS = 1 << 14, 64  # of a table of a million pids
 
 Module = namedtuple('Module', 'name base size address')
-Module.__doc__ = 'A loaded kernel module: name, where its code begins, bytes of it in memory, its struct module.'
+Module.__doc__ = (
+    'A loaded kernel module: name, where its code begins, bytes of it in memory, its struct module.'
+)
 
 
 def modules():
     """The loaded modules, the newest first, as Modules. The list of a running guest can change meanwhile."""
     members = layout('module')[1]
     for module in list_of(_checked.lookup_symbol('modules'), 'module', 'list'):
-        if 'mem' in members:  # Linux 6.4: a part of the memory each for text, data, ...; the first is the text
+        if (
+            'mem' in members
+        ):  # Linux 6.4: a part of the memory each for text, data, ...; the first is the text
             parts = module.mem
             yield Module(module.name, int(parts[0].base), sum(part.size for part in parts), int(module))
         else:
@@ -28,8 +41,8 @@ def modules():
 
 
 def pid_table():
-    """The processes by the kernel's table of pids, which finds them for kill() and /proc: {pid: address of its
-    task_struct}. A process that only hides from the task list is here. Threads are left out."""
+    """The processes by the kernel's table of pids, which finds them for kill() and /proc: {pid: address of
+    its task_struct}. A process that only hides from the task list is here. Threads are left out."""
     head = int(struct('pid_namespace', _checked.lookup_symbol('init_pid_ns')).idr.idr_rt.xa_head)
     numbers = offset_of('pid', 'numbers')
     heads = offset_of('pid', 'tasks')
@@ -42,8 +55,11 @@ def pid_table():
             if first:
                 found[pid] = first - links - 16 * kind
                 break
-    return {pid: task for pid, task in found.items()
-            if _checked.read_32_va(task + offset_of('task_struct', 'tgid'), 0) == pid}
+    return {
+        pid: task
+        for pid, task in found.items()
+        if _checked.read_32_va(task + offset_of('task_struct', 'tgid'), 0) == pid
+    }
 
 
 def _radix_entries(head):

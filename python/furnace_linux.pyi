@@ -15,8 +15,9 @@ class Module(NamedTuple):
     address: int
 
 class Socket(NamedTuple):
-    """A socket. protocol: 'tcp', 'udp6', 'unix', 'netlink', ...; local and remote: 'address:port', or the path
-    of a UNIX socket, '' if there is none; state: such as 'LISTEN'; kind: 'stream', 'dgram', 'raw', ..."""
+    """A socket. protocol: 'tcp', 'udp6', 'unix', 'netlink', ...; local and remote: 'address:port', or the
+    path of a UNIX socket, '' if there is none; state: such as 'LISTEN'; kind: 'stream', 'dgram', 'raw',
+    ..."""
     protocol: str
     local: str
     remote: str
@@ -24,8 +25,9 @@ class Socket(NamedTuple):
     kind: str = ...
 
 class OpenFile(NamedTuple):
-    """An open file of a process. descriptor: None if reason says why a part of its table was not read; path: what
-    readlink of /proc/PID/fd/N prints in the guest; reason: why something of it could not be read, else ''."""
+    """An open file of a process. descriptor: None if reason says why a part of its table was not read; path:
+    what readlink of /proc/PID/fd/N prints in the guest; reason: why something of it could not be read, else
+    ''."""
     descriptor: int | None
     path: str
     socket: Socket | None
@@ -40,7 +42,9 @@ def open_files_of(tasks: Iterable[Task]) -> Iterator[tuple[Task, OpenFile]]:
 def path_of(file: Struct) -> str:
     """Returns the path of a `struct file` across mount points, as /proc/PID/fd shows it. Raises VmiError."""
 def pid_table() -> dict[int, int]:
-    """Returns {pid: address of its task_struct} by the kernel's table of pids, without threads. Raises VmiError."""
+    """Returns {pid: address of its task_struct} by the kernel's table of pids, without threads. Raises
+    VmiError.
+    """
 def printable(text: str) -> str:
     """Returns the text with everything escaped that would act on a terminal or is not UTF-8."""
 def socket_of(address: int | Struct) -> Socket:

@@ -35,13 +35,15 @@ def _layout(name):
 
 
 def layout(name):
-    """The layout of a kernel structure: (size in bytes, {member: {'bit_offset', 'bit_size', 'kind', 'size', 'count',
-    'is_signed', 'type'}}). VmiError if the kernel has none of that name."""
+    """The layout of a kernel structure: (size in bytes, {member: {'bit_offset', 'bit_size', 'kind', 'size',
+    'count', 'is_signed', 'type'}}). VmiError if the kernel has none of that name."""
     return _layout(name)
 
 
 def offset_of(name, member):
-    """The offset of a member in a kernel structure, in bytes. VmiError if the structure has none of that name."""
+    """The offset of a member in a kernel structure, in bytes. VmiError if the structure has none of that
+    name.
+    """
     found = layout(name)[1].get(member)
     if found is None:
         raise VmiError(f"structure '{name}' has no member '{member}'")
@@ -49,8 +51,8 @@ def offset_of(name, member):
 
 
 class Struct:
-    """A structure as it was when it was read. Members are attributes: numbers, Pointers, nested Structs, text for arrays
-    of char, lists for other arrays. `refresh()` reads it again."""
+    """A structure as it was when it was read. Members are attributes: numbers, Pointers, nested Structs, text
+    for arrays of char, lists for other arrays. `refresh()` reads it again."""
 
     __slots__ = ('_name', '_address', '_pid', '_data', '_members')
 
@@ -84,7 +86,9 @@ class Struct:
     def held_at(self, address, size):
         """The bytes at an address in the structure, as they were read; None for any other."""
         offset = int(address) - self._address
-        return self._data[offset:offset + size] if 0 <= offset and offset + size <= len(self._data) else None
+        return (
+            self._data[offset : offset + size] if 0 <= offset and offset + size <= len(self._data) else None
+        )
 
     def refresh(self):
         """Reads the structure again; returns it."""
@@ -94,14 +98,16 @@ class Struct:
     def _value(self, member):
         offset = member['bit_offset'] // 8
         if member.get('bit_size'):
-            whole = int.from_bytes(self._data[offset:offset + 16], 'little')
+            whole = int.from_bytes(self._data[offset : offset + 16], 'little')
             return (whole >> member['bit_offset'] % 8) & ((1 << member['bit_size']) - 1)
         count, size = member.get('count', 0), member.get('size', 0)
         if not count:
             return self._element(member, offset)
         if member['kind'] == _INTEGER and size == 1:
-            data = self._data[offset:offset + count]
-            return data.split(b'\0')[0].decode('utf-8', 'replace') if 'char' in member.get('type', '') else data
+            data = self._data[offset : offset + count]
+            return (
+                data.split(b'\0')[0].decode('utf-8', 'replace') if 'char' in member.get('type', '') else data
+            )
         # The guest says how many there are; the structure that was read holds no more than this.
         held = max(0, len(self._data) - offset) // size if size else 0
         return [self._element(member, offset + i * size) for i in range(min(count, held))]
@@ -109,17 +115,19 @@ class Struct:
     def _element(self, member, offset):
         kind, size, type = member['kind'], member.get('size', 0), member.get('type', '')
         if kind == _STRUCTURE and type:
-            return Struct(type, self._address + offset, self._pid, self._data[offset:offset + size])
-        data = self._data[offset:offset + size]
+            return Struct(type, self._address + offset, self._pid, self._data[offset : offset + size])
+        data = self._data[offset : offset + size]
         if kind in (_INTEGER, _POINTER, _ENUMERATION):
-            number = int.from_bytes(data, 'little', signed=kind == _INTEGER and member.get('is_signed', False))
+            number = int.from_bytes(
+                data, 'little', signed=kind == _INTEGER and member.get('is_signed', False)
+            )
             return Pointer(number, type) if kind == _POINTER else number
         return data
 
 
 def struct(name, address, pid=0):
-    """Kernel structure `name` at an address: struct('task_struct', task).comm. Read whole, in one call. VmiError if the
-    kernel has no such structure, or the memory is not there."""
+    """Kernel structure `name` at an address: struct('task_struct', task).comm. Read whole, in one call.
+    VmiError if the kernel has no such structure, or the memory is not there."""
     size, _ = layout(name)
     if size > _MAX_STRUCTURE:
         raise VmiError(f"struct: '{name}' has {size} bytes: too large to be read at once")
@@ -127,8 +135,10 @@ def struct(name, address, pid=0):
 
 
 def list_of(head, name, member):
-    """The structures `name` that hang by their list_head `member` on a list's head: list_of(task.children, 'task_struct',
-    'sibling'). The list of a running guest can change meanwhile: VmiError where it does not come back to its head."""
+    """The structures `name` that hang by their list_head `member` on a list's head: list_of(task.children,
+    'task_struct', 'sibling'). The list of a running guest can change meanwhile: VmiError where it does not
+    come back to its head.
+    """
     head = int(head)
     offset = offset_of(name, member)
     seen = set()
@@ -143,6 +153,8 @@ def list_of(head, name, member):
 
 
 def tasks():
-    """The processes as Structs 'task_struct', the idle task left out. Pause the guest for a list that is consistent."""
+    """The processes as Structs 'task_struct', the idle task left out. Pause the guest for a list that is
+    consistent.
+    """
     offset = offset_of('task_struct', 'tasks')
     return list_of(_checked.lookup_symbol('init_task') + offset, 'task_struct', 'tasks')

@@ -44,7 +44,7 @@ class Reader:
 
 def run(walk):
     """Takes one walk to its end; returns its result, or raises the VmiError that ended it."""
-    result, = Reader().run([walk])
+    (result,) = Reader().run([walk])
     if isinstance(result, VmiError):
         raise result
     return result
@@ -76,7 +76,7 @@ def together(walks):
 def read(address, size):
     """A walk that reads `size` bytes at an address; what a guest's pointers add up to wraps around, as it
     does there."""
-    answer, = yield [(int(address) % (1 << 64), size)]
+    (answer,) = yield [(int(address) % (1 << 64), size)]
     if isinstance(answer, VmiError):
         raise answer
     return answer

@@ -1,4 +1,5 @@
-"""Sends the backend the files that the VM's processes open: JSON lines {'pid', 'name', 'uid', 'path', 'write'}.
+"""Sends the backend the files that the VM's processes open: JSON lines {'pid', 'name', 'uid', 'path',
+'write'}.
 
 metadata: paths to watch for, one a line, as shell patterns ('/etc/*'); empty: all.
 """
@@ -25,5 +26,14 @@ class App:
         if not isinstance(path, str) or not any(fnmatch.fnmatch(path, pattern) for pattern in self.patterns):
             return
         flags = event.arguments.get(_CALLS[event.name], 1)
-        fe.notify(json.dumps({'pid': event.pid, 'name': event.procname, 'uid': event.uid, 'path': path,
-                              'write': flags & _ACCESS_MODE != 0}))
+        fe.notify(
+            json.dumps(
+                {
+                    'pid': event.pid,
+                    'name': event.procname,
+                    'uid': event.uid,
+                    'path': path,
+                    'write': flags & _ACCESS_MODE != 0,
+                }
+            )
+        )

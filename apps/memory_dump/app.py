@@ -1,8 +1,10 @@
-"""Sends the VM's memory to the backend: compressed, with a hash for every piece, and taken up again where it was left.
+"""Sends the VM's memory to the backend: compressed, with a hash for every piece, and taken up again where it
+was left.
 
-    furnace app -c apps/memory_dump/app --u2 ... [--md paused]     with apps/memory_dump/backend at the other end
+    furnace app -c apps/memory_dump/app --u2 ... [--md paused]
 
-With metadata 'paused' the guest is paused meanwhile, so that the dump is of one moment.
+The backend is apps/memory_dump/backend. With metadata 'paused' the guest is paused meanwhile, so that the
+dump is of one moment.
 """
 
 import base64
@@ -32,9 +34,18 @@ class App:
             return self.finish()
         data = fe.read_pa(self.address, min(PIECE, self.size - self.done))
         if data:
-            answer = json.loads(fe.request(json.dumps({
-                'do': 'piece', 'address': self.address, 'hash': hashlib.sha256(data).hexdigest(),
-                'data': base64.b64encode(zlib.compress(data, 1)).decode()})))
+            answer = json.loads(
+                fe.request(
+                    json.dumps(
+                        {
+                            'do': 'piece',
+                            'address': self.address,
+                            'hash': hashlib.sha256(data).hexdigest(),
+                            'data': base64.b64encode(zlib.compress(data, 1)).decode(),
+                        }
+                    )
+                )
+            )
             if 'error' in answer:
                 fe.log(f"piece at {self.address:#x}: {answer['error']}: sent again")
                 return

@@ -1,4 +1,5 @@
-"""Takes a memory dump: a raw file with holes, beside a journal of what is in it, so that a dump that broke off can be continued.
+"""Takes a memory dump: a raw file with holes, beside a journal of what is in it, so that a dump that broke
+off can be continued.
 
     furnace backend -c apps/memory_dump/backend --ep 127.0.0.1 --et 5563 --ak app.pub --bk be.key
 

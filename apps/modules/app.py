@@ -3,8 +3,9 @@
     furnace app -c apps/modules/app --u2 modules --vmi DIR
 """
 
-import fe
 import furnace_linux
+
+import fe
 
 
 class App:

@@ -6,8 +6,9 @@ FILE is what `readlink /proc/PID/fd/FD` prints in the guest, after it what a soc
 something could not be read. What would control a terminal is escaped.
 """
 
-import fe
 from furnace_linux import open_files_of, printable
+
+import fe
 
 
 class App:

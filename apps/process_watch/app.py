@@ -1,7 +1,7 @@
 """Lists the VM's processes, then sends the backend each that appears or exits.
 
-Messages to the backend are JSON lines: {'kind': 'table', 'processes': [...]} once, then {'kind': 'appeared'|'ended',
-'process': {...}}. metadata: seconds between two looks (default 0.5).
+Messages to the backend are JSON lines: {'kind': 'table', 'processes': [...]} once, then {'kind':
+'appeared'|'ended', 'process': {...}}. metadata: seconds between two looks (default 0.5).
 """
 
 import json
@@ -16,11 +16,9 @@ class App:
         fe.set_name('process_watch')
         self.known = None
         self.offsets = {}
-        fe.event_register({
-            'event_type': fe.TIMER,
-            'time_value': float(ctx['metadata'] or 0.5),
-            'callback': self.look,
-        })
+        fe.event_register(
+            {'event_type': fe.TIMER, 'time_value': float(ctx['metadata'] or 0.5), 'callback': self.look}
+        )
 
     def offset(self, structure, member):
         """A member's offset; asked for once, retried while the guest boots."""

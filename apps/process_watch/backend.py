@@ -14,8 +14,10 @@ def clean(text):
 
 def row(process):
     kind = 'kernel' if process['kernel_thread'] else 'user'
-    return (f'{process["pid"]:>6} {process["ppid"]:>6} {process["uid"]:>6}  {kind:<7} '
-            f'{clean(process["name"]):<16} {process["task"]:#x}')
+    return (
+        f'{process["pid"]:>6} {process["ppid"]:>6} {process["uid"]:>6}  {kind:<7} '
+        f'{clean(process["name"]):<16} {process["task"]:#x}'
+    )
 
 
 class AppBE:

@@ -30,7 +30,9 @@ def by_calls():
         if node in seen:
             raise fe.VmiError(f'the task list runs in a circle after {len(found)} tasks')
         seen.add(node)
-        found.append((fe.checked.read_32_va(node - tasks + pid, 0), fe.checked.read_str_va(node - tasks + name, 0)))
+        found.append(
+            (fe.checked.read_32_va(node - tasks + pid, 0), fe.checked.read_str_va(node - tasks + name, 0))
+        )
         node = fe.checked.read_addr_va(node, 0)
     return found
 

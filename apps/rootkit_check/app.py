@@ -6,17 +6,18 @@
 
     furnace app -c apps/rootkit_check/app --u2 check --vmi DIR --fac DIR [--md once]
 
-The first look is kept in FAC's storage. Findings are printed and sent to the backend as JSON, every 10 seconds; with
-metadata 'once' it looks once and ends. A kernel also patches its own text, when tracing is turned on for example: a
-changed page is a reason to look, not a proof.
+The first look is kept in FAC's storage. Findings are printed and sent to the backend as JSON, every 10
+seconds; with metadata 'once' it looks once and ends. A kernel also patches its own text, when tracing is
+turned on for example: a changed page is a reason to look, not a proof.
 """
 
 import hashlib
 import json
 import struct
 
-import fe
 import furnace_linux
+
+import fe
 
 PAGE = 4096
 CHUNK = 1 << 20  # bytes of text read at once
@@ -53,9 +54,17 @@ class App:
         listed = {task.tgid: int(task) for task in fe.tasks()}
         known = furnace_linux.pid_table()
         for pid in sorted(known.keys() - listed.keys()):
-            yield {'finding': 'task not in the task list', 'pid': pid, 'name': fe.struct('task_struct', known[pid]).comm}
+            yield {
+                'finding': 'task not in the task list',
+                'pid': pid,
+                'name': fe.struct('task_struct', known[pid]).comm,
+            }
         for pid in sorted(listed.keys() - known.keys()):
-            yield {'finding': 'task not in the table of pids', 'pid': pid, 'name': fe.struct('task_struct', listed[pid]).comm}
+            yield {
+                'finding': 'task not in the table of pids',
+                'pid': pid,
+                'name': fe.struct('task_struct', listed[pid]).comm,
+            }
 
     def read_table(self):
         """The system calls' functions, as distances from the start of the text: KASLR moves both."""
@@ -68,7 +77,10 @@ class App:
         hashes = []
         for at in range(self.start, self.end, CHUNK):
             data = fe.checked.read_va(at, 0, min(CHUNK, self.end - at))
-            hashes += [hashlib.blake2b(data[i:i + PAGE], digest_size=8).hexdigest() for i in range(0, len(data), PAGE)]
+            hashes += [
+                hashlib.blake2b(data[i : i + PAGE], digest_size=8).hexdigest()
+                for i in range(0, len(data), PAGE)
+            ]
         return hashes
 
     def hooked_syscalls(self, table):

@@ -1,7 +1,7 @@
 """Prints system calls as strace does, without being in the VM.
 
-metadata: JSON {'pid': 0, 'uid': null, 'number': null, 'seconds': 10}: whose calls (0 and null: of any process), which (a name or a
-number; null: all), and how long.
+metadata: JSON {'pid': 0, 'uid': null, 'number': null, 'seconds': 10}: whose calls (0 and null: of any
+process), which (a name or a number; null: all), and how long.
 """
 
 import errno
@@ -15,10 +15,10 @@ _MAX_ERRNO = 4095  # include/linux/err.h
 def shown(name, value):
     if isinstance(value, str):
         return json.dumps(value)
-    if name in ('dirfd', 'olddirfd', 'newdirfd') and value & 0xffffffff == 0xffffff9c:
+    if name in ('dirfd', 'olddirfd', 'newdirfd') and value & 0xFFFFFFFF == 0xFFFFFF9C:
         return 'AT_FDCWD'
     if name in ('flags', 'mode', 'prot'):
-        return hex(value & 0xffffffff)
+        return hex(value & 0xFFFFFFFF)
     return str(value) if value < 1 << 20 else hex(value)
 
 
@@ -31,12 +31,28 @@ def outcome(value):
 class App:
     def __init__(self, ctx):
         fe.set_name('syscall_trace')
-        options = {'pid': 0, 'uid': None, 'number': None, 'seconds': 10, **json.loads(ctx['metadata'] or '{}')}
+        options = {
+            'pid': 0,
+            'uid': None,
+            'number': None,
+            'seconds': 10,
+            **json.loads(ctx['metadata'] or '{}'),
+        }
         self.entered = {}  # thread -> the line that waits for its return
-        fe.event_register({'event_type': fe.SYSCALL, 'pid': options['pid'], 'uid': options['uid'], 'number': options['number'],
-                           'returns': True, 'callback': self.tell})
+        fe.event_register(
+            {
+                'event_type': fe.SYSCALL,
+                'pid': options['pid'],
+                'uid': options['uid'],
+                'number': options['number'],
+                'returns': True,
+                'callback': self.tell,
+            }
+        )
         fe.events_start()
-        fe.event_register({'event_type': fe.TIMER, 'time_value': float(options['seconds']), 'callback': self.end})
+        fe.event_register(
+            {'event_type': fe.TIMER, 'time_value': float(options['seconds']), 'callback': self.end}
+        )
 
     def tell(self, event):
         if event.lost:

@@ -2,14 +2,16 @@
 
     furnace app -c apps/yara_scan/app --forensic --u2 ... --add rules.yar --vmi ...
 
-The rules lie in rules.yar beside the app; with metadata, in the file of that name. Each match is one line: rule, physical
-address, length, and the text as it is there. A match that two pieces of memory share is found; each is printed once.
+The rules lie in rules.yar beside the app; with metadata, in the file of that name. Each match is one line:
+rule, physical address, length, and the text as it is there. A match that two pieces of memory share is found;
+each is printed once.
 """
 
 import os
 
-import fe
 import yara
+
+import fe
 
 PIECE = 4 << 20
 SHARED = 64 << 10  # of two pieces in a row: as long as what a rule matches may be
@@ -38,4 +40,6 @@ class App:
             for offset, _, matched in match.strings:
                 if offset < PIECE:  # else the next piece has it
                     self.matches += 1
-                    print(f'{match.rule} {self.address + offset:#x} {len(matched)} {matched[:60]!r}', flush=True)
+                    print(
+                        f'{match.rule} {self.address + offset:#x} {len(matched)} {matched[:60]!r}', flush=True
+                    )

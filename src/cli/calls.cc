@@ -82,7 +82,7 @@ constexpr EnumTable<protocol::Answer, std::string_view> kReturnTypes({
 
 /// "def read_pa(paddr: int, count: int) -> bytes:" and its docstring.
 std::string stub_of(const protocol::Call& call, const std::string& indent, std::string_view more) {
-  constexpr size_t widest = 100;
+  constexpr size_t widest = 100, widest_line = 110;
   std::string text = fmt::format("{}def {}(", indent, call.name);
   const std::string below = std::string(text.size(), ' ');
   size_t width = text.size();
@@ -100,8 +100,11 @@ std::string stub_of(const protocol::Call& call, const std::string& indent, std::
     text += argument;
     width += argument.size() + 2;
   }
-  return fmt::format("{}) -> {}:\n{}    \"\"\"{}{}\"\"\"\n", text, kReturnTypes[call.answer], indent,
-                     call.summary, more);
+  const std::string start = fmt::format("{}    \"\"\"{}", indent, call.summary);
+  const std::string gap = more.empty()                                                   ? ""
+                          : start.size() + more.size() + sizeof " \"\"\"" <= widest_line ? " "
+                                                                                         : "\n    " + indent;
+  return fmt::format("{}) -> {}:\n{}{}{}\"\"\"\n", text, kReturnTypes[call.answer], start, gap, more);
 }
 
 /// In Python they have another form: furnace_events.py.
@@ -117,7 +120,7 @@ std::string calls_stubs() {
     if (!is_of_events(call)) text += stub_of(call, "", "");
   text += "\nclass checked:\n    \"\"\"The same calls, which raise VmiError when they fail.\"\"\"\n\n";
   for (const protocol::Call& call : protocol::calls())
-    text += "    @staticmethod\n" + stub_of(call, "    ", " Raises VmiError if it fails.");
+    text += "    @staticmethod\n" + stub_of(call, "    ", "Raises VmiError if it fails.");
   return text + "# The end of what `furnace calls --stubs` prints.\n";
 }
 

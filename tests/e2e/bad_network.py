@@ -1,4 +1,6 @@
-"""A network that delays and loses packets, between two network namespaces, in user space: not every kernel has netem."""
+"""A network that delays and loses packets, between two network namespaces, in user space: not every kernel
+has netem.
+"""
 
 import ctypes
 import fcntl
@@ -11,7 +13,7 @@ import struct
 import subprocess
 import time
 
-TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454ca, 1, 0x1000
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
 
 
 def enter(namespace):
@@ -40,14 +42,18 @@ def _forward(namespaces, addresses, delay, loss, cut, ready):
         for end in select.select(ends, [], [], timeout)[0]:
             packet = os.read(end, 70000)
             if not cut.is_set() and chance.random() >= loss:
-                heapq.heappush(waiting, (time.monotonic() + delay, len(waiting), ends[1 - ends.index(end)], packet))
+                heapq.heappush(
+                    waiting, (time.monotonic() + delay, len(waiting), ends[1 - ends.index(end)], packet)
+                )
         while waiting and waiting[0][0] <= time.monotonic():
             _, _, to, packet = heapq.heappop(waiting)
             os.write(to, packet)
 
 
 class BadNetwork:
-    """Namespaces `here` and `there`, 10.99.0.1 and 10.99.0.2. `cut` is an Event: nothing passes while it is set."""
+    """Namespaces `here` and `there`, 10.99.0.1 and 10.99.0.2. `cut` is an Event: nothing passes while it is
+    set.
+    """
 
     def __init__(self, delay, loss):
         self.here, self.there = f'fh{os.getpid()}', f'ft{os.getpid()}'
@@ -55,8 +61,11 @@ class BadNetwork:
         for namespace in (self.here, self.there):
             subprocess.run(['ip', 'netns', 'add', namespace], check=True)
         self.cut, ready = multiprocessing.Event(), multiprocessing.Event()
-        self.forwarder = multiprocessing.Process(target=_forward, daemon=True,
-                                                 args=((self.here, self.there), self.addresses, delay, loss, self.cut, ready))
+        self.forwarder = multiprocessing.Process(
+            target=_forward,
+            daemon=True,
+            args=((self.here, self.there), self.addresses, delay, loss, self.cut, ready),
+        )
         self.forwarder.start()
         assert ready.wait(10)
 

@@ -7,7 +7,7 @@ import socket
 import zmq
 
 import peers
-from conftest import APP, furnace, wait_for
+from furnace_testing import APP, eventually, furnace
 
 # Writes what it hears to a file; says 'end' to all when there is a file beside that.
 RECORDING_BACKEND = '''
@@ -25,29 +25,6 @@ class AppBE:
         if ctx.message == 'notify me':
             be.notify(ctx.ident, 'for ' + ctx.ident)
         return 'echo'
-'''
-
-STORM_APP = '''
-import fe, json
-class App:
-    def __init__(self, ctx):
-        self.next = self.once = self.asked = self.answered = 0
-        fe.event_register({'event_type': fe.TIMER, 'time_value': 0.01, 'callback': self.tick})
-        fe.event_register({'event_type': fe.BE, 'callback': self.end})
-    def tick(self, ctx):
-        if fe.notify(f'durable {self.next}', durable=True):
-            self.next += 1
-        self.once += fe.notify(f'once {self.next}')
-        if self.next % 20 == 0:
-            self.asked += 1
-            try:
-                fe.request('question', timeout=2)
-                self.answered += 1
-            except fe.VmiError:
-                pass
-    def end(self, ctx):
-        print(json.dumps([self.next, self.once, self.asked, self.answered]), flush=True)
-        fe.exit()
 '''
 
 
@@ -78,25 +55,76 @@ class Line:
             furnace('keys', 'new', directory, '--app', app)
             (directory / 'be.pub').write_bytes((sim.keys / 'be.pub').read_bytes())
             (self.apps / f'{app}.pub').write_bytes((directory / 'app.pub').read_bytes())
-        self.backend = sim.start('backend', '-c', sim.source('be', RECORDING_BACKEND % str(self.heard)), '--ep', '127.0.0.1', '--et', sim.outside,
-                                 '--apps', self.apps, '--bk', sim.keys / 'be.key', '--router', '--metrics', work / 'be.metrics')
+        self.backend = sim.start(
+            'backend',
+            '-c',
+            sim.source('be', RECORDING_BACKEND % str(self.heard)),
+            '--ep',
+            '127.0.0.1',
+            '--et',
+            sim.outside,
+            '--apps',
+            self.apps,
+            '--bk',
+            sim.keys / 'be.key',
+            '--router',
+            '--metrics',
+            work / 'be.metrics',
+        )
         self.backend.wait_log('listening')
-        self.proxy = sim.start('proxy', '--blind', '--ip', '127.0.0.1', '--it', sim.inside, '--ep', '127.0.0.1', '--et', sim.outside)
+        self.proxy = sim.start(
+            'proxy',
+            '--blind',
+            '--ip',
+            '127.0.0.1',
+            '--it',
+            sim.inside,
+            '--ep',
+            '127.0.0.1',
+            '--et',
+            sim.outside,
+        )
 
     def fac(self, app, blind=True):
         directory = self.work / app / 'fac_socket'
-        fac = self.sim.start('fac', '--u2', app, '--kp', self.keys[app], '--ip', '127.0.0.1', '--it', self.sim.inside, '--fac', directory,
-                             *(['--blind'] if blind else []))
+        fac = self.sim.start(
+            'fac',
+            '--u2',
+            app,
+            '--kp',
+            self.keys[app],
+            '--ip',
+            '127.0.0.1',
+            '--it',
+            self.sim.inside,
+            '--fac',
+            directory,
+            *(['--blind'] if blind else []),
+        )
         fac.wait_log('connected to the backend')
         return fac, directory
 
     def app(self, app, directory, body):
-        code = 'import fe, json\nclass App:\n    def __init__(self, ctx):\n' + ''.join(f'        {line}\n' for line in body.splitlines())
-        process = self.sim.start('app', '-c', self.sim.source('app', code), '--u2', app, '--fac', directory, '--vmi', self.sim.vmi_dir)
+        code = 'import fe, json\nclass App:\n    def __init__(self, ctx):\n' + ''.join(
+            f'        {line}\n' for line in body.splitlines()
+        )
+        process = self.sim.start(
+            'app',
+            '-c',
+            self.sim.source('app', code),
+            '--u2',
+            app,
+            '--fac',
+            directory,
+            '--vmi',
+            self.sim.vmi_dir,
+        )
         return process
 
     def metric(self, name):
-        return int(re.search(rf'^furnace_backend_{name} (\d+)$', metrics_of(self.work / 'be.metrics'), re.M)[1])
+        return int(
+            re.search(rf'^furnace_backend_{name} (\d+)$', metrics_of(self.work / 'be.metrics'), re.M)[1]
+        )
 
 
 def dealer(line, app, identity):
@@ -128,23 +156,63 @@ class KeptApart:
 
     def start_backend(self):
         keys = self.places['at-backend']
-        backend = self.sim.start('backend', '-c', self.sim.source('be', RECORDING_BACKEND % str(self.heard)), '--ep', '127.0.0.1',
-                                 '--et', self.sim.outside, '--ak', keys / 'app.pub', '--bk', keys / 'be.key', *(['--router'] if self.blind else []))
+        backend = self.sim.start(
+            'backend',
+            '-c',
+            self.sim.source('be', RECORDING_BACKEND % str(self.heard)),
+            '--ep',
+            '127.0.0.1',
+            '--et',
+            self.sim.outside,
+            '--ak',
+            keys / 'app.pub',
+            '--bk',
+            keys / 'be.key',
+            *(['--router'] if self.blind else []),
+        )
         backend.wait_log('listening')
         return backend
 
     def start_proxy(self):
         keys = self.places['at-proxy']
         how = ['--blind'] if self.blind else ['--ak', keys / 'app.key', '--bk', keys / 'be.key']
-        return self.sim.start('proxy', *how, '--ip', '127.0.0.1', '--it', self.sim.inside, '--ep', '127.0.0.1', '--et', self.sim.outside)
+        return self.sim.start(
+            'proxy',
+            *how,
+            '--ip',
+            '127.0.0.1',
+            '--it',
+            self.sim.inside,
+            '--ep',
+            '127.0.0.1',
+            '--et',
+            self.sim.outside,
+        )
 
     def start_fac(self):
-        fac = self.sim.start('fac', '--u2', APP, '--kp', self.places['at-fac'], '--ip', '127.0.0.1', '--it', self.sim.inside,
-                             '--fac', self.sim.fac_dir, *(['--blind'] if self.blind else []))
+        fac = self.sim.start(
+            'fac',
+            '--u2',
+            APP,
+            '--kp',
+            self.places['at-fac'],
+            '--ip',
+            '127.0.0.1',
+            '--it',
+            self.sim.inside,
+            '--fac',
+            self.sim.fac_dir,
+            *(['--blind'] if self.blind else []),
+        )
         fac.wait_log('connected to the')
         return fac
 
     def wait_for_more(self):
         """Messages of the app pass, of all kinds."""
         before = len(lines_of(self.heard))
-        wait_for(lambda: {line.split(' ')[1] for line in lines_of(self.heard)[before:]} >= {'durable', 'once', 'question'}, 10, 'messages')
+        eventually(
+            lambda: {line.split(' ')[1] for line in lines_of(self.heard)[before:]}
+            >= {'durable', 'once', 'question'},
+            10,
+            'messages',
+        )

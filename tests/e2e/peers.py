@@ -1,4 +1,6 @@
-"""Peers of Furnace 1.0, made of nothing but ZeroMQ and the messages that the protocol fixes (wire.md sections 2 and 3)."""
+"""Peers of Furnace 1.0, made of nothing but ZeroMQ and the messages that the protocol fixes (wire.md sections
+2 and 3).
+"""
 
 import importlib.util
 import subprocess
@@ -34,8 +36,13 @@ message FacMessage {
 def _compiled():
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / 'facilities_1_0.proto').write_text(FACILITIES)
-        subprocess.run(['protoc', f'--proto_path={directory}', f'--python_out={directory}', 'facilities_1_0.proto'], check=True)
-        spec = importlib.util.spec_from_file_location('facilities_1_0_pb2', Path(directory) / 'facilities_1_0_pb2.py')
+        subprocess.run(
+            ['protoc', f'--proto_path={directory}', f'--python_out={directory}', 'facilities_1_0.proto'],
+            check=True,
+        )
+        spec = importlib.util.spec_from_file_location(
+            'facilities_1_0_pb2', Path(directory) / 'facilities_1_0_pb2.py'
+        )
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module.FacMessage
@@ -67,7 +74,11 @@ def socket_of(kind, timeout=10_000, **options):
 def client_of(keys):
     """Options of a CURVE client that has the app's key."""
     public, secret = zmq.auth.load_certificate(str(keys / 'app.key'))
-    return {'curve_publickey': public, 'curve_secretkey': secret, 'curve_serverkey': zmq.auth.load_certificate(str(keys / 'be.pub'))[0]}
+    return {
+        'curve_publickey': public,
+        'curve_secretkey': secret,
+        'curve_serverkey': zmq.auth.load_certificate(str(keys / 'be.pub'))[0],
+    }
 
 
 def _server_of(keys):
@@ -144,10 +155,16 @@ class Proxy(_Served):
         self._keys, self._inside, self._outside = keys, inside, outside
 
     def open(self):
-        self._router, self._publisher = socket_of(zmq.ROUTER, **_server_of(self._keys)), socket_of(zmq.PUB, **_server_of(self._keys))
-        self._dealer, self._subscriber = socket_of(zmq.DEALER, **client_of(self._keys)), socket_of(zmq.SUB, **client_of(self._keys))
+        self._router, self._publisher = socket_of(zmq.ROUTER, **_server_of(self._keys)), socket_of(
+            zmq.PUB, **_server_of(self._keys)
+        )
+        self._dealer, self._subscriber = socket_of(zmq.DEALER, **client_of(self._keys)), socket_of(
+            zmq.SUB, **client_of(self._keys)
+        )
         self._subscriber.subscribe(b'')
-        for offset, (bound, connected) in enumerate(((self._router, self._dealer), (self._publisher, self._subscriber))):
+        for offset, (bound, connected) in enumerate(
+            ((self._router, self._dealer), (self._publisher, self._subscriber))
+        ):
             bound.bind(f'tcp://127.0.0.1:{self._inside + offset}')
             connected.connect(f'tcp://127.0.0.1:{self._outside + offset}')
         return self._router, self._dealer, self._subscriber, self._publisher
@@ -158,7 +175,9 @@ class Proxy(_Served):
 
 
 class Backend(_Served):
-    """Answers 'echo ...'; says what it is asked to say. `heard`: (identity, whether it was a request, text)."""
+    """Answers 'echo ...'; says what it is asked to say. `heard`: (identity, whether it was a request,
+    text).
+    """
 
     def __init__(self, keys, port):
         super().__init__()
@@ -166,7 +185,9 @@ class Backend(_Served):
         self.heard = []
 
     def open(self):
-        self._dealer, self._publisher = socket_of(zmq.DEALER, **_server_of(self._keys)), socket_of(zmq.PUB, **_server_of(self._keys))
+        self._dealer, self._publisher = socket_of(zmq.DEALER, **_server_of(self._keys)), socket_of(
+            zmq.PUB, **_server_of(self._keys)
+        )
         self._dealer.bind(f'tcp://127.0.0.1:{self._port}')
         self._publisher.bind(f'tcp://127.0.0.1:{self._port + 1}')
         return self._dealer, self._publisher

@@ -87,16 +87,19 @@ def resets(stranger):
 
 def commands_without_end(stranger):
     """Announces a command of 2^62 bytes, and sends of it what is taken."""
+
     def act(connection):
         connection.sendall(GREETING + b'\x06' + struct.pack('>Q', 1 << 62))
         while not stranger.stop.is_set():
             connection.sendall(b'x' * 65536)
+
     stranger.again(act)
 
 
 def noise(stranger):
-    stranger.again(lambda connection: (connection.sendall(GREETING + os.urandom(2000)),
-                                       connection.recv(1000)))
+    stranger.again(
+        lambda connection: (connection.sendall(GREETING + os.urandom(2000)), connection.recv(1000))
+    )
 
 
 def wrong_keys(stranger):
@@ -116,16 +119,28 @@ def wrong_keys(stranger):
 
 def replays(stranger):
     """Says again what a peer with a key has said (RFC 26)."""
+
     def act(connection):
         connection.settimeout(0.2)
         for piece in wire.handshake_pieces(stranger.recorded):
             connection.sendall(piece)
             connection.recv(65536)
+
     stranger.again(act)
 
 
-ATTACKS = (silent, half_a_greeting, greeting_and_no_more, slowloris, another_protocol, resets,
-           commands_without_end, noise, wrong_keys, replays)
+ATTACKS = (
+    silent,
+    half_a_greeting,
+    greeting_and_no_more,
+    slowloris,
+    another_protocol,
+    resets,
+    commands_without_end,
+    noise,
+    wrong_keys,
+    replays,
+)
 
 
 class Attackers:

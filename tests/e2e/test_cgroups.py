@@ -11,11 +11,13 @@ import uuid
 from pathlib import Path
 
 import pytest
-from conftest import FURNACE, ROOT, furnace, wait_for
+
+from furnace_testing import FURNACE, ROOT, eventually, furnace
 
 
 @pytest.fixture
 def name():
+    """The name of a control group that this test has; skips where none can be made."""
     made = f'test-{uuid.uuid4().hex[:8]}'
     result = furnace('cgroup', 'make', made, '--memory', 64, check=False)
     if result.returncode != 0:
@@ -30,15 +32,28 @@ def left_behind(name):
 
 
 def inside(name, *command, **options):
-    return subprocess.run([FURNACE, 'cgroup', 'exec', name, '--', *command], capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(
+        [FURNACE, 'cgroup', 'exec', name, '--', *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **options,
+    )
 
 
 def shown(name):
     """{column: text} of a group."""
     line = furnace('cgroup', 'show', name).stdout.splitlines()[1]
     cpu, memory, processes, oom, no_fork = re.fullmatch(
-        rf'{name} +([\d.]+) +([\d.]+ of \d+) +(\d+ of \d+) +(\d+) +(\d+)', line).groups()
-    return {'memory': memory, 'processes': processes, 'oom': int(oom), 'no fork': int(no_fork), 'cpu': float(cpu)}
+        rf'{name} +([\d.]+) +([\d.]+ of \d+) +(\d+ of \d+) +(\d+) +(\d+)', line
+    ).groups()
+    return {
+        'memory': memory,
+        'processes': processes,
+        'oom': int(oom),
+        'no fork': int(no_fork),
+        'cpu': float(cpu),
+    }
 
 
 def test_memory_past_the_limit_ends_the_program_and_is_counted(name):
@@ -70,7 +85,10 @@ os._exit(0)
 
 def test_cpu_time_is_limited_and_shown(name):
     furnace('cgroup', 'make', name, '--cpu', 20)
-    code = 'import time\nend = time.monotonic() + 2\nwhile time.monotonic() < end: pass\nprint(time.process_time())'
+    code = (
+        'import time\nend = time.monotonic() + 2\nwhile time.monotonic() < end:'
+        ' pass\nprint(time.process_time())'
+    )
     used = float(inside(name, sys.executable, '-c', code).stdout)
     assert used < 1.2
     assert shown(name)['cpu'] > 0.1
@@ -78,7 +96,7 @@ def test_cpu_time_is_limited_and_shown(name):
 
 def test_removing_a_group_ends_what_runs_in_it(name):
     process = subprocess.Popen([FURNACE, 'cgroup', 'exec', name, '--', 'sh', '-c', 'sleep 1000 & sleep 1000'])
-    wait_for(lambda: shown(name)['processes'] == '3 of 30')
+    eventually(lambda: shown(name)['processes'] == '3 of 30')
     furnace('cgroup', 'remove', name)
     assert process.wait(5) == -9
 
@@ -94,8 +112,13 @@ SHELLS = [shell for shell in ('bash', 'zsh') if shutil.which(shell)]
 
 def in_shell(shell, script, **environment):
     source = ROOT / 'shell' / f'furnace.{shell}'
-    return subprocess.run([shell, '-c', f'source {source}\n{script}'], capture_output=True, text=True, timeout=60,
-                          env={**os.environ, 'FURNACE': str(FURNACE), **environment})
+    return subprocess.run(
+        [shell, '-c', f'source {source}\n{script}'],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, 'FURNACE': str(FURNACE), **environment},
+    )
 
 
 @pytest.mark.parametrize('shell', ['bash', 'zsh'])
@@ -114,8 +137,10 @@ def test_shell_functions_start_partitions_of_a_tenant(shell):
     tenant = work / 'app_storage' / 'tenant_data'
     app, vmi = (f'33333333-3333-4333-8333-333333333333-{kind}' for kind in ('app', 'vmi'))
     furnace('keys', 'new', tenant / app)
-    (work / 'hello.py').write_text('import fe\nclass App:\n    def __init__(self, ctx):\n'
-                                   '        print(ctx["metadata"], len(fe.process_list()) > 0)\n        fe.exit()\n')
+    (work / 'hello.py').write_text(
+        'import fe\nclass App:\n    def __init__(self, ctx):\n'
+        '        print(ctx["metadata"], len(fe.process_list()) > 0)\n        fe.exit()\n'
+    )
     script = f'''mvmi {ROOT}/docs/simulator.toml {vmi} & partition=$!
 fac {app} 127.0.0.1 5999 & other=$!
 timeout 20 sh -c 'until [ -S {tenant}/{vmi}/vmi_socket/vmi_rtr ]; do sleep 0.1; done'

@@ -1,23 +1,19 @@
-"""The C++ API of tenants: installed, built with CMake and with pkg-config, hosted by furnace-app and furnace-backend."""
+"""The C++ API of tenants: installed, built with CMake and with pkg-config, hosted by furnace-app and
+furnace-backend.
+"""
 
 import re
 import subprocess
 
 import pytest
-from conftest import APP, BUILD, ROOT, run_app
 
-COMPILE = ['g++', '-std=c++20', '-O2', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC']
-
-
-def compiled(work, name, code):
-    source = work / f'{name}.cc'
-    source.write_text(code)
-    subprocess.run([*COMPILE, f'-I{ROOT}/include', source, '-o', work / f'{name}.so'], check=True)
-    return work / name
+from furnace_testing import APP, BUILD, ROOT, run_app
+from furnace_testing.compiler import COMPILE, compiled
 
 
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory):
+    """The prefix that `cmake --install` filled."""
     prefix = tmp_path_factory.mktemp('prefix')
     subprocess.run(['cmake', '--install', BUILD, '--prefix', prefix], check=True, capture_output=True)
     return prefix
@@ -25,28 +21,45 @@ def installed(tmp_path_factory):
 
 def test_an_app_is_built_with_the_installed_cmake_package(installed, work):
     (work / 'CMakeLists.txt').write_text(
-        'cmake_minimum_required(VERSION 3.25)\nproject(app CXX)\nfind_package(furnace 0.1 REQUIRED)\n'
-        f'add_library(first MODULE {ROOT}/apps/first_cpp/app.cc)\ntarget_link_libraries(first furnace::tenant)\n')
-    subprocess.run(['cmake', '-S', work, '-B', work / 'b', f'-DCMAKE_PREFIX_PATH={installed}'], check=True, capture_output=True)
+        'cmake_minimum_required(VERSION 3.25)\nproject(app CXX)\nfind_package(furnace 0.1'
+        f' REQUIRED)\nadd_library(first MODULE {ROOT}/apps/first_cpp/app.cc)\ntarget_link_libraries(first'
+        ' furnace::tenant)\n'
+    )
+    subprocess.run(
+        ['cmake', '-S', work, '-B', work / 'b', f'-DCMAKE_PREFIX_PATH={installed}'],
+        check=True,
+        capture_output=True,
+    )
     subprocess.run(['cmake', '--build', work / 'b'], check=True, capture_output=True)
     assert (work / 'b' / 'libfirst.so').exists()
 
 
-def test_an_app_is_built_with_pkg_config_and_sees_what_python_sees(installed, work, cloud, guest):
-    flags = subprocess.run(['pkg-config', '--cflags', 'furnace'], capture_output=True, text=True, check=True,
-                           env={'PKG_CONFIG_PATH': str(installed / 'lib' / 'pkgconfig'), 'PATH': '/usr/bin'}).stdout.split()
-    flags = [f'-I{installed}/include' if flag.startswith('-I') else flag for flag in flags]  # the prefix is of this run
-    subprocess.run([*COMPILE, *flags, ROOT / 'apps' / 'first_cpp' / 'app.cc', '-o', work / 'app.so'], check=True)
+def test_an_app_is_built_with_pkg_config_and_sees_what_python_sees(installed, work, cloud, shared_guest):
+    flags = subprocess.run(
+        ['pkg-config', '--cflags', 'furnace'],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={'PKG_CONFIG_PATH': str(installed / 'lib' / 'pkgconfig'), 'PATH': '/usr/bin'},
+    ).stdout.split()
+    flags = [
+        f'-I{installed}/include' if flag.startswith('-I') else flag for flag in flags
+    ]  # the prefix is of this run
+    subprocess.run(
+        [*COMPILE, *flags, ROOT / 'apps' / 'first_cpp' / 'app.cc', '-o', work / 'app.so'], check=True
+    )
     cloud.start_vmi()
-    guest.qmp('stop')
+    shared_guest.qmp('stop')
     try:
-        expected, = run_app(cloud, "show([[pid, p['name']] for pid, p in fe.process_list().items()])")
+        (expected,) = run_app(cloud, "show([[pid, p['name']] for pid, p in fe.process_list().items()])")
         app = cloud.start_app(work / 'app')
         assert app.wait_end(20) == 0, app.log
     finally:
-        guest.qmp('cont')
+        shared_guest.qmp('cont')
     lines = app.out.splitlines()
-    assert [line.split(' ', 1) for line in lines if not line.startswith('jiffies')] == [[str(pid), name] for pid, name in expected]
+    assert [line.split(' ', 1) for line in lines if not line.startswith('jiffies')] == [
+        [str(pid), name] for pid, name in expected
+    ]
     assert len([line for line in lines if re.fullmatch(r'jiffies: \d+', line)]) == 3
 
 
@@ -144,14 +157,17 @@ arguments = [11, 12, 13, 14, 15, 16]
 '''
 
 
-def test_the_whole_api_on_the_simulator(simulated, work):
-    cloud = simulated(GUEST)
+def test_the_whole_api_on_the_simulator(described_cloud, work):
+    cloud = described_cloud(GUEST)
     cloud.start_vmi()
     app = cloud.start_app(compiled(work, 'everything', EVERYTHING), metadata='meta')
     assert app.wait_end(20) == 0, app.log
     lines = app.out.splitlines()
     assert lines[:4] == ['1122334455667788', '1', '1122334400000007', '1']
-    assert lines[4] == 'read_va(vaddr=0x8, pid=0, count=8): virtual address 0x8 is not mapped (level 4 entry is empty)'
+    assert (
+        lines[4]
+        == 'read_va(vaddr=0x8, pid=0, count=8): virtual address 0x8 is not mapped (level 4 entry is empty)'
+    )
     assert "no kernel symbol 'nosuch'" in lines[5]
     assert lines[6:8] == ['2 tasks, 0 allocations', '2 modules']
     assert lines[8:12] == ['1 8 0 1122334400000007', '1', '80050033', f'{APP} meta']
@@ -207,12 +223,12 @@ FURNACE_APP(Talker)
 '''
 
 
-def test_backend_and_storage_in_cpp(work, sim):
-    sim.start_vmi()
-    sim.start_backend(compiled(work, 'echo', BACKEND))
-    sim.start_proxy()
-    sim.start_fac()
-    app = sim.start_app(compiled(work, 'talker', TALKER))
+def test_backend_and_storage_in_cpp(work, sim_cloud):
+    sim_cloud.start_vmi()
+    sim_cloud.start_backend(compiled(work, 'echo', BACKEND))
+    sim_cloud.start_proxy()
+    sim_cloud.start_fac()
+    app = sim_cloud.start_app(compiled(work, 'talker', TALKER))
     assert app.wait_end(20) == 0, app.log
     lines = app.out.splitlines()
     assert lines[:3] == ['echo hello', '0 0', '1 value']
@@ -220,23 +236,36 @@ def test_backend_and_storage_in_cpp(work, sim):
     assert lines[4] == 'told one way 0'
 
 
-@pytest.mark.parametrize('code, expected', [
-    ('int nothing;', 'exports no furnace_app_make'),
-    ('#include <furnace/app.h>\nextern "C" const uint32_t furnace_app_abi __attribute__((visibility("default"))) = 99;\n'
-     'extern "C" void furnace_app_make() {}', 'built for version 99 of the API, this is 4'),
-    ('#include <furnace/app.h>\n#include <stdexcept>\nstruct A : furnace::tenant::App { explicit A(furnace::tenant::Host&) { throw std::runtime_error("no luck"); } };\n'
-     'FURNACE_APP(A)', 'no luck'),
-])
-def test_bad_shared_objects_are_refused(work, sim, code, expected):
-    sim.start_vmi()
-    app = sim.start_app(compiled(work, 'bad', code))
+@pytest.mark.parametrize(
+    'code, expected',
+    [
+        ('int nothing;', 'exports no furnace_app_make'),
+        (
+            (
+                '#include <furnace/app.h>\nextern "C" const uint32_t furnace_app_abi'
+                ' __attribute__((visibility("default"))) = 99;\nextern "C" void furnace_app_make() {}'
+            ),
+            'built for version 99 of the API, this is 4',
+        ),
+        (
+            (
+                '#include <furnace/app.h>\n#include <stdexcept>\nstruct A : furnace::tenant::App { explicit'
+                ' A(furnace::tenant::Host&) { throw std::runtime_error("no luck"); } };\nFURNACE_APP(A)'
+            ),
+            'no luck',
+        ),
+    ],
+)
+def test_bad_shared_objects_are_refused(work, sim_cloud, code, expected):
+    sim_cloud.start_vmi()
+    app = sim_cloud.start_app(compiled(work, 'bad', code))
     assert app.wait_end(20) == 4 and expected in app.log, app.log
 
 
-def test_a_file_that_is_no_shared_object_is_refused(work, sim):
-    sim.start_vmi()
+def test_a_file_that_is_no_shared_object_is_refused(work, sim_cloud):
+    sim_cloud.start_vmi()
     (work / 'text.so').write_text('hello')
-    app = sim.start_app(work / 'text')
+    app = sim_cloud.start_app(work / 'text')
     assert app.wait_end(20) == 4 and 'text.so' in app.log, app.log
 
 
@@ -252,36 +281,54 @@ FURNACE_APP(Crashing)
 '''
 
 
-def test_an_app_that_crashes_says_by_which_signal_and_where(work, sim):
-    sim.start_vmi()
-    app = sim.start_app(compiled(work, 'crashing', CRASHES))
+def test_an_app_that_crashes_says_by_which_signal_and_where(work, sim_cloud):
+    sim_cloud.start_vmi()
+    app = sim_cloud.start_app(compiled(work, 'crashing', CRASHES))
     assert app.wait_end() == 139
-    assert re.search(r'the app crashed: SIGSEGV .* at \S+crashing\.so\+0x[0-9a-f]+ in \S+, address 0x0', app.log + app.out), app.log
+    assert re.search(
+        r'the app crashed: SIGSEGV .* at \S+crashing\.so\+0x[0-9a-f]+ in \S+, address 0x0', app.log + app.out
+    ), app.log
 
 
-@pytest.mark.parametrize('statement, expected', [
-    ('abort();', r'abort\(\) at \S+ending\.so\+0x[0-9a-f]+'),
-    ('std::thread([] { throw std::out_of_range("no such place"); }).join();',
-     'an uncaught exception: std::out_of_range: no such place'),
-    ('std::thread([] { throw 5; }).join();', 'an uncaught exception: int'),
-], ids=['abort', 'exception', 'exception-that-is-a-number'])
-def test_an_app_that_ends_itself_says_how(work, sim, statement, expected):
-    sim.start_vmi()
-    app = sim.start_app(compiled(work, 'ending', f'''
+@pytest.mark.parametrize(
+    'statement, expected',
+    [
+        ('abort();', r'abort\(\) at \S+ending\.so\+0x[0-9a-f]+'),
+        (
+            'std::thread([] { throw std::out_of_range("no such place"); }).join();',
+            'an uncaught exception: std::out_of_range: no such place',
+        ),
+        ('std::thread([] { throw 5; }).join();', 'an uncaught exception: int'),
+    ],
+    ids=['abort', 'exception', 'exception-that-is-a-number'],
+)
+def test_an_app_that_ends_itself_says_how(work, sim_cloud, statement, expected):
+    sim_cloud.start_vmi()
+    app = sim_cloud.start_app(
+        compiled(
+            work,
+            'ending',
+            f'''
 #include <furnace/app.h>
 #include <cstdlib>
 #include <stdexcept>
 #include <thread>
 struct Ending : furnace::tenant::App {{ explicit Ending(furnace::tenant::Host&) {{ {statement} }} }};
 FURNACE_APP(Ending)
-'''))
+''',
+        )
+    )
     assert app.wait_end() == 134, app.log
     assert re.search('the app crashed: ' + expected, app.log + app.out), app.log
 
 
-def test_an_app_whose_stack_overflows_says_so(work, sim):
-    sim.start_vmi()
-    app = sim.start_app(compiled(work, 'deep', r'''
+def test_an_app_whose_stack_overflows_says_so(work, sim_cloud):
+    sim_cloud.start_vmi()
+    app = sim_cloud.start_app(
+        compiled(
+            work,
+            'deep',
+            r'''
 #include <furnace/app.h>
 int deeper(volatile int* above) {
   if (*above < 0) return 0;
@@ -293,6 +340,14 @@ struct Deep : furnace::tenant::App {
   explicit Deep(furnace::tenant::Host& host) { volatile int depth = 0; host.log(deeper(&depth) != 0 ? "up" : "down"); }
 };
 FURNACE_APP(Deep)
-'''))
+''',
+        )
+    )
     assert app.wait_end() == 139, app.log
-    assert re.search(r'the app crashed: SIGSEGV .* at \S+deep\.so\S+( in \S+)?, address 0x[0-9a-f]+: its stack has overflowed', app.log), app.log
+    assert re.search(
+        (
+            r'the app crashed: SIGSEGV .* at \S+deep\.so\S+( in \S+)?, address 0x[0-9a-f]+: its stack has'
+            r' overflowed'
+        ),
+        app.log,
+    ), app.log

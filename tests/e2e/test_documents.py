@@ -1,16 +1,38 @@
-"""Documents, help texts and public headers use the words of CONTRIBUTING.md's list, and name files that exist."""
+"""Documents, help texts and public headers use the words of CONTRIBUTING.md's list, and name files that
+exist.
+"""
 
 import re
 
 import pytest
 
-from conftest import ROOT, furnace
-from test_numbers import commands
+from furnace_testing import ROOT, furnace
+from furnace_testing.help import commands
 
 SPECIFICATION = 'docs/spec/'  # fixed with version 1.0, as it was worded then
-DOCUMENTS = [str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), ROOT / 'tests/README.md'])]
-HEADERS = [str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob('include/furnace/*.h'), *ROOT.glob('python/*.pyi')])]
-FOLDERS = ('apps', 'bench', 'cmake', 'docs', 'drakvuf', 'include', 'policies', 'proto', 'python', 'scripts', 'shell', 'src', 'tests')
+DOCUMENTS = [
+    str(path.relative_to(ROOT))
+    for path in sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), ROOT / 'tests/README.md'])
+]
+HEADERS = [
+    str(path.relative_to(ROOT))
+    for path in sorted([*ROOT.glob('include/furnace/*.h'), *ROOT.glob('python/*.pyi')])
+]
+FOLDERS = (
+    'apps',
+    'bench',
+    'cmake',
+    'docs',
+    'drakvuf',
+    'include',
+    'policies',
+    'proto',
+    'python',
+    'scripts',
+    'shell',
+    'src',
+    'tests',
+)
 LONGEST_LINE = 100
 
 
@@ -37,7 +59,9 @@ def blank(match):
 
 
 def prose(markdown):
-    """The text without code: blocks, indented blocks and code spans become spaces, so that line numbers stay."""
+    """The text without code: blocks, indented blocks and code spans become spaces, so that line numbers
+    stay.
+    """
     for code in (r'^```.*?^```', r'^    .*$', r'`[^`]*`'):
         markdown = re.sub(code, blank, markdown, flags=re.M | re.S if '```.' in code else re.M)
     return markdown
@@ -69,11 +93,17 @@ def comments(source):
 def test_comments_use_the_words_of_the_list():
     sources = sorted([*ROOT.glob('src/**/*.h'), *ROOT.glob('src/**/*.cc')])
     assert len(sources) > 300
-    assert {str(source.relative_to(ROOT)): found for source in sources if (found := list(avoided(comments(source.read_text()))))} == {}
+    assert {
+        str(source.relative_to(ROOT)): found
+        for source in sources
+        if (found := list(avoided(comments(source.read_text()))))
+    } == {}
 
 
 def test_help_uses_the_words_of_the_list():
-    assert {' '.join(command): found for command, text in commands().items() if (found := list(avoided(text)))} == {}
+    assert {
+        ' '.join(command): found for command, text in commands().items() if (found := list(avoided(text)))
+    } == {}
 
 
 @pytest.mark.parametrize('document', DOCUMENTS)
@@ -86,7 +116,11 @@ def test_files_that_documents_name_exist(document):
 def test_source_files_that_documents_name_exist(document):
     rooms = '|'.join(path.name for path in (ROOT / 'src').iterdir() if path.is_dir())
     named = re.findall(rf'`((?:{rooms})/[\w./-]*\.(?:cc|h))`', read(document))
-    assert [name for name in named if not any((ROOT / folder / name).exists() for folder in ('src', 'tests', 'bench', 'include'))] == []
+    assert [
+        name
+        for name in named
+        if not any((ROOT / folder / name).exists() for folder in ('src', 'tests', 'bench', 'include'))
+    ] == []
 
 
 @pytest.mark.parametrize('document', DOCUMENTS)
@@ -96,8 +130,13 @@ def test_lines_of_prose_fit_a_screen(document):
 
 
 def test_every_document_is_listed():
-    assert [name for name in DOCUMENTS if name.startswith('docs/') and name != 'docs/README.md'
-            and f'({name.removeprefix("docs/")})' not in read('docs/README.md')] == []
+    assert [
+        name
+        for name in DOCUMENTS
+        if name.startswith('docs/')
+        and name != 'docs/README.md'
+        and f'({name.removeprefix("docs/")})' not in read('docs/README.md')
+    ] == []
 
 
 def test_the_list_of_calls_is_the_one_that_the_program_prints():

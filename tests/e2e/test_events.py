@@ -8,22 +8,40 @@ from pathlib import Path
 
 import pytest
 
-from conftest import APP, Cloud, a_module, run_app, start_guest, wait_for
+from furnace_testing import APP, Cloud, a_module, eventually, run_app, start_guest
 
 WITNESS = Path(__file__).with_name('witness.c')
 
 
 @pytest.fixture(scope='module')
 def witness_binary(tmp_path_factory):
+    """A program for guests that reports what it does itself."""
     binary = tmp_path_factory.mktemp('witness') / 'witness'
-    subprocess.run(['gcc', '-O1', '-s', '-static', '-nostdlib', '-fno-stack-protector', '-fno-tree-loop-distribute-patterns',
-                    '-o', binary, WITNESS], check=True)
+    subprocess.run(
+        [
+            'gcc',
+            '-O1',
+            '-s',
+            '-static',
+            '-nostdlib',
+            '-fno-stack-protector',
+            '-fno-tree-loop-distribute-patterns',
+            '-o',
+            binary,
+            WITNESS,
+        ],
+        check=True,
+    )
     return binary.read_bytes()
 
 
-@pytest.fixture(scope='module', params=[('6.1', 1, ''), ('6.12', 2, ''), ('6.1', 4, 'pti=on')],
-                ids=lambda p: f'{p[0]}-{p[1]}cpu{p[2]}')
+@pytest.fixture(
+    scope='module',
+    params=[('6.1', 1, ''), ('6.12', 2, ''), ('6.1', 4, 'pti=on')],
+    ids=lambda p: f'{p[0]}-{p[1]}cpu{p[2]}',
+)
 def vm(request, witness_binary):
+    """Guests of several kernels and numbers of vCPUs, each with the witness."""
     kernel, cpus, append = request.param
     guest = start_guest(kernel, append, cpus=str(cpus))
     guest.push('/tmp/witness', witness_binary)
@@ -33,7 +51,8 @@ def vm(request, witness_binary):
     guest.stop()
 
 
-# An app that registers what it is told to, prints every event as a line of JSON, and ends at 'done' in a file.
+# An app that registers what it is told to, prints every event as a line of JSON, and ends at 'done' in a
+# file.
 RECORDER = '''
 import fe, json, os
 class App:
@@ -59,7 +78,9 @@ class Recorder:
     def __init__(self, serving, *registrations, extra='pass'):
         # In the directory of its socket, which it sees.
         self.done = serving.vmi_dir / APP / f'done-{time.monotonic_ns()}'
-        self.app = serving.start_app(RECORDER.format(extra=extra), json.dumps([self.done.name, registrations]))
+        self.app = serving.start_app(
+            RECORDER.format(extra=extra), json.dumps([self.done.name, registrations])
+        )
         self.app.wait_out('"ready"', 20)
 
     def events(self):
@@ -81,7 +102,9 @@ def witness(vm, arguments):
 
 
 def detached(command):
-    """In the background, but no child of the console's shell: one that ends while it reads a line makes it end as well."""
+    """In the background, but no child of the console's shell: one that ends while it reads a line makes it
+    end as well.
+    """
     return f'(setsid {command} < /dev/null &)'
 
 
@@ -91,7 +114,7 @@ class Interactive:
     def __init__(self, vm, arguments):
         self.vm = vm
         vm.run(f'rm -f /tmp/go /tmp/out; {detached(f"/tmp/witness {arguments} > /tmp/out")}')
-        self.said = wait_for(lambda: self._read(2), what='witness')
+        self.said = eventually(lambda: self._read(2), what='witness')
 
     def _read(self, words):
         said = {word: int(number) for word, number in re.findall(r'(\w+) (\d+)', self.vm.run('cat /tmp/out'))}
@@ -99,60 +122,79 @@ class Interactive:
 
     def go(self):
         self.vm.run('touch /tmp/go')
-        return wait_for(lambda: self._read(3), 60, 'end of the witness')
+        return eventually(lambda: self._read(3), 60, 'end of the witness')
 
 
-def test_each_system_call_of_a_program_is_told_once_with_its_arguments(vm, serving):
+def test_each_system_call_of_a_program_is_told_once_with_its_arguments(vm, serving_cloud):
     count = 10_000
-    recorder = Recorder(serving, {'event_type': 'fe.SYSCALL', 'number': 'getppid'})
+    recorder = Recorder(serving_cloud, {'event_type': 'fe.SYSCALL', 'number': 'getppid'})
     said = witness(vm, f'g {count}')
     events = [event for event in recorder.events() if event['pid'] == said['pid']]
     assert len(events) == count
-    assert {(e['name'], e['number'], e['procname'], e['uid']) for e in events} == {('getppid', 110, 'witness', 0)}
+    assert {(e['name'], e['number'], e['procname'], e['uid']) for e in events} == {
+        ('getppid', 110, 'witness', 0)
+    }
     assert {e['rip'] for e in events} != {0}
     assert sum(e['lost'] for e in events) == 0
 
 
-def test_forks_and_ends_of_processes_are_told_once_each(vm, serving):
+def test_forks_and_ends_of_processes_are_told_once_each(vm, serving_cloud):
     count = 1000
-    recorder = Recorder(serving, {'event_type': 'fe.PROCESS_CREATED'}, {'event_type': 'fe.PROCESS_EXITED'})
+    recorder = Recorder(
+        serving_cloud, {'event_type': 'fe.PROCESS_CREATED'}, {'event_type': 'fe.PROCESS_EXITED'}
+    )
     said = witness(vm, f'f {count}')
     events = recorder.events()
     created = [e['subject_pid'] for e in events if e['subject_pid'] and e['pid'] == said['pid']]
-    ended = [(e['pid'], e['exit_status'] >> 8) for e in events if e['exit_status'] is not None and e['pid'] in set(created)]
+    ended = [
+        (e['pid'], e['exit_status'] >> 8)
+        for e in events
+        if e['exit_status'] is not None and e['pid'] in set(created)
+    ]
     assert len(created) == len(set(created)) == count
     assert ended == [(pid, i % 100) for i, pid in enumerate(created)]
 
 
-def test_writes_to_a_page_are_told_in_order_with_old_and_new_values(vm, serving):
+def test_writes_to_a_page_are_told_in_order_with_old_and_new_values(vm, serving_cloud):
     count = 500
     program = Interactive(vm, f'w {count}')
     page, pid = program.said['page'], program.said['pid']
-    recorder = Recorder(serving, {'event_type': 'fe.MEM', 'addr': page, 'length': 4096, 'pid': pid})
+    recorder = Recorder(serving_cloud, {'event_type': 'fe.MEM', 'addr': page, 'length': 4096, 'pid': pid})
     program.go()
     events = recorder.events()
-    assert [(e['address'], e['new_value']) for e in events] == [(page + 8 * (i % 512), i + 1000) for i in range(count)]
+    assert [(e['address'], e['new_value']) for e in events] == [
+        (page + 8 * (i % 512), i + 1000) for i in range(count)
+    ]
     assert [e['old_value'] for e in events[:3]] == [1, 0, 0]
     assert {(e['access'], e['pid'], e['procname']) for e in events} == {('w', pid, 'witness')}
 
 
-def test_writes_of_the_kernel_to_physical_memory_are_told(vm, serving):
+def test_writes_of_the_kernel_to_physical_memory_are_told(vm, serving_cloud):
     count = 50
     program = Interactive(vm, f'm {count}')
-    place = run_app(serving, f"show(fe.translate_uv2p({program.said['page'] + 16}, {program.said['pid']}))")[0]
-    recorder = Recorder(serving, {'event_type': 'fe.MEM', 'gpa': place, 'length': 8}, extra="assert event.gpa == %d, event.gpa" % place)
+    place = run_app(
+        serving_cloud, f"show(fe.translate_uv2p({program.said['page'] + 16}, {program.said['pid']}))"
+    )[0]
+    recorder = Recorder(
+        serving_cloud,
+        {'event_type': 'fe.MEM', 'gpa': place, 'length': 8},
+        extra="assert event.gpa == %d, event.gpa" % place,
+    )
     assert program.go()['wrote'] == count
     events = recorder.events()
     assert [(e['old_value'], e['new_value']) for e in events] == [(i, i + 1) for i in range(count)]
     assert {e['procname'] for e in events} == {'witness'}
 
 
-def test_a_breakpoint_in_a_process_is_told_at_each_call(vm, serving):
+def test_a_breakpoint_in_a_process_is_told_at_each_call(vm, serving_cloud):
     count = 300
     program = Interactive(vm, f'c {count}')
     function, pid = program.said['function'], program.said['pid']
-    recorder = Recorder(serving, {'event_type': 'fe.INT', 'bp_addr': function, 'bp_pid': pid},
-                        {'event_type': 'fe.INT', 'bp_addr': function, 'bp_pid': pid})
+    recorder = Recorder(
+        serving_cloud,
+        {'event_type': 'fe.INT', 'bp_addr': function, 'bp_pid': pid},
+        {'event_type': 'fe.INT', 'bp_addr': function, 'bp_pid': pid},
+    )
     program.go()
     events = recorder.events()
     first, second = sorted({e['identifier'] for e in events})
@@ -161,8 +203,8 @@ def test_a_breakpoint_in_a_process_is_told_at_each_call(vm, serving):
     assert {(e['rip'], e['pid']) for e in events} == {(function, pid)}
 
 
-def test_system_calls_tell_their_arguments_and_what_they_return(vm, serving):
-    recorder = Recorder(serving, {'event_type': 'fe.SYSCALL', 'number': 'openat', 'returns': True})
+def test_system_calls_tell_their_arguments_and_what_they_return(vm, serving_cloud):
+    recorder = Recorder(serving_cloud, {'event_type': 'fe.SYSCALL', 'number': 'openat', 'returns': True})
     vm.run('cat /etc/nothing-here; cat /proc/version')
     events = [e for e in recorder.events() if e['procname'] == 'cat']
     entries = {e['tid']: e['arguments'].get('pathname') for e in events if not e['is_return']}
@@ -172,32 +214,33 @@ def test_system_calls_tell_their_arguments_and_what_they_return(vm, serving):
     assert paths['/proc/version'] >= 3
 
 
-def test_programs_that_are_executed_are_told_with_their_path(vm, serving):
-    recorder = Recorder(serving, {'event_type': 'fe.PROCESS_EXECUTED'})
+def test_programs_that_are_executed_are_told_with_their_path(vm, serving_cloud):
+    recorder = Recorder(serving_cloud, {'event_type': 'fe.PROCESS_EXECUTED'})
     said = witness(vm, 'g 1')
     events = [e for e in recorder.events() if e['pid'] == said['pid']]
     assert [(e['path'], e['procname']) for e in events] == [('/tmp/witness', 'witness')]
 
 
-def test_a_change_of_user_is_told_with_both_ids(vm, serving):
-    recorder = Recorder(serving, {'event_type': 'fe.CREDENTIALS'})
+def test_a_change_of_user_is_told_with_both_ids(vm, serving_cloud):
+    recorder = Recorder(serving_cloud, {'event_type': 'fe.CREDENTIALS'})
     said = witness(vm, 'u 1234')
     assert said['setuid'] == 0
     events = [e for e in recorder.events() if e['pid'] == said['pid']]
     assert [(e['old_uid'], e['new_uid'], e['old_euid'], e['new_euid'], e['procname']) for e in events] == [
-        (0, 1234, 0, 1234, 'witness')]
+        (0, 1234, 0, 1234, 'witness')
+    ]
     assert events[0]['old_capabilities'] != 0 == events[0]['new_capabilities']
 
 
-def test_a_module_is_told_when_it_is_loaded(vm, serving, work):
+def test_a_module_is_told_when_it_is_loaded(vm, serving_cloud, work):
     vm.push('/tmp/m.ko', a_module(vm.kernel, work))
-    recorder = Recorder(serving, {'event_type': 'fe.MODULE_LOADED'})
+    recorder = Recorder(serving_cloud, {'event_type': 'fe.MODULE_LOADED'})
     vm.run('insmod /tmp/m.ko')
-    name, = re.findall(r'^(\S+) ', vm.run('cat /proc/modules'), re.M)
+    (name,) = re.findall(r'^(\S+) ', vm.run('cat /proc/modules'), re.M)
     vm.run(f'rmmod {name}; insmod /tmp/m.ko; rmmod {name}; insmod /tmp/missing.ko')
     events = recorder.events()
     assert [(e['module'], e['procname'], e['uid']) for e in events] == [(name, 'insmod', 0)] * 2
-    assert all(e['address'] >> 47 == 0x1ffff for e in events)
+    assert all(e['address'] >> 47 == 0x1FFFF for e in events)
 
 
 def test_breakpoints_tell_the_same_as_watched_writes(vm, work):
@@ -205,15 +248,26 @@ def test_breakpoints_tell_the_same_as_watched_writes(vm, work):
     made = Cloud(work, vm.name)
     try:
         made.start_vmi('--events-by', 'breakpoints')
-        recorder = Recorder(made, {'event_type': 'fe.REG', 'reg_type': 'fe.CR3'}, {'event_type': 'fe.PROCESS_CREATED'},
-                            {'event_type': 'fe.PROCESS_EXITED'}, {'event_type': 'fe.SYSCALL', 'number': 'getppid', 'returns': True})
+        recorder = Recorder(
+            made,
+            {'event_type': 'fe.REG', 'reg_type': 'fe.CR3'},
+            {'event_type': 'fe.PROCESS_CREATED'},
+            {'event_type': 'fe.PROCESS_EXITED'},
+            {'event_type': 'fe.SYSCALL', 'number': 'getppid', 'returns': True},
+        )
         forker, caller = witness(vm, 'f 10'), witness(vm, 'g 50')
         events = recorder.events()
         assert sum(e['lost'] for e in events) == 0
-        created = [e['subject_pid'] for e in events if 'subject_pid' in e and e['exit_status'] is None and e['pid'] == forker['pid']]
+        created = [
+            e['subject_pid']
+            for e in events
+            if 'subject_pid' in e and e['exit_status'] is None and e['pid'] == forker['pid']
+        ]
         ended = [e['pid'] for e in events if e.get('exit_status') is not None and e['pid'] in set(created)]
         assert len(created) == 10 and ended == created
-        calls = [(e['is_return'], e['return_value']) for e in events if 'number' in e and e['pid'] == caller['pid']]
+        calls = [
+            (e['is_return'], e['return_value']) for e in events if 'number' in e and e['pid'] == caller['pid']
+        ]
         assert [is_return for is_return, _ in calls] == [False, True] * 50
         last = {}
         switches = [e for e in events if e['old_cr3'] is not None]
@@ -226,10 +280,13 @@ def test_breakpoints_tell_the_same_as_watched_writes(vm, work):
     wait_for_the_end_of_the_stub(vm)
 
 
-def test_filters_by_process_and_user_let_nothing_else_through(vm, serving):
+def test_filters_by_process_and_user_let_nothing_else_through(vm, serving_cloud):
     program = Interactive(vm, 'g 50 wait')
-    recorder = Recorder(serving, {'event_type': 'fe.SYSCALL', 'number': 'getppid', 'uid': 4321},
-                        {'event_type': 'fe.SYSCALL', 'number': 'getppid', 'pid': program.said['pid']})
+    recorder = Recorder(
+        serving_cloud,
+        {'event_type': 'fe.SYSCALL', 'number': 'getppid', 'uid': 4321},
+        {'event_type': 'fe.SYSCALL', 'number': 'getppid', 'pid': program.said['pid']},
+    )
     witness(vm, 'g 20')
     program.go()
     events = recorder.events()
@@ -237,8 +294,8 @@ def test_filters_by_process_and_user_let_nothing_else_through(vm, serving):
     assert len(events) == 50
 
 
-def test_address_space_switches_follow_each_other_on_each_vcpu(vm, serving):
-    recorder = Recorder(serving, {'event_type': 'fe.REG', 'reg_type': 'fe.CR3'})
+def test_address_space_switches_follow_each_other_on_each_vcpu(vm, serving_cloud):
+    recorder = Recorder(serving_cloud, {'event_type': 'fe.REG', 'reg_type': 'fe.CR3'})
     program = Interactive(vm, 'f 20 wait')
     program.go()
     events = recorder.events()
@@ -252,65 +309,92 @@ def test_address_space_switches_follow_each_other_on_each_vcpu(vm, serving):
     assert len({event['cr3'] >> 13 for event in events}) > 2
 
 
-def test_a_kernel_function_is_told_with_its_arguments(vm, serving):
-    symbol = run_app(serving, "show(fe.lookup_symbol('commit_creds'))")[0]
-    recorder = Recorder(serving, {'event_type': 'fe.INT', 'bp_addr': symbol, 'bp_pid': 0})
+def test_a_kernel_function_is_told_with_its_arguments(vm, serving_cloud):
+    symbol = run_app(serving_cloud, "show(fe.lookup_symbol('commit_creds'))")[0]
+    recorder = Recorder(serving_cloud, {'event_type': 'fe.INT', 'bp_addr': symbol, 'bp_pid': 0})
     said = witness(vm, 'u 77')
     events = [e for e in recorder.events() if e['pid'] == said['pid']]
     assert events and {e['rip'] for e in events} == {symbol}
     assert all(e['rdi'] >= 1 << 63 for e in events)
 
 
-def test_a_sync_event_keeps_the_guest_standing_while_the_callback_runs(vm, serving):
-    recorder = Recorder(serving, {'event_type': 'fe.SYSCALL', 'number': 'getppid', 'sync': 'fe.SYNC'},
-                        extra="a = fe.get_vcpureg('rip', event.vcpu); b = fe.get_vcpureg('rip', event.vcpu); assert a == b, (a, b)")
+def test_a_sync_event_keeps_the_guest_standing_while_the_callback_runs(vm, serving_cloud):
+    recorder = Recorder(
+        serving_cloud,
+        {'event_type': 'fe.SYSCALL', 'number': 'getppid', 'sync': 'fe.SYNC'},
+        extra=(
+            "a = fe.get_vcpureg('rip', event.vcpu); b = fe.get_vcpureg('rip', event.vcpu); assert a == b,"
+            " (a, b)"
+        ),
+    )
     said = witness(vm, 'g 200')
     events = [e for e in recorder.events() if e['pid'] == said['pid']]
     assert len(events) == 200
     assert vm.running()
 
 
-def test_the_watchdog_lets_the_guest_run_on_and_tells_the_app(vm, serving):
-    recorder = Recorder(serving, {'event_type': 'fe.SYSCALL', 'number': 'getppid', 'sync': 'fe.SYNC'},
-                        extra='import time; time.sleep(1.5 if not hasattr(self, "slept") else 0); self.slept = True; '
-                              'print(json.dumps({"timed_out": event.timed_out}))')
+def test_the_watchdog_lets_the_guest_run_on_and_tells_the_app(vm, serving_cloud):
+    recorder = Recorder(
+        serving_cloud,
+        {'event_type': 'fe.SYSCALL', 'number': 'getppid', 'sync': 'fe.SYNC'},
+        extra=(
+            'import time; time.sleep(1.5 if not hasattr(self, "slept") else 0); self.slept = True; '
+            'print(json.dumps({"timed_out": event.timed_out}))'
+        ),
+    )
     started = time.monotonic()
     witness(vm, 'g 3')
     assert time.monotonic() - started > 0.9
     recorder.events()
-    timed_out = [json.loads(line)['timed_out'] for line in recorder.app.out.splitlines() if 'timed_out' in line]
+    timed_out = [
+        json.loads(line)['timed_out'] for line in recorder.app.out.splitlines() if 'timed_out' in line
+    ]
     assert timed_out[0] == 0 and 1 in timed_out
     assert vm.running()
 
 
 def kernel_text(serving):
-    code = "a, b = fe.lookup_symbol('_stext'), fe.lookup_symbol('_etext'); show(__import__('hashlib').sha256(fe.read_va(a, 0, min(b - a, 12 << 20))).hexdigest())"
+    code = (
+        "a, b = fe.lookup_symbol('_stext'), fe.lookup_symbol('_etext');"
+        " show(__import__('hashlib').sha256(fe.read_va(a, 0, min(b - a, 12 << 20))).hexdigest())"
+    )
     return run_app(serving, code)[0]
 
 
 def work_on(vm, arguments):
     """The guest runs the program again and again."""
-    vm.run('rm -f /tmp/stop; ' + detached(
-        f'sh -c "while [ ! -e /tmp/stop ]; do /tmp/witness {arguments}; done; echo over 1" > /tmp/work 2>&1'))
+    vm.run(
+        'rm -f /tmp/stop; '
+        + detached(
+            f'sh -c "while [ ! -e /tmp/stop ]; do /tmp/witness {arguments}; done; echo over 1" > /tmp/work'
+            ' 2>&1'
+        )
+    )
 
 
 def results_of_work(vm):
     """Ends it; the different checksums it came to."""
     vm.run('touch /tmp/stop')
-    wait_for(lambda: 'over' in vm.run('cat /tmp/work'), 60, 'the end of the work')
+    eventually(lambda: 'over' in vm.run('cat /tmp/work'), 60, 'the end of the work')
     return {int(each) for each in re.findall(r'checksum (\d+)', vm.run('cat /tmp/work'))}
 
 
 def wait_for_the_end_of_the_stub(vm):
-    """No character device of ours is left, and the guest runs; a guard sees to it once its partition has ended."""
+    """No character device of ours is left, and the guest runs; a guard sees to it once its partition has
+    ended.
+    """
+
     def gone():
         return 'furnace-gdb' not in {each['label'] for each in vm.qmp('query-chardev')} and vm.running()
-    wait_for(gone, 10, 'the end of the stub')
+
+    eventually(gone, 10, 'the end of the stub')
 
 
 @pytest.mark.parametrize('how', ['app', 'vmi', 'cut', 'clear'])
 def test_the_guest_is_not_harmed(vm, work, how):
-    """Events on a busy guest end in every way there is: its workload comes out right, its text is what it was, it runs."""
+    """Events on a busy guest end in every way there is: its workload comes out right, its text is what it
+    was, it runs.
+    """
     expected = witness(vm, 's 200')['checksum']
     made = Cloud(work, vm.name)
     try:
@@ -318,9 +402,14 @@ def test_the_guest_is_not_harmed(vm, work, how):
         before = kernel_text(made)
         work_on(vm, 's 200')
         target = run_app(made, "show(fe.lookup_symbol('wake_up_new_task'))")[0]
-        recorder = Recorder(made, {'event_type': 'fe.INT', 'bp_addr': target, 'bp_pid': 0},
-                            {'event_type': 'fe.SYSCALL'}, {'event_type': 'fe.REG'}, {'event_type': 'fe.PROCESS_CREATED'})
-        wait_for(lambda: recorder.app.out.count('\n') > 300, 60, 'events')
+        recorder = Recorder(
+            made,
+            {'event_type': 'fe.INT', 'bp_addr': target, 'bp_pid': 0},
+            {'event_type': 'fe.SYSCALL'},
+            {'event_type': 'fe.REG'},
+            {'event_type': 'fe.PROCESS_CREATED'},
+        )
+        eventually(lambda: recorder.app.out.count('\n') > 300, 60, 'events')
         if how == 'app':
             recorder.app.stop(9)
         elif how == 'vmi':
@@ -329,7 +418,7 @@ def test_the_guest_is_not_harmed(vm, work, how):
         elif how == 'cut':
             vm.qmp('human-monitor-command', **{'command-line': 'gdbserver none'})
             count = recorder.app.out.count('\n')
-            wait_for(lambda: recorder.app.out.count('\n') > count + 300, 30, 'events after the cut')
+            eventually(lambda: recorder.app.out.count('\n') > count + 300, 30, 'events after the cut')
             recorder.app.stop(9)
         else:
             recorder.done.touch()  # it ends while events come
@@ -344,26 +433,31 @@ def test_the_guest_is_not_harmed(vm, work, how):
         made.stop()
 
 
-def test_a_thousand_registrations_under_load_leave_nothing_behind(vm, serving):
+def test_a_thousand_registrations_under_load_leave_nothing_behind(vm, serving_cloud):
     expected = witness(vm, 's 100')['checksum']
     work_on(vm, 's 100')
-    shown = run_app(serving, """
+    shown = run_app(
+        serving_cloud,
+        """
 a = fe.lookup_symbol('wake_up_new_task')
 for i in range(1000):
     kind = ({'event_type': fe.INT, 'bp_addr': a, 'bp_pid': 0}, {'event_type': fe.REG}, {'event_type': fe.SYSCALL})[i % 3]
     fe.event_clear(fe.event_register(dict(kind, callback=print)))
 show(True)
-""", seconds=120)
+""",
+        seconds=120,
+    )
     assert shown == [True]
     assert results_of_work(vm) == {expected}
     wait_for_the_end_of_the_stub(vm)
 
 
-def test_a_slow_app_loses_events_and_slows_no_other(vm, serving):
+def test_a_slow_app_loses_events_and_slows_no_other(vm, serving_cloud):
     count = 12000
     slow_app = '22222222-2222-2222-2222-222222222222-app'
-    awake = serving.vmi_dir / slow_app / 'awake'  # in the directory of its socket, which it sees
-    slow = serving.start_app('''import fe, json, os, time
+    awake = serving_cloud.vmi_dir / slow_app / 'awake'  # in the directory of its socket, which it sees
+    slow = serving_cloud.start_app(
+        '''import fe, json, os, time
 class App:
     def __init__(self, ctx):
         fe.event_register({'event_type': fe.SYSCALL, 'number': 'getppid', 'callback': self.tell})
@@ -377,14 +471,20 @@ class App:
         self.lost += event.lost
         if event.lost:
             print(json.dumps([self.told, self.lost]), flush=True)
-''', app=slow_app)
+''',
+        app=slow_app,
+    )
     slow.wait_out('ready')
-    recorder = Recorder(serving, {'event_type': 'fe.SYSCALL', 'number': 'getppid'})
+    recorder = Recorder(serving_cloud, {'event_type': 'fe.SYSCALL', 'number': 'getppid'})
     said = witness(vm, f'g {count}')
     events = [e for e in recorder.events() if e['pid'] == said['pid']]
     assert len(events) == count and sum(e['lost'] for e in events) == 0
     awake.touch()
     time.sleep(1)  # until it has taken what is in its queue
     # What is told while its queue is still full is lost as well.
-    told, lost = json.loads(wait_for(lambda: witness(vm, 'g 5') and re.search(r'\[.*\]', slow.out), 20, 'the count of what was lost')[0])
+    told, lost = json.loads(
+        eventually(
+            lambda: witness(vm, 'g 5') and re.search(r'\[.*\]', slow.out), 20, 'the count of what was lost'
+        )[0]
+    )
     assert lost > 0 and told + lost >= count

@@ -7,9 +7,22 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, FURNACE, ROOT, furnace, resident_mb
+from furnace_testing import BUILD, FURNACE, ROOT, furnace, resident_mb
 
-DOCS = ['README.md', 'docs/benchmarks.md', 'docs/profiles.md', 'docs/simulator.md', 'docs/apps.md', 'docs/events.md', 'docs/policies.md', 'docs/limits.md', 'docs/operators.md', 'docs/security.md', 'docs/line-home.md', 'tests/README.md']
+DOCS = [
+    'README.md',
+    'docs/benchmarks.md',
+    'docs/profiles.md',
+    'docs/simulator.md',
+    'docs/apps.md',
+    'docs/events.md',
+    'docs/policies.md',
+    'docs/limits.md',
+    'docs/operators.md',
+    'docs/security.md',
+    'docs/line-home.md',
+    'tests/README.md',
+]
 # This is the test run itself, or long and run by hand.
 NOT_RUN = ('bench/run', '/usr/bin/python3 -m pytest')
 
@@ -20,7 +33,9 @@ def blocks(document):
 
 @pytest.mark.parametrize('document', DOCS)
 def test_commands_shown_work(document):
-    commands = [line[2:] for block in blocks(document) for line in block.splitlines() if line.startswith('$ ')]
+    commands = [
+        line[2:] for block in blocks(document) for line in block.splitlines() if line.startswith('$ ')
+    ]
     assert commands
     script = 'set -e -m\n'
     for command in commands:
@@ -50,7 +65,9 @@ def processes():
 
 def test_demo_shows_the_table_and_changes_and_leaves_nothing():
     before = set(os.listdir('/tmp'))
-    result = subprocess.run(['scripts/demo', '--seconds', '10'], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(
+        ['scripts/demo', '--seconds', '10'], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r'\d+ processes in the VM of app', result.stdout)
     assert re.search(r'^\+ appeared', result.stdout, re.M) and re.search(r'^- ended', result.stdout, re.M)
@@ -59,7 +76,13 @@ def test_demo_shows_the_table_and_changes_and_leaves_nothing():
 
 
 def test_demo_that_is_interrupted_leaves_nothing():
-    demo = subprocess.Popen(['scripts/demo', '--seconds', '60'], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    demo = subprocess.Popen(
+        ['scripts/demo', '--seconds', '60'],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     for line in demo.stdout:
         if 'processes in the VM' in line:
             break
@@ -70,17 +93,56 @@ def test_demo_that_is_interrupted_leaves_nothing():
 
 
 def test_help_fits_and_every_command_has_it():
-    commands = [(), ('vm',), ('vm', 'start'), ('vm', 'stop'), ('vm', 'list'), ('vm', 'console'), ('vm', 'snapshot'), ('ps',), ('profile',), ('profile', 'show'), ('profile', 'find'), ('profile', 'export'), ('rootfs',), ('rootfs', 'build'), ('rootfs', 'verify'), ('calls',), ('top',), ('keys',), ('keys', 'new'), ('doctor',),
-                ('completion',), ('vmi',), ('app',), ('fac',), ('proxy',), ('backend',)]
+    commands = [
+        (),
+        ('vm',),
+        ('vm', 'start'),
+        ('vm', 'stop'),
+        ('vm', 'list'),
+        ('vm', 'console'),
+        ('vm', 'snapshot'),
+        ('ps',),
+        ('profile',),
+        ('profile', 'show'),
+        ('profile', 'find'),
+        ('profile', 'export'),
+        ('rootfs',),
+        ('rootfs', 'build'),
+        ('rootfs', 'verify'),
+        ('calls',),
+        ('top',),
+        ('keys',),
+        ('keys', 'new'),
+        ('doctor',),
+        ('completion',),
+        ('vmi',),
+        ('app',),
+        ('fac',),
+        ('proxy',),
+        ('backend',),
+    ]
     for command in commands:
         text = furnace(*command, '--help').stdout
         assert 'Usage: furnace' in text, command
 
 
-@pytest.mark.parametrize('command', [('ps', 'nosuch'), ('keys', 'check', '/nosuch'), ('vm', 'stop', 'nosuch'), ('vmi', 'nosuch'),
-                                     ('proxy', '--ip', '127.0.0.1', '--ep', '127.0.0.1', '--ak', '/nosuch')], ids=lambda words: ' '.join(words[:2]))
+@pytest.mark.parametrize(
+    'command',
+    [
+        ('ps', 'nosuch'),
+        ('keys', 'check', '/nosuch'),
+        ('vm', 'stop', 'nosuch'),
+        ('vmi', 'nosuch'),
+        ('proxy', '--ip', '127.0.0.1', '--ep', '127.0.0.1', '--ak', '/nosuch'),
+    ],
+    ids=lambda words: ' '.join(words[:2]),
+)
 def test_the_options_of_all_programs_are_taken_before_a_command_and_after_it(command):
-    for words in (['-d', '--log-format', 'json', *command], ['--log-format=json', '--debug', *command], [*command, '--log-format', 'json', '-d']):
+    for words in (
+        ['-d', '--log-format', 'json', *command],
+        ['--log-format=json', '--debug', *command],
+        [*command, '--log-format', 'json', '-d'],
+    ):
         failed = furnace(*words, check=False)
         assert failed.returncode == 1, failed
         assert json.loads(failed.stderr.splitlines()[-1])['level'] == 'error'
@@ -93,12 +155,16 @@ COMP_WORDS=(furnace vm st); COMP_CWORD=2; _furnace; echo "${{COMPREPLY[@]}}"
 COMP_WORDS=(furnace vm start --mem); COMP_CWORD=3; _furnace; echo "${{COMPREPLY[@]}}"
 COMP_WORDS=(furnace do); COMP_CWORD=1; _furnace; echo "${{COMPREPLY[@]}}"'''
     result = subprocess.run(['bash', '-c', script], capture_output=True, text=True)
-    assert result.stdout.split('\n')[:3] == ['start stop', '--memory', 'doctor'], result.stdout + result.stderr
+    assert result.stdout.split('\n')[:3] == ['start stop', '--memory', 'doctor'], (
+        result.stdout + result.stderr
+    )
     assert furnace('completion', 'zsh').stdout.startswith('#compdef furnace')
 
 
 def test_partitions_stay_small(cloud):
-    """RSS: furnace-vmi under 64 MB after a cold start (mapped guest RAM not counted), furnace-fac under 16 MB."""
+    """RSS: furnace-vmi under 64 MB after a cold start (mapped guest RAM not counted), furnace-fac under 16
+    MB.
+    """
     vmi = cloud.start_vmi(env={**os.environ, 'FURNACE_CACHE': str(cloud.work / 'cache')})
     fac = cloud.start_fac()
     assert resident_mb(vmi.pid) < 64

@@ -1,4 +1,6 @@
-"""furnace-inspect on real programs: what a policy allows works, nothing else does, however it is asked for."""
+"""furnace-inspect on real programs: what a policy allows works, nothing else does, however it is asked
+for.
+"""
 
 import os
 import re
@@ -8,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+from furnace_testing import ROOT
 
 BIN = ROOT / 'build' / 'bin'
 # What a small C program does by itself.
@@ -33,8 +36,12 @@ A ERRNO access EACCES
 
 @pytest.fixture(scope='module')
 def program(tmp_path_factory):
+    """The program that is inspected, compiled."""
     binary = tmp_path_factory.mktemp('inspected') / 'inspected'
-    subprocess.run(['gcc', '-D_GNU_SOURCE', '-O1', '-pthread', '-o', binary, Path(__file__).with_name('inspected.c')], check=True)
+    subprocess.run(
+        ['gcc', '-D_GNU_SOURCE', '-O1', '-pthread', '-o', binary, Path(__file__).with_name('inspected.c')],
+        check=True,
+    )
     return binary
 
 
@@ -50,12 +57,19 @@ class Inspection:
         policy = self.work / 'test.policy'
         policy.write_text(BASE % {'work': self.work} + rules)
         command = [program or self.program, *arguments]
-        return subprocess.run([BIN / 'furnace-inspect', '--policy', policy, *flags, '--', *map(str, command)], capture_output=True,
-                              text=True, timeout=timeout, cwd=self.work, **options)
+        return subprocess.run(
+            [BIN / 'furnace-inspect', '--policy', policy, *flags, '--', *map(str, command)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=self.work,
+            **options,
+        )
 
 
 @pytest.fixture
 def inspect(work, program):
+    """The program under a policy of this test."""
     return Inspection(work, program)
 
 
@@ -70,8 +84,18 @@ def test_paths_are_tested_for_every_call_that_opens(inspect):
     assert got(inspect('', 'open', bad)) == {'open': 'EACCES', 'openat': 'EACCES', 'openat2': 'EACCES'}
 
 
-@pytest.mark.parametrize('detour', ['{good}/../bad/file', '{good}/link', '{good}/to-bad/file', '/proc/self/root{bad}/file',
-                                    '{good}/self-root{bad}/file', '{bad}/./file', '//{bad}//file'])
+@pytest.mark.parametrize(
+    'detour',
+    [
+        '{good}/../bad/file',
+        '{good}/link',
+        '{good}/to-bad/file',
+        '/proc/self/root{bad}/file',
+        '{good}/self-root{bad}/file',
+        '{bad}/./file',
+        '//{bad}//file',
+    ],
+)
 def test_no_detour_leads_to_another_file(inspect, detour):
     good, bad = inspect.work / 'good', inspect.work / 'bad'
     (good / 'link').symlink_to(bad / 'file')
@@ -109,8 +133,10 @@ def test_files_are_made_where_the_policy_allows_it(inspect):
 
 
 def test_what_is_known_of_files_is_what_the_kernel_says(inspect):
-    rules = 'A TEST_ARGS access {\n REG_PTR:dirname_glob|%s/good\n}\nA TEST_ARGS readlink ERRNO:EACCES {\n REG_PTR:dirname_glob|%s/good\n}' % (
-        (inspect.work,) * 2)
+    rules = (
+        'A TEST_ARGS access {\n REG_PTR:dirname_glob|%s/good\n}\nA TEST_ARGS readlink ERRNO:EACCES {\n'
+        ' REG_PTR:dirname_glob|%s/good\n}' % ((inspect.work,) * 2)
+    )
     answers = got(inspect(rules, 'look', inspect.work / 'good' / 'file'))
     assert answers.pop('size') == '4 4'
     assert answers.pop('readlink') == 'EINVAL'
@@ -130,7 +156,10 @@ def test_a_program_that_another_thread_exchanges_never_runs(inspect):
     bad = inspect.work / 'bad' / 'program'
     bad.write_text(f'#!/bin/sh\necho > {mark}\n')
     bad.chmod(0o755)
-    rules = 'ALLOW clone3\nALLOW vfork\nALLOW wait4\nA TEST_ARGS execve ERRNO:EACCES {\n REG_PTR:exactpath|/usr/bin/true\n}'
+    rules = (
+        'ALLOW clone3\nALLOW vfork\nALLOW wait4\nA TEST_ARGS execve ERRNO:EACCES {\n'
+        ' REG_PTR:exactpath|/usr/bin/true\n}'
+    )
     result = inspect(rules, 'race-exec', '/usr/bin/true', bad, 5)
     assert result.stdout == 'done\n' or 'execve' in result.stderr, result
     assert not mark.exists()
@@ -147,7 +176,13 @@ def test_levels(inspect):
     result = inspect(rules, 'levels')
     assert result.stdout == 'before ok\nestablished ENOENT\nallowed ok\n'
     assert result.returncode == 128 + signal.SIGSYS
-    assert re.search(r'inspected \(pid \d+, thread \d+\): getppid\(\) is not allowed at level 1: there is no rule .1 TRACE getppid', result.stderr)
+    assert re.search(
+        (
+            r'inspected \(pid \d+, thread \d+\): getppid\(\) is not allowed at level 1: there is no rule .1'
+            r' TRACE getppid'
+        ),
+        result.stderr,
+    )
     assert inspect(rules + '1 TRACE getppid', 'levels').stdout.endswith('after ok\n')
     early = inspect('1 TRACE getppid', 'levels')
     assert early.stdout == '' and 'at level 0' in early.stderr
@@ -205,11 +240,21 @@ def test_paths_are_those_of_the_programs_own_root(inspect):
     root = inspect.work / 'root'
     (root / 'etc').mkdir(parents=True)
     (root / 'etc' / 'secret').write_text('inside')
-    code = f'import os; os.chroot({str(root)!r}); os.chdir("/"); print(open("/etc/secret").read(), open("../etc/secret").read())'
+    code = (
+        f'import os; os.chroot({str(root)!r}); os.chdir("/"); print(open("/etc/secret").read(),'
+        ' open("../etc/secret").read())'
+    )
     policy = inspect.work / 'python.policy'
     learn_all = ''.join(f'ALLOW {name}\n' for name in python_calls() if not name.startswith('open'))
-    policy.write_text(learn_all + 'A TEST_ARGS open {\n REG_PTR:dirname_glob|/usr\n REG_PTR:dirname_glob|/etc\n REG_PTR:dirname_glob|/root\n}\n')
-    result = subprocess.run([BIN / 'furnace-inspect', '--policy', policy, '--', '/usr/bin/python3', '-I', '-c', code], capture_output=True, text=True)
+    policy.write_text(
+        learn_all + 'A TEST_ARGS open {\n REG_PTR:dirname_glob|/usr\n REG_PTR:dirname_glob|/etc\n'
+        ' REG_PTR:dirname_glob|/root\n}\n'
+    )
+    result = subprocess.run(
+        [BIN / 'furnace-inspect', '--policy', policy, '--', '/usr/bin/python3', '-I', '-c', code],
+        capture_output=True,
+        text=True,
+    )
     assert result.stdout == 'inside inside\n', result.stderr
 
 
@@ -217,13 +262,21 @@ def test_paths_are_those_of_the_programs_own_root(inspect):
 def test_what_is_executed_is_named_by_the_programs_own_root(inspect):
     root = inspect.work / 'root'
     (root / 'bin').mkdir(parents=True)
-    (inspect.work / 'hello.c').write_text('#include <stdio.h>\nint main(void) { return puts("hello") < 0; }\n')
+    (inspect.work / 'hello.c').write_text(
+        '#include <stdio.h>\nint main(void) { return puts("hello") < 0; }\n'
+    )
     subprocess.run(['gcc', '-static', '-o', root / 'bin' / 'hello', inspect.work / 'hello.c'], check=True)
     policy = inspect.work / 'python.policy'
-    policy.write_text(''.join(f'ALLOW {name}\n' for name in python_calls() if not name.startswith('exec')) +
-                      'A TEST_ARGS execve {\n REG_PTR:exactpath|/bin/hello\n}\n')
+    policy.write_text(
+        ''.join(f'ALLOW {name}\n' for name in python_calls() if not name.startswith('exec'))
+        + 'A TEST_ARGS execve {\n REG_PTR:exactpath|/bin/hello\n}\n'
+    )
     code = f'import os; os.chroot({str(root)!r}); os.chdir("/"); os.execv("bin/hello", ["hello"])'
-    result = subprocess.run([BIN / 'furnace-inspect', '--policy', policy, '--', '/usr/bin/python3', '-I', '-c', code], capture_output=True, text=True)
+    result = subprocess.run(
+        [BIN / 'furnace-inspect', '--policy', policy, '--', '/usr/bin/python3', '-I', '-c', code],
+        capture_output=True,
+        text=True,
+    )
     assert result.stdout == 'hello\n', result.stderr
 
 
@@ -237,12 +290,21 @@ def test_proc_shows_a_program_no_more_than_it_may_see(inspect):
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
 def test_the_own_entry_in_proc_is_the_programs_in_other_pid_namespaces_too(inspect):
     policy = inspect.work / 'all.policy'
-    policy.write_text(''.join(f'ALLOW {name}\n' for name in python_calls() if not name.startswith('open')) +
-                      'A TEST_ARGS open {\n REG_PTR:dirname_glob|/usr\n REG_PTR:dirname|/etc\n REG_PTR:dirname|/proc/self\n}\n')
-    code = ('import os, sys\nos.unshare = None\nimport ctypes\nctypes.CDLL(None).unshare(0x20000000)\n'
-            'if os.fork() == 0:\n print(os.getpid(), open("/proc/self/comm").read().strip(), flush=True); os._exit(0)\nos.wait()\n'
-            'try:\n open("/proc/1/comm")\nexcept OSError as e: print(e)')
-    result = subprocess.run([BIN / 'furnace-inspect', '--policy', policy, '--', '/usr/bin/python3', '-I', '-c', code], capture_output=True, text=True)
+    policy.write_text(
+        ''.join(f'ALLOW {name}\n' for name in python_calls() if not name.startswith('open'))
+        + 'A TEST_ARGS open {\n REG_PTR:dirname_glob|/usr\n REG_PTR:dirname|/etc\n'
+        ' REG_PTR:dirname|/proc/self\n}\n'
+    )
+    code = (
+        'import os, sys\nos.unshare = None\nimport ctypes\nctypes.CDLL(None).unshare(0x20000000)\nif'
+        ' os.fork() == 0:\n print(os.getpid(), open("/proc/self/comm").read().strip(), flush=True);'
+        ' os._exit(0)\nos.wait()\ntry:\n open("/proc/1/comm")\nexcept OSError as e: print(e)'
+    )
+    result = subprocess.run(
+        [BIN / 'furnace-inspect', '--policy', policy, '--', '/usr/bin/python3', '-I', '-c', code],
+        capture_output=True,
+        text=True,
+    )
     assert result.stdout == '1 python3\n'
     assert '"/proc/1/comm"' in result.stderr
 
@@ -250,7 +312,11 @@ def test_the_own_entry_in_proc_is_the_programs_in_other_pid_namespaces_too(inspe
 def python_calls():
     """All system calls but the most dangerous: for tests that are about one of them."""
     from_header = Path('/usr/include/x86_64-linux-gnu/asm/unistd_64.h').read_text()
-    return [name for name in re.findall(r'__NR_(\w+)', from_header) if name not in ('ptrace', 'kexec_load', 'uretprobe')]
+    return [
+        name
+        for name in re.findall(r'__NR_(\w+)', from_header)
+        if name not in ('ptrace', 'kexec_load', 'uretprobe')
+    ]
 
 
 def test_a_program_of_threads_and_processes_works(inspect):
@@ -259,10 +325,17 @@ with f.ThreadPoolExecutor(8) as pool: print(sum(pool.map(lambda i: len(open("/et
 print(subprocess.run(["/bin/sh", "-c", "echo $((6*7))"], capture_output=True, text=True).stdout.strip())
 '''
     policy = inspect.work / 'python.policy'
-    policy.write_text(''.join(f'ALLOW {name}\n' for name in python_calls() if not name.startswith(('open', 'exec'))) +
-                      'A TEST_ARGS open {\n REG_PTR:dirname_glob|/\n}\nA TEST_ARGS execve {\n REG_PTR:dirname|/usr/bin\n}\n')
-    result = subprocess.run([BIN / 'furnace-inspect', '--policy', policy, '--', '/usr/bin/python3', '-I', '-c', code],
-                            capture_output=True, text=True, timeout=60)
+    policy.write_text(
+        ''.join(f'ALLOW {name}\n' for name in python_calls() if not name.startswith(('open', 'exec')))
+        + 'A TEST_ARGS open {\n REG_PTR:dirname_glob|/\n}\nA TEST_ARGS execve {\n'
+        ' REG_PTR:dirname|/usr/bin\n}\n'
+    )
+    result = subprocess.run(
+        [BIN / 'furnace-inspect', '--policy', policy, '--', '/usr/bin/python3', '-I', '-c', code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert result.stdout == '200\n42\n', result.stderr
     assert result.returncode == 0
 
@@ -272,7 +345,10 @@ def test_the_exit_code_is_the_programs(inspect):
     policy.write_text(''.join(f'ALLOW {name}\n' for name in python_calls()))
 
     def run(code):
-        return subprocess.run([BIN / 'furnace-inspect', '--policy', policy, '--', '/bin/sh', '-c', code]).returncode
+        return subprocess.run(
+            [BIN / 'furnace-inspect', '--policy', policy, '--', '/bin/sh', '-c', code]
+        ).returncode
+
     assert run('exit 7') == 7
     assert run('kill -TERM $$') == 128 + signal.SIGTERM
 
@@ -290,7 +366,9 @@ def test_the_program_ends_with_its_supervisor(inspect):
 
 def test_bad_policies_and_programs_are_named(inspect):
     result = inspect('ALLOW opne', 'open', 'x')
-    assert result.returncode == 1 and re.search(r"test\.policy:\d+:7: .*'opne'; did you mean 'open'\?", result.stderr)
+    assert result.returncode == 1 and re.search(
+        r"test\.policy:\d+:7: .*'opne'; did you mean 'open'\?", result.stderr
+    )
     assert 'Is a directory' in inspect('', program='/usr').stderr
     unknown = inspect.work / 'unknown'
     unknown.write_bytes(b'\x01\x02\x03')

@@ -7,7 +7,8 @@ import time
 
 import pytest
 import zmq
-from conftest import APP, furnace, resident_mb, run_app, wait_for
+
+from furnace_testing import APP, eventually, furnace, resident_mb, run_app
 
 GREEDY = '''
 import fe
@@ -26,50 +27,64 @@ def metrics(path):
         text = b''
         while piece := peer.recv(65536):
             text += piece
-    return {(name, app): float(value) for name, app, value in re.findall(r'^(\w+)\{.*?app="(.*?)"\} (\S+)$', text.decode(), re.M)}
+    return {
+        (name, app): float(value)
+        for name, app, value in re.findall(r'^(\w+)\{.*?app="(.*?)"\} (\S+)$', text.decode(), re.M)
+    }
 
 
-def test_an_app_that_floods_starves_no_other(sim, work):
+def test_an_app_that_floods_starves_no_other(sim_cloud, work):
     """Each of the other's reads is served between two slices of the flood: it makes progress all the time."""
-    sim.start_vmi('--metrics', work / 'metrics')
-    greedy = sim.start_app(GREEDY, app='greedy')
-    wait_for(lambda: metrics(work / 'metrics').get(('furnace_vmi_calls_total', 'greedy-r'), 0) >= 5000, 10, 'the flood')
-    done, = run_app(sim, """
+    sim_cloud.start_vmi('--metrics', work / 'metrics')
+    greedy = sim_cloud.start_app(GREEDY, app='greedy')
+    eventually(
+        lambda: metrics(work / 'metrics').get(('furnace_vmi_calls_total', 'greedy-r'), 0) >= 5000,
+        10,
+        'the flood',
+    )
+    (done,) = run_app(
+        sim_cloud,
+        """
 va = fe.lookup_symbol('init_task')
 start = time.monotonic()
 for _ in range(500):
     fe.checked.read_64_va(va, 0)
 show(time.monotonic() - start)
-""", app='modest')
+""",
+        app='modest',
+    )
     counted = metrics(work / 'metrics')
     assert counted['furnace_vmi_calls_total', 'greedy-r'] > 5000
     assert greedy.process.poll() is None
     assert done < 5, 'ten milliseconds a read would be starving'
 
 
-def test_calls_per_second_are_limited_for_each_app(sim, work):
-    sim.start_vmi('--calls-per-second', '200', '--metrics', work / 'metrics')
-    took, = run_app(sim, """
+def test_calls_per_second_are_limited_for_each_app(sim_cloud, work):
+    sim_cloud.start_vmi('--calls-per-second', '200', '--metrics', work / 'metrics')
+    (took,) = run_app(
+        sim_cloud,
+        """
 start = time.monotonic()
 for _ in range(600):
     fe.status()
 show(time.monotonic() - start)
-""")
+""",
+    )
     assert took > 1.5, '200 come at once, 400 more take two seconds'
 
 
-def test_an_app_that_does_not_read_its_answers_is_served_no_more(sim, work):
-    vmi = sim.start_vmi('--outstanding', '30000000', '--memory', '128', '--metrics', work / 'metrics')
-    run_app(sim, 'fe.status()')
+def test_an_app_that_does_not_read_its_answers_is_served_no_more(sim_cloud, work):
+    vmi = sim_cloud.start_vmi('--outstanding', '30000000', '--memory', '128', '--metrics', work / 'metrics')
+    run_app(sim_cloud, 'fe.status()')
     context = zmq.Context()
     peer = context.socket(zmq.DEALER)
     peer.setsockopt(zmq.IDENTITY, b'slow-r')
     peer.setsockopt(zmq.LINGER, 0)
     peer.setsockopt(zmq.RCVHWM, 1)
     peer.setsockopt(zmq.RCVBUF, 4096)
-    peer.connect(f'ipc://{sim.vmi_dir}/vmi_rtr')
+    peer.connect(f'ipc://{sim_cloud.vmi_dir}/vmi_rtr')
     # READ_PA (68) of 8 MB: field 68 {1: 0, 2: 8388608}, field 126: 68
-    body = bytes([0xa2, 0x04, 0x07, 0x08, 0x00, 0x10, 0x80, 0x80, 0x80, 0x04]) + bytes([0xf0, 0x07, 0x44])
+    body = bytes([0xA2, 0x04, 0x07, 0x08, 0x00, 0x10, 0x80, 0x80, 0x80, 0x04]) + bytes([0xF0, 0x07, 0x44])
     for _ in range(60):
         peer.send_multipart([b'', body])
     time.sleep(2)
@@ -77,14 +92,15 @@ def test_an_app_that_does_not_read_its_answers_is_served_no_more(sim, work):
     assert counted['furnace_vmi_refused_messages_total', 'slow-r'] > 0, 'more wait than may'
     assert counted['furnace_vmi_outstanding_bytes', 'slow-r'] < 100e6
     assert resident_mb(vmi.pid) < 200
-    assert run_app(sim, 'show(fe.status())') == [1]
+    assert run_app(sim_cloud, 'show(fe.status())') == [1]
     peer.close()
     context.destroy(linger=0)
 
 
-def test_top_shows_the_apps(sim, work):
-    sim.start_vmi('--metrics', work / 'metrics')
-    app = sim.start_app('''
+def test_top_shows_the_apps(sim_cloud, work):
+    sim_cloud.start_vmi('--metrics', work / 'metrics')
+    app = sim_cloud.start_app(
+        '''
 import fe
 class App:
     def __init__(self, ctx):
@@ -92,7 +108,9 @@ class App:
             fe.status()
         fe.read_64_va(8, 0)
         print('done')
-''', app='busy')
+''',
+        app='busy',
+    )
     app.wait_out('done')
     shown = furnace('top', '--once', work / 'metrics').stdout.splitlines()
     assert shown[0].split()[:4] == ['APP', '(totals)', 'MSGS', 'CALLS']
@@ -102,8 +120,8 @@ class App:
     assert result.returncode == 1 and 'nothing' in result.stderr
 
 
-def test_the_metrics_socket_is_the_operators(sim, work):
-    sim.start_vmi('--metrics', work / 'metrics')
+def test_the_metrics_socket_is_the_operators(sim_cloud, work):
+    sim_cloud.start_vmi('--metrics', work / 'metrics')
     assert (work / 'metrics').stat().st_mode & 0o777 == 0o600
     # Who connects and reads nothing holds nobody up.
     idle = [socket.socket(socket.AF_UNIX) for _ in range(20)]
@@ -113,7 +131,7 @@ def test_the_metrics_socket_is_the_operators(sim, work):
             peer.connect(str(work / 'metrics'))
         except BlockingIOError:
             pass
-    assert run_app(sim, 'show(fe.status())') == [1]
+    assert run_app(sim_cloud, 'show(fe.status())') == [1]
     for peer in idle:
         peer.close()
 
@@ -127,37 +145,83 @@ class App:
 
 
 @pytest.mark.parametrize('kill', [False, True], ids=['while-the-first-runs', 'after-the-first-was-killed'])
-def test_a_second_app_of_one_id_is_refused_and_the_first_is_served_on(sim, kill):
-    sim.start_vmi()
-    first = sim.start_app(COUNTER)
+def test_a_second_app_of_one_id_is_refused_and_the_first_is_served_on(sim_cloud, kill):
+    sim_cloud.start_vmi()
+    first = sim_cloud.start_app(COUNTER)
     first.wait_out('sim')
     if kill:
         first.stop(signal.SIGKILL)
-        sim.start_app(COUNTER).wait_out('sim')
+        sim_cloud.start_app(COUNTER).wait_out('sim')
         return
-    second = sim.start_app(COUNTER)
+    second = sim_cloud.start_app(COUNTER)
     assert second.wait_end() != 0
-    assert re.search(rf'app {APP} is connected at \S+ already, by furnace app, pid {first.pid}', second.log), second.log
+    assert re.search(
+        rf'app {APP} is connected at \S+ already, by furnace app, pid {first.pid}', second.log
+    ), second.log
     said = len(first.out)
-    wait_for(lambda: len(first.out) > said, what='an answer for the first app')
+    eventually(lambda: len(first.out) > said, what='an answer for the first app')
 
 
-def test_a_second_app_of_one_id_is_refused_without_a_partition_too(sim):
-    sim.start_vmi()
-    first = sim.start('app', '-c', sim.source('app', COUNTER), '--u2', APP, '--vmi', sim.vmi_dir, '--fac', sim.fac_dir, '--unconfined')
+def test_a_second_app_of_one_id_is_refused_without_a_partition_too(sim_cloud):
+    sim_cloud.start_vmi()
+    first = sim_cloud.start(
+        'app',
+        '-c',
+        sim_cloud.source('app', COUNTER),
+        '--u2',
+        APP,
+        '--vmi',
+        sim_cloud.vmi_dir,
+        '--fac',
+        sim_cloud.fac_dir,
+        '--unconfined',
+    )
     first.wait_out('sim')
     for flags in ([], ['--unconfined']):
-        second = sim.start('app', '-c', sim.source('app', COUNTER), '--u2', APP, '--vmi', sim.vmi_dir, '--fac', sim.fac_dir, *flags)
+        second = sim_cloud.start(
+            'app',
+            '-c',
+            sim_cloud.source('app', COUNTER),
+            '--u2',
+            APP,
+            '--vmi',
+            sim_cloud.vmi_dir,
+            '--fac',
+            sim_cloud.fac_dir,
+            *flags,
+        )
         assert second.wait_end() != 0
-        assert re.search(rf'app {APP} is connected at \S+ already, by furnace app, pid {first.pid}', second.log), second.log
+        assert re.search(
+            rf'app {APP} is connected at \S+ already, by furnace app, pid {first.pid}', second.log
+        ), second.log
     first.stop(signal.SIGKILL)
-    sim.start('app', '-c', sim.source('app', COUNTER), '--u2', APP, '--vmi', sim.vmi_dir, '--fac', sim.fac_dir,
-              '--unconfined').wait_out('sim')
+    sim_cloud.start(
+        'app',
+        '-c',
+        sim_cloud.source('app', COUNTER),
+        '--u2',
+        APP,
+        '--vmi',
+        sim_cloud.vmi_dir,
+        '--fac',
+        sim_cloud.fac_dir,
+        '--unconfined',
+    ).wait_out('sim')
 
 
-def test_a_second_app_of_one_id_is_refused_at_its_storage(sim, work):
-    sim.start_vmi()
-    sim.start_app(COUNTER).wait_out('sim')
-    other = sim.start('app', '-c', sim.source('app', COUNTER), '--u2', APP, '--vmi', work / 'another', '--fac', sim.fac_dir)
+def test_a_second_app_of_one_id_is_refused_at_its_storage(sim_cloud, work):
+    sim_cloud.start_vmi()
+    sim_cloud.start_app(COUNTER).wait_out('sim')
+    other = sim_cloud.start(
+        'app',
+        '-c',
+        sim_cloud.source('app', COUNTER),
+        '--u2',
+        APP,
+        '--vmi',
+        work / 'another',
+        '--fac',
+        sim_cloud.fac_dir,
+    )
     assert other.wait_end() != 0
-    assert f'is connected at {sim.fac_dir} already' in other.log
+    assert f'is connected at {sim_cloud.fac_dir} already' in other.log

@@ -10,7 +10,7 @@ import zmq
 import zmq.auth
 
 import peers
-from conftest import free_port, wait_for
+from furnace_testing import eventually, free_port
 from lines import RECORDING_BACKEND, Line, lines_of, metrics_of
 from strangers import ATTACKS, Attackers, silent
 from wire import RecordingRelay
@@ -47,7 +47,9 @@ class Blind:
         peer = peers.socket_of(zmq.DEALER, identity=identity.encode(), **peers.client_of(self.keys))
         peer.connect(f'tcp://127.0.0.1:{port}')
         peer.send_multipart([*self.front, peers.be_msg(text)])
-        wait_for(lambda: any(f' {text} ' in line for line in lines_of(self.heard)), 15, f'{text} to be heard')
+        eventually(
+            lambda: any(f' {text} ' in line for line in lines_of(self.heard)), 15, f'{text} to be heard'
+        )
         peer.close()
 
 
@@ -82,14 +84,14 @@ def memory(process):
 
 @pytest.mark.parametrize('attack', ATTACKS, ids=lambda attack: attack.__name__)
 @pytest.mark.parametrize('kind', [Blind, Message, Backend], ids=lambda kind: kind.__name__.lower())
-def test_strangers_take_little_and_stop_nobody(sim, work, kind, attack):
-    target = kind(sim, work)
+def test_strangers_take_little_and_stop_nobody(sim_cloud, work, kind, attack):
+    target = kind(sim_cloud, work)
     target.say()
-    server_key = zmq.auth.load_certificate(str(sim.keys / 'be.pub'))[0]
+    server_key = zmq.auth.load_certificate(str(sim_cloud.keys / 'be.pub'))[0]
     recorded = target.record()
     before, lines = memory(target.process), target.process.log.count('\n')
     with Attackers(attack, target.port, recorded=recorded, server_key=server_key) as attackers:
-        wait_for(lambda: attackers.tries > 20, 10, 'the attack')
+        eventually(lambda: attackers.tries > 20, 10, 'the attack')
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             target.say()
@@ -99,42 +101,49 @@ def test_strangers_take_little_and_stop_nobody(sim, work, kind, attack):
     assert target.process.process.poll() is None
 
 
-def test_who_stays_silent_is_closed(sim, work):
+def test_who_stays_silent_is_closed(sim_cloud, work):
     """Also where nothing else happens: descriptors come back."""
-    target = Blind(sim, work)
+    target = Blind(sim_cloud, work)
     target.say()
     before = {process: descriptors(process) for process in (target.line.proxy, target.line.backend)}
-    held = [socket.create_connection(('127.0.0.1', port)) for port in (sim.inside, sim.outside) * 10]
+    held = [
+        socket.create_connection(('127.0.0.1', port)) for port in (sim_cloud.inside, sim_cloud.outside) * 10
+    ]
     for process in before:
-        wait_for(lambda: descriptors(process) > before[process], 10, 'the connections')
+        eventually(lambda: descriptors(process) > before[process], 10, 'the connections')
     for connection in held:
         connection.settimeout(15)
         while connection.recv(4096):  # a backend greets
             pass
     for process in before:
-        wait_for(lambda: descriptors(process) <= before[process], 10, 'their end')
+        eventually(lambda: descriptors(process) <= before[process], 10, 'their end')
 
 
-def test_a_full_route_leaves_its_neighbours_theirs(sim, work):
+def test_a_full_route_leaves_its_neighbours_theirs(sim_cloud, work):
     """Flooded from many addresses a route may be full; the next one is not."""
-    target = Blind(sim, work)
+    target = Blind(sim_cloud, work)
     target.line.proxy.stop()
     flooded = free_port()
     routes = work / 'routes.toml'
-    routes.write_text(''.join(f'''
+    routes.write_text(
+        ''.join(
+            f'''
 [[route]]
 app = "{app}"
 listen = "127.0.0.1:{port}"
-backend = "127.0.0.1:{sim.outside}"
-''' for app, port in (('one-app', sim.inside), ('two-app', flooded))))
-    proxy = sim.start('proxy', '--routes', routes, '--metrics', work / 'proxy.metrics')
+backend = "127.0.0.1:{sim_cloud.outside}"
+'''
+            for app, port in (('one-app', sim_cloud.inside), ('two-app', flooded))
+        )
+    )
+    proxy = sim_cloud.start('proxy', '--routes', routes, '--metrics', work / 'proxy.metrics')
     proxy.wait_log('relaying 2 routes')
     floods = [Attackers(silent, flooded, f'127.0.0.{number}') for number in range(70, 74)]
     for flood in floods:
         flood.__enter__()
     try:
         full = 'furnace_proxy_open_connections{app="two-app"} 64\n'
-        wait_for(lambda: full in metrics_of(work / 'proxy.metrics'), 10, 'a full route')
+        eventually(lambda: full in metrics_of(work / 'proxy.metrics'), 10, 'a full route')
         for _ in range(5):
             target.say()
         assert descriptors(proxy) < DESCRIPTORS

@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import furnace, run_app, run_example, start_guest
+
+from furnace_testing import run_app, run_example, start_guest
 
 
 @pytest.fixture(scope='module')
@@ -21,10 +22,13 @@ def opener(tmp_path_factory):
 
 @pytest.fixture(scope='module', params=['6.1', '6.12'])
 def vm(request, opener):
+    """A guest of each kernel, in which a process has files of all kinds open."""
     made = start_guest(request.param, memory=512)
     made.push('/opener', opener)
-    made.run('chmod +x /opener; ifconfig lo up; /opener > /tmp/told & '
-             'while ! grep -q ready /tmp/told; do sleep 0.1; done')
+    made.run(
+        'chmod +x /opener; ifconfig lo up; /opener > /tmp/told & '
+        'while ! grep -q ready /tmp/told; do sleep 0.1; done'
+    )
     made.opener = int(made.run('pidof opener'))
     yield made
     made.stop()
@@ -32,10 +36,14 @@ def vm(request, opener):
 
 def links(vm, processes='/proc/[0-9]*'):
     """What readlink prints in the guest, exactly: {(pid, descriptor): bytes}."""
-    told = vm.run(f'for p in {processes}; do for f in $p/fd/*; do [ -L $f ] && '
-                  'echo ${p##*/} ${f##*/} $(readlink -n $f | base64 -w 0); done; done')
-    return {(int(pid), int(descriptor)): base64.b64decode(text)
-            for pid, descriptor, text in re.findall(r'^(\d+) (\d+) (\S+)$', told, re.M)}
+    told = vm.run(
+        f'for p in {processes}; do for f in $p/fd/*; do [ -L $f ] && '
+        'echo ${p##*/} ${f##*/} $(readlink -n $f | base64 -w 0); done; done'
+    )
+    return {
+        (int(pid), int(descriptor)): base64.b64decode(text)
+        for pid, descriptor, text in re.findall(r'^(\d+) (\d+) (\S+)$', told, re.M)
+    }
 
 
 def listed(partitions, metadata=''):
@@ -54,58 +62,79 @@ def escaped(name):
     return text
 
 
-def test_every_descriptor_has_the_name_that_proc_gives_it(partitions, vm):
-    partitions.start_vmi()
-    before, seen, after = links(vm), listed(partitions), links(vm)
+def test_every_descriptor_has_the_name_that_proc_gives_it(vm_cloud, vm):
+    vm_cloud.start_vmi()
+    before, seen, after = links(vm), listed(vm_cloud), links(vm)
     witness = {key: escaped(name) for key, name in before.items() if after.get(key) == name}
     assert len(witness) > 70 and {(vm.opener, descriptor) for descriptor in (0, 1, 2, 900)} <= witness.keys()
     names = {key: text.split('  ')[0] if text.startswith('socket:') else text for key, text in seen.items()}
     assert {key: names.get(key) for key in witness} == witness
     assert seen.keys() - after.keys() - before.keys() == set(), 'and no more than these'
     text = '\n'.join(names.values())
-    for kind in ('anon_inode:[eventfd]', 'anon_inode:[pidfd]', '/memfd:evil\\n name (deleted)', 'uts:[',
-                 'pipe:[', '/tmp/gone (deleted)', '/tmp/m/dir/file', '/tmp/own/file', '/left', '/tmp/ns',
-                 'red\u00e4 \\xff\\\\ \\u202e'):
+    for kind in (
+        'anon_inode:[eventfd]',
+        'anon_inode:[pidfd]',
+        '/memfd:evil\\n name (deleted)',
+        'uts:[',
+        'pipe:[',
+        '/tmp/gone (deleted)',
+        '/tmp/m/dir/file',
+        '/tmp/own/file',
+        '/left',
+        '/tmp/ns',
+        'red\u00e4 \\xff\\\\ \\u202e',
+    ):
         assert kind in text, kind
 
 
-def test_sockets_have_their_ends(partitions, vm):
-    partitions.start_vmi()
-    files = listed(partitions, str(vm.opener)).values()
+def test_sockets_have_their_ends(vm_cloud, vm):
+    vm_cloud.start_vmi()
+    files = listed(vm_cloud, str(vm.opener)).values()
     told = [text.split('  ', 1)[1] for text in files if text.startswith('socket:')]
     port = re.search(r':(\d+) -> 127.0.0.1:8080', '\n'.join(told))[1]
-    for expected in ('tcp stream 127.0.0.1:8080 -> 0.0.0.0:0 LISTEN',
-                     'tcp6 stream [::1]:8081 -> [::]:0 LISTEN',
-                     f'tcp stream 127.0.0.1:{port} -> 127.0.0.1:8080 ESTABLISHED',
-                     'udp dgram 127.0.0.1:8080 -> 0.0.0.0:0', 'udp6 dgram [::1]:8081 -> [::]:0',
-                     'unix stream /tmp/so cket LISTEN', 'unix dgram @abs@tract', 'unix seqpacket ESTABLISHED',
-                     'netlink raw', 'packet raw', 'icmp raw 0.0.0.0:1 -> 0.0.0.0:0'):
+    for expected in (
+        'tcp stream 127.0.0.1:8080 -> 0.0.0.0:0 LISTEN',
+        'tcp6 stream [::1]:8081 -> [::]:0 LISTEN',
+        f'tcp stream 127.0.0.1:{port} -> 127.0.0.1:8080 ESTABLISHED',
+        'udp dgram 127.0.0.1:8080 -> 0.0.0.0:0',
+        'udp6 dgram [::1]:8081 -> [::]:0',
+        'unix stream /tmp/so cket LISTEN',
+        'unix dgram @abs@tract',
+        'unix seqpacket ESTABLISHED',
+        'netlink raw',
+        'packet raw',
+        'icmp raw 0.0.0.0:1 -> 0.0.0.0:0',
+    ):
         assert expected in told, told
     assert f'0100007F:{int(port):04X} 0100007F:1F90 01' in vm.run('cat /proc/net/tcp')
     names = {line.split(None, 7)[-1] for line in vm.run('cat /proc/net/unix').splitlines()[1:]}
     assert {'/tmp/so cket', '@abs@tract'} <= names
 
 
-def test_a_process_whose_first_thread_has_ended_has_its_files(partitions, vm):
+def test_a_process_whose_first_thread_has_ended_has_its_files(vm_cloud, vm):
     """The guest's /proc shows them only below /proc/PID/task."""
-    pid = int(vm.run('/opener leave < /dev/zero > /tmp/left & echo $!; '
-                     'while ! grep -q ready /tmp/left; do sleep 0.1; done'))
+    pid = int(
+        vm.run(
+            '/opener leave < /dev/zero > /tmp/left & echo $!; '
+            'while ! grep -q ready /tmp/left; do sleep 0.1; done'
+        )
+    )
     thread = next(int(each) for each in vm.run(f'ls /proc/{pid}/task').split() if int(each) != pid)
     witness = links(vm, f'/proc/{pid}/task/{thread}')
     assert links(vm, f'/proc/{pid}') == {}
-    partitions.start_vmi()
-    seen = listed(partitions, str(pid))
+    vm_cloud.start_vmi()
+    seen = listed(vm_cloud, str(pid))
     vm.run(f'kill -9 {pid}')
     assert witness == {(thread, 0): b'/dev/zero', (thread, 1): b'/tmp/left', (thread, 2): b'/dev/ttyS0'}
     assert [seen[pid, descriptor].encode() for descriptor in range(3)] == list(witness.values())
 
 
-def test_many_processes_cost_few_messages(partitions, vm):
+def test_many_processes_cost_few_messages(vm_cloud, vm):
     """600 processes, each with a table of its own: a message for each of them would be 600 and more."""
     vm.run('/opener many 600 > /tmp/many & while ! grep -q ready /tmp/many; do sleep 0.1; done')
-    partitions.start_vmi()
+    vm_cloud.start_vmi()
     try:
-        processes, files, messages = run_app(partitions, COUNTED)
+        processes, files, messages = run_app(vm_cloud, COUNTED)
     finally:
         vm.run('killall -9 opener')
     assert processes > 600 and files > 1800 and messages < 100
@@ -138,35 +167,52 @@ NOT_THERE = 'not mapped|not canonical|no memory'
 # Ways to damage the files of task 1: addresses and what is written there, and what is then told of them.
 DAMAGES = {
     'files of user space': ({"task.address_of('files')": 0x1000}, [[None, '?', NOT_THERE]]),
-    'a pointer to nothing': ({'int(table.fd) + 8': 0xffff888fffffffff},
-                             [CONSOLE, [1, '?', NOT_THERE], SOCKET]),
-    'a pointer at the end of memory': ({'int(table.fd) + 8': 2**64 - 1},
-                                       [CONSOLE, [1, '?', NOT_THERE], SOCKET]),
-    'a path in a circle': ({"passwd.address_of('d_parent')": 'int(console)',
-                            "console.address_of('d_parent')": 'int(passwd)'},
-                           [[0, '?', 'circle'], [1, '?', 'circle'], SOCKET]),
-    'a name without end': ({"passwd.address_of('d_name') + 4": 0xffffffff},
-                           [CONSOLE, [1, '?', 'a name of 4294967295 bytes'], SOCKET]),
-    'a socket without its end': ({"fe.struct('file', pointers[2]).address_of('private_data')": 8},
-                                 [CONSOLE, PASSWD, [2, 'socket:[', f'socket: .*({NOT_THERE})']]),
-    'a namer that nobody knows': ({"int(named.d_op) + fe.offset_of('dentry_operations', 'd_dname')": 4711},
-                                  [CONSOLE, PASSWD, [2, '?', 'function of the kernel at 0x1267']]),
-    'a table of 4 billion files': ({"table.address_of('max_fds')": 0xffffffff},
-                                   [CONSOLE, [None, '?', 'the table is damaged']]),
+    'a pointer to nothing': (
+        {'int(table.fd) + 8': 0xFFFF888FFFFFFFFF},
+        [CONSOLE, [1, '?', NOT_THERE], SOCKET],
+    ),
+    'a pointer at the end of memory': (
+        {'int(table.fd) + 8': 2**64 - 1},
+        [CONSOLE, [1, '?', NOT_THERE], SOCKET],
+    ),
+    'a path in a circle': (
+        {"passwd.address_of('d_parent')": 'int(console)', "console.address_of('d_parent')": 'int(passwd)'},
+        [[0, '?', 'circle'], [1, '?', 'circle'], SOCKET],
+    ),
+    'a name without end': (
+        {"passwd.address_of('d_name') + 4": 0xFFFFFFFF},
+        [CONSOLE, [1, '?', 'a name of 4294967295 bytes'], SOCKET],
+    ),
+    'a socket without its end': (
+        {"fe.struct('file', pointers[2]).address_of('private_data')": 8},
+        [CONSOLE, PASSWD, [2, 'socket:[', f'socket: .*({NOT_THERE})']],
+    ),
+    'a namer that nobody knows': (
+        {"int(named.d_op) + fe.offset_of('dentry_operations', 'd_dname')": 4711},
+        [CONSOLE, PASSWD, [2, '?', 'function of the kernel at 0x1267']],
+    ),
+    'a table of 4 billion files': (
+        {"table.address_of('max_fds')": 0xFFFFFFFF},
+        [CONSOLE, [None, '?', 'the table is damaged']],
+    ),
     'a file that is not in the bitmap': ({'int(table.open_fds)': 0}, [CONSOLE, PASSWD, SOCKET]),
-    'a file that was unlinked': ({"passwd.address_of('d_hash') + 8": 0},
-                                 [CONSOLE, [1, '/etc/passwd (deleted)', ''], SOCKET]),
+    'a file that was unlinked': (
+        {"passwd.address_of('d_hash') + 8": 0},
+        [CONSOLE, [1, '/etc/passwd (deleted)', ''], SOCKET],
+    ),
 }
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
-def test_what_is_damaged_is_told_with_the_reason(simulated, damage):
+def test_what_is_damaged_is_told_with_the_reason(described_cloud, damage):
     writes, expected = DAMAGES[damage]
     size = 32 if 'without end' in damage or 'billion' in damage else 64
     code = '\n'.join(f'fe.checked.write_{size}_va({place}, 0, {value})' for place, value in writes.items())
-    cloud = simulated(OFFICE)
+    cloud = described_cloud(OFFICE)
     cloud.start_vmi()
-    mine, others = run_app(cloud, f"""
+    mine, others = run_app(
+        cloud,
+        f"""
 import furnace_linux
 task, other = fe.tasks()
 table = task.files.deref().fdt.deref()
@@ -176,7 +222,8 @@ console, passwd, named = [fe.struct('file', pointer).f_path.dentry.deref() for p
 told = list(furnace_linux.open_files_of([task, other]))
 show([(file.descriptor, file.path, file.reason) for found, file in told if found is task])
 show([file.path for found, file in told if found is other])
-""")
+""",
+    )
     assert others[0] == '/a/b/c' and len(others) == 2, 'the files of others are told'
     found = {descriptor: (path, reason) for descriptor, path, reason in mine}
     for descriptor, path, reason in expected:
@@ -185,9 +232,12 @@ show([file.path for found, file in told if found is other])
 
 
 @pytest.mark.parametrize('hostile', ['cyclic_task_list', 'wild_pointers', 'huge_arrays', 'invalid_utf8'])
-def test_a_hostile_guest_does_not_end_the_app(simulated, hostile):
-    cloud = simulated(f'hostile = ["{hostile}"]\n' + OFFICE + ''.join(
-        f'[[task]]\npid = {pid}\nname = "t"\nfiles = ["/etc/passwd"]\n' for pid in range(3, 8)))
+def test_a_hostile_guest_does_not_end_the_app(described_cloud, hostile):
+    cloud = described_cloud(
+        f'hostile = ["{hostile}"]\n'
+        + OFFICE
+        + ''.join(f'[[task]]\npid = {pid}\nname = "t"\nfiles = ["/etc/passwd"]\n' for pid in range(3, 8))
+    )
     cloud.start_vmi()
     printed = run_example(cloud, 'open_files')
     assert '\x1b' not in printed

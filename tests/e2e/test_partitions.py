@@ -1,4 +1,6 @@
-"""Partitions: real bubblewrap, seccomp, Landlock and control groups; what is inside can't get out, and the rest works."""
+"""Partitions: real bubblewrap, seccomp, Landlock and control groups; what is inside can't get out, and the
+rest works.
+"""
 
 import os
 import signal
@@ -6,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import APP, FURNACE, ROOT, furnace, partition_of, run_app, wait_for
+
+from furnace_testing import APP, FURNACE, ROOT, eventually, furnace, partition_of, run_app
 
 
 class Confined:
@@ -19,19 +22,42 @@ class Confined:
         return self.cloud.start_vmi(*flags)
 
     def app(self, code, *flags, app=APP):
-        return self.cloud.start('app', '-c', self.cloud.source('app', code), '--u2', app, '--fac', self.cloud.fac_dir,
-                                '--vmi', self.cloud.vmi_dir, *flags)
+        return self.cloud.start(
+            'app',
+            '-c',
+            self.cloud.source('app', code),
+            '--u2',
+            app,
+            '--fac',
+            self.cloud.fac_dir,
+            '--vmi',
+            self.cloud.vmi_dir,
+            *flags,
+        )
 
     def fac(self, *flags):
-        fac = self.cloud.start('fac', '--u2', APP, '--kp', self.cloud.keys, '--ip', '127.0.0.1', '--it', self.cloud.inside,
-                               '--fac', self.cloud.fac_dir, *flags)
+        fac = self.cloud.start(
+            'fac',
+            '--u2',
+            APP,
+            '--kp',
+            self.cloud.keys,
+            '--ip',
+            '127.0.0.1',
+            '--it',
+            self.cloud.inside,
+            '--fac',
+            self.cloud.fac_dir,
+            *flags,
+        )
         fac.wait_log('serving app')
         return fac
 
 
 @pytest.fixture
-def confined(sim):
-    return Confined(sim)
+def confined(sim_cloud):
+    """All partitions of an app, with their walls, on the simulator."""
+    return Confined(sim_cloud)
 
 
 def app_code(body):
@@ -53,11 +79,15 @@ def test_an_app_reads_its_vm_stores_values_and_speaks_to_its_backend(confined):
     cloud.start_proxy()
     confined.fac()
     confined.vmi()
-    app = confined.app(app_code('''
+    app = confined.app(
+        app_code(
+            '''
 import decimal, hashlib, json
 print(len(fe.process_list()), fe.io_set('key', 'value'), fe.io_get('key'), fe.request('hello'))
 print(hashlib.sha256(b'').hexdigest()[:8], decimal.Decimal('0.1') * 3, json.dumps([1]))
-'''))
+'''
+        )
+    )
     assert app.wait_end(20) == 0, app.log
     assert app.out == '8 key value heard hello\ne3b0c442 0.3 [1]\n'
     assert 'violation' not in app.log
@@ -66,53 +96,71 @@ print(hashlib.sha256(b'').hexdigest()[:8], decimal.Decimal('0.1') * 3, json.dump
 def test_what_an_app_sees(confined):
     """Nothing of the host: no other file of the directory its own came from, no shell, no /proc, no /dev."""
     confined.vmi()
-    app = confined.app(app_code('''
+    app = confined.app(
+        app_code(
+            '''
 import os
 for directory in ('/opt/furnace/app', '/opt/furnace/vmi_socket'):
     print(len(os.listdir(directory)))
 print(os.getuid(), os.getpid(), os.uname().nodename, sorted(os.environ))
-'''), '--audit')
+'''
+        ),
+        '--audit',
+    )
     assert app.wait_end(20) == 0, app.log
     assert app.out.splitlines()[:2] == ['1', '1']
     assert app.out.splitlines()[2] == "1000 1 furnace.sandbox ['HOME', 'HOSTNAME', 'LANG', 'PATH']"
-    shown = confined.app(app_code('''
+    shown = confined.app(
+        app_code(
+            '''
 import os
 print([path for path in ('/bin/sh', '/usr/bin/sh', '/usr/bin/env', '/proc/self', '/dev/null', '/etc/passwd', '/root', '/tmp', '/home') if os.path.exists(path)])
-'''), '--no-inspect')
+'''
+        ),
+        '--no-inspect',
+    )
     assert shown.wait_end(20) == 0, shown.log
     assert shown.out == '[]\n'
 
 
 def test_the_library_is_opened_once_and_not_for_each_module(confined):
     confined.vmi()
-    app = confined.app(app_code('''
+    app = confined.app(
+        app_code(
+            '''
 import _io
 opened, really = [], _io.open_code
 _io.open_code = lambda path: opened.append(path) or really(path)
 import xml.etree.ElementTree, csv, tomllib
 print(opened, tomllib.loads('a = 1'))
-'''))
+'''
+        )
+    )
     assert app.wait_end(20) == 0, app.log
     assert app.out == "[] {'a': 1}\n"
 
 
 def test_a_vmi_partition_gets_its_vm_as_descriptors(cloud):
-    """Inside there is no way to QEMU; what it serves is the guest, which goes on when the partition is killed."""
+    """Inside there is no way to QEMU; what it serves is the guest, which goes on when the partition is
+    killed.
+    """
     vmi = cloud.start_vmi()
     inside = partition_of(vmi.pid)
     assert not Path(f'/proc/{inside}/root/run').exists() and not Path(f'/proc/{inside}/root/proc').exists()
     assert os.readlink(f'/proc/{inside}/ns/net') != os.readlink('/proc/self/ns/net')
     status = Path(f'/proc/{inside}/status').read_text()
     assert 'CapEff:\t0000000000000000' in status and 'NoNewPrivs:\t1' in status and 'Seccomp:\t2' in status
-    names, = run_app(cloud, "show([task['name'] for task in fe.process_list().values()])")
+    (names,) = run_app(cloud, "show([task['name'] for task in fe.process_list().values()])")
     assert 'init' in names and 'kthreadd' in names
     run_app(cloud, 'show(fe.pause_vm())')
     vmi.stop(signal.SIGKILL)
-    wait_for(lambda: furnace('ps', cloud.vm).stdout, 5, 'the guest')
+    eventually(lambda: furnace('ps', cloud.vm).stdout, 5, 'the guest')
 
 
 def test_fac_connects_to_its_proxy_and_nowhere_else(confined):
-    """The rule for the proxy's address is there; with that of another the first attempt ends the partition."""
+    """The rule for the proxy's address is there; with that of another the first attempt ends the
+    partition.
+    """
     cloud = confined.cloud
     cloud.start_backend(BACKEND)
     cloud.start_proxy()
@@ -121,14 +169,30 @@ def test_fac_connects_to_its_proxy_and_nowhere_else(confined):
     fac.stop()
     empty = cloud.work / 'elsewhere.policy'
     empty.write_text(f'INCLUDE {ROOT}/policies/fac.policy\n')
-    unlearned = cloud.start('inspect', '--policy', empty, '--', FURNACE.parent / 'furnace-fac', '--u2', APP, '--kp', cloud.keys,
-                            '--ip', '127.0.0.1', '--it', cloud.inside, '--fac', cloud.fac_dir)
+    unlearned = cloud.start(
+        'inspect',
+        '--policy',
+        empty,
+        '--',
+        FURNACE.parent / 'furnace-fac',
+        '--u2',
+        APP,
+        '--kp',
+        cloud.keys,
+        '--ip',
+        '127.0.0.1',
+        '--it',
+        cloud.inside,
+        '--fac',
+        cloud.fac_dir,
+    )
     assert unlearned.wait_end(10) == 159, unlearned.log
 
 
 def test_an_app_is_served_under_its_own_identity_alone(confined):
     """A stranger at the app's own socket gets an error, whatever app it says it is."""
     import zmq
+
     vmi = confined.vmi()
     app = confined.app(app_code('print(fe.get_name())'), app='mine')
     assert app.wait_end(20) == 0 and app.out == 'sim\n', app.log
@@ -152,8 +216,8 @@ def test_a_launcher_that_is_killed_leaves_nothing(confined):
     app = confined.app(app_code('import time\nwhile True: time.sleep(1)'))
     inside = partition_of(app.pid)
     app.stop(signal.SIGKILL)
-    wait_for(lambda: not Path(f'/proc/{inside}').exists(), 10, 'end of the partition')
-    wait_for(lambda: f'.{app.pid} ' not in furnace('cgroup', 'show').stdout + ' ', 10, 'end of its cgroup')
+    eventually(lambda: not Path(f'/proc/{inside}').exists(), 10, 'end of the partition')
+    eventually(lambda: f'.{app.pid} ' not in furnace('cgroup', 'show').stdout + ' ', 10, 'end of its cgroup')
 
 
 def test_roots_are_the_same_when_built_twice_and_changes_are_seen(work):
@@ -165,7 +229,10 @@ def test_roots_are_the_same_when_built_twice_and_changes_are_seen(work):
     (work / 'a' / 'usr' / 'bin' / 'more').write_bytes(b'')
     changed = furnace('rootfs', 'verify', work / 'a', check=False)
     assert changed.returncode == 1
-    assert 'usr/bin/furnace-fac is changed' in changed.stdout and 'usr/bin/more is not in the manifest' in changed.stdout
+    assert (
+        'usr/bin/furnace-fac is changed' in changed.stdout
+        and 'usr/bin/more is not in the manifest' in changed.stdout
+    )
 
 
 def test_too_much_output_is_left_out_and_counted(confined):
@@ -178,7 +245,21 @@ def test_too_much_output_is_left_out_and_counted(confined):
 
 def test_walls_that_are_left_out_are_told(confined):
     confined.vmi('--no-inspect').wait_log('NOT INSPECTED')
-    shell = subprocess.run([FURNACE, 'app', '-c', confined.cloud.source('app', app_code('pass')), '--u2', APP, '--vmi',
-                            confined.cloud.vmi_dir, '--shell'], input='id -u; ls /opt/furnace/app | wc -l\n', capture_output=True,
-                           text=True, timeout=60)
+    shell = subprocess.run(
+        [
+            FURNACE,
+            'app',
+            '-c',
+            confined.cloud.source('app', app_code('pass')),
+            '--u2',
+            APP,
+            '--vmi',
+            confined.cloud.vmi_dir,
+            '--shell',
+        ],
+        input='id -u; ls /opt/furnace/app | wc -l\n',
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert 'A SHELL' in shell.stderr and shell.stdout.split() == ['1000', '1'], shell.stdout + shell.stderr

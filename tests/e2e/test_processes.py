@@ -1,4 +1,6 @@
-"""The process table seen from outside equals what the guest says of itself, on every kernel and paging variant."""
+"""The process table seen from outside equals what the guest says of itself, on every kernel and paging
+variant.
+"""
 
 import itertools
 import json
@@ -8,22 +10,34 @@ import time
 
 import pytest
 
-from conftest import FURNACE, Cloud, furnace, start_guest, wait_for
+from furnace_testing import FURNACE, Cloud, eventually, furnace, start_guest
 
-PAGING = [' '.join(filter(None, flags)) for flags in itertools.product(('', 'nokaslr'), ('', 'no5lvl'), ('pti=on', 'pti=off'))]
+PAGING = [
+    ' '.join(filter(None, flags))
+    for flags in itertools.product(('', 'nokaslr'), ('', 'no5lvl'), ('pti=on', 'pti=off'))
+]
 VARIANTS = [(kernel, append, {}) for kernel in ('6.1', '6.12') for append in PAGING]
-VARIANTS += [(kernel, '', size) for kernel in ('6.1', '6.12') for size in ({'memory': 4096}, {'cpus': 2}, {'memory': 4096, 'cpus': 2})]
+VARIANTS += [
+    (kernel, '', size)
+    for kernel in ('6.1', '6.12')
+    for size in ({'memory': 4096}, {'cpus': 2}, {'memory': 4096, 'cpus': 2})
+]
 
 
 def comm(name):
-    """/proc shows more than task_struct.comm for kernel threads: a worker's queue behind its name, and long names whole."""
+    """/proc shows more than task_struct.comm for kernel threads: a worker's queue behind its name, and long
+    names whole.
+    """
     return re.sub(r'^(kworker/(?!R)[^-+]*)[-+].*', r'\1', name)[:15]
 
 
 def inside(guest):
     """(pid, ppid, uid, name, kernel thread) of each process, from the guest's own /proc."""
-    awk = r"""awk 'FNR==1{if(n)print p,q,u,k,n;n="";k=0} /^Name:/{sub(/^Name:\t/,"");n=$0} /^Pid:/{p=$2} /^PPid:/{q=$2} """ \
-          r"""/^Uid:/{u=$2} /^Kthread:/{k=$2} END{print p,q,u,k,n}' /proc/[0-9]*/status 2>/dev/null"""
+    awk = (
+        r"""awk 'FNR==1{if(n)print p,q,u,k,n;n="";k=0} /^Name:/{sub(/^Name:\t/,"");n=$0} """
+        r"""/^Pid:/{p=$2} /^PPid:/{q=$2} /^Uid:/{u=$2} """
+        r"""/^Kthread:/{k=$2} END{print p,q,u,k,n}' /proc/[0-9]*/status 2>/dev/null"""
+    )
     rows = set()
     for line in guest.run(awk).splitlines():
         match = re.match(r'(\d+) (\d+) (\d+) (\d+) (.*)', line)
@@ -64,12 +78,16 @@ def test_table_equals_the_guests_own(kernel, append, size):
         guest.stop()
 
 
-def test_ps_columns_agree_with_the_guests_ps(guest):
+def test_ps_columns_agree_with_the_guests_ps(shared_guest):
     """The same with the guest's ps, as a user would compare."""
+
     def once():
-        shown = {tuple(line.split(None, 2)) for line in guest.run('ps -o pid,ppid,comm').splitlines()[1:]}
+        shown = {
+            tuple(line.split(None, 2)) for line in shared_guest.run('ps -o pid,ppid,comm').splitlines()[1:]
+        }
         shown = {(int(pid), int(ppid), comm(name)) for pid, ppid, name in shown if name != 'ps'}
-        return shown, {(pid, ppid, name) for pid, ppid, _, name, _ in outside(guest)}
+        return shown, {(pid, ppid, name) for pid, ppid, _, name, _ in outside(shared_guest)}
+
     for _ in range(10):
         shown, seen = once()
         if shown == seen:
@@ -77,48 +95,64 @@ def test_ps_columns_agree_with_the_guests_ps(guest):
     assert shown == seen
 
 
-def test_table_tree_and_json_show_the_same_processes(guest):
-    table = furnace('ps', guest.name).stdout
-    tree = furnace('ps', guest.name, '--tree').stdout
+def test_table_tree_and_json_show_the_same_processes(shared_guest):
+    table = furnace('ps', shared_guest.name).stdout
+    tree = furnace('ps', shared_guest.name, '--tree').stdout
     for name in ('init', 'web-server', 'database', '[kthreadd]'):
         assert name in table and name in tree
     assert all(len(line) <= 80 for line in table.splitlines())
 
 
-def test_command_lines_and_executables_are_the_guests(guest):
+def test_command_lines_and_executables_are_the_guests(shared_guest):
     """Executables across a mount point: one lies on a tmpfs mounted in the guest."""
-    guest.run('mkdir -p /mnt/x; mount -t tmpfs tmpfs /mnt/x; mkdir /mnt/x/deep; cp /bin/busybox /mnt/x/deep/sleep; '
-              '/mnt/x/deep/sleep 4242 & while ! grep -q 4242 /proc/$!/cmdline; do sleep 0.1; done')
-    pids = guest.run('pidof sleep').split()
-    shown = {line.split()[0]: line for line in furnace('ps', guest.name, '--long').stdout.splitlines()}
+    shared_guest.run(
+        'mkdir -p /mnt/x; mount -t tmpfs tmpfs /mnt/x; mkdir /mnt/x/deep; cp /bin/busybox /mnt/x/deep/sleep; '
+        '/mnt/x/deep/sleep 4242 & while ! grep -q 4242 /proc/$!/cmdline; do sleep 0.1; done'
+    )
+    pids = shared_guest.run('pidof sleep').split()
+    shown = {line.split()[0]: line for line in furnace('ps', shared_guest.name, '--long').stdout.splitlines()}
     assert len(pids) >= 3
     for pid in pids + ['1', '2']:
-        command = guest.run(f"tr '\\0' ' ' < /proc/{pid}/cmdline").strip()
-        executable = guest.run(f'readlink /proc/{pid}/exe').strip()
-        assert shown[pid].rstrip().endswith(command) and executable in shown[pid], (shown[pid], command, executable)
-    assert any('/mnt/x/deep/sleep' in shown[pid] and shown[pid].rstrip().endswith('sleep 4242') for pid in pids)
-    guest.run("kill $(pidof -o 1 sleep | tr ' ' '\\n' | while read p; do grep -q 4242 /proc/$p/cmdline && echo $p; done); sleep 0.2; umount /mnt/x")
+        command = shared_guest.run(f"tr '\\0' ' ' < /proc/{pid}/cmdline").strip()
+        executable = shared_guest.run(f'readlink /proc/{pid}/exe').strip()
+        assert shown[pid].rstrip().endswith(command) and executable in shown[pid], (
+            shown[pid],
+            command,
+            executable,
+        )
+    assert any(
+        '/mnt/x/deep/sleep' in shown[pid] and shown[pid].rstrip().endswith('sleep 4242') for pid in pids
+    )
+    shared_guest.run(
+        "kill $(pidof -o 1 sleep | tr ' ' '\\n' | while read p; do grep -q 4242 /proc/$p/cmdline && echo $p;"
+        " done); sleep 0.2; umount /mnt/x"
+    )
 
 
-def test_a_new_process_is_seen_and_its_end_too(guest):
-    guest.run('sleep 777 & echo $! > /tmp/pid')
-    pid = int(guest.run('cat /tmp/pid'))
-    assert any(p[0] == pid and p[3] == 'sleep' for p in outside(guest))
-    guest.run(f'kill {pid}; sleep 0.2')
-    assert not any(p[0] == pid for p in outside(guest))
+def test_a_new_process_is_seen_and_its_end_too(shared_guest):
+    shared_guest.run('sleep 777 & echo $! > /tmp/pid')
+    pid = int(shared_guest.run('cat /tmp/pid'))
+    assert any(p[0] == pid and p[3] == 'sleep' for p in outside(shared_guest))
+    shared_guest.run(f'kill {pid}; sleep 0.2')
+    assert not any(p[0] == pid for p in outside(shared_guest))
 
 
-def test_qemu_with_private_ram_is_read_through_the_process(one_socket):
+def test_qemu_with_private_ram_is_read_through_the_process(one_socket_vm):
     # The last of its processes may still be on its way to its name.
-    wait_for(lambda: {'init', 'kthreadd', 'web-server'} <= {p['name'] for p in json.loads(furnace('ps', one_socket, '--json').stdout)},
-             10, 'its processes')
+    eventually(
+        lambda: {'init', 'kthreadd', 'web-server'}
+        <= {p['name'] for p in json.loads(furnace('ps', one_socket_vm, '--json').stdout)},
+        10,
+        'its processes',
+    )
 
 
-def test_commands_share_the_only_socket_with_a_partition(one_socket, work):
+def test_commands_share_the_only_socket_with_a_partition(one_socket_vm, work):
     """Through the partition's broker: lists, profiles and snapshots, while an app reads."""
-    cloud = Cloud(work, one_socket)
+    cloud = Cloud(work, one_socket_vm)
     cloud.start_vmi()
-    app = cloud.start_app('''
+    app = cloud.start_app(
+        '''
 import fe
 class App:
     def __init__(self, ctx):
@@ -127,22 +161,30 @@ class App:
         fe.event_register({'event_type': fe.TIMER, 'time_value': 0.02, 'callback': self.look})
     def look(self, _):
         print('read', len(fe.process_list()) > 20, fe.read_64_va(self.address, 0) == self.first, flush=True)
-''')
+'''
+    )
     try:
-        wait_for(lambda: app.out.count('read True True') > 3, 20, 'the app')
-        lists = [subprocess.Popen([FURNACE, 'ps', one_socket], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(20)]
+        eventually(lambda: app.out.count('read True True') > 3, 20, 'the app')
+        lists = [
+            subprocess.Popen(
+                [FURNACE, 'ps', one_socket_vm], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            for _ in range(20)
+        ]
         for each in lists:
             out, errors = each.communicate(timeout=60)
             assert each.returncode == 0 and 'kthreadd' in out, errors
-        assert 'Linux version 6.1' in furnace('profile', 'find', one_socket).stdout
+        assert 'Linux version 6.1' in furnace('profile', 'find', one_socket_vm).stdout
         snapshot = work / 'beside'
-        furnace('vm', 'snapshot', one_socket, snapshot)
+        furnace('vm', 'snapshot', one_socket_vm, snapshot)
         assert 'kthreadd' in furnace('ps', snapshot).stdout
         before = app.out.count('read True True')
-        wait_for(lambda: app.out.count('read True True') > before + 3, 20, 'the app to go on')
+        eventually(lambda: app.out.count('read True True') > before + 3, 20, 'the app to go on')
         assert 'False' not in app.out
-        refused = furnace('vmi', one_socket, '--vmi', work / 'second', check=False)
-        assert refused.returncode != 0 and re.search(r'is held by furnace vmi, pid \d+', refused.stderr), refused.stderr
+        refused = furnace('vmi', one_socket_vm, '--vmi', work / 'second', check=False)
+        assert refused.returncode != 0 and re.search(
+            r'is held by furnace vmi, pid \d+', refused.stderr
+        ), refused.stderr
     finally:
         cloud.stop()
 
@@ -151,7 +193,8 @@ def test_a_snapshot_beside_a_partition_costs_it_no_event(own_guest, work):
     """The guest stands for the snapshot; the app's events go on afterwards, in order and without a gap."""
     cloud = Cloud(work, own_guest.name)
     cloud.start_vmi()
-    app = cloud.start_app('''
+    app = cloud.start_app(
+        '''
 import fe
 class App:
     def __init__(self, ctx):
@@ -160,12 +203,13 @@ class App:
         print('ready', flush=True)
     def tell(self, event):
         print('call', flush=True)
-''')
+'''
+    )
     try:
-        wait_for(lambda: 'ready' in app.out, 20, 'the app')
+        eventually(lambda: 'ready' in app.out, 20, 'the app')
         for i in range(4):
             own_guest.run(f'hostname name-{i}')
-            wait_for(lambda: app.out.count('call') == i + 1, 20, 'the event')
+            eventually(lambda: app.out.count('call') == i + 1, 20, 'the event')
             snapshot = work / f'snapshot-{i}'
             furnace('vm', 'snapshot', own_guest.name, snapshot)
             assert 'kthreadd' in furnace('ps', snapshot).stdout
@@ -176,7 +220,7 @@ class App:
         killed.kill()
         killed.wait()
         own_guest.run('hostname name-last')
-        wait_for(lambda: app.out.count('call') == 5, 20, 'the event')
+        eventually(lambda: app.out.count('call') == 5, 20, 'the event')
     finally:
         cloud.stop()
     assert own_guest.run('echo runs on').strip() == 'runs on'
@@ -186,8 +230,12 @@ def test_twenty_lists_at_once_beside_a_partition_take_turns_at_the_free_socket(o
     cloud = Cloud(work, own_guest.name)
     cloud.start_vmi()
     try:
-        lists = [subprocess.Popen([FURNACE, 'ps', own_guest.name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-                 for _ in range(20)]
+        lists = [
+            subprocess.Popen(
+                [FURNACE, 'ps', own_guest.name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            for _ in range(20)
+        ]
         for each in lists:
             out, errors = each.communicate(timeout=60)
             assert each.returncode == 0 and 'kthreadd' in out, errors

@@ -1,4 +1,6 @@
-"""`furnace run`: all partitions of an app from one manifest, started in order and kept running; `furnace top`; `furnace setup`."""
+"""`furnace run`: all partitions of an app from one manifest, started in order and kept running; `furnace
+top`; `furnace setup`.
+"""
 
 import os
 import re
@@ -7,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import FURNACE, Process, free_port, furnace, partition_of, wait_for
+
+from furnace_testing import FURNACE, Process, eventually, free_port, furnace, partition_of
 
 APP = '33333333-3333-3333-3333-333333333333-app'
 
@@ -61,7 +64,9 @@ class Tenant:
         furnace('keys', 'new', self.data)
         (self.data / 'app.py').write_text(CODE)
         inside, outside = free_port(), free_port()
-        (self.data / 'furnace.toml').write_text(manifest or f'''
+        (self.data / 'furnace.toml').write_text(
+            manifest
+            or f'''
 metadata = "of the manifest"
 [vm]
 name = "sim"
@@ -72,10 +77,26 @@ proxy = "127.0.0.1:{inside}"
 backend = "127.0.0.1:{outside}"
 [limits.app]
 memory_mb = 100
-''')
+'''
+        )
         (work / 'backend.py').write_text(BACKEND % (self.word, self.word))
-        self.backend = Process(work, 'backend', 'backend', '-c', work / 'backend', '-m', 'AppBE', '--ep', '127.0.0.1',
-                               '--et', outside, '--ak', self.data / 'app.key', '--bk', self.data / 'be.key')
+        self.backend = Process(
+            work,
+            'backend',
+            'backend',
+            '-c',
+            work / 'backend',
+            '-m',
+            'AppBE',
+            '--ep',
+            '127.0.0.1',
+            '--et',
+            outside,
+            '--ak',
+            self.data / 'app.key',
+            '--bk',
+            self.data / 'be.key',
+        )
         self.run = None
 
     def start(self):
@@ -89,11 +110,13 @@ memory_mb = 100
 
     def launcher(self, kind):
         """The process of `furnace KIND` that is running."""
+
         def find():
             for child in Path(f'/proc/{self.run.pid}/task/{self.run.pid}/children').read_text().split():
                 if Path(f'/proc/{child}/cmdline').read_bytes().split(b'\0')[1] == kind.encode():
                     return int(child)
-        return wait_for(find, 10, f'launcher of {kind}')
+
+        return eventually(find, 10, f'launcher of {kind}')
 
     def reports(self):
         return sorted((self.data / 'crashes').glob('*.txt')) if (self.data / 'crashes').exists() else []
@@ -106,6 +129,7 @@ memory_mb = 100
 
 @pytest.fixture
 def tenant(work):
+    """A tenant's manifest, code and keys, and what runs beside them."""
     made = Tenant(work)
     yield made
     made.stop()
@@ -129,14 +153,19 @@ def test_all_partitions_run_until_the_app_ends(tenant):
     assert APP[:20] not in furnace('top', '--once').stdout
 
 
-@pytest.mark.parametrize('word, end', [('crash', 'signal 11'), ('attack', "a system call that its policy doesn't allow")])
+@pytest.mark.parametrize(
+    'word, end', [('crash', 'signal 11'), ('attack', "a system call that its policy doesn't allow")]
+)
 def test_an_app_that_crashes_runs_again_and_leaves_a_report(tenant, word, end):
     run = tenant.start()
     run.wait_out('start 1', 20)
     tenant.say(word)
     run.wait_out('start 2', 20)
-    file = wait_for(tenant.reports)[0]
-    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700), 'it holds metadata'
+    file = eventually(tenant.reports)[0]
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (
+        0o600,
+        0o700,
+    ), 'it holds metadata'
     report = file.read_text()
     assert f'by:        {end}' in report and 'partition: app' in report and f'--u2 {APP}' in report
     if word == 'attack':
@@ -152,8 +181,8 @@ def test_an_app_whose_vmi_partition_was_lost_is_started_anew(tenant):
     run.wait_out('start 2', 20)
     assert [report.name.split('-')[-1] for report in tenant.reports()] == ['vmi.txt']
     os.kill(partition_of(tenant.launcher('fac')), signal.SIGKILL)
-    wait_for(lambda: len(tenant.reports()) == 2)
-    wait_for(lambda: run.log.count('fac is ready') == 2)
+    eventually(lambda: len(tenant.reports()) == 2)
+    eventually(lambda: run.log.count('fac is ready') == 2)
     tenant.say('end')
     assert run.wait_end(20) == 0
     assert 'start 3' not in run.out
@@ -166,12 +195,13 @@ def test_sigterm_ends_all_in_order_and_kill_leaves_nothing(tenant):
         inner = [partition_of(tenant.launcher(kind)) for kind in ('vmi', 'fac', 'app')]
         run.process.send_signal(how)
         assert run.wait_end(20) == (0 if how == signal.SIGTERM else -9)
-        wait_for(lambda: not any(Path(f'/proc/{pid}').exists() for pid in inner))
-    wait_for(lambda: 'sim' not in furnace('top', '--once').stdout)
+        eventually(lambda: not any(Path(f'/proc/{pid}').exists() for pid in inner))
+    eventually(lambda: 'sim' not in furnace('top', '--once').stdout)
 
 
 def test_what_the_operator_forbids_is_refused_with_the_reason(tenant):
-    (tenant.data / 'app.py').write_text('''
+    (tenant.data / 'app.py').write_text(
+        '''
 import fe
 class App:
     def __init__(self, ctx):
@@ -182,22 +212,37 @@ class App:
             except fe.VmiError as error:
                 print(error)
         fe.exit()
-''')
+'''
+    )
     run = tenant.start()
     assert run.wait_end(20) == 0
-    assert 'the operator forbids this app writing to its VM' in run.out and run.out.endswith('done\n'), run.out
+    assert 'the operator forbids this app writing to its VM' in run.out and run.out.endswith(
+        'done\n'
+    ), run.out
 
 
-@pytest.mark.parametrize('text, error', [
-    ('', r"furnace.toml:1: it needs a table \[vm\]"),
-    ('[vm]\n', r"furnace.toml:1: a VM needs its 'name'"),
-    ('[vm]\nname = "x"\nforbid = ["fly"]', r"'forbid': 'fly' is none of write, pause, events"),
-    ('[vm]\nname = "x"\n[home]\nproxy = "1.2.3.4"', r"furnace.toml:3: 'proxy' is '1.2.3.4': expected \"IP:PORT\""),
-    ('restart = "perhaps"\n[vm]\nname = "x"', "'restart' is 'perhaps': expected one of on-failure, always, never"),
-    ('metdata = "x"\n[vm]\nname = "x"', "furnace.toml:1: unknown key 'metdata'"),
-    ('[vm]\nname = "x"\n[limits.app]\nmemory_mb = 0', "'memory_mb' is 0: expected a whole number, 1 to 16777216 MB"),
-    ('[vm', 'furnace.toml:1: '),
-])
+@pytest.mark.parametrize(
+    'text, error',
+    [
+        ('', r"furnace.toml:1: it needs a table \[vm\]"),
+        ('[vm]\n', r"furnace.toml:1: a VM needs its 'name'"),
+        ('[vm]\nname = "x"\nforbid = ["fly"]', r"'forbid': 'fly' is none of write, pause, events"),
+        (
+            '[vm]\nname = "x"\n[home]\nproxy = "1.2.3.4"',
+            r"furnace.toml:3: 'proxy' is '1.2.3.4': expected \"IP:PORT\"",
+        ),
+        (
+            'restart = "perhaps"\n[vm]\nname = "x"',
+            "'restart' is 'perhaps': expected one of on-failure, always, never",
+        ),
+        ('metdata = "x"\n[vm]\nname = "x"', "furnace.toml:1: unknown key 'metdata'"),
+        (
+            '[vm]\nname = "x"\n[limits.app]\nmemory_mb = 0',
+            "'memory_mb' is 0: expected a whole number, 1 to 16777216 MB",
+        ),
+        ('[vm', 'furnace.toml:1: '),
+    ],
+)
 def test_a_wrong_manifest_is_reported_with_its_line(work, text, error):
     (work / 'furnace.toml').write_text(text)
     refused = furnace('run', 'my-app', '--manifest', work / 'furnace.toml', '--check', check=False)
@@ -207,7 +252,11 @@ def test_a_wrong_manifest_is_reported_with_its_line(work, text, error):
 def test_check_prints_the_commands(tenant):
     shown = furnace('run', APP, '--manifest', tenant.data / 'furnace.toml', '--check').stdout.splitlines()
     assert [line.split()[1] for line in shown] == ['vmi', 'proxy', 'fac', 'app']
-    assert f'--forbid {APP}=write' in shown[0] and "--md 'of the manifest'" in shown[3] and '--memory 100' in shown[3]
+    assert (
+        f'--forbid {APP}=write' in shown[0]
+        and "--md 'of the manifest'" in shown[3]
+        and '--memory 100' in shown[3]
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='accounts are made by root')
@@ -218,25 +267,37 @@ def test_setup_makes_account_directories_and_roots_once(work):
 
     def inside(*command):
         script = f'mount --bind {work}/etc /etc && exec "$@"'
-        return subprocess.run(['unshare', '--mount', 'sh', '-c', script, 'sh', *map(str, command)], capture_output=True, text=True,
-                              timeout=300, env=environment)
+        return subprocess.run(
+            ['unshare', '--mount', 'sh', '-c', script, 'sh', *map(str, command)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=environment,
+        )
+
     had_account = inside('getent', 'passwd', 'furnace').returncode == 0
     missing = inside(FURNACE, 'setup', '--check')
-    assert missing.returncode == 1 and f'directory {work}/opt/app_storage/tenant_data: missing' in missing.stdout, missing
+    assert (
+        missing.returncode == 1 and f'directory {work}/opt/app_storage/tenant_data: missing' in missing.stdout
+    ), missing
     made = inside(FURNACE, 'setup')
     assert made.returncode == 0 and made.stdout.count('ok ') == (7 if had_account else 8), made
     entry = inside('getent', 'passwd', 'furnace').stdout.strip().split(':')
     assert entry[6] == '/usr/sbin/nologin' and not Path(entry[5]).exists()
     assert (work / 'opt/app_storage/tenant_data').stat().st_uid == int(entry[2])
-    assert 'made' not in inside(FURNACE, 'setup').stdout and inside(FURNACE, 'setup', '--check').returncode == 0
+    assert (
+        'made' not in inside(FURNACE, 'setup').stdout and inside(FURNACE, 'setup', '--check').returncode == 0
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='accounts are made by root')
 @pytest.mark.parametrize('was_there', ['vmi', 'app', 'fac', 'vmi fac', 'all'])
-def test_setup_while_partitions_run_locks_nobody_out(sim, work, was_there):
+def test_setup_while_partitions_run_locks_nobody_out(sim_cloud, work, was_there):
     """What started before the account was made, and what starts after it, serve each other."""
     subprocess.run(['cp', '-a', '/etc', work / 'etc'], check=True)
-    code = sim.source('app', '''
+    code = sim_cloud.source(
+        'app',
+        '''
 import fe
 class App:
     def __init__(self, ctx):
@@ -246,25 +307,52 @@ class App:
             print(fe.get_name(), fe.io_set('key', 'value'), flush=True)
         except Exception as error:
             print(error, flush=True)
-''')
+''',
+    )
     commands = {
-        'vmi': ('vmi', 'sim', '--driver', 'simulator', '--vmi', sim.vmi_dir),
-        'fac': ('fac', '--u2', APP, '--kp', sim.keys, '--ip', '127.0.0.1', '--it', sim.inside, '--fac', sim.fac_dir),
-        'app': ('app', '-c', code, '--u2', APP, '--vmi', sim.vmi_dir, '--fac', sim.fac_dir)}
+        'vmi': ('vmi', 'sim', '--driver', 'simulator', '--vmi', sim_cloud.vmi_dir),
+        'fac': (
+            'fac',
+            '--u2',
+            APP,
+            '--kp',
+            sim_cloud.keys,
+            '--ip',
+            '127.0.0.1',
+            '--it',
+            sim_cloud.inside,
+            '--fac',
+            sim_cloud.fac_dir,
+        ),
+        'app': ('app', '-c', code, '--u2', APP, '--vmi', sim_cloud.vmi_dir, '--fac', sim_cloud.fac_dir),
+    }
     accounts = {}
 
     def start(kind, *prefix):
-        process = subprocess.Popen([*map(str, prefix), FURNACE, *map(str, commands[kind])], stdout=open(work / f'{kind}.out', 'w'),
-                                   stderr=open(work / f'{kind}.log', 'w'))
+        process = subprocess.Popen(
+            [*map(str, prefix), FURNACE, *map(str, commands[kind])],
+            stdout=open(work / f'{kind}.out', 'w'),
+            stderr=open(work / f'{kind}.log', 'w'),
+        )
         started.append(process)
-        wait_for(lambda: {'vmi': 'serving VM', 'fac': 'serving app', 'app': ''}[kind] in (work / f'{kind}.log').read_text(), 30, kind)
+        eventually(
+            lambda: {'vmi': 'serving VM', 'fac': 'serving app', 'app': ''}[kind]
+            in (work / f'{kind}.log').read_text(),
+            30,
+            kind,
+        )
         inside = Path(f'/proc/{partition_of(process.pid)}/status')
-        accounts[kind] = wait_for(lambda: int(re.search(r'Uid:\t(\d+)', inside.read_text())[1]), 10, 'another user than root')
+        accounts[kind] = eventually(
+            lambda: int(re.search(r'Uid:\t(\d+)', inside.read_text())[1]), 10, 'another user than root'
+        )
+
     # An /etc of its own, without the account; then with it. Both are ended with their namespaces.
     without = f"mount --bind {work}/etc /etc && sed -i '/^furnace:/d' /etc/passwd /etc/group && exec \"$@\""
     account = 'furnace:x:64321:64321::/nonexistent:/usr/sbin/nologin'
-    made = (f"mount --bind {work}/etc /etc && (getent passwd furnace >/dev/null || echo '{account}' >>/etc/passwd) && "
-            'exec "$@"')
+    made = (
+        f"mount --bind {work}/etc /etc && (getent passwd furnace >/dev/null || echo '{account}'"
+        " >>/etc/passwd) && exec \"$@\""
+    )
     early = ['vmi', 'fac', 'app'] if was_there == 'all' else was_there.split()
     started = []
     try:
@@ -273,7 +361,7 @@ class App:
         for kind in ('vmi', 'fac', 'app'):
             if kind not in early:
                 start(kind, 'unshare', '--mount', 'sh', '-c', made, 'sh')
-        wait_for(lambda: 'sim key' in (work / 'app.out').read_text(), 15, 'an answer')
+        eventually(lambda: 'sim key' in (work / 'app.out').read_text(), 15, 'an answer')
         assert {accounts[kind] for kind in early} == {65432}
         if was_there == 'fac':
             assert accounts['vmi'] == 64321

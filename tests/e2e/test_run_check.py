@@ -5,7 +5,8 @@ import re
 import subprocess
 
 import pytest
-from conftest import furnace, wait_for
+
+from furnace_testing import eventually, furnace
 
 GOOD = '[vm]\nname = "sim"\ndriver = "simulator"\n'
 LINE = '[home]\nproxy = "127.0.0.1:5561"\nbackend = "127.0.0.1:5571"\n'
@@ -19,7 +20,10 @@ def check(work):
 
     def run(manifest, **options):
         (work / 'furnace.toml').write_text(manifest)
-        return furnace('run', 'my-app', '--manifest', work / 'furnace.toml', '--check', check=False, **options)
+        return furnace(
+            'run', 'my-app', '--manifest', work / 'furnace.toml', '--check', check=False, **options
+        )
+
     return run
 
 
@@ -27,19 +31,34 @@ def test_a_good_manifest_passes(check):
     assert check(GOOD).returncode == 0
 
 
-@pytest.mark.parametrize('manifest, error', [
-    ('code = "nothing"\n' + GOOD, r"'code': neither \S+/nothing.py nor \S+/nothing.so exists"),
-    ('code = "nothing.so"\n' + GOOD, r"'code': \S+/nothing.so: No such file"),
-    ('class = "Appp"\n' + GOOD, r"app.py: it defines no class 'Appp' \(its classes: App\)"),
-    ('files = ["rules.json"]\n' + GOOD, "'files': .*rules.json: No such file"),
-    (GOOD + LINE, "app.key: No such file(.|\n)*be.pub: No such file(.|\n)*be.key: No such file"),
-    ('[vm]\nname = "no-such-vm"\n', r"VM 'no-such-vm' does not exist \((no VM runs here|running here: .*)\)"),
-    ('[vm]\nname = "gone.elf"\ndriver = "snapshot"\n', "VM 'gone.elf' does not exist: there is no such file"),
-    (GOOD + 'sockets = "app.py/sockets"\n', "app.py: not a directory"),
-    (GOOD + LINE.replace('5571', '5562'), "'proxy' and 'backend' both use port 5562 of 127.0.0.1"),
-    (GOOD + '[limits.app]\nmemory_mb = -3\n', "furnace.toml:5: 'memory_mb' is -3: expected a whole number, 1 to 16777216 MB"),
-    (GOOD + LINE.replace('5571', '70000'), "'backend' is '127.0.0.1:70000': expected \"IP:PORT\", with a port from 1 to 65534"),
-])
+@pytest.mark.parametrize(
+    'manifest, error',
+    [
+        ('code = "nothing"\n' + GOOD, r"'code': neither \S+/nothing.py nor \S+/nothing.so exists"),
+        ('code = "nothing.so"\n' + GOOD, r"'code': \S+/nothing.so: No such file"),
+        ('class = "Appp"\n' + GOOD, r"app.py: it defines no class 'Appp' \(its classes: App\)"),
+        ('files = ["rules.json"]\n' + GOOD, "'files': .*rules.json: No such file"),
+        (GOOD + LINE, "app.key: No such file(.|\n)*be.pub: No such file(.|\n)*be.key: No such file"),
+        (
+            '[vm]\nname = "no-such-vm"\n',
+            r"VM 'no-such-vm' does not exist \((no VM runs here|running here: .*)\)",
+        ),
+        (
+            '[vm]\nname = "gone.elf"\ndriver = "snapshot"\n',
+            "VM 'gone.elf' does not exist: there is no such file",
+        ),
+        (GOOD + 'sockets = "app.py/sockets"\n', "app.py: not a directory"),
+        (GOOD + LINE.replace('5571', '5562'), "'proxy' and 'backend' both use port 5562 of 127.0.0.1"),
+        (
+            GOOD + '[limits.app]\nmemory_mb = -3\n',
+            "furnace.toml:5: 'memory_mb' is -3: expected a whole number, 1 to 16777216 MB",
+        ),
+        (
+            GOOD + LINE.replace('5571', '70000'),
+            "'backend' is '127.0.0.1:70000': expected \"IP:PORT\", with a port from 1 to 65534",
+        ),
+    ],
+)
 def test_what_is_wrong_is_named(check, manifest, error):
     refused = check(manifest)
     assert refused.returncode == 1 and re.search(error, refused.stderr), refused.stderr
@@ -47,9 +66,17 @@ def test_what_is_wrong_is_named(check, manifest, error):
 
 
 def test_all_problems_are_listed(check):
-    refused = check('class = "Other"\nfiles = ["a", "b"]\n[vm]\nname = "no-such-vm"\n[limits.fac]\ncpu_percent = 0\n')
+    refused = check(
+        'class = "Other"\nfiles = ["a", "b"]\n[vm]\nname = "no-such-vm"\n[limits.fac]\ncpu_percent = 0\n'
+    )
     assert refused.returncode == 1 and ' 5 problems:' in refused.stderr, refused.stderr
-    for each in ("no class 'Other'", '/a: No such file', '/b: No such file', "VM 'no-such-vm'", "'cpu_percent' is 0"):
+    for each in (
+        "no class 'Other'",
+        '/a: No such file',
+        '/b: No such file',
+        "VM 'no-such-vm'",
+        "'cpu_percent' is 0",
+    ):
         assert each in refused.stderr, refused.stderr
 
 
@@ -70,7 +97,11 @@ def test_the_vms_that_exist_are_named(check, work):
     vm = subprocess.Popen([emulator, '-c', 'import time; time.sleep(60)', '-name', 'a-stand-in'])
     try:
         missing = '[vm]\nname = "other"\n'
-        wait_for(lambda: re.search(r"VM 'other' does not exist \(running here: .*a-stand-in", check(missing).stderr))
+        eventually(
+            lambda: re.search(
+                r"VM 'other' does not exist \(running here: .*a-stand-in", check(missing).stderr
+            )
+        )
         assert check('[vm]\nname = "a-stand-in"\n').returncode == 0
         waits = check('wait_for_vm = true\n' + missing)
         assert waits.returncode == 0 and "VM 'other' does not exist" in waits.stderr, waits.stderr
@@ -79,9 +110,11 @@ def test_the_vms_that_exist_are_named(check, work):
         vm.wait()
 
 
-def test_an_app_id_that_is_in_use_is_named(check, work, sim):
-    sim.start_vmi()
-    sim.start_app('import fe\nclass App:\n    def __init__(self, ctx): print("up", flush=True)\n', app='my-app').wait_out('up')
+def test_an_app_id_that_is_in_use_is_named(check, work, sim_cloud):
+    sim_cloud.start_vmi()
+    sim_cloud.start_app(
+        'import fe\nclass App:\n    def __init__(self, ctx): print("up", flush=True)\n', app='my-app'
+    ).wait_out('up')
     refused = check(GOOD)
     assert refused.returncode == 1 and "app id 'my-app' is in use" in refused.stderr, refused.stderr
 
@@ -89,7 +122,9 @@ def test_an_app_id_that_is_in_use_is_named(check, work, sim):
 def test_a_key_of_another_app_is_named(check, work):
     furnace('keys', 'new', work, '--app', 'other-app')
     refused = check(GOOD + LINE)
-    assert refused.returncode == 1 and 'it is the key of app other-app, not of my-app' in refused.stderr, refused.stderr
+    assert (
+        refused.returncode == 1 and 'it is the key of app other-app, not of my-app' in refused.stderr
+    ), refused.stderr
 
 
 def test_tenant_code_is_not_run(check, work):
@@ -99,11 +134,17 @@ def test_tenant_code_is_not_run(check, work):
 
 def test_help_shows_the_defaults():
     shown = furnace('run', '--help').stdout
-    assert re.search(r'start_limit_burst = 8', shown) and re.search(r'start_limit_interval_seconds = 300', shown)
+    assert re.search(r'start_limit_burst = 8', shown) and re.search(
+        r'start_limit_interval_seconds = 300', shown
+    )
     assert 'wait_for_vm = false' in shown
 
 
 def test_run_refuses_what_check_refuses(check, work):
     (work / 'furnace.toml').write_text('class = "Appp"\n' + GOOD)
     refused = furnace('run', 'my-app', '--manifest', work / 'furnace.toml', check=False)
-    assert refused.returncode == 1 and "it defines no class 'Appp'" in refused.stderr and 'vmi' not in refused.stderr, refused.stderr
+    assert (
+        refused.returncode == 1
+        and "it defines no class 'Appp'" in refused.stderr
+        and 'vmi' not in refused.stderr
+    ), refused.stderr

@@ -1,5 +1,6 @@
-"""SIGTERM, SIGINT and Ctrl-C end each long-running command in order: with the exit code that docs/operators.md promises, without a
-traceback, and nothing stays: no process, no socket, no temporary file."""
+"""SIGTERM, SIGINT and Ctrl-C end each long-running command in order: with the exit code that
+docs/operators.md promises, without a traceback, and nothing stays: no process, no socket, no temporary
+file."""
 
 import os
 import shutil
@@ -11,9 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import APP, BUILD, ROOT, RUN, Cloud, Process, furnace, wait_for
 
-# How a command is ended, and the exit code of one that was interrupted. Ctrl-C reaches all processes of the terminal's job.
+from furnace_testing import APP, BUILD, ROOT, RUN, Cloud, Process, eventually, furnace
+
+# How a command is ended, and the exit code of one that was interrupted. Ctrl-C reaches all processes of the
+# terminal's job.
 WAYS = {
     'SIGINT': (lambda pid: os.kill(pid, signal.SIGINT), 130),
     'SIGTERM': (lambda pid: os.kill(pid, signal.SIGTERM), 143),
@@ -21,8 +24,14 @@ WAYS = {
 }
 
 IDLE = 'import fe\nclass App:\n    def __init__(self, ctx): print("up", flush=True)\n'
-IN_CONSTRUCTOR = 'import fe, time\nclass App:\n    def __init__(self, ctx):\n        print("up", flush=True)\n        time.sleep(60)\n'
-BUSY = 'import fe\nclass App:\n    def __init__(self, ctx):\n        print("up", flush=True)\n        while True: pass\n'
+IN_CONSTRUCTOR = (
+    'import fe, time\nclass App:\n    def __init__(self, ctx):\n        print("up", flush=True)\n       '
+    ' time.sleep(60)\n'
+)
+BUSY = (
+    'import fe\nclass App:\n    def __init__(self, ctx):\n        print("up", flush=True)\n        while'
+    ' True: pass\n'
+)
 IN_CALLBACK = '''
 import fe, time
 class App:
@@ -111,13 +120,19 @@ class Bench:
         return self.process
 
     def silent_qemu(self):
-        """The name of a VM whose QMP socket never answers, and the file that appears when it is connected to."""
+        """The name of a VM whose QMP socket never answers, and the file that appears when it is connected
+        to.
+        """
         emulator = self.work / 'qemu-system-x86_64'
         emulator.symlink_to('/usr/bin/python3')
         path = self.work / 'silent'
         name = f'silent-{os.getpid()}'
-        self.others.append(subprocess.Popen([emulator, '-c', SILENT_QEMU, path, '-name', name, '-qmp', f'unix:{path},server=on']))
-        wait_for(path.exists, 10, 'stand-in')
+        self.others.append(
+            subprocess.Popen(
+                [emulator, '-c', SILENT_QEMU, path, '-name', name, '-qmp', f'unix:{path},server=on']
+            )
+        )
+        eventually(path.exists, 10, 'stand-in')
         return name, path.with_name('silent.taken')
 
     def stop(self):
@@ -132,6 +147,7 @@ class Bench:
 
 @pytest.fixture
 def bench(work):
+    """What each command needs to run until a signal comes."""
     made = Bench(work)
     yield made
     made.stop()
@@ -143,28 +159,62 @@ def check_end(bench, way, code):
     family = descendants(bench.process.pid)
     send(bench.process.pid)
     assert bench.process.wait_end(15) == code, bench.process.log
-    assert not any(word in bench.process.log for word in ('terminate called', 'Traceback', 'raised', 'KeyboardInterrupt')), bench.process.log
-    wait_for(lambda: not alive(family), 12, f'end of {[(pid, Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in alive(family)]}')
-    wait_for(lambda: not bench.passing_files() - bench.before, 5, f'{bench.passing_files() - bench.before} stayed')
+    assert not any(
+        word in bench.process.log for word in ('terminate called', 'Traceback', 'raised', 'KeyboardInterrupt')
+    ), bench.process.log
+    eventually(
+        lambda: not alive(family),
+        12,
+        f'end of {[(pid, Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in alive(family)]}',
+    )
+    eventually(
+        lambda: not bench.passing_files() - bench.before, 5, f'{bench.passing_files() - bench.before} stayed'
+    )
 
 
 def vmi(bench, *flags):
-    bench.start('vmi', 'sim', '--driver', 'simulator', '--vmi', bench.work / 'vmi', *flags).wait_log('serving VM')
+    bench.start('vmi', 'sim', '--driver', 'simulator', '--vmi', bench.work / 'vmi', *flags).wait_log(
+        'serving VM'
+    )
 
 
 def app(bench, code, *flags):
     bench.cloud.start_vmi()
-    bench.start('app', '-c', bench.cloud.source('app', code), '--u2', APP, '--vmi', bench.cloud.vmi_dir, *flags).wait_out('up')
+    bench.start(
+        'app', '-c', bench.cloud.source('app', code), '--u2', APP, '--vmi', bench.cloud.vmi_dir, *flags
+    ).wait_out('up')
 
 
 def fac(bench, *flags):
-    bench.start('fac', '--u2', APP, '--kp', bench.cloud.keys, '--ip', '127.0.0.1', '--it', bench.cloud.inside, '--fac', bench.cloud.fac_dir,
-                *flags).wait_log('serving app')
+    bench.start(
+        'fac',
+        '--u2',
+        APP,
+        '--kp',
+        bench.cloud.keys,
+        '--ip',
+        '127.0.0.1',
+        '--it',
+        bench.cloud.inside,
+        '--fac',
+        bench.cloud.fac_dir,
+        *flags,
+    ).wait_log('serving app')
 
 
 def proxy(bench, *flags):
-    bench.start('proxy', '--ip', '127.0.0.1', '--it', bench.cloud.inside, '--ep', '127.0.0.1', '--et', bench.cloud.outside,
-                *flags).wait_log('relaying')
+    bench.start(
+        'proxy',
+        '--ip',
+        '127.0.0.1',
+        '--it',
+        bench.cloud.inside,
+        '--ep',
+        '127.0.0.1',
+        '--et',
+        bench.cloud.outside,
+        *flags,
+    ).wait_log('relaying')
 
 
 def message_proxy(bench):
@@ -173,8 +223,20 @@ def message_proxy(bench):
 
 def backend(bench, *flags):
     keys = bench.cloud.keys
-    bench.start('backend', '-c', bench.cloud.source('be', IDLE_BACKEND), '--ep', '127.0.0.1', '--et', bench.cloud.outside, '--ak', keys / 'app.key',
-                '--bk', keys / 'be.key', *flags).wait_log('listening')
+    bench.start(
+        'backend',
+        '-c',
+        bench.cloud.source('be', IDLE_BACKEND),
+        '--ep',
+        '127.0.0.1',
+        '--et',
+        bench.cloud.outside,
+        '--ak',
+        keys / 'app.key',
+        '--bk',
+        keys / 'be.key',
+        *flags,
+    ).wait_log('listening')
 
 
 def run(bench, manifest, up, code=IDLE):
@@ -201,9 +263,19 @@ SERVICES = {
     'backend': backend,
     'backend --router --workers': lambda bench: backend(bench, '--router', '--workers', 4),
     'run': lambda bench: run(bench, SIMULATED, 'app is ready'),
-    'run before an app starts again': lambda bench: run(bench, SIMULATED, 'starts again in [24]', 'import os\nclass App:\n    def __init__(self, ctx): os._exit(3)\n'),
-    'run that waits for its VM': lambda bench: run(bench, 'wait_for_vm = true\n[vm]\nname = "no-such-vm"\n', 'waiting for it'),
-    'top --serve': lambda bench: (bench.start('top', '--serve', bench.work / 'top'), wait_for((bench.work / 'top').exists)),
+    'run before an app starts again': lambda bench: run(
+        bench,
+        SIMULATED,
+        'starts again in [24]',
+        'import os\nclass App:\n    def __init__(self, ctx): os._exit(3)\n',
+    ),
+    'run that waits for its VM': lambda bench: run(
+        bench, 'wait_for_vm = true\n[vm]\nname = "no-such-vm"\n', 'waiting for it'
+    ),
+    'top --serve': lambda bench: (
+        bench.start('top', '--serve', bench.work / 'top'),
+        eventually((bench.work / 'top').exists),
+    ),
 }
 
 
@@ -225,7 +297,18 @@ def test_a_service_that_is_starting_ends_at_once(bench, kind):
     commands = {
         'vmi': ('sim', '--driver', 'simulator', '--vmi', bench.work / 'vmi'),
         'app': ('-c', bench.work / 'app', '--u2', APP, '--vmi', cloud.vmi_dir),
-        'fac': ('--u2', APP, '--kp', cloud.keys, '--ip', '127.0.0.1', '--it', cloud.inside, '--fac', cloud.fac_dir),
+        'fac': (
+            '--u2',
+            APP,
+            '--kp',
+            cloud.keys,
+            '--ip',
+            '127.0.0.1',
+            '--it',
+            cloud.inside,
+            '--fac',
+            cloud.fac_dir,
+        ),
         'run': ('my-app', '--manifest', bench.work / 'furnace.toml'),
     }
     for moment in range(10):
@@ -239,10 +322,15 @@ def test_a_service_that_is_starting_ends_at_once(bench, kind):
 
 @pytest.mark.parametrize('database', ['storage.db', 'outbox.db'])
 def test_a_fac_partition_that_was_killed_while_it_made_its_databases_starts_again(bench, database):
-    """What SQLite has to roll back then is a journal beside the file: it asks for locks that it doesn't need otherwise."""
+    """What SQLite has to roll back then is a journal beside the file: it asks for locks that it doesn't need
+    otherwise.
+    """
     made = bench.work / 'made.db'
     connection = sqlite3.connect(made, isolation_level=None)
-    connection.executescript('PRAGMA page_size=4096; CREATE TABLE filler (x); INSERT INTO filler VALUES (1); PRAGMA cache_size=1; BEGIN IMMEDIATE;')
+    connection.executescript(
+        'PRAGMA page_size=4096; CREATE TABLE filler (x); INSERT INTO filler VALUES (1); PRAGMA cache_size=1;'
+        ' BEGIN IMMEDIATE;'
+    )
     for _ in range(200):
         connection.execute('INSERT INTO filler VALUES (?)', ('x' * 4000,))
     storage = bench.cloud.fac_dir.parent / 'storage'
@@ -259,16 +347,18 @@ def test_a_fac_partition_that_was_killed_while_it_made_its_databases_starts_agai
 
 def handles_signals(pid):
     """Waits for the handler of SIGTERM: what comes before it ends any process."""
+
     def caught():
         status = Path(f'/proc/{pid}/status').read_text()
         return int(status.split('SigCgt:')[1].split()[0], 16) >> (signal.SIGTERM - 1) & 1
-    wait_for(caught, 10, 'handler of SIGTERM')
+
+    eventually(caught, 10, 'handler of SIGTERM')
 
 
 def tail(bench, *flags):
     bench.cloud.start_fac()
     process = bench.start('tail', '--fac', bench.cloud.fac_dir, *flags)
-    wait_for(lambda: len(os.listdir(f'/proc/{process.pid}/task')) > 1, 10, "ZeroMQ's threads")
+    eventually(lambda: len(os.listdir(f'/proc/{process.pid}/task')) > 1, 10, "ZeroMQ's threads")
     time.sleep(0.2)
 
 
@@ -284,13 +374,13 @@ def top_of_a_vm(bench):
 def at_a_silent_vm(bench, *before, after=()):
     name, taken = bench.silent_qemu()
     bench.start(*before, name, *after)
-    wait_for(taken.exists, 10, 'connection to the VM')
+    eventually(taken.exists, 10, 'connection to the VM')
 
 
 def vm_start(bench):
     name = f't{os.getpid()}'
     bench.start('vm', 'start', name)
-    wait_for((Path(RUN) / 'vm' / name / 'pid').exists, 30, 'QEMU')
+    eventually((Path(RUN) / 'vm' / name / 'pid').exists, 30, 'QEMU')
 
 
 def vm_start_that_fetches(bench):
@@ -301,19 +391,35 @@ def vm_start_that_fetches(bench):
     (tools / 'apt-get').write_text(f'#!/bin/sh\ntouch {bench.work}/fetching\nsleep 60\n')
     for tool in tools.iterdir():
         tool.chmod(0o755)
-    bench.start('vm', 'start', 'x', '--kernel-package', 'linux-image-6.1.0-0-cloud-amd64',
-                env={**os.environ, 'PATH': f'{tools}:{os.environ["PATH"]}', 'FURNACE_CACHE': str(bench.work / 'cache')})
-    wait_for((bench.work / 'fetching').exists, 10, 'apt-get')
+    bench.start(
+        'vm',
+        'start',
+        'x',
+        '--kernel-package',
+        'linux-image-6.1.0-0-cloud-amd64',
+        env={
+            **os.environ,
+            'PATH': f'{tools}:{os.environ["PATH"]}',
+            'FURNACE_CACHE': str(bench.work / 'cache'),
+        },
+    )
+    eventually((bench.work / 'fetching').exists, 10, 'apt-get')
 
 
 def rootfs_build(bench):
     bench.start('rootfs', 'build', 'app', '-o', bench.work / 'root')
-    wait_for(lambda: list(bench.work.glob('root.*.new')), 10, 'a root that is being built')
+    eventually(lambda: list(bench.work.glob('root.*.new')), 10, 'a root that is being built')
 
 
 def running_sleep(bench, *before):
     process = bench.start(*before, '--', 'sleep', '60')
-    wait_for(lambda: any(Path(f'/proc/{pid}/comm').read_text() == 'sleep\n' for pid, _ in descendants(process.pid)), 10, 'sleep')
+    eventually(
+        lambda: any(
+            Path(f'/proc/{pid}/comm').read_text() == 'sleep\n' for pid, _ in descendants(process.pid)
+        ),
+        10,
+        'sleep',
+    )
 
 
 INTERACTIVE = {
@@ -328,7 +434,9 @@ INTERACTIVE = {
     'vm start that fetches a kernel': vm_start_that_fetches,
     'rootfs build': rootfs_build,
     'policy learn': lambda bench: running_sleep(bench, 'policy', 'learn', '-o', bench.work / 'policy'),
-    'inspect': lambda bench: running_sleep(bench, 'inspect', '--audit', '--policy', ROOT / 'policies/app.policy'),
+    'inspect': lambda bench: running_sleep(
+        bench, 'inspect', '--audit', '--policy', ROOT / 'policies/app.policy'
+    ),
 }
 
 
@@ -339,24 +447,28 @@ def test_a_command_of_a_person_is_interrupted(bench, command, way):
     check_end(bench, way, WAYS[way][1])
     if command.startswith('vm start'):
         assert f't{os.getpid()}' not in furnace('vm', 'list').stdout
-        assert not list((Path(RUN) / 'vm').glob(f't{os.getpid()}')) and not list(bench.work.glob('cache/kernels/*'))
+        assert not list((Path(RUN) / 'vm').glob(f't{os.getpid()}')) and not list(
+            bench.work.glob('cache/kernels/*')
+        )
 
 
 @pytest.mark.parametrize('way', WAYS)
-def test_a_console_is_interrupted_and_the_guest_runs_on(bench, guest, way):
-    """The console of a VM serves one at a time: the fixture's connection is given up for the time of the test."""
-    guest.disconnect()
+def test_a_console_is_interrupted_and_the_guest_runs_on(bench, shared_guest, way):
+    """The console of a VM serves one at a time: the fixture's connection is given up for the time of the
+    test.
+    """
+    shared_guest.disconnect()
     try:
-        bench.start('vm', 'console', guest.name, stdin=subprocess.PIPE)
+        bench.start('vm', 'console', shared_guest.name, stdin=subprocess.PIPE)
         time.sleep(0.5)
         check_end(bench, way, WAYS[way][1])
     finally:
-        guest.connect()
-    assert guest.running() and 'web-server' in guest.run('ps')
+        shared_guest.connect()
+    assert shared_guest.running() and 'web-server' in shared_guest.run('ps')
 
 
 @pytest.mark.parametrize('way', WAYS)
-def test_partitions_of_a_real_vm_let_it_go(bench, guest, way):
-    bench.start('vmi', guest.name, '--vmi', bench.work / 'vmi').wait_log('serving VM')
+def test_partitions_of_a_real_vm_let_it_go(bench, shared_guest, way):
+    bench.start('vmi', shared_guest.name, '--vmi', bench.work / 'vmi').wait_log('serving VM')
     check_end(bench, way, 0)
-    assert guest.running()
+    assert shared_guest.running()

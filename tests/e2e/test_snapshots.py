@@ -6,7 +6,8 @@ import struct
 import subprocess
 
 import pytest
-from conftest import Cloud, furnace, run_app, run_example, start_guest, wait_for
+
+from furnace_testing import FURNACE, Cloud, eventually, furnace, run_app, run_example, start_guest
 
 MAGIC_LIME = 0x4C694D45
 PAGE = 4096
@@ -32,22 +33,27 @@ def as_lime(raw, path, cut=None):
 
 
 @pytest.fixture(scope='module')
-def snapshots(guest, tmp_path_factory):
+def snapshots(shared_guest, tmp_path_factory):
     """Every form of one moment of a VM: the VM is paused."""
     directory = tmp_path_factory.mktemp('snapshots')
-    guest.qmp('stop')
+    shared_guest.qmp('stop')
     try:
-        made = {'live': guest.name}
-        for name, flags in {'elf': [], 'raw': ['--format', 'raw'], 'zst': ['--zstd'], 'raw.zst': ['--format', 'raw', '--zstd']}.items():
+        made = {'live': shared_guest.name}
+        for name, flags in {
+            'elf': [],
+            'raw': ['--format', 'raw'],
+            'zst': ['--zstd'],
+            'raw.zst': ['--format', 'raw', '--zstd'],
+        }.items():
             made[name] = directory / f'ours.{name}'
-            furnace('vm', 'snapshot', guest.name, made[name], *flags)
-        made['qemu'] = qemu_dump(guest, directory / 'qemu', paging=False)
-        made['qemu with paging'] = qemu_dump(guest, directory / 'qemu-paging', paging=True)
-        made['kdump'] = qemu_dump(guest, directory / 'qemu-kdump', paging=False, format='kdump-zlib')
+            furnace('vm', 'snapshot', shared_guest.name, made[name], *flags)
+        made['qemu'] = qemu_dump(shared_guest, directory / 'qemu', paging=False)
+        made['qemu with paging'] = qemu_dump(shared_guest, directory / 'qemu-paging', paging=True)
+        made['kdump'] = qemu_dump(shared_guest, directory / 'qemu-kdump', paging=False, format='kdump-zlib')
         made['lime'] = as_lime(made['raw'], directory / 'lime')
         yield made
     finally:
-        guest.qmp('cont')
+        shared_guest.qmp('cont')
 
 
 def test_every_form_shows_the_processes_of_the_live_vm(snapshots):
@@ -57,10 +63,12 @@ def test_every_form_shows_the_processes_of_the_live_vm(snapshots):
         assert processes(source) == expected, name
 
 
-def test_raw_snapshots_are_the_guests_memory(snapshots, guest):
+def test_raw_snapshots_are_the_guests_memory(snapshots, shared_guest):
     """Byte for byte the file that QEMU keeps the RAM in."""
-    assert snapshots['raw'].read_bytes() == (guest.directory / 'ram').read_bytes()
-    subprocess.run(['zstd', '-dq', snapshots['raw.zst'], '-o', snapshots['raw'].with_suffix('.unpacked')], check=True)
+    assert snapshots['raw'].read_bytes() == (shared_guest.directory / 'ram').read_bytes()
+    subprocess.run(
+        ['zstd', '-dq', snapshots['raw.zst'], '-o', snapshots['raw'].with_suffix('.unpacked')], check=True
+    )
     assert snapshots['raw'].with_suffix('.unpacked').read_bytes() == snapshots['raw'].read_bytes()
 
 
@@ -71,12 +79,14 @@ def test_snapshots_leave_out_zeros_and_are_private(snapshots):
     assert snapshots['zst'].stat().st_size < status.st_size // 3
 
 
-def test_registers_are_those_of_the_vm(snapshots, work, guest):
+def test_registers_are_those_of_the_vm(snapshots, work, shared_guest):
     bodies = {}
     for name in ('live', 'elf', 'qemu'):
         cloud = Cloud(work / name, snapshots[name], driver='auto')
         cloud.start_vmi()
-        bodies[name] = run_app(cloud, "show([fe.get_vcpureg(r, 0) for r in ('rip', 'rsp', 'cr3', 'cr0', 'cr4', 'gs_base')])")
+        bodies[name] = run_app(
+            cloud, "show([fe.get_vcpureg(r, 0) for r in ('rip', 'rsp', 'cr3', 'cr0', 'cr4', 'gs_base')])"
+        )
         cloud.stop()
     assert bodies['live'] == bodies['elf'] == bodies['qemu']
 
@@ -94,14 +104,17 @@ def test_the_same_app_runs_on_the_vm_and_on_its_snapshot(snapshots, work):
 def test_snapshots_can_not_be_written_to(snapshots, work):
     cloud = Cloud(work / 'w', snapshots['elf'], driver='snapshot')
     cloud.start_vmi()
-    error, status = run_app(cloud, """
+    error, status = run_app(
+        cloud,
+        """
 address = fe.lookup_symbol('init_task')
 try:
     fe.checked.write_64_va(address, 0, 1)
 except fe.VmiError as e:
     show(str(e))
 show([fe.pause_vm(), fe.resume_vm()])
-""")
+""",
+    )
     cloud.stop()
     assert "can't be written to" in error and status == [0, 0]
 
@@ -124,30 +137,49 @@ def test_memory_above_4_gb_and_sparse_files(work):
 
 def test_a_snapshot_that_is_interrupted_leaves_no_file_and_the_vm_running(own_guest, work):
     import signal
-    from conftest import FURNACE
+
     target = work / 'cut.elf'
-    process = subprocess.Popen([FURNACE, 'vm', 'snapshot', own_guest.name, str(target), '--zstd'], stderr=subprocess.PIPE)
-    wait_for(lambda: target.with_name('cut.elf.partial').exists() or process.poll() is not None)
+    process = subprocess.Popen(
+        [FURNACE, 'vm', 'snapshot', own_guest.name, str(target), '--zstd'], stderr=subprocess.PIPE
+    )
+    eventually(lambda: target.with_name('cut.elf.partial').exists() or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     process.wait(10)
     assert process.returncode in (0, 130)
     if process.returncode != 0:  # it may have been done already
         assert list(work.iterdir()) == []
-    wait_for(own_guest.running)
+    eventually(own_guest.running)
 
 
-def test_a_snapshot_that_finds_no_room_says_so(guest):
-    result = furnace('vm', 'snapshot', guest.name, '/dev/full/x', check=False)
+def test_a_snapshot_that_finds_no_room_says_so(shared_guest):
+    result = furnace('vm', 'snapshot', shared_guest.name, '/dev/full/x', check=False)
     assert result.returncode == 1 and '/dev/full/x' in result.stderr
     result = furnace('vm', 'snapshot', 'nosuchvm', '/tmp/x', check=False)
     assert result.returncode == 1 and 'nosuchvm' in result.stderr
 
 
 def elf_header(**changes):
-    fields = dict(ident=b'\x7fELF\x02\x01\x01' + bytes(9), type=4, machine=62, phoff=64, phentsize=56, phnum=1)
+    fields = dict(
+        ident=b'\x7fELF\x02\x01\x01' + bytes(9), type=4, machine=62, phoff=64, phentsize=56, phnum=1
+    )
     fields.update(changes)
-    return struct.pack('<16sHHIQQQIHHHHHH', fields['ident'], fields['type'], fields['machine'], 1, 0, fields['phoff'], 0, 0, 64,
-                       fields['phentsize'], fields['phnum'], 64, 0, 0)
+    return struct.pack(
+        '<16sHHIQQQIHHHHHH',
+        fields['ident'],
+        fields['type'],
+        fields['machine'],
+        1,
+        0,
+        fields['phoff'],
+        0,
+        0,
+        64,
+        fields['phentsize'],
+        fields['phnum'],
+        64,
+        0,
+        0,
+    )
 
 
 def load(offset=120, paddr=0, filesz=16, memsz=16):
@@ -160,21 +192,40 @@ BAD = {
     'elf that is no core': (elf_header(type=2), 'not a core file (type 2)'),
     'elf cut in its headers': (elf_header(phnum=9) + load(offset=0), 'truncated: no program header'),
     'elf with headers far away': (elf_header(phoff=2**63), 'truncated: no program header'),
-    'elf cut in its memory': (elf_header() + load(filesz=4096, memsz=4096), 'truncated: segment 0 takes 4096 bytes'),
-    'elf with more file than memory': (elf_header() + load(filesz=16, memsz=8) + bytes(16), 'segment 0 holds 16 bytes of 8'),
+    'elf cut in its memory': (
+        elf_header() + load(filesz=4096, memsz=4096),
+        'truncated: segment 0 takes 4096 bytes',
+    ),
+    'elf with more file than memory': (
+        elf_header() + load(filesz=16, memsz=8) + bytes(16),
+        'segment 0 holds 16 bytes of 8',
+    ),
     'elf that wraps around': (elf_header() + load(paddr=2**64 - 8) + bytes(16), 'segment 0'),
     'elf of nothing': (elf_header() + load(memsz=0, filesz=0), 'no memory in it'),
     'elf with headers of a wrong size': (elf_header(phentsize=1), 'program headers of 1 bytes'),
     'lime cut in its header': (b'EMiL' + bytes(10), 'truncated: no whole header'),
-    'lime of another version': (struct.pack('<IIQQQ', MAGIC_LIME, 9, 0, 15, 0) + bytes(16), 'no header of version 1'),
-    'lime cut in its memory': (struct.pack('<IIQQQ', MAGIC_LIME, 1, 0, 4095, 0) + bytes(16), 'truncated: range 0x0 to 0xfff'),
+    'lime of another version': (
+        struct.pack('<IIQQQ', MAGIC_LIME, 9, 0, 15, 0) + bytes(16),
+        'no header of version 1',
+    ),
+    'lime cut in its memory': (
+        struct.pack('<IIQQQ', MAGIC_LIME, 1, 0, 4095, 0) + bytes(16),
+        'truncated: range 0x0 to 0xfff',
+    ),
     'lime backwards': (struct.pack('<IIQQQ', MAGIC_LIME, 1, 9, 5, 0), 'range 0x9 to 0x5'),
     'lime without end': (struct.pack('<IIQQQ', MAGIC_LIME, 1, 0, 2**64 - 1, 0), 'range 0x0'),
     'saved vm': (b'LibvirtQemudSave' + bytes(100), '--memory-only'),
     'zstd without a table': (b'\x28\xb5\x2f\xfd' + bytes(100), 'unpack it first (zstd -d)'),
     'gzip': (gzip.compress(b'x' * 1000), 'unpack it first'),
     'kdump of nothing': (b'KDUMP   ' + bytes(8192), 'kdump'),
-    'kdump cut': (b'makedumpfile\0\0\0\0' + struct.pack('>qq', 1, 1) + bytes(4096 - 32) + struct.pack('>qq', 0, 100) + b'x', 'truncated or damaged'),
+    'kdump cut': (
+        b'makedumpfile\0\0\0\0'
+        + struct.pack('>qq', 1, 1)
+        + bytes(4096 - 32)
+        + struct.pack('>qq', 0, 100)
+        + b'x',
+        'truncated or damaged',
+    ),
     'a profile': (b'{"$CONSTANTS": {}}', 'is it a profile'),
     'no kernel in it': (bytes(1 << 20), 'no kernel found'),
 }
@@ -192,9 +243,17 @@ def test_bad_files_are_refused_by_name(work, name):
 
 
 def test_a_dump_that_puts_a_byte_far_away_takes_no_room_on_the_host(work):
-    """The file that a flattened dump is rearranged in is the host's: it grows no larger than the dump and its holes."""
+    """The file that a flattened dump is rearranged in is the host's: it grows no larger than the dump and its
+    holes.
+    """
     path = work / 'far.kdump'
-    path.write_bytes(b'makedumpfile\0\0\0\0' + struct.pack('>qq', 1, 1) + bytes(4096 - 32) + struct.pack('>qq', 1 << 40, 1) + b'x')
+    path.write_bytes(
+        b'makedumpfile\0\0\0\0'
+        + struct.pack('>qq', 1, 1)
+        + bytes(4096 - 32)
+        + struct.pack('>qq', 1 << 40, 1)
+        + b'x'
+    )
     cloud = Cloud(work / 'c', path, driver='snapshot')
     vmi = cloud.start('vmi', path, '--driver', 'snapshot', '--vmi', cloud.vmi_dir)
     assert vmi.wait_end(20) == 1
@@ -208,6 +267,8 @@ def test_a_snapshot_that_is_cut_off_while_it_is_served_gives_short_reads(snapsho
     cloud.start_vmi()
     with open(copy, 'r+b') as file:
         file.truncate(1 << 20)
-    before, after = run_app(cloud, "show(len(fe.read_pa(0x1000, 4096))); show(len(fe.read_pa(64 << 20, 4096)))")
+    before, after = run_app(
+        cloud, "show(len(fe.read_pa(0x1000, 4096))); show(len(fe.read_pa(64 << 20, 4096)))"
+    )
     cloud.stop()
     assert (before, after) == (4096, 0)

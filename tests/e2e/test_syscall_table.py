@@ -3,11 +3,18 @@
 import re
 
 import pytest
-from conftest import ROOT, run_example, start_guest
+
+from furnace_testing import ROOT, start_guest
 
 # The kernel's trace events have the names of functions. They lack what is no SYSCALL_DEFINE.
-RENAMED = {'newstat': 'stat', 'newfstat': 'fstat', 'newlstat': 'lstat', 'newuname': 'uname',
-           'umount': 'umount2', 'sendfile64': 'sendfile'}
+RENAMED = {
+    'newstat': 'stat',
+    'newfstat': 'fstat',
+    'newlstat': 'lstat',
+    'newuname': 'uname',
+    'umount': 'umount2',
+    'sendfile64': 'sendfile',
+}
 COMMON = 5  # fields of each event: four of all events, and the number of the call
 
 CALL = """
@@ -36,14 +43,16 @@ def witness():
     return counts
 
 
-def test_every_call_has_the_arguments_of_the_kernels_own_trace_events(simulated, witness):
+def test_every_call_has_the_arguments_of_the_kernels_own_trace_events(described_cloud, witness):
     calls = ''.join(CALL.format(3 + number / 100, number) for number in range(463))
-    cloud = simulated('[[task]]\npid = 1\nname = "init"\n' + calls)
+    cloud = described_cloud('[[task]]\npid = 1\nname = "init"\n' + calls)
     cloud.start_vmi()
     app = cloud.start_app(ROOT / 'apps' / 'syscall_trace' / 'app', metadata='{"seconds": 10}')
     assert app.wait_end(30) == 0, app.log
-    told = {name: len(arguments.split(', ')) if arguments else 0 for name, arguments in
-            re.findall(r'^ +1 init +(\w+)\((.*?)\)', app.out, re.M)}
+    told = {
+        name: len(arguments.split(', ')) if arguments else 0
+        for name, arguments in re.findall(r'^ +1 init +(\w+)\((.*?)\)', app.out, re.M)
+    }
     assert len(told) > 370, app.out
     common = told.keys() & witness.keys()
     assert {name: told[name] for name in common} == {name: witness[name] for name in common}

@@ -1,18 +1,6 @@
 """What is watched for events is looked after: a vCPU that lacks it is found by the partition itself."""
 
-from conftest import Cloud, Guest, start_by_hand, wait_for
-
-APP = '''
-import fe
-class App:
-    def __init__(self, ctx):
-        for wanted in ({'event_type': fe.SYSCALL, 'number': 'sethostname'}, {'event_type': fe.PROCESS_EXECUTED}):
-            fe.event_register(dict(wanted, callback=self.tell))
-        fe.events_start()
-        print('watching', flush=True)
-    def tell(self, event):
-        print('event', 'SYSCALL' if event.type == fe.SYSCALL else 'PROCESS_EXECUTED', event.vcpu, flush=True)
-'''
+from furnace_testing import APPS, Cloud, Guest, eventually, start_by_hand
 
 
 def test_events_of_a_vcpu_that_is_plugged_in_later_come_and_the_partition_says_what_was_missed(work):
@@ -21,26 +9,33 @@ def test_events_of_a_vcpu_that_is_plugged_in_later_come_and_the_partition_says_w
         guest = Guest(name, work)
         cloud = Cloud(work, name)
         vmi = cloud.start_vmi()
-        app = cloud.start_app(APP)
+        app = cloud.start_app(APPS / 'watches_in_place')
         app.wait_out('watching', 30)
-        guest.qmp('device_add', driver='max-x86_64-cpu', **{'socket-id': 0, 'core-id': 1, 'thread-id': 0, 'id': 'late'})
-        wait_for(lambda: 'cpu1' in guest.run('ls /sys/devices/system/cpu'), 20, 'the plugged vCPU')
+        guest.qmp(
+            'device_add',
+            driver='max-x86_64-cpu',
+            **{'socket-id': 0, 'core-id': 1, 'thread-id': 0, 'id': 'late'},
+        )
+        eventually(lambda: 'cpu1' in guest.run('ls /sys/devices/system/cpu'), 20, 'the plugged vCPU')
         guest.run('echo 1 > /sys/devices/system/cpu/cpu1/online')
-        wait_for(lambda: 'was not in place' in vmi.log, 25, 'the partition to notice')
+        eventually(lambda: 'was not in place' in vmi.log, 25, 'the partition to notice')
         guest.run('taskset 2 hostname late')
-        wait_for(lambda: {'event SYSCALL 1', 'event PROCESS_EXECUTED 1'} <= set(app.out.splitlines()), 10,
-                 f'both events: {app.out} {app.log} {vmi.log}')
+        eventually(
+            lambda: {'event SYSCALL 1', 'event PROCESS_EXECUTED 1'} <= set(app.out.splitlines()),
+            10,
+            f'both events: {app.out} {app.log} {vmi.log}',
+        )
     finally:
         cloud.stop()
         qemu.kill()
         qemu.wait()
 
 
-def test_what_is_in_place_is_looked_at_without_a_word(guest, cloud):
+def test_what_is_in_place_is_looked_at_without_a_word(shared_guest, cloud):
     vmi = cloud.start_vmi('-d')
-    app = cloud.start_app(APP)
+    app = cloud.start_app(APPS / 'watches_in_place')
     app.wait_out('watching', 30)
-    wait_for(lambda: 'in place' in vmi.log, 25, 'a look')
+    eventually(lambda: 'in place' in vmi.log, 25, 'a look')
     assert 'was not in place' not in vmi.log
-    guest.run('hostname $(hostname)')
+    shared_guest.run('hostname $(hostname)')
     app.wait_out('event SYSCALL', 10)

@@ -3,12 +3,13 @@
 import socket
 import threading
 
-
 SIGNATURE = b'\xff' + bytes(7) + b'\x01\x7f'  # what every peer of ZeroMQ says first
 
 
 def let_in(client, backend):
-    """The listener's end of a connection through a blind proxy, as far as the proxy sees that it was let in."""
+    """The listener's end of a connection through a blind proxy, as far as the proxy sees that it was let
+    in.
+    """
     client.sendall(SIGNATURE)
     server = backend.accept()[0]
     assert server.recv(len(SIGNATURE), socket.MSG_WAITALL) == SIGNATURE
@@ -63,5 +64,5 @@ def replay(port, recorded):
 def handshake_pieces(recorded):
     """ZMTP 3.1's greeting, HELLO, INITIATE and what followed (RFC 23, RFC 26)."""
     greeting, rest = recorded[:64], recorded[64:]
-    hello, rest = rest[:2 + rest[1]], rest[2 + rest[1]:]
+    hello, rest = rest[: 2 + rest[1]], rest[2 + rest[1] :]
     return [greeting, hello, rest]

@@ -70,7 +70,14 @@ def connections(path, identity, round):
     try:
         for i in range(300):
             kept.append(connect(path))
-            kept[-1].sendall(GREETING + (ready(identity + b'%d' % i) + b'\x01\x00' + header(60_000) + bytes(50_000) if i % 2 else b''))
+            kept[-1].sendall(
+                GREETING
+                + (
+                    ready(identity + b'%d' % i) + b'\x01\x00' + header(60_000) + bytes(50_000)
+                    if i % 2
+                    else b''
+                )
+            )
     except OSError:
         time.sleep(0.5)
 
@@ -88,11 +95,16 @@ def unread_answers(path, identity, round):
 
 def no_zmtp(path, identity, round):
     with connect(path) as it:
-        it.sendall((b'GET / HTTP/1.1\r\n\r\n', b'\xff' * 1000, GREETING + b'\xf0' * 5000, GREETING[:30])[round % 4])
+        it.sendall(
+            (b'GET / HTTP/1.1\r\n\r\n', b'\xff' * 1000, GREETING + b'\xf0' * 5000, GREETING[:30])[round % 4]
+        )
         time.sleep(0.01)
 
 
-KINDS = {each.__name__: each for each in (largest_messages, half_frames, endless_parts, connections, unread_answers, no_zmtp)}
+KINDS = {
+    each.__name__: each
+    for each in (largest_messages, half_frames, endless_parts, connections, unread_answers, no_zmtp)
+}
 
 if __name__ == '__main__':
     kind, path, identity, seconds = sys.argv[1:]

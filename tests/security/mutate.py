@@ -1,6 +1,8 @@
-"""Mutations of real messages with amplification in mind: mutate.py TRANSPORT SOCKET IDENTITY COUNT SEED CORPUS [KEYS].
+"""Mutations of real messages with amplification in mind: mutate.py TRANSPORT SOCKET IDENTITY COUNT SEED
+CORPUS [KEYS].
 
-Prints how many messages were sent. A message that is not taken within 5 s is an error: who limits may delay, not stop."""
+Prints how many messages were sent. A message that is not taken within 5 s is an error: who limits may delay,
+not stop."""
 
 import random
 import sys
@@ -11,7 +13,15 @@ import zmq
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'e2e'))
 import peers  # noqa: E402
 
-LONG = [b'\xff\xff\xff\xff\x0f', b'\xff\xff\xff\xff\xff\xff\xff\xff\x7f', b'\xff' * 9 + b'\x01', b'\x80\x80\x04', b'\x80\x80\x80\x06', b'\x00', b'\x7f']
+LONG = [
+    b'\xff\xff\xff\xff\x0f',
+    b'\xff\xff\xff\xff\xff\xff\xff\xff\x7f',
+    b'\xff' * 9 + b'\x01',
+    b'\x80\x80\x04',
+    b'\x80\x80\x80\x06',
+    b'\x00',
+    b'\x7f',
+]
 
 
 def nest(chance, body):
@@ -19,8 +29,11 @@ def nest(chance, body):
     for _ in range(chance.choice((2, 20, 90, 200))):
         if len(body) > 1000:
             break
-        body = bytes([chance.randrange(1, 16) << 3 | 2, len(body) & 0x7f | (0x80 if len(body) > 127 else 0)]) + (
-            bytes([len(body) >> 7]) if len(body) > 127 else b'') + body
+        body = (
+            bytes([chance.randrange(1, 16) << 3 | 2, len(body) & 0x7F | (0x80 if len(body) > 127 else 0)])
+            + (bytes([len(body) >> 7]) if len(body) > 127 else b'')
+            + body
+        )
     return body
 
 
@@ -34,22 +47,22 @@ def flip(chance, body):
 def lengthen(chance, body):
     """A byte, perhaps a length or a count, becomes a large number."""
     at = chance.randrange(len(body))
-    return body[:at] + chance.choice(LONG) + body[at + 1:]
+    return body[:at] + chance.choice(LONG) + body[at + 1 :]
 
 
 def repeat(chance, body):
     start = chance.randrange(len(body))
-    piece = body[start:start + chance.randint(1, 24)]
+    piece = body[start : start + chance.randint(1, 24)]
     return body[:start] + piece * chance.choice((2, 10, 100, 1000)) + body[start:]
 
 
 def cut(chance, body):
-    return body[:chance.randrange(len(body))]
+    return body[: chance.randrange(len(body))]
 
 
 def splice(chance, body, others):
     other = chance.choice(others)
-    return body[:chance.randrange(len(body) + 1)] + other[chance.randrange(len(other)):]
+    return body[: chance.randrange(len(body) + 1)] + other[chance.randrange(len(other)) :]
 
 
 def mutated(chance, seeds):
@@ -66,7 +79,9 @@ def main():
     endpoint, identity, count, seed, corpus, *keys = sys.argv[1:]
     seeds = [file.read_bytes() for file in sorted(Path(corpus).iterdir()) if file.stat().st_size]
     chance = random.Random(seed)
-    peer = peers.socket_of(zmq.DEALER, 5_000, identity=identity.encode(), **(peers.client_of(Path(keys[0])) if keys else {}))
+    peer = peers.socket_of(
+        zmq.DEALER, 5_000, identity=identity.encode(), **(peers.client_of(Path(keys[0])) if keys else {})
+    )
     peer.connect(endpoint)
     answers = 0
     for _ in range(int(count)):

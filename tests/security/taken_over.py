@@ -1,7 +1,8 @@
-"""Runs in the place of furnace-vmi, with all that its partition holds: sends what it is given to every connection.
+"""Runs in the place of furnace-vmi, with all that its partition holds: sends what it is given to every
+connection.
 
-Standard input: JSON {"texts": [...], "requests": [hexadecimal, ...], "hold": bool}. Prints one JSON object: what the
-connections answered to the texts, and the answers to the requests, "" where there was none.
+Standard input: JSON {"texts": [...], "requests": [hexadecimal, ...], "hold": bool}. Prints one JSON object:
+what the connections answered to the texts, and the answers to the requests, "" where there was none.
 """
 
 import json

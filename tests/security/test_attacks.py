@@ -1,9 +1,10 @@
-"""Malicious apps, one a file in attacks/: each is stopped and told, costs its neighbour nothing, and works without the walls.
-
-An attack's file says in its head what it tries, and what stops it: the system call that ends its partition, text of the line
-in the log, 'signal' for what the CPU refuses, or 'refused' for what fails and harms nobody; `stopped by in fac` names the call
-where FAC's policy stops it at another one. `needs` names what not every kernel has: where it is missing the attack is skipped
+"""Malicious apps, one a file in attacks/: each is stopped and told, costs its neighbour nothing, and works
 without the walls.
+
+An attack's file says in its head what it tries, and what stops it: the system call that ends its partition,
+text of the line in the log, 'signal' for what the CPU refuses, or 'refused' for what fails and harms nobody;
+`stopped by in fac` names the call where FAC's policy stops it at another one. `needs` names what not every
+kernel has: where it is missing the attack is skipped without the walls.
 """
 
 import json
@@ -15,12 +16,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from attack_checks import assert_stopped, head
-from conftest import BUILD, ROOT, Cloud, wait_for
 
-ATTACKS = sorted(path for path in (Path(__file__).parent / 'attacks').iterdir() if path.suffix in ('.py', '.c'))
+from furnace_testing import BUILD, ROOT, Cloud, eventually
+from furnace_testing.attack_checks import assert_stopped, head
+from furnace_testing.neighbour import NEIGHBOUR, latencies, start_neighbour
+
+ATTACKS = sorted(
+    path for path in (Path(__file__).parent / 'attacks').iterdir() if path.suffix in ('.py', '.c')
+)
 NATIVE = [path for path in ATTACKS if path.suffix == '.c']
-NEIGHBOUR = '22222222-2222-2222-2222-222222222222-app'
 
 # An attack returns what it got, or raises.
 HOST = '''
@@ -41,22 +45,6 @@ class App:
         fe.exit()
 '''
 
-# Calls its VM all the time, and tells how long the slowest call of each tenth of a second took.
-NEIGHBOUR_CODE = '''
-import fe, time
-class App:
-    def __init__(self, ctx):
-        self.address = fe.lookup_symbol('init_task')
-        fe.event_register({'event_type': fe.TIMER, 'time_value': 0.1, 'callback': self.look})
-    def look(self, _):
-        times = []
-        for _ in range(20):
-            start = time.perf_counter()
-            fe.read_64_va(self.address, 0)
-            times.append(time.perf_counter() - start)
-        print(sorted(times)[10], times and max(times), flush=True)
-'''
-
 # Holds a secret in its environment and its memory, and tells where.
 VICTIM = '''
 import ctypes, time
@@ -75,17 +63,12 @@ def place(tmp_path_factory):
     (work / 'other' / 'secret').write_text('of another tenant')
     cloud = Cloud(work, 'sim', driver='simulator')
     cloud.start_vmi()
-    cloud.neighbour = cloud.start_app(NEIGHBOUR_CODE, app=NEIGHBOUR)
-    wait_for(lambda: cloud.neighbour.out.count('\n') > 20, 20, 'the neighbour')
+    start_neighbour(cloud)
+    eventually(lambda: cloud.neighbour.out.count('\n') > 20, 20, 'the neighbour')
     cloud.quiet = latencies(cloud)
     yield cloud
     cloud.stop()
     subprocess.run(['rm', '-rf', work], check=True)
-
-
-def latencies(cloud):
-    """The neighbour's so far: of each tenth of a second the usual and the slowest, in seconds."""
-    return [tuple(map(float, line.split())) for line in cloud.neighbour.out.splitlines()[1:] if line.count(' ') == 1]
 
 
 class Targets:
@@ -95,8 +78,13 @@ class Targets:
         self.listener = socket.create_server(('127.0.0.1', 0))
         self.abstract = socket.socket(socket.AF_UNIX)
         self.path = socket.socket(socket.AF_UNIX)
-        self.victim = subprocess.Popen(['/usr/bin/python3', '-c', VICTIM], env={'NAME': 'SECRET'}, stdout=subprocess.PIPE,
-                                       text=True, start_new_session=True)
+        self.victim = subprocess.Popen(
+            ['/usr/bin/python3', '-c', VICTIM],
+            env={'NAME': 'SECRET'},
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
         scratch = work / f'scratch-{os.urandom(4).hex()}'
         scratch.mkdir()
         (scratch / 'trusted').write_text('trusted')
@@ -105,11 +93,23 @@ class Targets:
         self.path.bind(str(scratch / 'socket'))
         for listening in (self.abstract, self.path):
             listening.listen()
-        self.metadata = json.dumps({
-            'unconfined': not confined, 'victim': self.victim.pid, 'victims_group': self.victim.pid,
-            'victims_memory': int(self.victim.stdout.readline()), 'port': self.listener.getsockname()[1], 'abstract': name,
-            'socket': str(scratch / 'socket'), 'secret': str(work / 'other' / 'secret'), 'scratch': str(scratch),
-            'other_sockets': [str(work / 'vmi' / NEIGHBOUR / 'vmi_rtr'), '/opt/furnace/vmi_socket/../' + NEIGHBOUR + '/vmi_rtr']})
+        self.metadata = json.dumps(
+            {
+                'unconfined': not confined,
+                'victim': self.victim.pid,
+                'victims_group': self.victim.pid,
+                'victims_memory': int(self.victim.stdout.readline()),
+                'port': self.listener.getsockname()[1],
+                'abstract': name,
+                'socket': str(scratch / 'socket'),
+                'secret': str(work / 'other' / 'secret'),
+                'scratch': str(scratch),
+                'other_sockets': [
+                    str(work / 'vmi' / NEIGHBOUR / 'vmi_rtr'),
+                    '/opt/furnace/vmi_socket/../' + NEIGHBOUR + '/vmi_rtr',
+                ],
+            }
+        )
 
     def close(self):
         self.victim.kill()
@@ -123,12 +123,38 @@ def run_attack(cloud, attack, *flags):
     targets = Targets(cloud.work, '--unconfined' not in flags)
     if attack.suffix == '.c':
         code = cloud.work / f'attack_{os.urandom(4).hex()}'
-        subprocess.run(['gcc', '-O1', '-shared', '-fPIC', '-nostdlib', '-fno-stack-protector', '-o', code.with_suffix('.so'), attack],
-                       check=True)
+        subprocess.run(
+            [
+                'gcc',
+                '-O1',
+                '-shared',
+                '-fPIC',
+                '-nostdlib',
+                '-fno-stack-protector',
+                '-o',
+                code.with_suffix('.so'),
+                attack,
+            ],
+            check=True,
+        )
     else:
         code = cloud.source('attack', HOST.format(attack=attack.read_text()))
-    app = cloud.start('app', '-c', code, '-m', 'App', '--u2', 'attacker', '--md', targets.metadata, '--fac', cloud.fac_dir,
-                      '--vmi', cloud.vmi_dir, *flags)
+    app = cloud.start(
+        'app',
+        '-c',
+        code,
+        '-m',
+        'App',
+        '--u2',
+        'attacker',
+        '--md',
+        targets.metadata,
+        '--fac',
+        cloud.fac_dir,
+        '--vmi',
+        cloud.vmi_dir,
+        *flags,
+    )
     try:
         app.code = app.wait_end(20)
         app.victim_lives = targets.victim.poll() is None
@@ -160,15 +186,33 @@ def programs(tmp_path_factory):
     """Attacks in place of a partition's program."""
     made = tmp_path_factory.mktemp('programs')
     for attack in NATIVE:
-        subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-fno-stack-protector', '-DPROGRAM', '-o', made / attack.stem, attack], check=True)
+        subprocess.run(
+            [
+                'gcc',
+                '-O1',
+                '-static',
+                '-nostdlib',
+                '-fno-stack-protector',
+                '-DPROGRAM',
+                '-o',
+                made / attack.stem,
+                attack,
+            ],
+            check=True,
+        )
     return made
 
 
 # As the launcher adds them.
-OWN_RULES = {'fac': 'A TEST_ARGS connect {\n  REG_PTR:address|127.0.0.1:5561\n  REG_PTR:address|127.0.0.1:5562\n}\n'}
+OWN_RULES = {
+    'fac': 'A TEST_ARGS connect {\n  REG_PTR:address|127.0.0.1:5561\n  REG_PTR:address|127.0.0.1:5562\n}\n'
+}
 # Those of apps are tried in their partitions.
-TAKEN_OVER = [pytest.param(policy, attack, id=f'{policy}-{attack.stem}')
-              for policy in ('vmi-qemu', 'vmi-xen', 'fac', 'drakvuf') for attack in NATIVE]
+TAKEN_OVER = [
+    pytest.param(policy, attack, id=f'{policy}-{attack.stem}')
+    for policy in ('vmi-qemu', 'vmi-xen', 'fac', 'drakvuf')
+    for attack in NATIVE
+]
 
 
 @pytest.mark.parametrize(('policy', 'attack'), TAKEN_OVER)
@@ -177,16 +221,22 @@ def test_who_takes_another_partition_over_is_ended_by_its_policy(programs, polic
     program = programs / attack.stem
     rules = programs / f'{policy}.policy'
     rules.write_text(f'INCLUDE {ROOT}/policies/{policy}.policy\n{OWN_RULES.get(policy, "")}')
-    ran = subprocess.run([BUILD / 'bin' / 'furnace-inspect', '--policy', rules, '--', program], capture_output=True, text=True,
-                         timeout=60)
+    ran = subprocess.run(
+        [BUILD / 'bin' / 'furnace-inspect', '--policy', rules, '--', program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert_stopped(attack, ran.returncode, ran.stdout, ran.stderr, program, policy)
 
 
 def test_the_neighbour_was_served_all_the_time(place, record_property):
     """Last: figures are told, and not compared, for other load on the machine may make any of them."""
-    during = latencies(place)[len(place.quiet):]
+    during = latencies(place)[len(place.quiet) :]
     assert place.neighbour.process.poll() is None and len(during) > len(ATTACKS)
     usual, slowest = (statistics.median(each) * 1e6 for each in zip(*during))
     usual_before, slowest_before = (statistics.median(each) * 1e6 for each in zip(*place.quiet))
-    print(f'\nthe neighbour\'s read_64_va: {usual:.0f} us, slowest of 20 {slowest:.0f} us; before the attacks {usual_before:.0f} and '
-          f'{slowest_before:.0f} us')
+    print(
+        f'\nthe neighbour\'s read_64_va: {usual:.0f} us, slowest of 20 {slowest:.0f} us; before the attacks'
+        f' {usual_before:.0f} and {slowest_before:.0f} us'
+    )

@@ -10,27 +10,33 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from conftest import BUILD, ROOT
 
-# The broker's is no program's: it is put on when all is open, and has nothing to make a socket with (see below).
-POLICIES = sorted(path.stem for path in (ROOT / 'policies').glob('*.policy') if path.stem not in ('common', 'broker'))
+from furnace_testing import BUILD, ROOT
+
+# The broker's is no program's: it is put on when all is open, and has nothing to make a socket with (see
+# below).
+POLICIES = sorted(
+    path.stem for path in (ROOT / 'policies').glob('*.policy') if path.stem not in ('common', 'broker')
+)
 
 # Names of calls that take a socket, a socket's address, or send: whatever else they do.
-SOCKETS = re.compile(r'sock|bind|listen|accept|connect|send|recv|shutdown|peername|splice|tee|io_uring'
-                     r'|io_submit|pidfd_getfd|bpf')
+SOCKETS = re.compile(
+    r'sock|bind|listen|accept|connect|send|recv|shutdown|peername|splice|tee|io_uring'
+    r'|io_submit|pidfd_getfd|bpf'
+)
 # Those that are tried in each of their forms; the others without a socket.
 IN_FORMS = {'socket', 'socketpair', 'sendto', 'setsockopt', 'getsockopt'}
 
 # What is let through. Receiving tells from whom; descriptors come over connections that stand.
 EVERYWHERE = {'recvfrom', 'getsockname', 'getpeername'}
 ALLOWED = {
-    'app': EVERYWHERE | {'connect'},           # of UNIX sockets alone, in a network namespace that is empty
+    'app': EVERYWHERE | {'connect'},  # of UNIX sockets alone, in a network namespace that is empty
     'forensic': EVERYWHERE | {'connect'},
     'drakvuf': EVERYWHERE | {'accept4'},
-    'fac': EVERYWHERE | {'accept4'},           # connect: to its proxy
+    'fac': EVERYWHERE | {'accept4'},  # connect: to its proxy
     # Of UNIX stream sockets alone.
     'vmi-qemu': EVERYWHERE | {'accept4', 'bind', 'listen', 'shutdown'},
-    'reader': {'recvfrom'},                    # of its broker
+    'reader': {'recvfrom'},  # of its broker
     'vmi-xen': EVERYWHERE | {'accept4', 'bind', 'listen', 'shutdown'},
 }
 AF_UNIX, AF_INET, SOCK_STREAM, TCP, TCP_NODELAY, FAST_OPEN = 1, 2, 1, 6, 1, 0x20000000
@@ -49,9 +55,21 @@ def let_through(tmp_path_factory):
     work = tmp_path_factory.mktemp('egress')
     calls = {name: number for name, number in calls_of_the_kernel().items() if SOCKETS.search(name)}
     others = ','.join(str(number) for name, number in calls.items() if name not in IN_FORMS)
-    subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-fno-stack-protector', f'-DCALLS={others}',
-                    f'-I{ROOT}/tests/security/attacks', '-o', work / 'ways',
-                    ROOT / 'tests/security/ways_out.c'], check=True)
+    subprocess.run(
+        [
+            'gcc',
+            '-O1',
+            '-static',
+            '-nostdlib',
+            '-fno-stack-protector',
+            f'-DCALLS={others}',
+            f'-I{ROOT}/tests/security/attacks',
+            '-o',
+            work / 'ways',
+            ROOT / 'tests/security/ways_out.c',
+        ],
+        check=True,
+    )
     names = {number: name for name, number in calls.items()}
     found = {}
     for policy in POLICIES:
@@ -99,5 +117,11 @@ def test_no_option_of_a_socket_opens_a_way(let_through, policy):
 def test_the_broker_makes_no_socket_but_pairs_and_connects_to_nothing():
     rules = (ROOT / 'policies' / 'broker.policy').read_text()
     named = set(re.findall(r'^(?:ALLOW|[01A] \w+) (\w+)', rules, re.M))
-    assert {name for name in named if SOCKETS.search(name)} == {'recvfrom', 'sendto', 'sendmsg', 'socketpair', 'accept4'}
+    assert {name for name in named if SOCKETS.search(name)} == {
+        'recvfrom',
+        'sendto',
+        'sendmsg',
+        'socketpair',
+        'accept4',
+    }
     assert 'INCLUDE' not in rules and 'domain=AF_UNIX,type&0xf=SOCK_STREAM' in rules

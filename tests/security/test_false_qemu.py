@@ -10,12 +10,14 @@ import uuid
 from pathlib import Path
 
 import pytest
-from conftest import FURNACE, furnace, wait_for
+
+from furnace_testing import FURNACE, eventually, furnace
 
 NOBODY = 65534
 root_alone = pytest.mark.skipif(os.geteuid() != 0, reason='needs another user')
 
-# Speaks QMP as far as `furnace ps` asks, and says that the guest's RAM is where the file is mapped. argv: socket, file, how it is open.
+# Speaks QMP as far as `furnace ps` asks, and says that the guest's RAM is where the file is mapped. argv:
+# socket, file, how it is open.
 FALSE_QEMU = '''
 import ctypes, json, mmap, os, socket, sys
 path, file, how = sys.argv[1:4]
@@ -54,7 +56,16 @@ while True:
 
 
 class FalseQemu:
-    def __init__(self, directory, user=None, name=None, file='/etc/hostname', how='read', socket_of=None, code=FALSE_QEMU):
+    def __init__(
+        self,
+        directory,
+        user=None,
+        name=None,
+        file='/etc/hostname',
+        how='read',
+        socket_of=None,
+        code=FALSE_QEMU,
+    ):
         self.name = name or f'false-{uuid.uuid4().hex[:8]}'
         self.place = directory / uuid.uuid4().hex[:8]
         self.place.mkdir()
@@ -64,10 +75,24 @@ class FalseQemu:
         shown = socket_of or self.socket
         # What makes a process a QEMU for others is the beginning of its command line alone.
         self.process = subprocess.Popen(
-            ['qemu-system-x86_64', '-c', code, self.socket, file, how, '-name', self.name, '-qmp', f'unix:{shown},server=on,wait=off'],
-            executable='/usr/bin/python3', user=user, group=user)
+            [
+                'qemu-system-x86_64',
+                '-c',
+                code,
+                self.socket,
+                file,
+                how,
+                '-name',
+                self.name,
+                '-qmp',
+                f'unix:{shown},server=on,wait=off',
+            ],
+            executable='/usr/bin/python3',
+            user=user,
+            group=user,
+        )
         if code is FALSE_QEMU:
-            wait_for(self.socket.exists, 10, 'the false QEMU')
+            eventually(self.socket.exists, 10, 'the false QEMU')
 
     def was_connected_to(self):
         log = Path(f'{self.socket}.log')
@@ -91,6 +116,7 @@ def place(tmp_path_factory):
     def start(**options):
         made.append(FalseQemu(directory, **options))
         return made[-1]
+
     start.directory = directory
     yield start
     for each in made:
@@ -105,8 +131,12 @@ def ps(name):
 @pytest.mark.parametrize('call', ['ps', 'vmi', 'vm snapshot', 'profile show'])
 def test_what_another_user_calls_qemu_is_not_even_connected_to(place, call):
     false = place(user=NOBODY)
-    arguments = {'ps': ['ps', false.name], 'vmi': ['vmi', false.name, '--vmi', place.directory / 'vmi'],
-                 'vm snapshot': ['vm', 'snapshot', false.name, place.directory / 'out'], 'profile show': ['profile', 'show', false.name]}[call]
+    arguments = {
+        'ps': ['ps', false.name],
+        'vmi': ['vmi', false.name, '--vmi', place.directory / 'vmi'],
+        'vm snapshot': ['vm', 'snapshot', false.name, place.directory / 'out'],
+        'profile show': ['profile', 'show', false.name],
+    }[call]
     said = furnace(*arguments, check=False)
     assert said.returncode != 0
     assert 'belongs to user nobody' in said.stderr and '/etc/furnace/qemu-users' in said.stderr, said.stderr
@@ -135,9 +165,15 @@ def test_a_program_that_its_user_can_change_is_none_of_roots(place):
     copy.chmod(0o755)
     os.chown(copy, NOBODY, NOBODY)
     name = f'false-{uuid.uuid4().hex[:8]}'
-    process = subprocess.Popen([copy, '-c', 'import time; time.sleep(60)', '-name', name, '-qmp', 'unix:/nowhere,server=on'])
+    process = subprocess.Popen(
+        [copy, '-c', 'import time; time.sleep(60)', '-name', name, '-qmp', 'unix:/nowhere,server=on']
+    )
     try:
-        said = wait_for(lambda: next((said for said in [ps(name).stderr] if 'calls itself' in said), None), 5, 'the process to be seen')
+        said = eventually(
+            lambda: next((said for said in [ps(name).stderr] if 'calls itself' in said), None),
+            5,
+            'the process to be seen',
+        )
         assert 'can be changed by user nobody' in said
     finally:
         process.kill()
@@ -149,9 +185,12 @@ def test_a_process_that_has_given_its_privileges_up_counts_as_what_it_was_and_is
     """A program of root's that runs as root and as somebody else is neither."""
     name = f'false-{uuid.uuid4().hex[:8]}'
     code = f'import os, time; os.setresuid({NOBODY}, {NOBODY}, 0); time.sleep(60)'
-    process = subprocess.Popen(['qemu-system-x86_64', '-c', code, '-name', name, '-qmp', 'unix:/nowhere,server=on'], executable='/usr/bin/python3')
+    process = subprocess.Popen(
+        ['qemu-system-x86_64', '-c', code, '-name', name, '-qmp', 'unix:/nowhere,server=on'],
+        executable='/usr/bin/python3',
+    )
     try:
-        wait_for(lambda: 'belongs to user nobody' in ps(name).stderr, 5, 'it to be refused')
+        eventually(lambda: 'belongs to user nobody' in ps(name).stderr, 5, 'it to be refused')
     finally:
         process.kill()
         process.wait()
@@ -182,12 +221,22 @@ def test_a_file_that_is_open_for_reading_alone_is_never_written(place, how):
     precious.chmod(0o644)
     false = place(file=str(precious), how=how)
     before = precious.read_bytes(), precious.stat().st_mtime_ns
-    partition = subprocess.Popen([FURNACE, 'vmi', false.name, '--vmi', place.directory / 'vmi', '--shell'], stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    out, _ = partition.communicate(textwrap.dedent('''
+    partition = subprocess.Popen(
+        [FURNACE, 'vmi', false.name, '--vmi', place.directory / 'vmi', '--shell'],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    out, _ = partition.communicate(
+        textwrap.dedent(
+            '''
         for fd in /proc/self/fd/*; do echo "$(readlink $fd) $(grep flags /proc/self/fdinfo/$(basename $fd))"; done
         exit
-    '''), timeout=60)
+    '''
+        ),
+        timeout=60,
+    )
     assert str(precious) not in out
     assert (precious.read_bytes(), precious.stat().st_mtime_ns) == before
 
@@ -200,11 +249,17 @@ def test_names_full_of_controls_are_shown_harmless(place):
 
 @pytest.mark.parametrize('what', ['ends', 'says nothing', 'says no JSON', 'has no end'])
 def test_a_monitor_that_misbehaves_costs_an_error(place, what):
-    code = FALSE_QEMU.replace('''stream.write('{"QMP": {}}\\n')''', {
-        'ends': 'client.close(); continue', 'says nothing': 'import time; time.sleep(600)',
-        'says no JSON': "stream.write('hello\\n')", 'has no end': "[client.sendall(b'x' * (1 << 20)) for _ in range(100)]"}[what])
+    code = FALSE_QEMU.replace(
+        '''stream.write('{"QMP": {}}\\n')''',
+        {
+            'ends': 'client.close(); continue',
+            'says nothing': 'import time; time.sleep(600)',
+            'says no JSON': "stream.write('hello\\n')",
+            'has no end': "[client.sendall(b'x' * (1 << 20)) for _ in range(100)]",
+        }[what],
+    )
     false = place(code=code.replace('FALSE', 'FALSE '))
-    wait_for(false.socket.exists, 10, 'the false QEMU')
+    eventually(false.socket.exists, 10, 'the false QEMU')
     start = time.monotonic()
     said = ps(false.name)
     assert said.returncode not in (0, -6, -11) and 'QMP' in said.stderr + said.stdout, said

@@ -1,4 +1,5 @@
-"""Apps that flood the sockets of their partitions: each partition lives on inside its real limit of memory, and a neighbour is served.
+"""Apps that flood the sockets of their partitions: each partition lives on inside its real limit of memory,
+and a neighbour is served.
 
 FURNACE_FLOOD_SECONDS (3) is how long each flood lasts."""
 
@@ -7,13 +8,13 @@ import re
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from conftest import Cloud, partition_of, wait_for
+
 from flood import KINDS
-from test_attacks import NEIGHBOUR, NEIGHBOUR_CODE, latencies
+from furnace_testing import APP, Cloud, eventually, partition_of
+from furnace_testing.neighbour import latencies, start_neighbour
 
 SECONDS = float(os.environ.get('FURNACE_FLOOD_SECONDS', '3'))
 ATTACKERS = 8
@@ -23,18 +24,25 @@ NOISE = 0.0005  # seconds that a read may take on a machine that does other thin
 def flood(kind, path, name):
     """Eight apps at once, until they have ended."""
     script = Path(__file__).with_name('flood.py')
-    return [subprocess.Popen(['nice', sys.executable, script, kind, path, f'{name}{i}-r', str(SECONDS)], stdout=subprocess.PIPE, text=True)
-            for i in range(ATTACKERS)]
+    return [
+        subprocess.Popen(
+            ['nice', sys.executable, script, kind, path, f'{name}{i}-r', str(SECONDS)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(ATTACKERS)
+    ]
 
 
 @pytest.fixture(scope='module')
-def place(tmp_path_factory, guest):
+def place(tmp_path_factory, shared_guest):
+    """A VMI partition and a neighbour, which this file floods."""
     work = Path(f'/tmp/furnace-floods-{os.getpid()}')
     work.mkdir()
-    made = Cloud(work, guest.name)
+    made = Cloud(work, shared_guest.name)
     made.vmi = made.start_vmi()
-    made.neighbour = made.start_app(NEIGHBOUR_CODE, app=NEIGHBOUR)
-    wait_for(lambda: len(latencies(made)) > 20, 20, 'the neighbour')
+    start_neighbour(made)
+    eventually(lambda: len(latencies(made)) > 20, 20, 'the neighbour')
     yield made
     made.stop()
     subprocess.run(['rm', '-rf', work], check=True)
@@ -52,12 +60,16 @@ def look(place, kind, socket, partition):
     rounds = [int(attacker.communicate()[0]) for attacker in attackers]
     assert all(rounds), rounds
     during = statistics.median(usual for usual, _ in latencies(place)[before:])
-    print(f'\n    {kind}: {quiet * 1e6:.0f} us quiet, {during * 1e6:.0f} us flooded, rounds {rounds}, '
-          f'peak {peak_mb(partition_of(partition.pid)):.0f} MB')
+    print(
+        f'\n    {kind}: {quiet * 1e6:.0f} us quiet, {during * 1e6:.0f} us flooded, rounds {rounds}, '
+        f'peak {peak_mb(partition_of(partition.pid)):.0f} MB'
+    )
     assert partition.process.poll() is None, partition.log
     assert place.neighbour.process.poll() is None, place.neighbour.log
     assert during < 10 * max(quiet, NOISE)
-    wait_for(lambda: statistics.median(usual for usual, _ in latencies(place)[-5:]) < 3 * quiet, 10, 'quiet again')
+    eventually(
+        lambda: statistics.median(usual for usual, _ in latencies(place)[-5:]) < 3 * quiet, 10, 'quiet again'
+    )
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -67,13 +79,13 @@ def test_the_vmi_partition_lives_on_and_serves_a_neighbour(place, kind):
 
 @pytest.fixture(scope='module')
 def facilities(tmp_path_factory):
+    """A FAC partition and a neighbour, which this file floods."""
     work = Path(f'/tmp/furnace-fac-floods-{os.getpid()}')
     work.mkdir()
     made = Cloud(work, 'sim', driver='simulator')
     made.vmi, made.fac = made.start_vmi(), made.start_fac()
-    made.neighbour = made.start_app(NEIGHBOUR_CODE.replace("fe.lookup_symbol('init_task')", "fe.io_set('key', 'value')")
-                                    .replace('fe.read_64_va(self.address, 0)', "assert 'value' in str(fe.io_get('key'))"))
-    wait_for(lambda: len(latencies(made)) > 20, 20, 'the neighbour')
+    start_neighbour(made, 'storage', APP)
+    eventually(lambda: len(latencies(made)) > 20, 20, 'the neighbour')
     yield made
     made.stop()
     subprocess.run(['rm', '-rf', work], check=True)

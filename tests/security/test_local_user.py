@@ -1,7 +1,9 @@
-"""Attacks of a local user: links, second names, FIFOs, sockets and directories of his where root, or another user, works.
+"""Attacks of a local user: links, second names, FIFOs, sockets and directories of his where root, or another
+user, works.
 
-Each command is run over what he has prepared. It says why it refuses, and of the files that he was after none is changed. Links in
-sticky directories, hard links and FIFOs are left to us: what kernels forbid by fs.protected_* is off, or made by root here."""
+Each command is run over what he has prepared. It says why it refuses, and of the files that he was after none
+is changed. Links in sticky directories, hard links and FIFOs are left to us: what kernels forbid by
+fs.protected_* is off, or made by root here."""
 
 import os
 import re
@@ -13,15 +15,19 @@ import uuid
 from pathlib import Path
 
 import pytest
-from conftest import APP, FURNACE, ROOT, Process
+
+from furnace_testing import APP, FURNACE, ROOT, Process
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='needs other users')
 
 ATTACKER, VICTIM, PARTITIONS = 65534, 61234, 65432
 # A race is won in milliseconds, or not at all; FURNACE_RACE_SECONDS=30 tries it for longer.
 RACE = float(os.environ.get('FURNACE_RACE_SECONDS', '10'))
-REASON = (r'belongs to user \d+|others can write to|is a link|has another name|under a second name|no directory|not a directory|'
-          r'not a regular file')
+REASON = (
+    r'belongs to user \d+|others can write to|is a link|has another name|under a second name|no directory|not'
+    r' a directory|'
+    r'not a regular file'
+)
 
 
 class Bench:
@@ -33,7 +39,9 @@ class Bench:
         self.all.mkdir()
         self.all.chmod(0o1777)
         self.own = self.mine(work / 'own')
-        (self.own / 'app.py').write_text('class App:\n    def __init__(self, ctx):\n        import fe\n        fe.exit()\n')
+        (self.own / 'app.py').write_text(
+            'class App:\n    def __init__(self, ctx):\n        import fe\n        fe.exit()\n'
+        )
         self.host.mkdir()
         self.host.chmod(0o755)
         for name in ('etc', 'etc/vm', 'etc/below'):
@@ -62,17 +70,35 @@ class Bench:
         return path
 
     def state(self):
-        """Names, owners, modes, lists and content: whatever changes one of these changes the time of the change."""
+        """Names, owners, modes, lists and content: whatever changes one of these changes the time of the
+        change.
+        """
         files = sorted([self.host, *self.host.rglob('*')])
-        return {str(file): (file.lstat().st_ctime_ns, file.lstat().st_uid, oct(file.lstat().st_mode)) for file in files}
+        return {
+            str(file): (file.lstat().st_ctime_ns, file.lstat().st_uid, oct(file.lstat().st_mode))
+            for file in files
+        }
 
     def environment(self, **more):
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(('XDG_', 'HOME', 'FURNACE_'))}
+        clean = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(('XDG_', 'HOME', 'FURNACE_'))
+        }
         return clean | {'FURNACE_RUN': str(self.own / 'run'), 'FURNACE_CACHE': str(self.own / 'cache')} | more
 
     def run(self, *command, seconds=60, **environment):
-        return subprocess.run([FURNACE, *map(str, command)], capture_output=True, text=True, timeout=seconds, user=self.user,
-                              group=self.user, extra_groups=[], cwd='/', env=self.environment(**environment))
+        return subprocess.run(
+            [FURNACE, *map(str, command)],
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            user=self.user,
+            group=self.user,
+            extra_groups=[],
+            cwd='/',
+            env=self.environment(**environment),
+        )
 
     def refuses(self, *command, reason=REASON, **environment):
         ended = self.run(*command, **environment)
@@ -83,17 +109,22 @@ class Bench:
 
     def is_unharmed(self):
         now = self.state()
-        assert now == self.before, {key: (now.get(key), self.before.get(key)) for key in {*now, *self.before}
-                                    if now.get(key) != self.before.get(key)}
+        assert now == self.before, {
+            key: (now.get(key), self.before.get(key))
+            for key in {*now, *self.before}
+            if now.get(key) != self.before.get(key)
+        }
 
 
 @pytest.fixture(params=[0, VICTIM], ids=['root', 'user'])
 def bench(work, request):
+    """Directories of the operator and of another user; commands run as root, and as a user."""
     return Bench(work, request.param)
 
 
 @pytest.fixture
 def of_root(work):
+    """Directories of the operator and of another user; commands run as root."""
     return Bench(work, 0)
 
 
@@ -107,7 +138,10 @@ HOSTILE = {
     'to be made below a link': lambda b: b.link(b.all / 'x', b.host / 'etc') / 'new',
     'a link up': lambda b: b.link(b.theirs(b.all / 'x') / 'y', '../../host/etc'),
     'a link to nothing': lambda b: b.link(b.all / 'x', b.host / 'etc' / 'new'),
-    'a link of a partition': lambda b: (os.lchown(b.link(b.own / 'x', b.host / 'etc'), PARTITIONS, -1), b.own / 'x')[1],
+    'a link of a partition': lambda b: (
+        os.lchown(b.link(b.own / 'x', b.host / 'etc'), PARTITIONS, -1),
+        b.own / 'x',
+    )[1],
     'where all write': lambda b: b.mine(b.own / 'x', 0o777),
     'below where all write': lambda b: b.mine(b.mine(b.own / 'x', 0o777) / 'y'),
     'where his group writes': lambda b: (os.chown(b.mine(b.own / 'x', 0o775), -1, ATTACKER), b.own / 'x')[1],
@@ -117,22 +151,43 @@ LINKS = [name for name in HOSTILE if 'link' in name]
 
 COMMANDS = {
     'vmi --vmi': lambda b, at: b.refuses('vmi', 'sim', '--driver', 'simulator', '--vmi', at),
-    'vmi --unconfined --vmi': lambda b, at: b.refuses('vmi', 'sim', '--driver', 'simulator', '--vmi', at, '--unconfined'),
+    'vmi --unconfined --vmi': lambda b, at: b.refuses(
+        'vmi', 'sim', '--driver', 'simulator', '--vmi', at, '--unconfined'
+    ),
     'app --vmi': lambda b, at: b.refuses('app', '-c', b.own / 'app', '--u2', APP, '--vmi', at),
-    'app --common-socket': lambda b, at: b.refuses('app', '-c', b.own / 'app', '--u2', APP, '--vmi', at, '--common-socket'),
+    'app --common-socket': lambda b, at: b.refuses(
+        'app', '-c', b.own / 'app', '--u2', APP, '--vmi', at, '--common-socket'
+    ),
     'fac --fac': lambda b, at: b.refuses('fac', '--u2', APP, '--kp', b.own, '--ip', '127.0.0.1', '--fac', at),
-    'fac --storage': lambda b, at: b.refuses('fac', '--u2', APP, '--kp', b.own, '--ip', '127.0.0.1', '--fac', b.own / 'fac',
-                                             '--storage', at),
-    'the cache': lambda b, at: b.refuses('vmi', 'sim', '--driver', 'simulator', '--vmi', b.own / 'vmi', FURNACE_CACHE=str(at)),
-    'vm start': lambda b, at: b.refuses('vm', 'start', 'x', '--kernel', b.own / 'app.py', '--initrd', b.own / 'app.py',
-                                        '--accel', 'tcg', FURNACE_RUN=str(at)),
+    'fac --storage': lambda b, at: b.refuses(
+        'fac', '--u2', APP, '--kp', b.own, '--ip', '127.0.0.1', '--fac', b.own / 'fac', '--storage', at
+    ),
+    'the cache': lambda b, at: b.refuses(
+        'vmi', 'sim', '--driver', 'simulator', '--vmi', b.own / 'vmi', FURNACE_CACHE=str(at)
+    ),
+    'vm start': lambda b, at: b.refuses(
+        'vm',
+        'start',
+        'x',
+        '--kernel',
+        b.own / 'app.py',
+        '--initrd',
+        b.own / 'app.py',
+        '--accel',
+        'tcg',
+        FURNACE_RUN=str(at),
+    ),
     'run': lambda b, at: b.refuses('run', APP, '--manifest', at_manifest(b, at)),
 }
 
 
 def at_manifest(bench, at):
-    """A manifest of ours that names the directory: its own may be no better, where it can be written at all."""
-    (bench.own / 'furnace.toml').write_text(f'code = "app"\n[vm]\nname = "sim"\ndriver = "simulator"\nsockets = "{at}"\n')
+    """A manifest of ours that names the directory: its own may be no better, where it can be written at
+    all.
+    """
+    (bench.own / 'furnace.toml').write_text(
+        f'code = "app"\n[vm]\nname = "sim"\ndriver = "simulator"\nsockets = "{at}"\n'
+    )
     return bench.own / 'furnace.toml'
 
 
@@ -148,18 +203,28 @@ def test_a_directory_that_others_can_change_is_refused(bench, command, hostile):
 @pytest.mark.parametrize('command', COMMANDS)
 def test_what_is_no_directory_is_not_waited_for(bench, command, what):
     at = bench.all / 'x'
-    {'fifo': os.mkfifo, 'file': Path.touch, 'socket': lambda path: socket.socket(socket.AF_UNIX).bind(str(path))}[what](at)
+    {
+        'fifo': os.mkfifo,
+        'file': Path.touch,
+        'socket': lambda path: socket.socket(socket.AF_UNIX).bind(str(path)),
+    }[what](at)
     os.chown(at, ATTACKER, ATTACKER)
     COMMANDS[command](bench, at)
 
 
 @pytest.mark.parametrize('hostile', LINKS)
-@pytest.mark.parametrize('command', [
-    ('keys', 'new', '{}'), ('keys', 'new', '{}/deeper'), ('policy', 'learn', '-o', '{}/passwd', '--', 'true'),
-    ('vm', 'snapshot', ROOT / 'docs' / 'simulator.toml', '{}/passwd'),
-    ('profile', 'export', ROOT / 'docs' / 'simulator.toml', '-o', '{}/passwd'),
-    ('rootfs', 'build', 'fac', '-o', '{}/root'),
-], ids=lambda words: ' '.join(map(str, words[:2])))
+@pytest.mark.parametrize(
+    'command',
+    [
+        ('keys', 'new', '{}'),
+        ('keys', 'new', '{}/deeper'),
+        ('policy', 'learn', '-o', '{}/passwd', '--', 'true'),
+        ('vm', 'snapshot', ROOT / 'docs' / 'simulator.toml', '{}/passwd'),
+        ('profile', 'export', ROOT / 'docs' / 'simulator.toml', '-o', '{}/passwd'),
+        ('rootfs', 'build', 'fac', '-o', '{}/root'),
+    ],
+    ids=lambda words: ' '.join(map(str, words[:2])),
+)
 def test_nothing_is_written_through_a_link(bench, command, hostile):
     at = HOSTILE[hostile](bench)
     bench.refuses(*(str(word).format(at) for word in command))
@@ -173,7 +238,11 @@ def test_what_is_written_into_his_directory_is_written_there_and_nowhere_else(be
         bench.link(home / name, bench.host / 'etc' / 'passwd')
     made = bench.run('vm', 'snapshot', ROOT / 'docs' / 'simulator.toml', home / 'out')
     assert made.returncode == 0, made
-    assert (home / 'out').is_file() and not (home / 'out').is_symlink() and (home / 'out').stat().st_mode & 0o777 == 0o600
+    assert (
+        (home / 'out').is_file()
+        and not (home / 'out').is_symlink()
+        and (home / 'out').stat().st_mode & 0o777 == 0o600
+    )
     bench.is_unharmed()
 
 
@@ -185,12 +254,23 @@ def test_what_was_put_into_a_socket_directory_is_not_used(bench, name, kind):
     if kind == 'directory' and name == APP:
         bench.theirs(vmi / name)
     else:
-        {'link': lambda: bench.link(vmi / name, bench.host / 'etc' / ('' if name == APP else 'passwd')),
-         'hard link': lambda: os.link(bench.host / 'etc' / 'passwd', vmi / name),
-         'fifo': lambda: (os.mkfifo(vmi / name), os.chown(vmi / name, bench.user, -1)), 'directory': lambda: (vmi / name).mkdir()}[kind]()
+        {
+            'link': lambda: bench.link(vmi / name, bench.host / 'etc' / ('' if name == APP else 'passwd')),
+            'hard link': lambda: os.link(bench.host / 'etc' / 'passwd', vmi / name),
+            'fifo': lambda: (os.mkfifo(vmi / name), os.chown(vmi / name, bench.user, -1)),
+            'directory': lambda: (vmi / name).mkdir(),
+        }[kind]()
     bench.before = bench.state()  # a hard link is counted where it leads
-    bench.refuses('app', '-c', bench.own / 'app', '--u2', APP, '--vmi', vmi,
-                  reason=REASON + '|Is a directory|Not a directory|Permission denied')
+    bench.refuses(
+        'app',
+        '-c',
+        bench.own / 'app',
+        '--u2',
+        APP,
+        '--vmi',
+        vmi,
+        reason=REASON + '|Is a directory|Not a directory|Permission denied',
+    )
 
 
 def test_files_of_the_host_under_a_second_name_are_not_given_away(of_root, work):
@@ -212,7 +292,11 @@ def test_a_file_is_not_read_through_his_names(bench, what, kind):
     """He would read in the partition what he may not, or have the partitions' account put on its list."""
     home = bench.theirs(bench.all / 'home')
     bench.run('keys', 'new', bench.host / 'etc' / 'below')  # no key of his would be read otherwise
-    secret = bench.host / 'etc' / {'code': 'secret.py', 'key': 'below/app.key', 'vm': 'secret.toml'}.get(what, 'passwd')
+    secret = (
+        bench.host
+        / 'etc'
+        / {'code': 'secret.py', 'key': 'below/app.key', 'vm': 'secret.toml'}.get(what, 'passwd')
+    )
     (home / 'be.pub').write_text((bench.host / 'etc' / 'below' / 'be.pub').read_text())
     at = home / {'code': 'x.py', 'key': 'app.key', 'vm': 'x.toml'}.get(what, 'x')
     if kind == 'link':
@@ -222,48 +306,60 @@ def test_a_file_is_not_read_through_his_names(bench, what, kind):
     bench.before = bench.state()
     vmi = ('--vmi', bench.own / 'vmi')
     simulated = ('vmi', 'sim', '--driver', 'simulator', *vmi)
-    command = {'code': ('app', '-c', home / 'x', '--u2', APP, *vmi),
-               'more': ('app', '-c', bench.own / 'app', '--add', at, '--u2', APP, *vmi),
-               'profile': (*simulated, '--profile', at),
-               'vm': ('vmi', at, '--driver', 'simulator', *vmi),
-               'key': ('fac', '--u2', APP, '--kp', home, '--ip', '127.0.0.1', '--fac', bench.own / 'fac')}[what]
+    command = {
+        'code': ('app', '-c', home / 'x', '--u2', APP, *vmi),
+        'more': ('app', '-c', bench.own / 'app', '--add', at, '--u2', APP, *vmi),
+        'profile': (*simulated, '--profile', at),
+        'vm': ('vmi', at, '--driver', 'simulator', *vmi),
+        'key': ('fac', '--u2', APP, '--kp', home, '--ip', '127.0.0.1', '--fac', bench.own / 'fac'),
+    }[what]
     bench.refuses(*command, reason=REASON)
 
 
-def test_a_users_own_app_is_run_by_root(of_root, work, sim):
+def test_a_users_own_app_is_run_by_root(of_root, work, sim_cloud):
     """What is his, and reached without his links, is read as before."""
     home = of_root.theirs(of_root.all / 'home')
-    (home / 'app.py').write_text('import fe\nclass App:\n    def __init__(self, ctx):\n        print("runs")\n        fe.exit()\n')
+    (home / 'app.py').write_text(
+        'import fe\nclass App:\n    def __init__(self, ctx):\n        print("runs")\n        fe.exit()\n'
+    )
     os.chown(home / 'app.py', ATTACKER, ATTACKER)
-    sim.start_vmi()
-    app = sim.start('app', '-c', home / 'app', '--u2', APP, '--vmi', sim.vmi_dir)
+    sim_cloud.start_vmi()
+    app = sim_cloud.start('app', '-c', home / 'app', '--u2', APP, '--vmi', sim_cloud.vmi_dir)
     assert app.wait_end() == 0 and app.out == 'runs\n', app.log
 
 
 def test_links_that_root_made_are_followed(of_root, work):
     (of_root.own / 'link').symlink_to(of_root.mine(of_root.own / 'real'))
-    served = Process(work, 'vmi', 'vmi', 'sim', '--driver', 'simulator', '--vmi', of_root.own / 'link' / 'vmi')
+    served = Process(
+        work, 'vmi', 'vmi', 'sim', '--driver', 'simulator', '--vmi', of_root.own / 'link' / 'vmi'
+    )
     served.wait_log('serving VM')
     assert served.stop() == 0 and (of_root.own / 'real' / 'vmi').is_dir()
 
 
-@pytest.mark.parametrize('hostile', ['his own', 'a link', 'below a link', 'where all write', 'below where all write'])
+@pytest.mark.parametrize(
+    'hostile', ['his own', 'a link', 'below a link', 'where all write', 'below where all write']
+)
 def test_a_metrics_socket_is_not_made_where_others_can_exchange_it(bench, hostile):
     """It is removed by its path in the end."""
     at = HOSTILE[hostile](bench)
-    bench.refuses('vmi', 'sim', '--driver', 'simulator', '--vmi', bench.own / 'vmi', '--metrics', at / 'passwd')
+    bench.refuses(
+        'vmi', 'sim', '--driver', 'simulator', '--vmi', bench.own / 'vmi', '--metrics', at / 'passwd'
+    )
 
 
 def test_a_file_in_the_place_of_a_metrics_socket_stays(bench):
     (bench.all / 'metrics').write_text('his')
-    ended = bench.run('vmi', 'sim', '--driver', 'simulator', '--vmi', bench.own / 'vmi', '--metrics', bench.all / 'metrics')
+    ended = bench.run(
+        'vmi', 'sim', '--driver', 'simulator', '--vmi', bench.own / 'vmi', '--metrics', bench.all / 'metrics'
+    )
     assert ended.returncode == 1 and 'metrics at' in ended.stderr, ended
     assert (bench.all / 'metrics').read_text() == 'his'
 
 
-# The directory of a user without XDG_RUNTIME_DIR has a name that everybody knows.
 @pytest.fixture
 def known_place(work):
+    """The same for a user without XDG_RUNTIME_DIR, and the directory that he uses instead."""
     bench = Bench(work, VICTIM)
     place = Path(f'/tmp/furnace-{VICTIM}')
     assert not place.exists()
@@ -277,13 +373,28 @@ def known_place(work):
 def without_a_run_directory(bench, *command):
     environment = bench.environment()
     del environment['FURNACE_RUN']
-    return subprocess.run([FURNACE, *map(str, command)], capture_output=True, text=True, timeout=60, user=VICTIM, group=VICTIM,
-                          extra_groups=[], cwd='/', env=environment)
+    return subprocess.run(
+        [FURNACE, *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        user=VICTIM,
+        group=VICTIM,
+        extra_groups=[],
+        cwd='/',
+        env=environment,
+    )
 
 
-@pytest.mark.parametrize('command', [('vm', 'stop', 'x'), ('vm', 'console', 'x'),
-                                     ('vm', 'start', 'x', '--kernel', '/bin/true', '--initrd', '/bin/true', '--accel', 'tcg')],
-                         ids=lambda words: ' '.join(words[:2]))
+@pytest.mark.parametrize(
+    'command',
+    [
+        ('vm', 'stop', 'x'),
+        ('vm', 'console', 'x'),
+        ('vm', 'start', 'x', '--kernel', '/bin/true', '--initrd', '/bin/true', '--accel', 'tcg'),
+    ],
+    ids=lambda words: ' '.join(words[:2]),
+)
 @pytest.mark.parametrize('how', ['directory', 'link', 'link to the VM'])
 def test_the_known_place_is_used_if_it_is_ours(known_place, command, how):
     bench, place = known_place
@@ -324,7 +435,13 @@ def test_what_a_user_leaves_in_the_environment_of_root_is_not_roots(of_root):
     home = of_root.theirs(of_root.all / 'home')
     environment = of_root.environment(HOME=str(home), XDG_RUNTIME_DIR=str(home), XDG_CACHE_HOME=str(home))
     del environment['FURNACE_RUN'], environment['FURNACE_CACHE']
-    subprocess.run([FURNACE, 'ps', ROOT / 'docs' / 'simulator.toml'], env=environment, check=True, capture_output=True, timeout=60)
+    subprocess.run(
+        [FURNACE, 'ps', ROOT / 'docs' / 'simulator.toml'],
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
     subprocess.run([FURNACE, 'vm', 'stop', 'x'], env=environment, capture_output=True, timeout=60)
     assert not list(home.iterdir())
 
@@ -339,7 +456,9 @@ def test_ram_of_a_vm_is_its_owners_alone(work):
     script = f'''mount -t tmpfs -o size=64m none {work} && export FURNACE_RUN={work}/run && trap '{FURNACE} vm stop {name}' EXIT
 {FURNACE} vm start {name} --memory 256 --accel tcg --wait 0 && readlink {ram} && stat -Lc %a:%u {ram}'''
     try:
-        made = subprocess.run(['unshare', '--mount', 'bash', '-c', script], capture_output=True, text=True, timeout=120)
+        made = subprocess.run(
+            ['unshare', '--mount', 'bash', '-c', script], capture_output=True, text=True, timeout=120
+        )
         assert made.returncode == 0, made
         ram, mode = made.stdout.splitlines()[-2:]
         assert ram.startswith('/dev/shm/furnace-ram-') and mode == '600:0', made.stdout
@@ -362,8 +481,11 @@ while True:
 
 class Exchanging:
     def __init__(self, user, name, other):
-        self.process = subprocess.Popen([sys.executable, '-c', EXCHANGES, str(user), str(name), str(other)], stdout=subprocess.PIPE,
-                                        text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, '-c', EXCHANGES, str(user), str(name), str(other)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert self.process.stdout.readline() == 'ready\n'
 
     def __enter__(self):
@@ -404,24 +526,40 @@ def test_race_for_a_socket_directory(bench):
                 COMMANDS[command](bench, real)
 
 
-def test_race_for_the_directory_of_an_app(of_root, sim):
-    """A VMI partition that was taken over owns the directory of sockets: it exchanges an app's with a link to the host's files."""
-    sim.start_vmi()
-    own = sim.vmi_dir / 'mine'
+def test_race_for_the_directory_of_an_app(of_root, sim_cloud):
+    """A VMI partition that was taken over owns the directory of sockets: it exchanges an app's with a link to
+    the host's files.
+    """
+    sim_cloud.start_vmi()
+    own = sim_cloud.vmi_dir / 'mine'
     own.mkdir()
-    os.chown(own, sim.vmi_dir.stat().st_uid, -1)
-    os.lchown(of_root.link(sim.vmi_dir / 'other', of_root.host / 'etc'), sim.vmi_dir.stat().st_uid, -1)
+    os.chown(own, sim_cloud.vmi_dir.stat().st_uid, -1)
+    os.lchown(
+        of_root.link(sim_cloud.vmi_dir / 'other', of_root.host / 'etc'), sim_cloud.vmi_dir.stat().st_uid, -1
+    )
     seen = set()
-    with Exchanging(sim.vmi_dir.stat().st_uid, own, sim.vmi_dir / 'other'):
+    with Exchanging(sim_cloud.vmi_dir.stat().st_uid, own, sim_cloud.vmi_dir / 'other'):
         end = time.monotonic() + RACE
         while time.monotonic() < end:
-            app = sim.start('app', '-c', sim.source('app', '''
+            app = sim_cloud.start(
+                'app',
+                '-c',
+                sim_cloud.source(
+                    'app',
+                    '''
 import fe, os
 class App:
     def __init__(self, ctx):
         print(os.listdir('/opt/furnace/vmi_socket'), flush=True)
         os._exit(0)
-'''), '--u2', 'mine', '--vmi', sim.vmi_dir, '--no-inspect')
+''',
+                ),
+                '--u2',
+                'mine',
+                '--vmi',
+                sim_cloud.vmi_dir,
+                '--no-inspect',
+            )
             app.wait_end(30)
             assert 'passwd' not in app.out, app.out
             seen.add(app.out)

@@ -1,4 +1,5 @@
-"""Mutated messages at every socket, under production's limits: the process lives on, and honest messages are answered afterwards.
+"""Mutated messages at every socket, under production's limits: the process lives on, and honest messages are
+answered afterwards.
 
 FURNACE_MUTATIONS (100000) is how many go to each partition; proxy and backend get a tenth."""
 
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 import zmq
-from conftest import Cloud, wait_for
+
 from flood import GREETING, header, ready
+from furnace_testing import Cloud, eventually
 from mutate import mutated, peers
 
 COUNT = int(os.environ.get('FURNACE_MUTATIONS', '100000'))
@@ -42,8 +44,21 @@ def mutate(endpoint, identity, corpus, count, *keys):
     """Sends them; how many answers came."""
     seed = os.environ.get('FURNACE_MUTATIONS_SEED', uuid.uuid4().hex)
     print(f'FURNACE_MUTATIONS_SEED={seed}')
-    done = subprocess.run([sys.executable, Path(__file__).with_name('mutate.py'), endpoint, identity, str(count), seed, CORPUS / corpus, *keys],
-                          capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [
+            sys.executable,
+            Path(__file__).with_name('mutate.py'),
+            endpoint,
+            identity,
+            str(count),
+            seed,
+            CORPUS / corpus,
+            *keys,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
     sent, answers = map(int, done.stdout.split())
     assert sent == count
@@ -72,7 +87,7 @@ def check_alive(line):
         assert process.process.poll() is None, process.log
     app = line.start_app(ECHO)
     assert app.wait_end(30) == 0 and 'value' in app.out, f'{app.out} {app.log}'
-    wait_for(lambda: 'heard after' in line.backend.out, 15, 'the backend to hear')
+    eventually(lambda: 'heard after' in line.backend.out, 15, 'the backend to hear')
 
 
 def test_the_vmi_partition(line):
@@ -115,11 +130,13 @@ def test_names_that_are_no_text_do_not_end_a_backend(line):
     """An app's FAC partition chooses its identity, and what it writes into the fields of a message."""
     traceparent = b'\xb1\xff'
     inner = peers.FacMessage.FromString(peers.be_msg('hello')).be_msg[0].SerializeToString()
-    inner += bytes([208 << 3 & 0x7f | 2 | 0x80, 208 << 3 >> 7, len(traceparent)]) + traceparent
+    inner += bytes([208 << 3 & 0x7F | 2 | 0x80, 208 << 3 >> 7, len(traceparent)]) + traceparent
     body = b'\x08\x03' + b'\x22' + bytes([len(inner)]) + inner
     peer = peers.socket_of(zmq.DEALER, identity=b'\xb1\xff-r', **peers.client_of(line.keys))
     peer.connect(f'tcp://127.0.0.1:{line.outside}')
     peer.send_multipart([b'', body])
-    wait_for(lambda: 'heard hello' in line.backend.out or 'dropped' in line.backend.log, 10, line.backend.log)
+    eventually(
+        lambda: 'heard hello' in line.backend.out or 'dropped' in line.backend.log, 10, line.backend.log
+    )
     peer.close()
     check_alive(line)

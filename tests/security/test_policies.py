@@ -7,44 +7,23 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import APP, BUILD, ROOT, Cloud, furnace, start_guest, wait_for
 
-POLICIES = ROOT / 'policies'
+from furnace_testing import APP, BUILD, ROOT, Cloud, eventually, furnace, start_guest
+from furnace_testing.policies import POLICIES, identify, parse_policy, write_policy
+
 KINDS = {'app': 'app.policy', 'fac': 'fac.policy', 'vmi': 'vmi-qemu.policy', 'reader': 'reader.policy'}
 NOT_NEEDED_HERE = {
     ('reader', (None, 'ALLOW clock_gettime')),  # on hosts whose vDSO can't tell the time
-    ('reader', (None, 'ALLOW mremap')),  # realloc() of a large block, by the libraries that read kdump, ELF and compressed files
+    (
+        'reader',
+        (None, 'ALLOW mremap'),
+    ),  # realloc() of a large block, by the libraries that read kdump, ELF and compressed files
     ('reader', ('A TEST_ARGS ioctl {', 'REG_INT:0x205004')),  # on Xen
 }
 
 
-def parse(name):
-    """The rules of a policy file, each as the lines it is, and each line of a block as a rule of its own."""
-    rules, block = [], None
-    for line in (POLICIES / name).read_text().splitlines():
-        text = line.split('#')[0].strip()
-        if not text or text.startswith('INCLUDE'):
-            continue
-        if text.endswith('{'):
-            block = text
-        elif text == '}':
-            block = None
-        else:
-            rules.append((block, text))
-    return rules
-
-
-def write(path, rules):
-    lines = [f'{block}\n  {text}\n}}' if block else text for block, text in rules]
-    path.write_text('\n'.join(lines) + '\n')
-
-
-def identify(rule):
-    block, text = rule
-    return f'{block[:-1]}{text}' if block else text
-
-
-APP_CODE = '''
+APP_CODE = (
+    '''
 import fe
 print('isatty', __import__('sys').stdout.isatty())
 class App:
@@ -55,7 +34,10 @@ class App:
         print(len(fe.process_list()), fe.io_set('key', 'value'), fe.io_get('key'), fe.request('hello'))
         fe.notify('there')
         import decimal, hashlib, json, uuid, ssl_is_not_there_but_looked_for
-'''.replace(', ssl_is_not_there_but_looked_for', '') + '''
+'''.replace(
+        ', ssl_is_not_there_but_looked_for', ''
+    )
+    + '''
         hashlib.sha256(b''), random.random(), os.urandom(8)
         # Memory that grows, in a thread as well, and is given back.
         grown = bytearray()
@@ -78,6 +60,7 @@ class App:
             print('done', flush=True)
             fe.exit()
 '''
+)
 
 # Asks a FAC partition that isn't there: the call is given up at the signal to end, and its socket replaced.
 LOST_CODE = '''
@@ -137,17 +120,46 @@ class Bench:
         self.native = work / 'native'
         source = work / 'native.cc'
         source.write_text(NATIVE_CODE)
-        subprocess.run(['g++', '-std=c++20', '-O1', '-shared', '-fPIC', f'-I{ROOT}/include', source, '-o', self.native.with_suffix('.so')],
-                       check=True)
+        subprocess.run(
+            [
+                'g++',
+                '-std=c++20',
+                '-O1',
+                '-shared',
+                '-fPIC',
+                f'-I{ROOT}/include',
+                source,
+                '-o',
+                self.native.with_suffix('.so'),
+            ],
+            check=True,
+        )
         self.elf, self.profile = work / 'elf', work / 'isf.json'
         furnace('vm', 'snapshot', vm.name, self.elf)
         furnace('profile', 'export', vm.name, '--format', 'isf', '-o', self.profile)
 
     def _app(self, cloud, code, *flags, fac=True, peer=None):
         """An app that has ended; its code is None if `peer`, whom it speaks to, has ended before."""
-        app = cloud.start('app', '-c', cloud.source('app', code), '-m', 'App', '--u2', APP, '--vmi', cloud.vmi_dir,
-                          '--add', self.work / 'beside.py', *(['--fac', cloud.fac_dir] if fac else []), *flags)
-        wait_for(lambda: any(each and each.process.poll() is not None for each in (app, peer)), 20, 'the end of the app')
+        app = cloud.start(
+            'app',
+            '-c',
+            cloud.source('app', code),
+            '-m',
+            'App',
+            '--u2',
+            APP,
+            '--vmi',
+            cloud.vmi_dir,
+            '--add',
+            self.work / 'beside.py',
+            *(['--fac', cloud.fac_dir] if fac else []),
+            *flags,
+        )
+        eventually(
+            lambda: any(each and each.process.poll() is not None for each in (app, peer)),
+            20,
+            'the end of the app',
+        )
         app.code = app.process.poll()
         return app
 
@@ -160,11 +172,24 @@ class Bench:
         app = self._app(self.sim, APP_CODE, '--policy', self.policy)
         if broke := self._broke(app, app.code == 0 and 'done' in app.out):
             return broke
-        native = self.sim.start('app', '-c', self.native, '--u2', APP, '--vmi', self.sim.vmi_dir, '--policy', self.policy)
+        native = self.sim.start(
+            'app', '-c', self.native, '--u2', APP, '--vmi', self.sim.vmi_dir, '--policy', self.policy
+        )
         if broke := self._broke(native, native.wait_end(20) == 0 and 'done' in native.out):
             return broke
-        lost = self.sim.start('app', '-c', self.sim.source('app', LOST_CODE), '--u2', 'lost', '--vmi', self.sim.vmi_dir,
-                              '--fac', self.work / 'nowhere', '--policy', self.policy)
+        lost = self.sim.start(
+            'app',
+            '-c',
+            self.sim.source('app', LOST_CODE),
+            '--u2',
+            'lost',
+            '--vmi',
+            self.sim.vmi_dir,
+            '--fac',
+            self.work / 'nowhere',
+            '--policy',
+            self.policy,
+        )
         try:
             lost.wait_out('asks')
         except AssertionError:
@@ -176,14 +201,30 @@ class Bench:
         cloud = Cloud(self.work / f'fac-{os.urandom(3).hex()}', 'sim', driver='simulator')
         cloud.keys, cloud.inside = self.home.keys, self.home.inside
         try:
-            fac = cloud.start('fac', '--u2', APP, '--kp', cloud.keys, '--ip', '127.0.0.1', '--it', cloud.inside, '--fac', cloud.fac_dir,
-                              '--policy', self.policy)
+            fac = cloud.start(
+                'fac',
+                '--u2',
+                APP,
+                '--kp',
+                cloud.keys,
+                '--ip',
+                '127.0.0.1',
+                '--it',
+                cloud.inside,
+                '--fac',
+                cloud.fac_dir,
+                '--policy',
+                self.policy,
+            )
             try:
                 fac.wait_log('connected to the proxy')
             except AssertionError:
                 return self._broke(fac, False)
             cloud.vmi_dir = self.sim.vmi_dir
-            app = self._app(cloud, peer=fac, code='''
+            app = self._app(
+                cloud,
+                peer=fac,
+                code='''
 import fe
 class App:
     def __init__(self, ctx):
@@ -193,7 +234,8 @@ class App:
         fe.notify('there')
         print('done', flush=True)
         fe.exit()
-''')
+''',
+            )
             fac.stop()
             if broke := self._broke(fac, app.code == 0 and 'done' in app.out and fac.process.returncode == 0):
                 return broke
@@ -207,8 +249,21 @@ class App:
         journal = database.with_name('storage.db-journal')
         journal.write_bytes(bytes.fromhex('d9d505f920a163d7') + bytes(504))
         os.chown(journal, database.stat().st_uid, database.stat().st_gid)
-        fac = cloud.start('fac', '--u2', APP, '--kp', cloud.keys, '--ip', '127.0.0.1', '--it', cloud.inside, '--fac', cloud.fac_dir,
-                          '--policy', self.policy)
+        fac = cloud.start(
+            'fac',
+            '--u2',
+            APP,
+            '--kp',
+            cloud.keys,
+            '--ip',
+            '127.0.0.1',
+            '--it',
+            cloud.inside,
+            '--fac',
+            cloud.fac_dir,
+            '--policy',
+            self.policy,
+        )
         try:
             fac.wait_log('serving app')
         except AssertionError:
@@ -217,17 +272,36 @@ class App:
         return self._broke(fac, fac.process.returncode == 0)
 
     def vmi(self):
-        for name, driver, more in ((self.vm.name, 'qemu', ()), ('sim', 'simulator', ()), (self.snapshot, 'snapshot', ()),
-                                   (self.elf, 'snapshot', ('--profile', self.profile))):
+        for name, driver, more in (
+            (self.vm.name, 'qemu', ()),
+            ('sim', 'simulator', ()),
+            (self.snapshot, 'snapshot', ()),
+            (self.elf, 'snapshot', ('--profile', self.profile)),
+        ):
             cloud = Cloud(self.work / f'vmi-{os.urandom(3).hex()}', name, driver=driver)
             try:
-                vmi = cloud.start('vmi', name, '--driver', driver, '--vmi', cloud.vmi_dir, '--metrics', cloud.work / 'metrics',
-                                  '--policy', self.policy, *more)
+                vmi = cloud.start(
+                    'vmi',
+                    name,
+                    '--driver',
+                    driver,
+                    '--vmi',
+                    cloud.vmi_dir,
+                    '--metrics',
+                    cloud.work / 'metrics',
+                    '--policy',
+                    self.policy,
+                    *more,
+                )
                 try:
                     vmi.wait_log('serving VM')
                 except AssertionError:
                     return self._broke(vmi, False)
-                app = self._app(cloud, peer=vmi, fac=False, code=f'''
+                app = self._app(
+                    cloud,
+                    peer=vmi,
+                    fac=False,
+                    code=f'''
 import fe
 class App:
     def __init__(self, ctx):
@@ -238,21 +312,30 @@ class App:
             fe.event_register({{'event_type': fe.SYSCALL if '{driver}' == 'qemu' else fe.REG, 'callback': lambda event: None}})
             fe.events_start()
         fe.event_register({{'event_type': fe.TIMER, 'time_value': 0.3, 'callback': lambda _: (print('done', flush=True), fe.exit())}})
-''')
+''',
+                )
                 if vmi.process.poll() is not None:
                     return self._broke(vmi, False)
                 if driver == 'simulator':
-                    second = cloud.start('vmi', name, '--driver', driver, '--vmi', cloud.vmi_dir, '--policy', self.policy)
-                    if broke := self._broke(second, second.wait_end(20) == 1 and 'another VMI partition serves' in second.log):
+                    second = cloud.start(
+                        'vmi', name, '--driver', driver, '--vmi', cloud.vmi_dir, '--policy', self.policy
+                    )
+                    if broke := self._broke(
+                        second, second.wait_end(20) == 1 and 'another VMI partition serves' in second.log
+                    ):
                         return broke
-                subprocess.run(['curl', '-s', '--unix-socket', cloud.work / 'metrics', 'http://vmi/'], capture_output=True)
+                subprocess.run(
+                    ['curl', '-s', '--unix-socket', cloud.work / 'metrics', 'http://vmi/'],
+                    capture_output=True,
+                )
                 vmi.stop()
-                if broke := self._broke(vmi, app.code == 0 and 'done' in app.out and vmi.process.returncode == 0):
+                if broke := self._broke(
+                    vmi, app.code == 0 and 'done' in app.out and vmi.process.returncode == 0
+                ):
                     return broke
             finally:
                 cloud.stop()
         return None
-
 
     def reader(self):
         """Commands whose programs are copies, beside which the changed policy is."""
@@ -267,13 +350,24 @@ class App:
         shutil.copy(self.policy, policies / 'reader.policy')
         out, cache = self.work / 'out', self.work / 'cache'
         shutil.rmtree(cache / 'profiles', ignore_errors=True)  # the first command finds what is not known yet
-        for arguments, code in ((('-d', 'ps', self.vm.name, '--long'), 0), (('ps', ROOT / 'docs/simulator.toml'), 0),
-                                (('ps', self.snapshot), 0), (('vm', 'snapshot', self.vm.name, out), 0),
-                                (('vm', 'snapshot', ROOT / 'docs/simulator.toml', out), 0), (('profile', 'find', self.elf), 0),
-                                (('profile', 'show', self.profile, 'task_struct'), 0), (('profile', 'show', self.elf), 0),
-                                (('profile', 'show', self.bomb), 1)):
-            ran = subprocess.run([programs / 'furnace', *arguments], env={**os.environ, 'FURNACE_CACHE': str(cache)}, capture_output=True,
-                                 text=True, timeout=120)
+        for arguments, code in (
+            (('-d', 'ps', self.vm.name, '--long'), 0),
+            (('ps', ROOT / 'docs/simulator.toml'), 0),
+            (('ps', self.snapshot), 0),
+            (('vm', 'snapshot', self.vm.name, out), 0),
+            (('vm', 'snapshot', ROOT / 'docs/simulator.toml', out), 0),
+            (('profile', 'find', self.elf), 0),
+            (('profile', 'show', self.profile, 'task_struct'), 0),
+            (('profile', 'show', self.elf), 0),
+            (('profile', 'show', self.bomb), 1),
+        ):
+            ran = subprocess.run(
+                [programs / 'furnace', *arguments],
+                env={**os.environ, 'FURNACE_CACHE': str(cache)},
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
             out.unlink(missing_ok=True)
             if 'violation' in ran.stderr:
                 return re.search('violation.*', ran.stderr)[0]
@@ -284,6 +378,7 @@ class App:
 
 @pytest.fixture(scope='module')
 def bench(tmp_path_factory):
+    """Roots whose policies lack rules, and what partitions need to start in them."""
     work = Path(f'/tmp/furnace-policies-{os.getpid()}')
     work.mkdir()
     (work / 'sim').mkdir()
@@ -299,18 +394,22 @@ def bench(tmp_path_factory):
     subprocess.run(['rm', '-rf', work], check=True)
 
 
-CASES = [(kind, rule) for kind, name in (*KINDS.items(), ('common', 'common.policy')) for rule in parse(name)
-         if (kind, rule) not in NOT_NEEDED_HERE]
+CASES = [
+    (kind, rule)
+    for kind, name in (*KINDS.items(), ('common', 'common.policy'))
+    for rule in parse_policy(name)
+    if (kind, rule) not in NOT_NEEDED_HERE
+]
 
 
 def all_rules(kind):
     included = 'INCLUDE common.policy' in (POLICIES / KINDS[kind]).read_text()
-    return (parse('common.policy') if included else []) + parse(KINDS[kind])
+    return (parse_policy('common.policy') if included else []) + parse_policy(KINDS[kind])
 
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_all_works_under_the_whole_policy(bench, kind):
-    write(bench.policy, all_rules(kind))
+    write_policy(bench.policy, all_rules(kind))
     assert getattr(bench, kind)() is None
 
 
@@ -321,7 +420,7 @@ def test_without_a_rule_something_breaks(bench, kind, rule):
         if rule not in rules:
             continue
         rules.remove(rule)
-        write(bench.policy, rules)
+        write_policy(bench.policy, rules)
         broke = getattr(bench, tried)()
         if broke and 'violation' in broke:
             return

@@ -1,7 +1,8 @@
 """A guest or a file that has taken over what reads it for a command (`furnace ps`, `profile`, `vm snapshot`).
 
-reader_attacks.c runs in the place of furnace-reader, with all that it holds, one attack at a time: inside the walls, where
-it must not work, and without them, where it must. What it reports to its command is hostile as well.
+reader_attacks.c runs in the place of furnace-reader, with all that it holds, one attack at a time: inside the
+walls, where it must not work, and without them, where it must. What it reports to its command is hostile as
+well.
 """
 
 import os
@@ -10,40 +11,36 @@ import shutil
 import signal
 import subprocess
 import time
-import uuid
 from pathlib import Path
 
 import pytest
-from conftest import BUILD, FURNACE, ROOT, furnace, wait_for
-from test_taken_over_vmi import DESCRIBE, PAUSE, POLL, RAM, READ, REGISTERS, RESUME, STATE, Qemu
+
+from furnace_testing import BUILD, FURNACE, ROOT, eventually, furnace
+from furnace_testing.bare_qemu import RAM, Qemu
+from furnace_testing.broker import DESCRIBE, PAUSE, POLL, READ, REGISTERS, RESUME, STATE
 
 SOURCE = Path(__file__).with_name('reader_attacks.c')
+SHARED = (
+    '-object',
+    f'memory-backend-memfd,id=ram,size={RAM >> 20}M,share=on',
+    '-machine',
+    'memory-backend=ram',
+)
 ASKED = {REGISTERS, PAUSE, RESUME, STATE, POLL, READ}
 
 
-class SharingQemu(Qemu):
-    """Its RAM is a file, which a reader maps."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        self.name = f'victim-{uuid.uuid4().hex[:8]}'
-        self.process = subprocess.Popen(
-            ['qemu-system-x86_64', '-name', self.name, '-accel', 'tcg', '-m', str(RAM >> 20), '-display', 'none', '-nodefaults',
-             '-object', f'memory-backend-memfd,id=ram,size={RAM >> 20}M,share=on', '-machine', 'memory-backend=ram',
-             '-qmp', f'unix:{directory}/qmp,server=on,wait=off', '-qmp', f'unix:{directory}/qmp2,server=on,wait=off'])
-        wait_for(self.answers, 20, 'QEMU')
-
-
-@pytest.fixture(scope='module', params=[SharingQemu, Qemu], ids=['RAM is a file', 'RAM is private'])
+@pytest.fixture(scope='module', params=[SHARED, ()], ids=['RAM is a file', 'RAM is private'])
 def qemu(request, tmp_path_factory):
-    running = request.param(tmp_path_factory.mktemp('qemu'))
+    """A QEMU whose RAM is a file, and one whose RAM is private."""
+    running = Qemu(tmp_path_factory.mktemp('qemu'), *request.param)
     yield running
     running.stop()
 
 
 @pytest.fixture(scope='module')
 def sharing_qemu(tmp_path_factory):
-    running = SharingQemu(tmp_path_factory.mktemp('sharing'))
+    """A QEMU whose RAM is a file."""
+    running = Qemu(tmp_path_factory.mktemp('sharing'), *SHARED)
     yield running
     running.stop()
 
@@ -63,26 +60,56 @@ class Place:
 
     def put(self, attack):
         made = self.programs / 'furnace-reader'
-        subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-fno-stack-protector', f'-DNAME={attack}', '-o', made, SOURCE], check=True)
+        subprocess.run(
+            [
+                'gcc',
+                '-O1',
+                '-static',
+                '-nostdlib',
+                '-fno-stack-protector',
+                f'-DNAME={attack}',
+                '-o',
+                made,
+                SOURCE,
+            ],
+            check=True,
+        )
         inside = self.root / 'usr/bin/furnace-reader'
         inside.unlink()
         shutil.copy(made, inside)
         inside.chmod(0o755)
 
     def run(self, *arguments, seconds=60):
-        return subprocess.run([self.programs / 'furnace', *arguments], env=self.environment, capture_output=True, text=True, timeout=seconds)
+        return subprocess.run(
+            [self.programs / 'furnace', *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
 
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory):
+    """Copies of our programs, whose readers are attacks."""
     directory = Path(f'/tmp/furnace-readers-{os.getpid()}')
     directory.mkdir()
     yield Place(directory)
     shutil.rmtree(directory)
 
 
-OUT = ['reads_a_file_of_the_host', 'makes_a_file', 'opens_a_tcp_socket', 'opens_a_unix_socket', 'executes_a_program', 'forks',
-       'takes_memory', 'takes_shared_memory', 'writes_to_the_guest', 'traces_its_parent']
+OUT = [
+    'reads_a_file_of_the_host',
+    'makes_a_file',
+    'opens_a_tcp_socket',
+    'opens_a_unix_socket',
+    'executes_a_program',
+    'forks',
+    'takes_memory',
+    'takes_shared_memory',
+    'writes_to_the_guest',
+    'traces_its_parent',
+]
 
 
 @pytest.mark.parametrize('attack', OUT)
@@ -110,11 +137,13 @@ def test_its_broker_only_lets_it_look(place, qemu):
     asked = {int(number) for number in re.findall(r'ASKED (\d+)', ran.stderr)}
     assert {REGISTERS, PAUSE, RESUME, STATE, POLL} <= asked <= ASKED, ran.stderr
     assert DESCRIBE not in asked
-    wait_for(qemu.runs, 10, 'the guest to run on')
+    eventually(qemu.runs, 10, 'the guest to run on')
 
 
 def test_beside_a_partition_too(place, qemu, tmp_path):
-    partition = subprocess.Popen([FURNACE, 'vmi', qemu.name, '--vmi', tmp_path / 'vmi'], stderr=subprocess.PIPE, text=True)
+    partition = subprocess.Popen(
+        [FURNACE, 'vmi', qemu.name, '--vmi', tmp_path / 'vmi'], stderr=subprocess.PIPE, text=True
+    )
     try:
         for line in partition.stderr:
             if 'serving VM' in line:
@@ -127,16 +156,25 @@ def test_beside_a_partition_too(place, qemu, tmp_path):
     finally:
         partition.terminate()
         partition.wait()
-    wait_for(qemu.runs, 10, 'the guest to run on')
+    eventually(qemu.runs, 10, 'the guest to run on')
 
 
-REFUSED = ['reports_noise', 'reports_a_huge_record', 'reports_what_nobody_asked_for', 'reports_a_text_longer_than_its_record',
-           'reports_more_after_its_end', 'reports_processes_without_end', 'reports_a_profile_without_end']
+REFUSED = [
+    'reports_noise',
+    'reports_a_huge_record',
+    'reports_what_nobody_asked_for',
+    'reports_a_text_longer_than_its_record',
+    'reports_more_after_its_end',
+    'reports_processes_without_end',
+    'reports_a_profile_without_end',
+]
 SHORT = ['reports_half_a_record', 'reports_nothing']
 
 
 def peak_until_end(process):
-    """The most memory that a process has, in KB. (ru_maxrss is no less than what the test itself had at the fork.)"""
+    """The most memory that a process has, in KB. (ru_maxrss is no less than what the test itself had at the
+    fork.)
+    """
     peak = 0
     while process.poll() is None:
         found = re.search(r'VmHWM:\s+(\d+)', Path(f'/proc/{process.pid}/status').read_text())
@@ -151,8 +189,13 @@ def test_a_false_report_is_refused(place, sharing_qemu, attack):
     place.put(attack)
     before = sorted(BUILD.glob('cache/profiles/**/*'))
     start = time.monotonic()
-    command = subprocess.Popen([place.programs / 'furnace', 'ps', sharing_qemu.name], env=place.environment, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    command = subprocess.Popen(
+        [place.programs / 'furnace', 'ps', sharing_qemu.name],
+        env=place.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     peak_kb = peak_until_end(command)
     out, errors = command.stdout.read(), command.stderr.read()
     assert command.returncode == 1 and out == '', (out, errors)
@@ -163,8 +206,12 @@ def test_a_false_report_is_refused(place, sharing_qemu, attack):
 
 def test_what_it_logs_without_end_is_limited(place, sharing_qemu):
     place.put('logs_without_end')
-    command = subprocess.Popen([place.programs / 'furnace', 'ps', sharing_qemu.name], env=place.environment, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+    command = subprocess.Popen(
+        [place.programs / 'furnace', 'ps', sharing_qemu.name],
+        env=place.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     read = 0
     os.set_blocking(command.stderr.fileno(), False)
     end = time.monotonic() + 5
@@ -186,13 +233,18 @@ def test_a_snapshot_that_it_writes_without_end_is_limited(place, sharing_qemu, t
 
 def test_nothing_stays_of_it_when_its_command_is_killed(place, sharing_qemu):
     place.put('never_ends')
-    command = subprocess.Popen([place.programs / 'furnace', 'ps', sharing_qemu.name], env=place.environment, stderr=subprocess.PIPE, text=True)
+    command = subprocess.Popen(
+        [place.programs / 'furnace', 'ps', sharing_qemu.name],
+        env=place.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert 'NEVER ENDS' in command.stderr.readline()
     assert left_of(sharing_qemu)
     command.kill()
     command.communicate()
-    wait_for(lambda: not left_of(sharing_qemu), 10, 'the end of the reader')
-    wait_for(sharing_qemu.runs, 10, 'the guest to run on')
+    eventually(lambda: not left_of(sharing_qemu), 10, 'the end of the reader')
+    eventually(sharing_qemu.runs, 10, 'the guest to run on')
 
 
 @pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
@@ -200,19 +252,30 @@ def test_nothing_stays_of_it_at_whatever_moment_its_command_is_ended(place, shar
     """Bubblewrap has a moment at its start in which its child does not end with it."""
     place.put('never_ends')
     for moment in range(0, 160, 4):
-        command = subprocess.Popen([place.programs / 'furnace', 'vm', 'snapshot', sharing_qemu.name, tmp_path / 'file'], env=place.environment,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = subprocess.Popen(
+            [place.programs / 'furnace', 'vm', 'snapshot', sharing_qemu.name, tmp_path / 'file'],
+            env=place.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         time.sleep(moment / 1000)
         command.send_signal(how)
         command.wait(20)
-        wait_for(lambda: not left_of(sharing_qemu), 10, f'the end of a reader that was to end after {moment} ms: {left_of(sharing_qemu)}')
-    wait_for(sharing_qemu.runs, 10, 'the guest to run on')
+        eventually(
+            lambda: not left_of(sharing_qemu),
+            10,
+            f'the end of a reader that was to end after {moment} ms: {left_of(sharing_qemu)}',
+        )
+    eventually(sharing_qemu.runs, 10, 'the guest to run on')
 
 
 def left_of(qemu):
     """Processes that have to do with this VM, but for itself; one that has exited has no command line."""
-    return [f'{process.name}: {name_of(process)}' for process in Path('/proc').glob('[0-9]*')
-            if qemu.name in name_of(process) and not name_of(process).startswith('qemu-system')]
+    return [
+        f'{process.name}: {name_of(process)}'
+        for process in Path('/proc').glob('[0-9]*')
+        if qemu.name in name_of(process) and not name_of(process).startswith('qemu-system')
+    ]
 
 
 def name_of(process):

@@ -1,8 +1,9 @@
-"""A guest or an app that has taken furnace-vmi over: what it can do to QEMU and its host with all that the partition holds.
+"""A guest or an app that has taken furnace-vmi over: what it can do to QEMU and its host with all that the
+partition holds.
 
-Each attack is shown to work where QEMU's own connections are at hand, as they were before there was a broker, and to get
-nothing through the partition's: there it is sent to every connection. taken_over.py runs in the partition, without a policy,
-for what the broker gives away must not rest on another wall.
+Each attack is shown to work where QEMU's own connections are at hand, as they were before there was a broker,
+and to get nothing through the partition's: there it is sent to every connection. taken_over.py runs in the
+partition, without a policy, for what the broker gives away must not rest on another wall.
 """
 
 import json
@@ -11,89 +12,43 @@ import re
 import shlex
 import signal
 import socket
-import struct
 import subprocess
 import time
-import uuid
 from pathlib import Path
 
 import pytest
-from conftest import FURNACE, furnace, wait_for
+
+from furnace_testing import FURNACE, eventually, furnace
+from furnace_testing.bare_qemu import RAM, Monitor, Qemu, command, human
+from furnace_testing.broker import (
+    ALL,
+    INSERT,
+    OPEN_STUB,
+    PAUSE,
+    POLL,
+    READ,
+    REGISTERS,
+    REMOVE,
+    RESUME,
+    RUN,
+    RUN_ONE,
+    STEP,
+    STUB_REGISTERS,
+    WATCH,
+    WRITE,
+    ask,
+    cells_of,
+    number_in,
+    read_places,
+    succeeded,
+)
 
 INSIDE = Path(__file__).with_name('taken_over.py').read_text()
-RAM = 64 << 20
-
-
-class Monitor:
-    """A QMP connection."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(str(path))
-        self.file = self.socket.makefile('rw')
-        self.file.readline()
-        self.ask('qmp_capabilities')
-
-    def ask(self, name, **arguments):
-        self.send(command(name, **arguments))
-        while line := self.file.readline():
-            answer = json.loads(line)
-            if 'return' in answer or 'error' in answer:
-                return answer
-        return {}
-
-    def send(self, text):
-        self.file.write(text)
-        self.file.flush()
-
-    def close(self):
-        self.file.close()
-        self.socket.close()
-
-
-def command(name, **arguments):
-    return json.dumps({'execute': name, 'arguments': {key.replace('_', '-'): value for key, value in arguments.items()}}) + '\n'
-
-
-def human(line):
-    return command('human-monitor-command', command_line=line)
-
-
-class Qemu:
-    """A QEMU whose guest does nothing, with its RAM for itself."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        self.name = f'victim-{uuid.uuid4().hex[:8]}'
-        self.process = subprocess.Popen(
-            ['qemu-system-x86_64', '-name', self.name, '-accel', 'tcg', '-m', str(RAM >> 20), '-display', 'none', '-nodefaults', '-smp', '2',
-             '-qmp', f'unix:{directory}/qmp,server=on,wait=off', '-qmp', f'unix:{directory}/qmp2,server=on,wait=off'])
-        wait_for(self.answers, 20, 'QEMU')
-
-    def answers(self):
-        try:
-            Monitor(self.directory / 'qmp2').close()
-        except OSError:
-            return False
-        return True
-
-    def ask(self, name, **arguments):
-        monitor = Monitor(self.directory / 'qmp2')
-        try:
-            return monitor.ask(name, **arguments)
-        finally:
-            monitor.close()
-
-    def runs(self):
-        return self.process.poll() is None and self.ask('query-status')['return']['running']
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture
 def qemu(tmp_path):
+    """A QEMU of this test."""
     running = Qemu(tmp_path)
     yield running
     running.stop()
@@ -102,8 +57,13 @@ def qemu(tmp_path):
 def attack_from_inside(qemu, *flags, seconds=60, **task):
     """Runs taken_over.py in the place of furnace-vmi; what it tells."""
     script = f'exec /usr/bin/python3 -c {shlex.quote(INSIDE)}\n{json.dumps(task)}\n'
-    ran = subprocess.run([FURNACE, 'vmi', qemu.name, '--vmi', qemu.directory / 'vmi', '--shell', *flags], input=script,
-                         capture_output=True, text=True, timeout=seconds)
+    ran = subprocess.run(
+        [FURNACE, 'vmi', qemu.name, '--vmi', qemu.directory / 'vmi', '--shell', *flags],
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
     lines = [line for line in ran.stdout.splitlines() if line.startswith('{')]
     assert lines, (ran.stdout, ran.stderr)
     return json.loads(lines[-1])
@@ -125,33 +85,90 @@ def answers_with(name, text):
 ON_QMP = {
     'runs a command of the host': (lambda d: command('migrate', uri=f'exec:touch {d}/ran'), leaves('ran')),
     'writes memory to a file': (lambda d: human(f'pmemsave 0 4096 "{d}/saved"'), leaves('saved')),
-    'writes memory to a file by its own command': (lambda d: command('pmemsave', val=0, size=4096, filename=f'{d}/saved'), leaves('saved')),
-    'writes virtual memory to a file': (lambda d: command('memsave', val=0, size=16, filename=f'{d}/saved', cpu_index=0), leaves('saved')),
-    'dumps the guest to a file': (lambda d: command('dump-guest-memory', paging=False, protocol=f'file:{d}/dump'), leaves('dump')),
+    'writes memory to a file by its own command': (
+        lambda d: command('pmemsave', val=0, size=4096, filename=f'{d}/saved'),
+        leaves('saved'),
+    ),
+    'writes virtual memory to a file': (
+        lambda d: command('memsave', val=0, size=16, filename=f'{d}/saved', cpu_index=0),
+        leaves('saved'),
+    ),
+    'dumps the guest to a file': (
+        lambda d: command('dump-guest-memory', paging=False, protocol=f'file:{d}/dump'),
+        leaves('dump'),
+    ),
     'makes a file by a character device': (
-        lambda d: command('chardev-add', id='x', backend={'type': 'file', 'data': {'out': f'{d}/made'}}), leaves('made')),
-    'listens on a socket': (lambda d: command('chardev-add', id='x', backend={'type': 'socket', 'data': {
-        'server': True, 'wait': False, 'addr': {'type': 'unix', 'data': {'path': f'{d}/listens'}}}}), leaves('listens')),
-    'makes a file by a memory backend': (lambda d: command(
-        'object-add', qom_type='memory-backend-file', id='x', mem_path=f'{d}/backed', size=4096, share=True), leaves('backed')),
+        lambda d: command('chardev-add', id='x', backend={'type': 'file', 'data': {'out': f'{d}/made'}}),
+        leaves('made'),
+    ),
+    'listens on a socket': (
+        lambda d: command(
+            'chardev-add',
+            id='x',
+            backend={
+                'type': 'socket',
+                'data': {
+                    'server': True,
+                    'wait': False,
+                    'addr': {'type': 'unix', 'data': {'path': f'{d}/listens'}},
+                },
+            },
+        ),
+        leaves('listens'),
+    ),
+    'makes a file by a memory backend': (
+        lambda d: command(
+            'object-add',
+            qom_type='memory-backend-file',
+            id='x',
+            mem_path=f'{d}/backed',
+            size=4096,
+            share=True,
+        ),
+        leaves('backed'),
+    ),
     'writes QEMU\'s log to a file': (lambda d: human(f'logfile {d}/log') + human('log exec'), leaves('log')),
-    'opens a port of the debugger': (lambda d: human(f'gdbserver unix:{d}/debug,server=on,wait=off'), leaves('debug')),
-    'opens a file as a disk': (lambda d: command('blockdev-add', driver='file', node_name='x', filename='/etc/shadow', read_only=True),
-                               answers_with('query-named-block-nodes', '/etc/shadow')),
-    'opens a disk by the human monitor': (lambda d: human('drive_add 0 if=none,id=y,file=/etc/shadow,format=raw,readonly=on'),
-                                          answers_with('query-block', '/etc/shadow')),
-    'reads a secret of the host': (lambda d: command('object-add', qom_type='secret', id='sec', file='/etc/hostname'),
-                                   lambda qemu: 'sec' in json.dumps(qemu.ask('qom-list', path='/objects'))),
-    'connects to the network': (lambda d: command('netdev_add', type='user', id='net'),
-                                lambda qemu: 'net' in qemu.ask('human-monitor-command', command_line='info network')['return']),
+    'opens a port of the debugger': (
+        lambda d: human(f'gdbserver unix:{d}/debug,server=on,wait=off'),
+        leaves('debug'),
+    ),
+    'opens a file as a disk': (
+        lambda d: command(
+            'blockdev-add', driver='file', node_name='x', filename='/etc/shadow', read_only=True
+        ),
+        answers_with('query-named-block-nodes', '/etc/shadow'),
+    ),
+    'opens a disk by the human monitor': (
+        lambda d: human('drive_add 0 if=none,id=y,file=/etc/shadow,format=raw,readonly=on'),
+        answers_with('query-block', '/etc/shadow'),
+    ),
+    'reads a secret of the host': (
+        lambda d: command('object-add', qom_type='secret', id='sec', file='/etc/hostname'),
+        lambda qemu: 'sec' in json.dumps(qemu.ask('qom-list', path='/objects')),
+    ),
+    'connects to the network': (
+        lambda d: command('netdev_add', type='user', id='net'),
+        lambda qemu: 'net' in qemu.ask('human-monitor-command', command_line='info network')['return'],
+    ),
     'ends QEMU': (lambda d: command('quit'), ended),
-    'serves disks to the network': (lambda d: command('nbd-server-start', addr={'type': 'unix', 'data': {'path': f'{d}/nbd'}}), leaves('nbd')),
-    'sends QEMU\'s state away': (lambda d: command('migrate', uri=f'unix:{d}/away'),
-                                 lambda qemu: 'failed' in json.dumps(qemu.ask('query-migrate')['return'])),
-    'opens another monitor': (lambda d: human(f'chardev-add socket,id=m,path={d}/monitor,server=on,wait=off'), leaves('monitor')),
-    'writes the screen to a file': (lambda d: command('object-add', qom_type='filter-dump', id='f', netdev='n', file=f'{d}/packets') +
-                                    command('chardev-add', id='p', backend={'type': 'pipe', 'data': {'device': f'{d}/ramfile'}}) +
-                                    command('chardev-add', id='q', backend={'type': 'file', 'data': {'out': f'{d}/screen'}}), leaves('screen')),
+    'serves disks to the network': (
+        lambda d: command('nbd-server-start', addr={'type': 'unix', 'data': {'path': f'{d}/nbd'}}),
+        leaves('nbd'),
+    ),
+    'sends QEMU\'s state away': (
+        lambda d: command('migrate', uri=f'unix:{d}/away'),
+        lambda qemu: 'failed' in json.dumps(qemu.ask('query-migrate')['return']),
+    ),
+    'opens another monitor': (
+        lambda d: human(f'chardev-add socket,id=m,path={d}/monitor,server=on,wait=off'),
+        leaves('monitor'),
+    ),
+    'writes the screen to a file': (
+        lambda d: command('object-add', qom_type='filter-dump', id='f', netdev='n', file=f'{d}/packets')
+        + command('chardev-add', id='p', backend={'type': 'pipe', 'data': {'device': f'{d}/ramfile'}})
+        + command('chardev-add', id='q', backend={'type': 'file', 'data': {'out': f'{d}/screen'}}),
+        leaves('screen'),
+    ),
 }
 
 
@@ -170,7 +187,7 @@ def test_with_qmp_itself_it_works(qemu, name):
     text, worked = ON_QMP[name]
     monitor = Monitor(qemu.directory / 'qmp')
     monitor.send(text(qemu.directory))
-    wait_for(lambda: worked(qemu), 5, name)
+    eventually(lambda: worked(qemu), 5, name)
     monitor.close()
 
 
@@ -199,7 +216,9 @@ def stub_of(qemu):
 
 ON_STUB = {
     'runs a command of the human monitor': (
-        lambda d: gdb('qRcmd,' + f'pmemsave 0 4096 "{d}/by-stub"'.encode().hex()), leaves('by-stub')),
+        lambda d: gdb('qRcmd,' + f'pmemsave 0 4096 "{d}/by-stub"'.encode().hex()),
+        leaves('by-stub'),
+    ),
     'ends QEMU by a packet': (lambda d: gdb('k'), ended),
     'ends QEMU by another packet': (lambda d: gdb('vKill;1'), ended),
 }
@@ -210,7 +229,7 @@ def test_with_the_stub_itself_it_works(qemu, name):
     text, worked = ON_STUB[name]
     with stub_of(qemu) as stub:
         stub.sendall(b'+' + text(qemu.directory).encode())
-        wait_for(lambda: worked(qemu), 5, name)
+        eventually(lambda: worked(qemu), 5, name)
 
 
 @pytest.mark.parametrize('name', ON_STUB)
@@ -220,55 +239,43 @@ def test_through_the_brokers_stub_it_gets_nothing(qemu, name):
     found = attack_from_inside(qemu, requests=[ask(OPEN_STUB)], texts=[text(qemu.directory)])
     assert succeeded(found['answers'][0])
     assert not settled(worked, qemu), found
-    wait_for(qemu.runs, 10, 'the guest to run on')
-
-
-# hypervisor/broker/messages.h
-(REGISTERS, PAUSE, RESUME, STATE, POLL, DESCRIBE, WATCH, UNWATCH, FORGET, TAKE, PROCEED, READ, WRITE, OPEN_STUB, REOPEN_STUB, CLOSE_STUB,
- INTERRUPT, RUN, STEP, RUN_ONE, INSERT, REMOVE, STUB_REGISTERS, SET_INSTRUCTION_POINTER) = range(24)
-ALL = (1 << 64) - 1
-ANSWER = 224  # bytes before the items
-
-
-def ask(what, kind=0, address=0, length=0, number=0, items=b''):
-    return (struct.pack('<BBBBiQQQQ', what, kind, 0, 0, 0, address, length, 0, number) + items).hex()
-
-
-def succeeded(answer):
-    return answer != '' and bytes.fromhex(answer)[0] == 0
-
-
-def number_in(answer):
-    """Bytes that were read or written."""
-    return struct.unpack_from('<Q', bytes.fromhex(answer), 16)[0]
-
-
-def read_places(*places):
-    return ask(READ, items=b''.join(struct.pack('<QQ', gpa, length) for gpa, length in places))
-
-
-def cells_of(answer):
-    """The bytes of each place that came."""
-    data = bytes.fromhex(answer)[ANSWER:]
-    return [data[i + 8:i + 8 + min(64, struct.unpack_from('<Q', data, i)[0])] for i in range(0, len(data), 72)]
+    eventually(qemu.runs, 10, 'the guest to run on')
 
 
 def test_what_the_broker_is_for_works(qemu):
     """Without this the others would pass where nothing is answered."""
-    found = attack_from_inside(qemu, requests=[ask(REGISTERS), ask(WRITE, address=0x1000, length=16), ask(READ, address=0x1000, length=16),
-                                               ask(PAUSE), ask(RESUME)])
+    found = attack_from_inside(
+        qemu,
+        requests=[
+            ask(REGISTERS),
+            ask(WRITE, address=0x1000, length=16),
+            ask(READ, address=0x1000, length=16),
+            ask(PAUSE),
+            ask(RESUME),
+        ],
+    )
     assert all(succeeded(answer) for answer in found['answers']), found
     assert [number_in(answer) for answer in found['answers'][1:3]] == [16, 16]
 
 
 def test_where_writes_are_forbidden_to_all_the_broker_makes_none(qemu):
-    found = attack_from_inside(qemu, '--forbid', 'write', requests=[ask(WRITE, address=0x1000, length=16), ask(READ, address=0x1000, length=16)])
+    found = attack_from_inside(
+        qemu,
+        '--forbid',
+        'write',
+        requests=[ask(WRITE, address=0x1000, length=16), ask(READ, address=0x1000, length=16)],
+    )
     assert [succeeded(answer) for answer in found['answers']] == [False, True]
 
 
 OUTSIDE = {
-    'behind RAM': (RAM, 8), 'far behind RAM': (1 << 40, 8), 'the last address': (ALL - 7, 8), 'over the end of RAM': (RAM - 4, 8),
-    'an address of QEMU\'s own': (0x7f0000000000, 64), 'no bytes': (0x1000, 0), 'all bytes': (0, ALL),
+    'behind RAM': (RAM, 8),
+    'far behind RAM': (1 << 40, 8),
+    'the last address': (ALL - 7, 8),
+    'over the end of RAM': (RAM - 4, 8),
+    'an address of QEMU\'s own': (0x7F0000000000, 64),
+    'no bytes': (0x1000, 0),
+    'all bytes': (0, ALL),
     'over the end of numbers': (ALL, ALL),
 }
 
@@ -276,8 +283,15 @@ OUTSIDE = {
 @pytest.mark.parametrize('place', OUTSIDE)
 def test_memory_outside_of_ram_is_not_read_or_written(qemu, place):
     gpa, length = OUTSIDE[place]
-    found = attack_from_inside(qemu, requests=[ask(READ, address=gpa, length=length), ask(WRITE, address=gpa, length=length),
-                                               read_places((gpa, length), (0x1000, 8), (gpa, length)), ask(REGISTERS)])
+    found = attack_from_inside(
+        qemu,
+        requests=[
+            ask(READ, address=gpa, length=length),
+            ask(WRITE, address=gpa, length=length),
+            read_places((gpa, length), (0x1000, 8), (gpa, length)),
+            ask(REGISTERS),
+        ],
+    )
     read, written, places, after = found['answers']
     inside = max(0, min(length, RAM - gpa, 1 << 20))  # what goes through the shared memory at once
     assert number_in(read) == number_in(written) == inside
@@ -299,8 +313,12 @@ MALFORMED = {
 def test_malformed_messages_end_the_broker_or_get_an_error(qemu, name):
     found = attack_from_inside(qemu, requests=[MALFORMED[name], ask(REGISTERS)])
     assert not succeeded(found['answers'][0])
-    wait_for(qemu.runs, 10, 'the guest')
-    wait_for(lambda: furnace('ps', qemu.name, check=False).stderr.count('held by') == 0, 10, 'the socket to be free')
+    eventually(qemu.runs, 10, 'the guest')
+    eventually(
+        lambda: furnace('ps', qemu.name, check=False).stderr.count('held by') == 0,
+        10,
+        'the socket to be free',
+    )
 
 
 REFUSED = {
@@ -328,30 +346,48 @@ def test_it_is_refused_and_the_broker_goes_on(qemu, name):
     before = [] if name in REFUSED else [ask(OPEN_STUB)]
     found = attack_from_inside(qemu, requests=[*before, (REFUSED | REFUSED_AT_STUB)[name], ask(REGISTERS)])
     assert not succeeded(found['answers'][-2]) and succeeded(found['answers'][-1]), found
-    wait_for(qemu.runs, 10, 'the guest to run on')
+    eventually(qemu.runs, 10, 'the guest to run on')
 
 
 def test_points_are_limited(qemu):
-    found = attack_from_inside(qemu, requests=[ask(OPEN_STUB), *[ask(INSERT, address=0x1000 + i, length=1) for i in range(4100)], ask(REGISTERS)])
+    found = attack_from_inside(
+        qemu,
+        requests=[
+            ask(OPEN_STUB),
+            *[ask(INSERT, address=0x1000 + i, length=1) for i in range(4100)],
+            ask(REGISTERS),
+        ],
+    )
     taken = [succeeded(answer) for answer in found['answers'][1:-1]]
     assert taken == [True] * 4096 + [False] * 4 and succeeded(found['answers'][-1])
-    wait_for(qemu.runs, 10, 'the guest to run on')
+    eventually(qemu.runs, 10, 'the guest to run on')
 
 
 @pytest.mark.parametrize('held', ['paused', 'at the stub', 'at the stub that runs one vCPU for long'])
 def test_a_guest_is_not_held_beyond_the_partition(qemu, held):
-    requests = {'paused': [ask(PAUSE)], 'at the stub': [ask(OPEN_STUB), ask(INSERT, address=0xfffffff0, length=1)],
-                'at the stub that runs one vCPU for long': [ask(OPEN_STUB), ask(RUN_ONE, length=ALL)]}[held]
-    script = f'exec /usr/bin/python3 -c {shlex.quote(INSIDE)}\n{json.dumps({"requests": requests, "hold": True})}\n'
-    partition = subprocess.Popen([FURNACE, 'vmi', qemu.name, '--vmi', qemu.directory / 'vmi', '--shell'], stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    requests = {
+        'paused': [ask(PAUSE)],
+        'at the stub': [ask(OPEN_STUB), ask(INSERT, address=0xFFFFFFF0, length=1)],
+        'at the stub that runs one vCPU for long': [ask(OPEN_STUB), ask(RUN_ONE, length=ALL)],
+    }[held]
+    script = (
+        'exec /usr/bin/python3 -c'
+        f' {shlex.quote(INSIDE)}\n{json.dumps({"requests": requests, "hold": True})}\n'
+    )
+    partition = subprocess.Popen(
+        [FURNACE, 'vmi', qemu.name, '--vmi', qemu.directory / 'vmi', '--shell'],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     partition.stdin.write(script)
     partition.stdin.flush()
     assert all(succeeded(answer) for answer in json.loads(partition.stdout.readline())['answers'])
     assert not qemu.runs()
     partition.kill()
     partition.wait()
-    wait_for(qemu.runs, 10, 'the guest to run on')
+    eventually(qemu.runs, 10, 'the guest to run on')
 
 
 def test_requests_without_end_cost_the_guest_nothing_when_the_partition_ends(qemu):
@@ -365,7 +401,9 @@ def brokers_of(launcher):
     found = []
     for entry in Path('/proc').glob('[0-9]*'):
         try:
-            if (entry / 'comm').read_text().strip() == 'furnace-broker' and f'\nPPid:\t{launcher}\n' in (entry / 'status').read_text():
+            if (entry / 'comm').read_text().strip() == 'furnace-broker' and f'\nPPid:\t{launcher}\n' in (
+                entry / 'status'
+            ).read_text():
                 found.append(entry)
         except OSError:
             continue
@@ -373,19 +411,34 @@ def brokers_of(launcher):
 
 
 def test_the_broker_holds_what_it_needs_and_has_no_privileges(qemu):
-    partition = subprocess.Popen([FURNACE, 'vmi', qemu.name, '--vmi', qemu.directory / 'vmi', '--shell'], stdin=subprocess.PIPE,
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    partition = subprocess.Popen(
+        [FURNACE, 'vmi', qemu.name, '--vmi', qemu.directory / 'vmi', '--shell'],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
-        broker, = wait_for(lambda: brokers_of(partition.pid), 10, 'the broker')
-        wait_for(lambda: 'Seccomp:\t2' in (broker / 'status').read_text(), 10, 'its filter')
+        (broker,) = eventually(lambda: brokers_of(partition.pid), 10, 'the broker')
+        eventually(lambda: 'Seccomp:\t2' in (broker / 'status').read_text(), 10, 'its filter')
         status = (broker / 'status').read_text()
         assert 'NoNewPrivs:\t1' in status and re.search(r'^CapEff:\t0+$', status, re.M)
         if os.geteuid() == 0:
-            assert not re.search(r'^[UG]id:.*\b0\b', status, re.M) and re.search(r'^Groups:\s*$', status, re.M)
+            assert not re.search(r'^[UG]id:.*\b0\b', status, re.M) and re.search(
+                r'^Groups:\s*$', status, re.M
+            )
         names = sorted(os.readlink(each) for each in (broker / 'fd').iterdir())
         kinds = sorted(re.sub(r'[\d\[\]]+', '', name) for name in names if name != '/dev/null')
         # One socket is for visitors; the pipe tells its borrower of its end.
-        assert kinds == ['/proc//mem', 'anon_inode:pidfd', 'pipe:', 'socket:', 'socket:', 'socket:', 'socket:', 'socket:'], names
+        assert kinds == [
+            '/proc//mem',
+            'anon_inode:pidfd',
+            'pipe:',
+            'socket:',
+            'socket:',
+            'socket:',
+            'socket:',
+            'socket:',
+        ], names
     finally:
         partition.send_signal(signal.SIGKILL)
         partition.wait()
@@ -394,7 +447,12 @@ def test_the_broker_holds_what_it_needs_and_has_no_privileges(qemu):
 def test_the_partition_holds_nothing_of_qemu(qemu):
     """Of its descriptors none is QEMU's: no monitor, no memory of the process, no descriptor of a process."""
     script = 'for fd in /proc/self/fd/*; do readlink $fd; done; exit\n'
-    ran = subprocess.run([FURNACE, 'vmi', qemu.name, '--vmi', qemu.directory / 'vmi', '--shell'], input=script, capture_output=True,
-                         text=True, timeout=60)
+    ran = subprocess.run(
+        [FURNACE, 'vmi', qemu.name, '--vmi', qemu.directory / 'vmi', '--shell'],
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert 'socket:' in ran.stdout or 'memfd' in ran.stdout, (ran.stdout, ran.stderr)
     assert not any(line.endswith('/mem') for line in ran.stdout.splitlines()) and 'pidfd' not in ran.stdout

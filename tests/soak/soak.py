@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Watches a guest that checks its own work, in rounds: random kinds of events, and an app, a partition or a guard that is
-killed at random. Fails when the guest hangs, its kernel complains, or one of its sums is wrong.
+"""Watches a guest that checks its own work, in rounds: random kinds of events, and an app, a partition or a
+guard that is killed at random. Fails when the guest hangs, its kernel complains, or one of its sums is wrong.
 
 Usage: soak.py [--minutes N] [--kernels 6.1,6.12] [--cpus 1,2,4] [--seed N]
 """
@@ -20,9 +20,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from conftest import APP, Cloud, furnace, partition_of, start_guest, wait_for  # noqa: E402
+from furnace_testing import APPS, Cloud, eventually, furnace, partition_of, start_guest  # noqa: E402
 
-COMPLAINTS = re.compile(r'BUG:|Oops|general protection|soft lockup|hard LOCKUP|rcu.*stall|Kernel panic|segfault|traps:|invalid opcode')
+COMPLAINTS = re.compile(
+    r'BUG:|Oops|general protection|soft lockup|hard LOCKUP|rcu.*stall|Kernel panic|segfault|traps:|invalid'
+    r' opcode'
+)
 LOCKED = bytes.fromhex('f0480fb1')  # lock cmpxchg, as the workload takes its lock by
 
 
@@ -30,11 +33,29 @@ def build_workload():
     """The workload's binary, and the address of its lock cmpxchg."""
     with tempfile.TemporaryDirectory() as work:
         binary = Path(work) / 'workload'
-        subprocess.run(['gcc', '-O1', '-s', '-static', '-nostdlib', '-fno-stack-protector', '-no-pie',
-                        '-fno-tree-loop-distribute-patterns', '-o', binary, HERE / 'workload.c'], check=True)
+        subprocess.run(
+            [
+                'gcc',
+                '-O1',
+                '-s',
+                '-static',
+                '-nostdlib',
+                '-fno-stack-protector',
+                '-no-pie',
+                '-fno-tree-loop-distribute-patterns',
+                '-o',
+                binary,
+                HERE / 'workload.c',
+            ],
+            check=True,
+        )
         content = binary.read_bytes()
-        headers = subprocess.run(['readelf', '-lW', binary], check=True, capture_output=True, text=True).stdout
-    offset, address = (int(number, 16) for number in re.search(r'LOAD +(\S+) (\S+) \S+ \S+ \S+ R E', headers).groups())
+        headers = subprocess.run(
+            ['readelf', '-lW', binary], check=True, capture_output=True, text=True
+        ).stdout
+    offset, address = (
+        int(number, 16) for number in re.search(r'LOAD +(\S+) (\S+) \S+ \S+ \S+ R E', headers).groups()
+    )
     return content, address + content.index(LOCKED) - offset
 
 
@@ -49,8 +70,10 @@ class Soak:
         self.events = {}
         binary, self.locked = build_workload()
         self.guest.push('/tmp/workload', binary)
-        self.guest.run(f'chmod +x /tmp/workload; (setsid /tmp/workload {max(2, cpus)} > /tmp/out 2>&1 < /dev/null &)')
-        said = wait_for(lambda: self._said(max(2, cpus)), what='the workload')
+        self.guest.run(
+            f'chmod +x /tmp/workload; (setsid /tmp/workload {max(2, cpus)} > /tmp/out 2>&1 < /dev/null &)'
+        )
+        said = eventually(lambda: self._said(max(2, cpus)), what='the workload')
         self.page, self.workers = int(said[0][1]), [int(pid) for word, pid in said if word == 'worker']
 
     def _said(self, workers):
@@ -59,11 +82,23 @@ class Soak:
 
     def choose_kinds(self):
         worker = self.random.choice(self.workers)
-        kinds = ['REG', 'SYSCALL', 'SYSCALLS', 'SYSCALL+', 'CREATED', 'EXECUTED', 'EXITED', 'CREDENTIALS', 'MODULE', 'MEM:jiffies',
-                 'INT:do_sys_openat2', 'INT:wake_up_new_task',
-                 {'event_type': 'MEM', 'addr': self.page, 'length': 8, 'access': 'w', 'pid': worker},
-                 {'event_type': 'MEM', 'addr': self.page, 'length': 64, 'access': 'rw', 'pid': worker},
-                 {'event_type': 'INT', 'bp_addr': self.locked, 'bp_pid': worker}]
+        kinds = [
+            'REG',
+            'SYSCALL',
+            'SYSCALLS',
+            'SYSCALL+',
+            'CREATED',
+            'EXECUTED',
+            'EXITED',
+            'CREDENTIALS',
+            'MODULE',
+            'MEM:jiffies',
+            'INT:do_sys_openat2',
+            'INT:wake_up_new_task',
+            {'event_type': 'MEM', 'addr': self.page, 'length': 8, 'access': 'w', 'pid': worker},
+            {'event_type': 'MEM', 'addr': self.page, 'length': 64, 'access': 'rw', 'pid': worker},
+            {'event_type': 'INT', 'bp_addr': self.locked, 'bp_pid': worker},
+        ]
         return self.random.sample(kinds, self.random.randint(1, 5))
 
     def run_round(self, end=None):
@@ -72,18 +107,29 @@ class Soak:
         kinds = self.choose_kinds()
         asked = {'kinds': kinds, 'sync': self.random.random() < 0.3, 'seconds': self.random.uniform(1, 3)}
         flags = self.random.choice([[], [], ['--events-by', 'breakpoints'], ['--events-by', 'writes']])
-        end = end or self.random.choice([self.let_end, self.kill_app, self.kill_partition, self.kill_guard, self.kill_broker, self.kill_all,
-                                  self.kill_launcher])
+        end = end or self.random.choice(
+            [
+                self.let_end,
+                self.kill_app,
+                self.kill_partition,
+                self.kill_guard,
+                self.kill_broker,
+                self.kill_all,
+                self.kill_launcher,
+            ]
+        )
         with tempfile.TemporaryDirectory(prefix='furnace-soak-', dir='/tmp') as work:
             cloud = Cloud(Path(work), self.guest.name)
             try:
                 vmi = cloud.start_vmi(*flags)
-                app = cloud.start_app(HERE / 'app', json.dumps(asked))
+                app = cloud.start_app(APPS / 'soak', json.dumps(asked))
                 app.wait_out('watching', 30)
                 time.sleep(self.random.uniform(0, 2))
                 end(vmi, app)
             except (AssertionError, subprocess.TimeoutExpired) as error:
-                raise AssertionError(f'{asked} {flags} {end.__name__}: {error}\n' + '\n'.join(p.log for p in cloud.processes)) from None
+                raise AssertionError(
+                    f'{asked} {flags} {end.__name__}: {error}\n' + '\n'.join(p.log for p in cloud.processes)
+                ) from None
             finally:
                 cloud.stop()
         return asked, flags, end.__name__
@@ -108,7 +154,9 @@ class Soak:
         vmi.wait_end(10)
 
     def guard_of(self, vmi):
-        guards = subprocess.run(['pgrep', '-x', '-P', str(vmi.pid), 'furnace-guard'], capture_output=True, text=True).stdout.split()
+        guards = subprocess.run(
+            ['pgrep', '-x', '-P', str(vmi.pid), 'furnace-guard'], capture_output=True, text=True
+        ).stdout.split()
         assert guards, 'the partition has no guard'
         return guards[0]
 
@@ -151,7 +199,13 @@ class Soak:
     def finish(self):
         """Ends the workload; its own account of what it did."""
         self.guest.run('touch /tmp/stop')
-        said = wait_for(lambda: re.search(r'rounds (\d+) wrong (\d+) counter (\d+) added (\d+)', self.guest.run('cat /tmp/out')), 30, 'end of the workload')
+        said = eventually(
+            lambda: re.search(
+                r'rounds (\d+) wrong (\d+) counter (\d+) added (\d+)', self.guest.run('cat /tmp/out')
+            ),
+            30,
+            'end of the workload',
+        )
         rounds, wrong, counter, added = map(int, said.groups())
         assert wrong == 0 and counter == added == 200 * rounds and rounds > 0, said[0]
         return rounds
@@ -170,7 +224,9 @@ class Soak:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--minutes', type=float, default=60, help='for each pair of kernel and number of vCPUs')
+    parser.add_argument(
+        '--minutes', type=float, default=60, help='for each pair of kernel and number of vCPUs'
+    )
     parser.add_argument('--kernels', default='6.1,6.12')
     parser.add_argument('--cpus', default='1,2,4')
     parser.add_argument('--keep', action='store_true', help='leave the guest of a failure running')
@@ -182,8 +238,13 @@ def main():
             soak = Soak(kernel, cpus, options.seed)
             try:
                 done = soak.run(60 * options.minutes)
-                print(f'{kernel}, {cpus} vCPUs: {soak.rounds} rounds, {soak.kills} kills, the workload did {done} rounds, none wrong; '
-                      f'events and lost: {json.dumps(soak.events)}', flush=True)
+                print(
+                    (
+                        f'{kernel}, {cpus} vCPUs: {soak.rounds} rounds, {soak.kills} kills, the workload did'
+                        f' {done} rounds, none wrong; events and lost: {json.dumps(soak.events)}'
+                    ),
+                    flush=True,
+                )
                 soak.stop()
             except AssertionError:
                 if not options.keep:

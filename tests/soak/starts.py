@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Starts a guest, a VMI partition and an app in random orders and at random moments, and looks whether events come.
+"""Starts a guest, a VMI partition and an app in random orders and at random moments, and looks whether events
+come.
 
 Usage: starts.py [--times N] [--kernel 6.1] [--cpus N] [--seed N]
 Fails at the first start after which the guest makes calls that the app is not told of.
@@ -15,34 +16,15 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from conftest import RUN, Cloud, pytest_sessionfinish, start_guest, wait_for  # noqa: E402
+from furnace_testing import APPS, RUN, Cloud, eventually, remove_run, start_guest  # noqa: E402
 
-APP_CODE = '''
-import fe, time
-class App:
-    def __init__(self, ctx):
-        self.kinds = ctx['metadata'].split()
-        self.timer = fe.event_register({'event_type': fe.TIMER, 'time_value': 0.1, 'callback': self.register})
-    def register(self, _):
-        # A guest that boots has no kernel to be watched yet.
-        while self.kinds:
-            name, _, number = self.kinds[0].partition(':')
-            wanted = {'event_type': getattr(fe, name), 'callback': self.tell}
-            if number:
-                wanted['number'] = number
-            try:
-                fe.event_register(wanted)
-            except Exception as error:
-                print('not yet', str(error)[:100], flush=True)
-                return
-            del self.kinds[0]
-        fe.event_clear(self.timer)
-        fe.events_start()
-        print('watching', flush=True)
-    def tell(self, event):
-        print('event', flush=True)
-'''
-KINDS = ['SYSCALL:execve', 'PROCESS_EXECUTED', 'SYSCALL:execve PROCESS_EXECUTED', 'PROCESS_CREATED SYSCALL:execve', 'SYSCALL:execve REG']
+KINDS = [
+    'SYSCALL:execve',
+    'PROCESS_EXECUTED',
+    'SYSCALL:execve PROCESS_EXECUTED',
+    'PROCESS_CREATED SYSCALL:execve',
+    'SYSCALL:execve REG',
+]
 
 
 class Starts:
@@ -59,7 +41,7 @@ class Starts:
         steps = {
             'guest': lambda: self.guest.qmp('system_reset'),
             'partition': lambda: cloud.start('vmi', cloud.vm, '--driver', 'qemu', '--vmi', cloud.vmi_dir),
-            'app': lambda: apps.append(cloud.start_app(APP_CODE, metadata=kinds)),
+            'app': lambda: apps.append(cloud.start_app(APPS / 'starts', metadata=kinds)),
         }
         order = self.random.sample(list(steps), 3)
         if self.random.random() < 0.3:
@@ -69,13 +51,23 @@ class Starts:
             steps[step]()
             time.sleep(self.random.choice([0, 0.05, 0.3, 1, 3]) * self.random.random())
         self.guest.meet_the_shell()
-        app, = apps
-        wait_for(lambda: 'watching' in app.out, 20, f'{self.told}: the app to watch: {app.out[-500:]} {app.log[-1000:]}')
+        (app,) = apps
+        eventually(
+            lambda: 'watching' in app.out,
+            20,
+            f'{self.told}: the app to watch: {app.out[-500:]} {app.log[-1000:]}',
+        )
         app.out_file.write_text('')
         for _ in range(3):
             self.guest.run('/bin/busybox true; (exec cat /proc/self/comm) > /dev/null')
-        wait_for(lambda: 'event' in app.out, 10, f'{self.told}: an event; the app: {app.out[-500:]} {app.log[-1000:]}; '
-                 f'the partition: {[each.log[-2000:] for each in cloud.processes]}')
+        eventually(
+            lambda: 'event' in app.out,
+            10,
+            (
+                f'{self.told}: an event; the app: {app.out[-500:]} {app.log[-1000:]}; '
+                f'the partition: {[each.log[-2000:] for each in cloud.processes]}'
+            ),
+        )
 
     def run(self, times):
         for self.rounds in range(times):
@@ -94,7 +86,9 @@ class Starts:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--times', type=int, default=500)
     parser.add_argument('--kernel', default='6.1')
     parser.add_argument('--cpus', type=int, default=2)
@@ -106,7 +100,7 @@ def main():
         starts.run(options.times)
     finally:
         starts.stop()
-        pytest_sessionfinish()
+        remove_run()
 
 
 if __name__ == '__main__':

@@ -1,6 +1,8 @@
-"""A Xen host on an emulated machine: Debian's hypervisor, a dom0 with our partitions in it, a PV and a PVH guest.
+"""A Xen host on an emulated machine: Debian's hypervisor, a dom0 with our partitions in it, a PV and a PVH
+guest.
 
-Nothing is installed on the machine it runs on: the packages are fetched (apt-get download) and unpacked beside the build.
+Nothing is installed on the machine it runs on: the packages are fetched (apt-get download) and unpacked
+beside the build.
 """
 
 import contextlib
@@ -19,8 +21,21 @@ from pathlib import Path
 
 from machines import MACHINES, Amd, TooSlow
 
-PACKAGES = ('xen-hypervisor-4.17-amd64', 'xen-utils-4.17', 'libxenmisc4.17', 'libxencall1', 'libxendevicemodel1', 'libxenevtchn1',
-            'libxenforeignmemory1', 'libxengnttab1', 'libxenhypfs1', 'libxenstore4', 'libxentoolcore1', 'libxentoollog1', 'libyajl2')
+PACKAGES = (
+    'xen-hypervisor-4.17-amd64',
+    'xen-utils-4.17',
+    'libxenmisc4.17',
+    'libxencall1',
+    'libxendevicemodel1',
+    'libxenevtchn1',
+    'libxenforeignmemory1',
+    'libxengnttab1',
+    'libxenhypfs1',
+    'libxenstore4',
+    'libxentoolcore1',
+    'libxentoollog1',
+    'libyajl2',
+)
 MODULES = ('xen-privcmd', 'xen-evtchn', 'xen-gntdev', 'xen-gntalloc', 'xenfs', 'e1000')
 TOOLS = ('xenstored', 'xen-init-dom0', 'xenconsoled', 'xenconsole', 'xl')
 
@@ -72,7 +87,10 @@ def guest_configuration(name, machine):
     lines = f'name = "{name}"\nramdisk = "/guest/initrd"\nmemory = 256\nvcpus = 1\n'
     if name == 'pv':
         return lines + 'kernel = "/guest/vmlinux"\nextra = "console=hvc0 quiet cryptomgr.notests"\n'
-    return lines + f'type = "pvh"\nkernel = "/guest/vmlinux"\nextra = "console=hvc0 quiet cryptomgr.notests {machine.guest_options}"\n{machine.guest_lines}'
+    return (
+        lines + 'type = "pvh"\nkernel = "/guest/vmlinux"\nextra = "console=hvc0 quiet cryptomgr.notests'
+        f' {machine.guest_options}"\n{machine.guest_lines}'
+    )
 
 
 class Archive:
@@ -114,7 +132,9 @@ class Archive:
 
     def copy(self, source, name=None):
         """A file with the name it has here, or another one."""
-        self.file(name or str(source), Path(source).read_bytes(), 0o755 if os.access(source, os.X_OK) else 0o644)
+        self.file(
+            name or str(source), Path(source).read_bytes(), 0o755 if os.access(source, os.X_OK) else 0o644
+        )
 
     def tree(self, source, name, ignore=()):
         for path in sorted(Path(source).rglob('*')):
@@ -137,7 +157,11 @@ class Archive:
         shown = subprocess.run(['ldd', source], capture_output=True, text=True, env=environment).stdout
         for found in re.findall(r'=> (/\S+)|^\s+(/\S+) \(', shown, re.M):
             path = Path(found[0] or found[1])
-            inside = f'/usr/lib/x86_64-linux-gnu/{path.name}' if 'ld-linux' not in path.name else '/lib64/ld-linux-x86-64.so.2'
+            inside = (
+                f'/usr/lib/x86_64-linux-gnu/{path.name}'
+                if 'ld-linux' not in path.name
+                else '/lib64/ld-linux-x86-64.so.2'
+            )
             self.file(inside, path.read_bytes())
 
     def bytes(self):
@@ -147,7 +171,9 @@ class Archive:
 
 def newest(package):
     """The package that a meta package stands for."""
-    shown = subprocess.run(['apt-cache', 'depends', package], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ['apt-cache', 'depends', package], capture_output=True, text=True, check=True
+    ).stdout
     return re.search(r'Depends: (linux-image-\d\S+)', shown)[1]
 
 
@@ -168,7 +194,9 @@ def unpack(cache, package):
 
 
 def elf_inside(vmlinuz):
-    """The kernel's ELF file (it lies in bzImage as XZ or another stream): a PVH guest needs it, and an emulated CPU unpacks it for a minute."""
+    """The kernel's ELF file (it lies in bzImage as XZ or another stream): a PVH guest needs it, and an
+    emulated CPU unpacks it for a minute.
+    """
     content = vmlinuz.read_bytes()
     start = content.find(b'\xfd7zXZ\0')
     assert start >= 0, f'{vmlinuz}: no XZ stream in it'
@@ -177,15 +205,25 @@ def elf_inside(vmlinuz):
 
 def compiled(source, program, *options):
     """A program in C that needs no library."""
-    subprocess.run(['gcc', '-O1', '-static', '-nostdlib', '-fno-stack-protector', *options, '-o', program, source], check=True)
+    subprocess.run(
+        ['gcc', '-O1', '-static', '-nostdlib', '-fno-stack-protector', *options, '-o', program, source],
+        check=True,
+    )
     return program
 
 
 class Bed:
     def __init__(self, directory, cache, build, root, machine=None, guests=GUESTS, confined=True):
-        self.directory, self.cache, self.build, self.root = Path(directory), Path(cache), Path(build), Path(root)
+        self.directory, self.cache, self.build, self.root = (
+            Path(directory),
+            Path(cache),
+            Path(build),
+            Path(root),
+        )
         self.machine, self.guests, self.confined = machine or Amd(), guests, confined
-        self.without_walls = '' if confined else '--unconfined 2> /dev/null'  # for commands that have walls of their own
+        self.without_walls = (
+            '' if confined else '--unconfined 2> /dev/null'
+        )  # for commands that have walls of their own
         self.process = self.port = self.kernel = None
 
     # What is booted.
@@ -223,7 +261,9 @@ class Bed:
         archive.link('lib/x86_64-linux-gnu', '/usr/lib/x86_64-linux-gnu')
         archive.link('var/run', '/run')
         archive.file('etc/xen/xl.conf', 'autoballoon="off"\n', 0o644)
-        archive.file('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n', 0o644)
+        archive.file(
+            'etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n', 0o644
+        )
         archive.file('etc/group', 'root:x:0:\nnogroup:x:65534:\n', 0o644)
         libraries = self.directory / 'libraries'
         libraries.mkdir(exist_ok=True)
@@ -234,7 +274,9 @@ class Bed:
         tools = unpacked['xen-utils-4.17'] / 'usr/lib/xen-4.17/bin'
         for tool in TOOLS:
             archive.program(tools / tool, f'usr/lib/xen-4.17/bin/{tool}', libraries)
-        archive.link('usr/lib/x86_64-linux-gnu/libxenstore.so', 'libxenstore.so.4')  # of that name LibVMI opens it
+        archive.link(
+            'usr/lib/x86_64-linux-gnu/libxenstore.so', 'libxenstore.so.4'
+        )  # of that name LibVMI opens it
         modules = {path.stem: path for path in kernel.rglob('*.ko')}
         for number, name in enumerate(MODULES):
             archive.copy(modules[name], f'modules/{number:02}-{name}.ko')
@@ -251,29 +293,57 @@ class Bed:
 
     def add_programs(self, archive):
         """Ours, and what they need."""
-        for program in ('furnace', 'furnace-vmi', 'furnace-app', 'furnace-fac', 'furnace-proxy', 'furnace-reader', 'furnace-enter'):
+        for program in (
+            'furnace',
+            'furnace-vmi',
+            'furnace-app',
+            'furnace-fac',
+            'furnace-proxy',
+            'furnace-reader',
+            'furnace-enter',
+        ):
             archive.program(self.build / 'bin' / program, f'opt/furnace/bin/{program}')
         archive.tree(self.root / 'policies', 'opt/furnace/policies')
         if self.confined:
             self._add_walls(archive)
         archive.tree(self.root / 'python', 'opt/furnace/python', ignore=('__pycache__',))
         archive.tree(self.root / 'apps', 'opt/furnace/apps', ignore=('__pycache__',))
-        archive.tree('/usr/lib/python3.11', 'usr/lib/python3.11', ignore=('__pycache__', 'test', 'idlelib', 'lib2to3', 'pydoc_data', 'config-3.11-x86_64-linux-gnu'))
+        archive.tree(
+            '/usr/lib/python3.11',
+            'usr/lib/python3.11',
+            ignore=(
+                '__pycache__',
+                'test',
+                'idlelib',
+                'lib2to3',
+                'pydoc_data',
+                'config-3.11-x86_64-linux-gnu',
+            ),
+        )
 
     def _add_walls(self, archive):
         """What partitions are confined with, and what tries them."""
         archive.program(shutil.which('bwrap'), 'bin/bwrap')
         for kind in ('vmi', 'app', 'fac', 'reader'):  # dom0 has no packages to build them from
             made = self.directory / kind
-            subprocess.run([self.build / 'bin' / 'furnace', 'rootfs', 'build', kind, '-o', made], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [self.build / 'bin' / 'furnace', 'rootfs', 'build', kind, '-o', made],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             subprocess.run(['strip', made / 'usr' / 'bin' / f'furnace-{kind}'], check=True)
             archive.tree(made, f'opt/furnace/{kind}_filesystem')
         for attack in self.attacks(self.root):
-            archive.copy(compiled(attack, self.directory / f'attack-{attack.stem}', '-DPROGRAM', f'-I{ATTACKS}'), f'attacks/{attack.stem}')
+            archive.copy(
+                compiled(attack, self.directory / f'attack-{attack.stem}', '-DPROGRAM', f'-I{ATTACKS}'),
+                f'attacks/{attack.stem}',
+            )
 
     @staticmethod
     def attacks(root):
-        """Those of a VMI partition that somebody has taken over: of Xen, and those of the other partitions that are machine code."""
+        """Those of a VMI partition that somebody has taken over: of Xen, and those of the other partitions
+        that are machine code.
+        """
         return sorted([*(root / 'tests' / 'xen' / 'attacks').glob('*.c'), *ATTACKS.glob('native_*.c')])
 
     # The machine.
@@ -290,10 +360,19 @@ class Bed:
         began = time.monotonic()
         end = began + seconds
         while not log.exists() or b'DOM0 READY' not in log.read_bytes() or not self._answers():
-            said = log.read_text(errors='replace')[-3000:] if log.exists() else (self.directory / 'machine.log').read_text()
-            assert time.monotonic() < end and self.process.poll() is None, f'no dom0 within {seconds} s:\n{said}'
+            said = (
+                log.read_text(errors='replace')[-3000:]
+                if log.exists()
+                else (self.directory / 'machine.log').read_text()
+            )
+            assert (
+                time.monotonic() < end and self.process.poll() is None
+            ), f'no dom0 within {seconds} s:\n{said}'
             if patience and time.monotonic() > began + patience and 'Panic' not in said:
-                raise TooSlow(f'this host is too slow for {type(self.machine).__name__} here: no dom0 within {patience} s')
+                raise TooSlow(
+                    f'this host is too slow for {type(self.machine).__name__} here: no dom0 within'
+                    f' {patience} s'
+                )
             time.sleep(0.2)
 
     def _answers(self):
@@ -317,7 +396,10 @@ class Bed:
         self.run('xl sched-credit2 -d Domain-0 -w 8192')  # guests have what of the CPU nobody waits for
         end = time.monotonic() + seconds * self.machine.slowness
         while not all(self.processes_of(name) for name in self.guests):
-            assert time.monotonic() < end, f'no guests within {seconds} s:\n{self.run("xl list; tail /var/log/xen/console/*; xl dmesg | tail")}'
+            assert time.monotonic() < end, (
+                'no guests within'
+                f' {seconds} s:\n{self.run("xl list; tail /var/log/xen/console/*; xl dmesg | tail")}'
+            )
             time.sleep(0.5)
 
     @staticmethod
@@ -329,12 +411,23 @@ class Bed:
         """[(uptime, host name, {pid: (parent, name)})] as the guest has said it lately, whole turns alone."""
         said = self.run(f'tail -n 300 {self.console(guest)}').replace('\r', '')
         turns = re.findall(r'BEGIN (\S+) (\S+)\n(.*?)END\n', said, re.S)
-        return [(float(uptime), host, {int(pid): (int(parent), name) for pid, parent, name
-                                       in re.findall(r'^\s*(\d+)\s+(\d+)\s+(.+?)\s*$', text, re.M)}) for uptime, host, text in turns]
+        return [
+            (
+                float(uptime),
+                host,
+                {
+                    int(pid): (int(parent), name)
+                    for pid, parent, name in re.findall(r'^\s*(\d+)\s+(\d+)\s+(.+?)\s*$', text, re.M)
+                },
+            )
+            for uptime, host, text in turns
+        ]
 
     def facts_of(self, guest):
         """Where the guest has init_task, and the stack of its init."""
-        init_task, stack = re.search(r'FACTS (\w+) \w+-(\w+)', self.run(f'grep FACTS {self.console(guest)}')).groups()
+        init_task, stack = re.search(
+            r'FACTS (\w+) \w+-(\w+)', self.run(f'grep FACTS {self.console(guest)}')
+        ).groups()
         return {'init_task': int(init_task, 16), 'stack': int(stack, 16) - 4096}
 
     def processes_of(self, guest):
@@ -365,7 +458,14 @@ def main(arguments):
     if reason := machine.why_not():
         sys.exit(reason)
     with tempfile.TemporaryDirectory(prefix='furnace-xen-', dir='/tmp') as directory:
-        bed = Bed(directory, root / 'build' / 'cache' / 'xen', root / 'build', root, machine, GUESTS if kind == 'amd' else ('pvh',))
+        bed = Bed(
+            directory,
+            root / 'build' / 'cache' / 'xen',
+            root / 'build',
+            root,
+            machine,
+            GUESTS if kind == 'amd' else ('pvh',),
+        )
         print('fetching and unpacking what is missing', flush=True)
         bed.prepare()
         try:

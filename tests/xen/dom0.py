@@ -4,7 +4,7 @@ import json
 import re
 import time
 
-from conftest import BUILD, PATIENCE, ROOT
+from furnace_testing import BUILD, PATIENCE, ROOT
 
 
 def why_not(machine):
@@ -14,9 +14,14 @@ def why_not(machine):
 
 
 def wait_in(bed, command, seconds, what):
-    """Waits until a command succeeds in dom0, which tries it itself: a connection for each look would be most of what its CPU does."""
+    """Waits until a command succeeds in dom0, which tries it itself: a connection for each look would be most
+    of what its CPU does.
+    """
     seconds = int(seconds * bed.machine.slowness * PATIENCE)
-    said = bed.run(f'for i in $(seq {2 * seconds}); do if {command}; then echo DONE; break; fi; sleep 0.5; done', 60 + 3 * seconds)
+    said = bed.run(
+        f'for i in $(seq {2 * seconds}); do if {command}; then echo DONE; break; fi; sleep 0.5; done',
+        60 + 3 * seconds,
+    )
     assert said.endswith('DONE\n'), f'{what}: not within {seconds} s: {said[-1000:]}'
 
 
@@ -25,7 +30,10 @@ class Partition:
 
     def __init__(self, bed, domain, *flags):
         self.bed, self.directory = bed, f'/tmp/vmi-{time.monotonic_ns()}'
-        bed.run(f'(furnace vmi {domain} {" ".join(flags)} --vmi {self.directory} >{self.directory}.log 2>&1 </dev/null & echo $! >{self.directory}.pid)')
+        bed.run(
+            f'(furnace vmi {domain} {" ".join(flags)} --vmi {self.directory} >{self.directory}.log 2>&1'
+            f' </dev/null & echo $! >{self.directory}.pid)'
+        )
         self.wait_log('serving VM', 30)
 
     def log(self):
@@ -42,7 +50,9 @@ class Partition:
     def _wait_file(self, suffix, text, seconds, pid):
         said = f'grep -q "{text}" {self.directory}.{suffix} 2>/dev/null'
         wait_in(self.bed, f'{said} || ! kill -0 $(cat {self.directory}.{pid})', seconds, text)
-        assert self.bed.run(f'{said} && echo SAID') == 'SAID\n', self.bed.run(f'cat {self.directory}.{suffix}')
+        assert self.bed.run(f'{said} && echo SAID') == 'SAID\n', self.bed.run(
+            f'cat {self.directory}.{suffix}'
+        )
 
     def _wait_end(self, pid, seconds, what):
         wait_in(self.bed, f'! kill -0 $(cat {self.directory}.{pid}) 2>/dev/null', seconds, what)
@@ -65,10 +75,15 @@ class Partition:
 
     def start_app(self, body, methods=''):
         lines = '\n'.join('        ' + line for line in body.strip().splitlines())
-        code = f'import fe, json, time\nshow = lambda v: print("SHOWN " + json.dumps(v), flush=True)\nclass App:\n    def __init__(self, ctx):\n{lines}\n{methods}'
+        code = (
+            'import fe, json, time\nshow = lambda v: print("SHOWN " + json.dumps(v), flush=True)\nclass'
+            f' App:\n    def __init__(self, ctx):\n{lines}\n{methods}'
+        )
         self.bed.run(f"rm -f {self.directory}.out; cat > {self.directory}.py <<'EOF'\n{code}\nEOF")
-        self.bed.run(f'(furnace app -c {self.directory} --u2 test-app --unconfined --vmi {self.directory} >{self.directory}.out 2>&1 </dev/null & '
-                     f'echo $! >{self.directory}.app.pid)')
+        self.bed.run(
+            f'(furnace app -c {self.directory} --u2 test-app --unconfined --vmi'
+            f' {self.directory} >{self.directory}.out 2>&1 </dev/null & echo $! >{self.directory}.app.pid)'
+        )
 
     def show(self, body):
         return self.app(body + '\nfe.exit()')
@@ -76,7 +91,11 @@ class Partition:
 
 def short(name):
     """As the kernel keeps it: ps adds to a worker's name what it does."""
-    return name.strip('[]').partition('-')[0][:15] if name.startswith('[kworker') or name.startswith('kworker') else name.strip('[]')[:15]
+    return (
+        name.strip('[]').partition('-')[0][:15]
+        if name.startswith('[kworker') or name.startswith('kworker')
+        else name.strip('[]')[:15]
+    )
 
 
 def same_processes(bed, guest):
@@ -86,8 +105,9 @@ def same_processes(bed, guest):
     # Between ours and the guest's own look short-lived processes come and go.
     theirs = bed.processes_of(guest)
     lasting = {pid: who for pid, who in theirs.items() if ours.get(pid) and pid < 80}
-    assert {pid: (parent, short(name)) for pid, (parent, name) in lasting.items()} \
-        == {pid: (ours[pid][0], short(ours[pid][1])) for pid in lasting}
+    assert {pid: (parent, short(name)) for pid, (parent, name) in lasting.items()} == {
+        pid: (ours[pid][0], short(ours[pid][1])) for pid in lasting
+    }
     assert set(pid for pid in theirs if pid < 40) <= set(ours)
     return len(lasting)
 
@@ -95,8 +115,13 @@ def same_processes(bed, guest):
 def runs(bed, guest, seconds=4):
     """Whether the guest says something within so many seconds."""
     said, seconds = f'$(grep -c ^END {bed.console(guest)})', seconds * bed.machine.slowness
-    return 'RUNS' in bed.run(f'n={said}; for i in $(seq {2 * seconds}); do sleep 0.5; if [ {said} -gt $n ]; then echo RUNS; break; fi; done',
-                             60 + 3 * seconds)
+    return 'RUNS' in bed.run(
+        (
+            f'n={said}; for i in $(seq {2 * seconds}); do sleep 0.5; if [ {said} -gt $n ]; then echo RUNS;'
+            ' break; fi; done'
+        ),
+        60 + 3 * seconds,
+    )
 
 
 def wait_until_it_runs(bed, guest, seconds=120):
@@ -110,7 +135,11 @@ OPERANDS = re.compile(r'^[01A] TEST_ARGS (\w+) \{\n(.*?)^\}', re.M | re.S)
 def rules_of(text):
     """The calls that a policy allows, and those of whose arguments it says something with what it says."""
     calls = {first or second for first, second in CALL.findall(text)}
-    places = {(call, path) for call, body in OPERANDS.findall(text) for path in re.findall(r'REG_PTR:\w+\|(\S+)', body)}
+    places = {
+        (call, path)
+        for call, body in OPERANDS.findall(text)
+        for path in re.findall(r'REG_PTR:\w+\|(\S+)', body)
+    }
     return calls, places
 
 

@@ -1,4 +1,6 @@
-"""The Xen driver on a real Xen: Debian's hypervisor and dom0 under QEMU, with a PV and a PVH guest. What the guests say themselves is the witness."""
+"""The Xen driver on a real Xen: Debian's hypervisor and dom0 under QEMU, with a PV and a PVH guest. What the
+guests say themselves is the witness.
+"""
 
 import re
 import subprocess
@@ -7,11 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from attack_checks import assert_stopped
 from bed import GUESTS, Bed
-from call_checks import NAMES, body_of
-from conftest import BUILD, ROOT, RUN, Cloud
-from dom0 import Partition, assert_each_rule_is_used, runs, same_processes, wait_in, wait_until_it_runs, why_not
+from dom0 import (
+    Partition,
+    assert_each_rule_is_used,
+    runs,
+    same_processes,
+    wait_in,
+    wait_until_it_runs,
+    why_not,
+)
+from furnace_testing import BUILD, ROOT, RUN, Cloud
+from furnace_testing.attack_checks import assert_stopped
+from furnace_testing.call_checks import NAMES, body_of
 from machines import Amd
 
 pytestmark = pytest.mark.skipif(why_not(Amd) is not None, reason=str(why_not(Amd)))
@@ -19,17 +29,20 @@ pytestmark = pytest.mark.skipif(why_not(Amd) is not None, reason=str(why_not(Amd
 
 @pytest.fixture(scope='module')
 def bed():
+    """A Xen host with an AMD CPU and its guests, which this file shares."""
     with Bed(Path(RUN) / 'xen', BUILD / 'cache' / 'xen', BUILD, ROOT).running() as made:
         yield made
 
 
 @pytest.fixture
 def partition(bed):
+    """A function that starts a VMI partition of a guest; it exits with the test."""
     made = []
 
     def make(domain, *flags):
         made.append(Partition(bed, domain, *flags))
         return made[-1]
+
     yield make
     for each in made:
         each.stop()
@@ -49,11 +62,20 @@ def test_the_commands_of_the_documentation(bed):
         if not command.endswith('doctor'):
             assert said.endswith('WELL\n'), said
         else:  # it misses QEMU, which dom0 of the bed has not
-            assert re.search(r'^-- Xen +4\.17\.\S+ on AuthenticAMD, nested paging \(HAP\)\n +-> events of CR3 and breakpoints', said, re.M), said
+            assert re.search(
+                (
+                    r'^-- Xen +4\.17\.\S+ on AuthenticAMD, nested paging \(HAP\)\n +-> events of CR3 and'
+                    r' breakpoints'
+                ),
+                said,
+                re.M,
+            ), said
 
 
 def test_the_bed_explains_itself():
-    shown = subprocess.run([ROOT / 'scripts' / 'xen-testbed', '--help'], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [ROOT / 'scripts' / 'xen-testbed', '--help'], capture_output=True, text=True, check=True
+    ).stdout
     assert 'Usage: scripts/xen-testbed [--amd | --intel] [COMMAND]' in shown
 
 
@@ -62,19 +84,35 @@ def test_a_domain_goes_by_its_name_number_and_uuid(bed):
     uuid = bed.run('xl list -l pvh | grep -m1 \'"uuid"\'').split('"')[3]
     for name in ('pvh', number, uuid):
         assert 'kthreadd' in bed.run(f'furnace ps {name}')
-    assert bed.run('furnace ps nobody').strip().endswith("no Xen domain 'nobody'; there are: Domain-0 (0), pv (1), pvh (2)")
+    assert (
+        bed.run('furnace ps nobody')
+        .strip()
+        .endswith("no Xen domain 'nobody'; there are: Domain-0 (0), pv (1), pvh (2)")
+    )
     assert 'domain 0 is the one we run in' in bed.run('furnace ps 0')
 
 
-# Breakpoints would be the guest's death here: QEMU 7.2 does not let SVM intercept INT3 (target/i386/tcg/excp_helper.c).
+# Breakpoints would be the guest's death here: QEMU 7.2 does not let SVM intercept INT3
+# (target/i386/tcg/excp_helper.c).
 BY_BREAKPOINT = ('start_syscall', 'stop_syscall')
 EVENTS = ('event_register', *BY_BREAKPOINT)
 
 
-@pytest.mark.parametrize(('guest', 'flags'), [('pv', ()), ('pvh', ()), ('pvh', ('--unconfined',))], ids=['pv', 'pvh', 'pvh-unconfined'])
+@pytest.mark.parametrize(
+    ('guest', 'flags'),
+    [('pv', ()), ('pvh', ()), ('pvh', ('--unconfined',))],
+    ids=['pv', 'pvh', 'pvh-unconfined'],
+)
 def test_every_call(bed, partition, guest, flags):
     """The suite that the other drivers pass as well."""
-    facts = dict(bed.facts_of(guest), vm=guest, pid=int(bed.run(f'xl domid {guest}')), access_mode=0, least_memory=250 << 20, most_memory=260 << 20)
+    facts = dict(
+        bed.facts_of(guest),
+        vm=guest,
+        pid=int(bed.run(f'xl domid {guest}')),
+        access_mode=0,
+        least_memory=250 << 20,
+        most_memory=260 << 20,
+    )
     left_out = EVENTS if guest == 'pv' else BY_BREAKPOINT
     names = [name for name in NAMES if name not in left_out]
     shown = dict(partition(guest, *flags).show(body_of(facts, names)))
@@ -82,10 +120,19 @@ def test_every_call(bed, partition, guest, flags):
     assert set(shown) == set(names)
 
 
-@pytest.mark.skipif(b'libvmi.so' not in (BUILD / 'bin' / 'furnace-vmi').read_bytes(), reason='this build has no LibVMI driver')
+@pytest.mark.skipif(
+    b'libvmi.so' not in (BUILD / 'bin' / 'furnace-vmi').read_bytes(), reason='this build has no LibVMI driver'
+)
 def test_every_call_through_libvmi(bed, partition):
     """LibVMI's own Xen driver beneath ours for LibVMI: memory, registers, pauses, events of CR3."""
-    facts = dict(bed.facts_of('pvh'), vm='pvh', pid=int(bed.run('xl domid pvh')), access_mode=0, least_memory=250 << 20, most_memory=260 << 20)
+    facts = dict(
+        bed.facts_of('pvh'),
+        vm='pvh',
+        pid=int(bed.run('xl domid pvh')),
+        access_mode=0,
+        least_memory=250 << 20,
+        most_memory=260 << 20,
+    )
     names = [name for name in NAMES if name not in BY_BREAKPOINT]
     serving = partition('pvh', '--driver', 'libvmi', '--unconfined')
     shown = dict(serving.show(body_of(facts, names)))
@@ -98,19 +145,25 @@ def test_every_call_through_libvmi(bed, partition):
 
 
 class TakenOver:
-    """VMI partitions whose program is an attack: it has the policy, the view and the handles of furnace-vmi."""
+    """VMI partitions whose program is an attack: it has the policy, the view and the handles of
+    furnace-vmi.
+    """
 
     def __init__(self, bed):
         self.bed = bed
         bed.run('mkdir -p /tmp/taken && cp -a /opt/furnace/vmi_filesystem /tmp/taken/')
 
     def run(self, attack, *flags):
-        return self.bed.run(f'cp /attacks/{attack} /tmp/taken/vmi_filesystem/usr/bin/furnace-vmi\n'
-                            f'FURNACE_DIR=/tmp/taken timeout 120 furnace vmi pvh {" ".join(flags)} --vmi /tmp/taken/vmi </dev/null; echo "ended with $?"')
+        return self.bed.run(
+            f'cp /attacks/{attack} /tmp/taken/vmi_filesystem/usr/bin/furnace-vmi\nFURNACE_DIR=/tmp/taken'
+            f' timeout 120 furnace vmi pvh {" ".join(flags)} --vmi /tmp/taken/vmi </dev/null; echo "ended'
+            ' with $?"'
+        )
 
 
 @pytest.fixture(scope='module')
 def taken_over(bed):
+    """A program in the place of furnace-vmi, confined as it is."""
     return TakenOver(bed)
 
 
@@ -126,21 +179,44 @@ def test_who_takes_a_vmi_partition_over_has_nothing_of_the_host(bed, taken_over,
 
 
 def test_each_rule_of_the_policy_for_xen_is_needed(bed):
-    """What partitions do that find no kernel, are given a profile, serve confined apps, show their counters, and find another one in their place."""
-    bed.run("sed 's/name = \"pvh\"/name = \"booting\"/; s/256/128/' /guest/pvh.cfg >/guest/booting.cfg; xl create -p /guest/booting.cfg; mkdir -p /tmp/learn/app")
+    """What partitions do that find no kernel, are given a profile, serve confined apps, show their counters,
+    and find another one in their place.
+    """
+    bed.run(
+        "sed 's/name = \"pvh\"/name = \"booting\"/; s/256/128/' /guest/pvh.cfg >/guest/booting.cfg; xl create"
+        " -p /guest/booting.cfg; mkdir -p /tmp/learn/app"
+    )
     bed.run('furnace profile export pvh --format rekall -o /tmp/learn/profile.json')
-    bed.run("printf 'import fe\\nclass App:\\n    def __init__(self, ctx):\\n        fe.process_list(); fe.exit()\\n' >/tmp/learn/app.py")
+    bed.run(
+        "printf 'import fe\\nclass App:\\n    def __init__(self, ctx):\\n        fe.process_list();"
+        " fe.exit()\\n' >/tmp/learn/app.py"
+    )
     said = ''
-    for domain, flags, until in (('booting', '', 'no kernel yet'), ('pvh', '--profile /tmp/learn/profile.json --metrics /tmp/learn/metrics', 'serving VM')):
+    for domain, flags, until in (
+        ('booting', '', 'no kernel yet'),
+        ('pvh', '--profile /tmp/learn/profile.json --metrics /tmp/learn/metrics', 'serving VM'),
+    ):
         log = f'/tmp/learn/{domain}.log'
-        bed.run(f'(furnace vmi {domain} {flags} --learn /tmp/learn/{domain} --vmi /tmp/learn/vmi-{domain} >{log} 2>&1 </dev/null & echo $! >/tmp/learn/pid)')
+        bed.run(
+            f'(furnace vmi {domain} {flags} --learn /tmp/learn/{domain} --vmi'
+            f' /tmp/learn/vmi-{domain} >{log} 2>&1 </dev/null & echo $! >/tmp/learn/pid)'
+        )
         wait_in(bed, f'grep -q "{until}" {log}', 30, until)
         if domain == 'pvh':
-            said = bed.run('furnace app -c /tmp/learn/app --u2 test-app --vmi /tmp/learn/vmi-pvh </dev/null; furnace top --once /tmp/learn/metrics 2>&1')
-            assert 'another VMI partition serves there' in bed.run('furnace vmi pvh --learn /tmp/learn/second --vmi /tmp/learn/vmi-pvh 2>&1 </dev/null')
-        bed.run('kill $(cat /tmp/learn/pid); while kill -0 $(cat /tmp/learn/pid) 2>/dev/null; do sleep 0.2; done')
+            said = bed.run(
+                'furnace app -c /tmp/learn/app --u2 test-app --vmi /tmp/learn/vmi-pvh </dev/null; furnace top'
+                ' --once /tmp/learn/metrics 2>&1'
+            )
+            assert 'another VMI partition serves there' in bed.run(
+                'furnace vmi pvh --learn /tmp/learn/second --vmi /tmp/learn/vmi-pvh 2>&1 </dev/null'
+            )
+        bed.run(
+            'kill $(cat /tmp/learn/pid); while kill -0 $(cat /tmp/learn/pid) 2>/dev/null; do sleep 0.2; done'
+        )
     bed.run('xl destroy booting')
-    assert_each_rule_is_used('vmi-xen.policy', bed.run('cat /tmp/learn/booting /tmp/learn/second /tmp/learn/pvh'), said)
+    assert_each_rule_is_used(
+        'vmi-xen.policy', bed.run('cat /tmp/learn/booting /tmp/learn/second /tmp/learn/pvh'), said
+    )
 
 
 @pytest.mark.parametrize('attack', ['hypercall', 'restrict_anew'])
@@ -156,10 +232,16 @@ def test_a_broker_that_is_told_nonsense_lets_the_guest_go(bed, taken_over):
     wait_until_it_runs(bed, 'pvh')
 
 
-@pytest.mark.parametrize(('how', 'guest'), [('resume', 'pv'), ('app dies', 'pvh'), ('partition dies', 'pv'), ('partition dies', 'pvh')])
+@pytest.mark.parametrize(
+    ('how', 'guest'),
+    [('resume', 'pv'), ('app dies', 'pvh'), ('partition dies', 'pv'), ('partition dies', 'pvh')],
+)
 def test_a_paused_guest_stands_until_its_app_or_the_partition_ends(bed, partition, guest, how):
     serving = partition(guest)
-    serving.start_app('fe.pause_vm()\nshow("paused")\ntime.sleep(8)\n' + ('fe.resume_vm()' if how == 'resume' else 'time.sleep(60)'))
+    serving.start_app(
+        'fe.pause_vm()\nshow("paused")\ntime.sleep(8)\n'
+        + ('fe.resume_vm()' if how == 'resume' else 'time.sleep(60)')
+    )
     serving.wait_said('paused')
     time.sleep(1.5)  # what is on its way to the console
     assert not runs(bed, guest)
@@ -171,12 +253,14 @@ def test_a_paused_guest_stands_until_its_app_or_the_partition_ends(bed, partitio
 
 
 def test_the_host_name_that_we_write_is_the_one_the_guest_has(bed, partition):
-    partition('pvh').show("""
+    partition('pvh').show(
+        """
 names = fe.lookup_symbol('init_uts_ns') + fe.lookup_structure('uts_namespace', 'name')
 place = names + fe.lookup_structure('new_utsname', 'nodename')
 assert fe.read_str_va(place, 0) == 'guest', fe.read_str_va(place, 0)
 fe.checked.write_va(place, 0, b'renamed\\0')
-""")
+"""
+    )
     wait_in(bed, f'tail -n 100 {bed.console("pvh")} | grep -q "^BEGIN .* renamed"', 10, 'the new name')
 
 
@@ -215,23 +299,29 @@ def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, partition):
 
 
 def test_what_a_domain_cannot_do_is_said_by_name(bed, partition):
-    shown, = partition('pv').show("""
+    (shown,) = partition('pv').show(
+        """
 try: fe.event_register({'event_type': fe.REG, 'callback': print})
 except fe.VmiError as e: show(str(e))
-""")
+"""
+    )
     assert "'pv' is a PV guest: Xen has events only of HVM and PVH guests" in shown
     holder, other = partition('pvh'), partition('pvh')
-    shown, = holder.show("""
+    (shown,) = holder.show(
+        """
 try: fe.event_register({'event_type': fe.MEM, 'addr': fe.lookup_symbol('jiffies'), 'length': 8, 'access': 'w', 'callback': print})
 except fe.VmiError as e: show(str(e))
-""")
+"""
+    )
     assert "memory events need Intel's EPT" in shown
     holder.start_app(CR3_APP.replace("'time_value': 5", "'time_value': 300"), CR3_METHODS)
     holder.wait_said('ready')
-    shown, = other.show("""
+    (shown,) = other.show(
+        """
 try: fe.event_register({'event_type': fe.REG, 'callback': print})
 except fe.VmiError as e: show(str(e))
-""")
+"""
+    )
     assert 'another program has the monitor ring of domain' in shown
 
 
@@ -276,12 +366,24 @@ def test_all_partitions_of_an_app_in_dom0_and_its_backend_on_another_host(bed, p
         cloud.start_proxy().wait_log('connected')
         place = f'/tmp/tenant-{guest}'
         for name in ('app.key', 'be.pub'):
-            bed.run(f"mkdir -p {place}/keys; umask 077; cat > {place}/keys/{name} <<'EOF'\n{(cloud.keys / name).read_text()}EOF")
+            bed.run(
+                f"mkdir -p {place}/keys; umask 077; cat >"
+                f" {place}/keys/{name} <<'EOF'\n{(cloud.keys / name).read_text()}EOF"
+            )
         bed.run(f"cat > {place}/app.py <<'EOF'\n{TELLING_APP}EOF")
         serving = partition(guest)
-        bed.run(f'(furnace fac --u2 dom0-app --kp {place}/keys --ip 10.0.2.2 --it {cloud.inside} --fac {place}/fac_socket >{place}/fac.log 2>&1 </dev/null &)')
+        bed.run(
+            f'(furnace fac --u2 dom0-app --kp {place}/keys --ip 10.0.2.2 --it {cloud.inside} --fac'
+            f' {place}/fac_socket >{place}/fac.log 2>&1 </dev/null &)'
+        )
         wait_in(bed, f'grep -q "connected to the proxy" {place}/fac.log', 30, 'FAC')
-        said = bed.run(f'furnace app -c {place}/app --u2 dom0-app --vmi {serving.directory} --fac {place}/fac_socket </dev/null', 480)
+        said = bed.run(
+            (
+                f'furnace app -c {place}/app --u2 dom0-app --vmi {serving.directory} --fac {place}/fac_socket'
+                ' </dev/null'
+            ),
+            480,
+        )
         assert re.search(r'BACKEND SAYS thank you \d+', said), said
         assert 'NOT CONFINED' not in serving.log() + said
         first, second = heard.read_text().splitlines()

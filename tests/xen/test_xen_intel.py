@@ -1,4 +1,6 @@
-"""Events that Xen has on Intel CPUs alone, on an emulated one (EPT, altp2m): a PVH guest, whose own words are the witness."""
+"""Events that Xen has on Intel CPUs alone, on an emulated one (EPT, altp2m): a PVH guest, whose own words are
+the witness.
+"""
 
 import re
 import time
@@ -7,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bed import Bed
-from call_checks import NAMES, body_of
-from conftest import BUILD, ROOT, RUN
 from dom0 import Partition, wait_until_it_runs, why_not
+from furnace_testing import BUILD, ROOT, RUN
+from furnace_testing.call_checks import NAMES, body_of
 from machines import Intel, TooSlow
 from watching import WATCHED, seen_by, start_watching
 
@@ -21,9 +23,13 @@ CAN_STEP = MACHINE.own is not None  # the monitor trap flag, which Bochs 2.7 lac
 
 @pytest.fixture(scope='module')
 def bed():
-    intel = Bed(Path(RUN) / 'xen-intel', BUILD / 'cache' / 'xen', BUILD, ROOT, MACHINE, ('pvh',), confined=False)
+    """A Xen host with an Intel CPU and its guest, which this file shares."""
+    intel = Bed(
+        Path(RUN) / 'xen-intel', BUILD / 'cache' / 'xen', BUILD, ROOT, MACHINE, ('pvh',), confined=False
+    )
     try:
-        # Where dom0 takes longer, these tests take a third of the time that CI has. Who names a Bochs waits for it.
+        # Where dom0 takes longer, these tests take a third of the time that CI has. Who names a Bochs waits
+        # for it.
         with intel.running(patience=None if MACHINE.own else 100) as made:
             yield made
     except TooSlow as why:
@@ -38,26 +44,53 @@ def serving(bed):
     made.stop()
 
 
-@pytest.fixture(scope='module', params=['xen', pytest.param('libvmi', marks=pytest.mark.skipif(
-    b'libvmi.so' not in (BUILD / 'bin' / 'furnace-vmi').read_bytes(), reason='this build has no LibVMI driver'))])
+@pytest.fixture(
+    scope='module',
+    params=[
+        'xen',
+        pytest.param(
+            'libvmi',
+            marks=pytest.mark.skipif(
+                b'libvmi.so' not in (BUILD / 'bin' / 'furnace-vmi').read_bytes(),
+                reason='this build has no LibVMI driver',
+            ),
+        ),
+    ],
+)
 def seen(request, bed):
+    """The events that each driver reported."""
     if request.param == 'xen':
         return seen_by(request.getfixturevalue('serving'), WATCHED) | {'driver': 'xen'}
     through = Partition(bed, 'pvh', '--driver', 'libvmi', '--unconfined')
     try:
-        return seen_by(through, {name: events for name, events in WATCHED.items() if name != 'requests'}) | {'driver': 'libvmi'}
+        return seen_by(through, {name: events for name, events in WATCHED.items() if name != 'requests'}) | {
+            'driver': 'libvmi'
+        }
     finally:
         through.stop()
 
 
 def test_the_host_is_explained(bed):
     views = 'altp2m' if MACHINE.views else 'no altp2m'
-    assert re.search(rf'^ok Xen +4\.17\.\S+ on GenuineIntel, nested paging \(HAP\), mem_access, {views}$', bed.run('furnace doctor'), re.M)
+    assert re.search(
+        rf'^ok Xen +4\.17\.\S+ on GenuineIntel, nested paging \(HAP\), mem_access, {views}$',
+        bed.run('furnace doctor'),
+        re.M,
+    )
 
 
 def test_every_call(bed, serving):
-    """The suite that the other drivers pass as well; on the slower machine, what the AMD bed leaves out of it."""
-    facts = dict(bed.facts_of('pvh'), vm='pvh', pid=int(bed.run('xl domid pvh')), access_mode=0, least_memory=250 << 20, most_memory=260 << 20)
+    """The suite that the other drivers pass as well; on the slower machine, what the AMD bed leaves out of
+    it.
+    """
+    facts = dict(
+        bed.facts_of('pvh'),
+        vm='pvh',
+        pid=int(bed.run('xl domid pvh')),
+        access_mode=0,
+        least_memory=250 << 20,
+        most_memory=260 << 20,
+    )
     names = NAMES if MACHINE.own else ['event_register', 'start_syscall', 'stop_syscall']
     shown = dict(serving.show(body_of(facts, names)))
     assert {name: result for name, result in shown.items() if result is not True} == {}
@@ -72,23 +105,44 @@ def test_what_the_guest_runs_is_told_by_breakpoints(seen):
 def test_the_guest_asks_for_attention(seen):
     """With a token in RDX."""
     if seen['driver'] == 'xen':
-        assert {(each['procname'], each['rdx'], each['rdi']) for each in seen['requests']} == {('ask_for_attenti', 0x5eed, 24)}
+        assert {(each['procname'], each['rdx'], each['rdi']) for each in seen['requests']} == {
+            ('ask_for_attenti', 0x5EED, 24)
+        }
 
 
 def test_system_calls_are_told(seen):
     """Most are those of ps, which looks through /proc."""
     told = seen['system calls']
     assert len(told) > 20
-    assert {each['procname'] for each in told} <= {'init', 'true', 'exe', 'ps', 'sleep', 'cut', 'hostname', 'ask_for_attenti'}
-    paths = {each['arguments'].get('filename') for each in told if (each['procname'], each['text']) == ('ps', 'openat')}
+    assert {each['procname'] for each in told} <= {
+        'init',
+        'true',
+        'exe',
+        'ps',
+        'sleep',
+        'cut',
+        'hostname',
+        'ask_for_attenti',
+    }
+    paths = {
+        each['arguments'].get('filename')
+        for each in told
+        if (each['procname'], each['text']) == ('ps', 'openat')
+    }
     assert all(path.startswith('/proc') for path in paths if path), paths
 
 
 def test_writes_of_memory_are_told(seen):
-    """jiffies only grows: the values of its writes follow each other. Xen sees the whole page: what else lies there passes unseen."""
+    """jiffies only grows: the values of its writes follow each other. Xen sees the whole page: what else lies
+    there passes unseen.
+    """
     told = seen['writes']
     old = [each['old_value'] for each in told]
-    assert len(old) > 5 and old == sorted(set(old)) and {(each['access'], each['address']) for each in told} == {('w', told[0]['address'])}
+    assert (
+        len(old) > 5
+        and old == sorted(set(old))
+        and {(each['access'], each['address']) for each in told} == {('w', told[0]['address'])}
+    )
     if CAN_STEP and seen['driver'] == 'xen':
         assert [each['new_value'] for each in told[:-1]] == old[1:]
     else:
@@ -110,8 +164,19 @@ def test_the_guest_runs_on_when_nothing_is_watched_any_more(bed, seen):
 
 
 def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, serving):
-    start_watching(serving, {'everything': WATCHED['system calls'] + WATCHED['writes'] + [
-        "'event_type': fe.MEM, 'addr': fe.lookup_symbol('init_task'), 'length': 64, 'access': 'rw'"]})
+    start_watching(
+        serving,
+        {
+            'everything': (
+                WATCHED['system calls']
+                + WATCHED['writes']
+                + [
+                    "'event_type': fe.MEM, 'addr': fe.lookup_symbol('init_task'), 'length': 64, 'access':"
+                    " 'rw'"
+                ]
+            )
+        },
+    )
     serving.wait_said('WATCHING', 40)
     time.sleep(2)
     serving.stop('KILL')

@@ -6,7 +6,9 @@ WATCHED = {
     'commands': ["'event_type': fe.PROCESS_EXECUTED"],
     'system calls': ["'event_type': fe.SYSCALL"],
     'writes': ["'event_type': fe.MEM, 'addr': fe.lookup_symbol('jiffies'), 'length': 8, 'access': 'w'"],
-    'execution': ["'event_type': fe.MEM, 'addr': fe.lookup_symbol('__x64_sys_openat'), 'length': 16, 'access': 'x'"],
+    'execution': [
+        "'event_type': fe.MEM, 'addr': fe.lookup_symbol('__x64_sys_openat'), 'length': 16, 'access': 'x'"
+    ],
 }
 APP = """
 self.rest, self.running = {phases}, []
@@ -35,7 +37,13 @@ METHODS = """
 
 
 def statements(phases):
-    return APP.format(phases='[' + ', '.join(f"({name!r}, [{', '.join('{' + each + '}' for each in phases[name])}])" for name in phases) + ']')
+    return APP.format(
+        phases='['
+        + ', '.join(
+            f"({name!r}, [{', '.join('{' + each + '}' for each in phases[name])}])" for name in phases
+        )
+        + ']'
+    )
 
 
 def start_watching(serving, phases):

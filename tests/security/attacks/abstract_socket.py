@@ -4,6 +4,7 @@
 
 def attack(target):
     import socket
+
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect('\0' + target.abstract)
         return True

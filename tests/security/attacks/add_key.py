@@ -4,4 +4,5 @@
 
 def attack(target):
     import ctypes
+
     return ctypes.CDLL(None).syscall(248, b'user', b'furnace-attack', b'x', 1, -1) > 0

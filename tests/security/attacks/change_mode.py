@@ -4,5 +4,6 @@
 
 def attack(target):
     import os
+
     os.chmod(target.scratch + '/trusted', 0o777)
     return True

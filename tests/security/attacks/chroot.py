@@ -4,4 +4,5 @@
 
 def attack(target):
     import ctypes
+
     return ctypes.CDLL(None).chroot(target.scratch.encode()) == 0

@@ -4,4 +4,5 @@
 
 def attack(target):
     import ctypes
+
     return ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0

@@ -3,5 +3,6 @@
 
 
 def attack(target):
-    import os, sys
+    import os
+
     os.execv('/bin/echo', ['echo', 'BROKE OUT'])

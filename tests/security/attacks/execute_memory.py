@@ -4,6 +4,7 @@
 
 def attack(target):
     import os
+
     program = os.memfd_create('program', 0)
     with open('/bin/true', 'rb') as file:
         os.write(program, file.read())

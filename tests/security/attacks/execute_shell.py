@@ -4,4 +4,5 @@
 
 def attack(target):
     import os
+
     return os.spawnv(os.P_WAIT, '/bin/sh', ['sh', '-c', 'exit 0']) == 0

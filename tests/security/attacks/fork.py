@@ -4,6 +4,7 @@
 
 def attack(target):
     import os
+
     if os.fork() == 0:
         os._exit(0)
     return True

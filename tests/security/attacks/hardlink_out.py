@@ -4,5 +4,6 @@
 
 def attack(target):
     import os
+
     os.link(target.secret, target.scratch + '/hard')
     return True

@@ -4,6 +4,7 @@
 
 def attack(target):
     import ctypes
+
     libc = ctypes.CDLL(None)
     libc.unshare(0x04000000) if target.unconfined else None
     return libc.sethostname(b'mine', 4) == 0

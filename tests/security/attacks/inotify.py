@@ -4,6 +4,7 @@
 
 def attack(target):
     import ctypes
+
     libc = ctypes.CDLL(None)
     watch = libc.inotify_init1(0)
-    return libc.inotify_add_watch(watch, b'/etc', 0xfff) >= 0
+    return libc.inotify_add_watch(watch, b'/etc', 0xFFF) >= 0

@@ -5,4 +5,5 @@
 
 def attack(target):
     import ctypes
+
     return ctypes.CDLL(None).syscall(425, 4, ctypes.create_string_buffer(120)) >= 0

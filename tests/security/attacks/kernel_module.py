@@ -4,7 +4,9 @@
 
 
 def attack(target):
-    import ctypes, errno
+    import ctypes
+    import errno
+
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall(313, -1, b'', 0)
     return ctypes.get_errno() == errno.EBADF

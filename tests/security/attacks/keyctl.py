@@ -4,4 +4,5 @@
 
 def attack(target):
     import ctypes
+
     return ctypes.CDLL(None).syscall(250, 0, -3, 1) > 0

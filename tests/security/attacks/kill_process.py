@@ -4,5 +4,6 @@
 
 def attack(target):
     import os
+
     os.kill(target.victim, 9)
     return True

@@ -4,4 +4,5 @@
 
 def attack(target):
     import os
+
     return os.listdir('/')

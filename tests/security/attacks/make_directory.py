@@ -4,5 +4,6 @@
 
 def attack(target):
     import os
+
     os.mkdir(target.scratch + '/directory')
     return True

@@ -4,6 +4,7 @@
 
 def attack(target):
     import ctypes
+
     libc = ctypes.CDLL(None)
     libc.mount(None, None, None, 0, None)  # only to be seen
     libc.unshare(0x20000)

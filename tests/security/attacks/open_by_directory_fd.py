@@ -4,5 +4,6 @@
 
 def attack(target):
     import os
+
     root = os.open('/', os.O_RDONLY | os.O_DIRECTORY)
     return os.open('etc/shadow', os.O_RDONLY, dir_fd=root)

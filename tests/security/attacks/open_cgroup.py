@@ -3,7 +3,8 @@
 
 
 def attack(target):
-    import glob, os
+    import os
+
     places = ('/sys/fs/cgroup/cgroup.procs', '/sys/fs/cgroup/memory/cgroup.procs')
     for place in places:
         try:

@@ -4,4 +4,5 @@
 
 def attack(target):
     import os
+
     return os.open('/proc/sys/kernel/core_pattern', os.O_RDWR) >= 0

@@ -4,4 +4,5 @@
 
 def attack(target):
     import os
+
     return os.open('/etc/shadow', os.O_PATH) >= 0

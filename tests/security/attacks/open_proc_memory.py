@@ -4,4 +4,5 @@
 
 def attack(target):
     import os
+
     return os.open('/proc/self/mem', os.O_RDWR) >= 0

@@ -4,4 +4,5 @@
 
 def attack(target):
     import os
+
     return os.open('/proc/self/fd/1', os.O_WRONLY) >= 0

@@ -3,7 +3,9 @@
 
 
 def attack(target):
-    import os, socket
+    import os
+    import socket
+
     for path in target.other_sockets:
         if os.path.exists(path):
             with socket.socket(socket.AF_UNIX) as connection:

@@ -4,5 +4,9 @@
 
 def attack(target):
     import ctypes
+
     libc = ctypes.CDLL(None)
-    return libc.prctl(38, 1, 0, 0, 0) == 0 and libc.syscall(317, 2, 0, ctypes.byref(ctypes.c_uint32(0x7fff0000))) == 0
+    return (
+        libc.prctl(38, 1, 0, 0, 0) == 0
+        and libc.syscall(317, 2, 0, ctypes.byref(ctypes.c_uint32(0x7FFF0000))) == 0
+    )

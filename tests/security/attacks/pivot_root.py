@@ -3,7 +3,9 @@
 
 
 def attack(target):
-    import ctypes, errno
+    import ctypes
+    import errno
+
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall(155, None, None)
     return ctypes.get_errno() == errno.EFAULT

@@ -4,4 +4,5 @@
 
 def attack(target):
     import ctypes
+
     return ctypes.CDLL(None).setpriority(0, 0, -10) == 0

@@ -4,4 +4,5 @@
 
 def attack(target):
     import ctypes
+
     return ctypes.CDLL(None).ptrace(0x4206, target.victim, 0, 0) == 0

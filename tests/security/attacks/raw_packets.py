@@ -4,4 +4,5 @@
 
 def attack(target):
     import socket
+
     return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3)

@@ -4,5 +4,6 @@
 
 def attack(target):
     import os
+
     os.rename(target.scratch + '/trusted', target.scratch + '/mine')
     return True

@@ -4,4 +4,5 @@
 
 def attack(target):
     import ctypes
+
     return ctypes.CDLL(None).syscall(117, 65530, 65530, 0) == 0

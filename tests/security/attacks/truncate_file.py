@@ -4,5 +4,6 @@
 
 def attack(target):
     import os
+
     os.truncate(target.scratch + '/trusted', 0)
     return True

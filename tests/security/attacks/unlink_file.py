@@ -4,5 +4,6 @@
 
 def attack(target):
     import os
+
     os.unlink(target.scratch + '/trusted')
     return True

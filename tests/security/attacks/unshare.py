@@ -4,4 +4,5 @@
 
 def attack(target):
     import ctypes
+
     return ctypes.CDLL(None).unshare(0x10000000) == 0 or ctypes.CDLL(None).unshare(0x04000000) == 0

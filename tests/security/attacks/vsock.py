@@ -5,4 +5,5 @@
 
 def attack(target):
     import socket
+
     return socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)

@@ -1,4 +1,6 @@
-"""What the head of an attack says, and whether it came so: the same for an app, for a policy alone, and for a partition on Xen."""
+"""What the head of an attack says, and whether it came so: the same for an app, for a policy alone, and for a
+partition on Xen.
+"""
 
 import re
 import signal
@@ -6,7 +8,9 @@ import signal
 
 def head(path):
     """The words of an attack's head: {'stopped by': ..., 'stopped by in fac': ..., 'needs': ...}."""
-    return dict(re.findall(r'^(?:#|//) (stopped by(?: in [\w-]+)?|needs): "?(.*?)"?$', path.read_text(), re.M))
+    return dict(
+        re.findall(r'^(?:#|//) (stopped by(?: in [\w-]+)?|needs): "?(.*?)"?$', path.read_text(), re.M)
+    )
 
 
 def assert_stopped(attack, code, out, log, program, policy=''):

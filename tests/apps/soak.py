@@ -1,17 +1,27 @@
-"""Registers the events that its metadata lists, as JSON, and counts what comes: {"kinds": [...], "seconds": N}."""
+"""Registers the events that its metadata lists, as JSON, and counts what comes: {"kinds": [...], "seconds":
+N}.
+"""
 
 import json
 
 import fe
 
-KINDS = {'REG': {'event_type': fe.REG, 'reg_type': fe.CR3}, 'SYSCALL': {'event_type': fe.SYSCALL, 'number': 'openat'},
-         'SYSCALLS': {'event_type': fe.SYSCALL}, 'CREATED': {'event_type': fe.PROCESS_CREATED},
-         'EXECUTED': {'event_type': fe.PROCESS_EXECUTED}, 'EXITED': {'event_type': fe.PROCESS_EXITED},
-         'CREDENTIALS': {'event_type': fe.CREDENTIALS}, 'MODULE': {'event_type': fe.MODULE_LOADED}}
+KINDS = {
+    'REG': {'event_type': fe.REG, 'reg_type': fe.CR3},
+    'SYSCALL': {'event_type': fe.SYSCALL, 'number': 'openat'},
+    'SYSCALLS': {'event_type': fe.SYSCALL},
+    'CREATED': {'event_type': fe.PROCESS_CREATED},
+    'EXECUTED': {'event_type': fe.PROCESS_EXECUTED},
+    'EXITED': {'event_type': fe.PROCESS_EXITED},
+    'CREDENTIALS': {'event_type': fe.CREDENTIALS},
+    'MODULE': {'event_type': fe.MODULE_LOADED},
+}
 
 
 def registration(kind):
-    """The dictionary for event_register of a kind by name, INT:SYMBOL, MEM:SYMBOL, or one that is complete."""
+    """The dictionary for event_register of a kind by name, INT:SYMBOL, MEM:SYMBOL, or one that is
+    complete.
+    """
     if isinstance(kind, dict):
         return dict(kind, event_type=getattr(fe, kind['event_type']))
     name, _, symbol = kind.partition(':')
@@ -28,8 +38,13 @@ class App:
         self.seen = {}
         for kind in asked['kinds']:
             name = kind if isinstance(kind, str) else kind['event_type']
-            fe.event_register(dict(registration(kind), sync=fe.SYNC if asked['sync'] else fe.ASYNC,
-                                   callback=lambda event, name=name: self.count(name, event)))
+            fe.event_register(
+                dict(
+                    registration(kind),
+                    sync=fe.SYNC if asked['sync'] else fe.ASYNC,
+                    callback=lambda event, name=name: self.count(name, event),
+                )
+            )
         fe.events_start()
         print('watching', flush=True)
         fe.event_register({'event_type': fe.TIMER, 'time_value': asked['seconds'], 'callback': self.end})
