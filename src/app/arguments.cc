@@ -58,7 +58,7 @@ Status set_argument(Message& message, const Field& field, const Argument& argume
 Value value_in(const Call& call, const Message& answer) {
   if (const auto* structure = dynamic_cast<const wire::DescribeStructureRet*>(&answer)) return *structure;
   const protocol::CallSchema& schema = protocol::schema_of(call);
-  const Field* const field = call.answer == protocol::Answer::Written ? schema.bytes : schema.value;
+  const Field* const field = call.answer == protocol::AnswerKind::Written ? schema.bytes : schema.value;
   if (field == nullptr) return {};
   const auto& reflection = *answer.GetReflection();
   switch (field->cpp_type()) {

@@ -197,7 +197,7 @@ void FacilitiesClient::read_messages() {
   }
 }
 
-std::optional<Received> FacilitiesClient::received(const BeMsg& message, protocol::Received& last) {
+std::optional<Received> FacilitiesClient::received(const BeMsg& message, protocol::SequenceTracker& last) {
   const uint64_t lost = last.take(message);
   if (lost != 0) log::warning("{} messages of the backend were lost on the way to this app", lost);
   return Received{protocol::content_of(message), lost};

@@ -60,7 +60,7 @@ class FacilitiesClient {
   /// sent, too.
   [[nodiscard]] bool has_notification() const { return !notifications_.empty(); }
 
-  [[nodiscard]] CallSocket& calls() { return calls_; }
+  [[nodiscard]] CallSocket& call_socket() { return calls_; }
   [[nodiscard]] zmq::socket_t& messages() { return messages_; }
   [[nodiscard]] zmq::socket_t& broadcasts() { return broadcasts_; }
   /// What happens to the connection of messages, for a PresenceWatch.
@@ -82,7 +82,8 @@ class FacilitiesClient {
                                                         std::string_view call, Repeat repeat);
   [[nodiscard]] facilities::BeMsg be_message(Content message) const;
   void read_messages();
-  [[nodiscard]] std::optional<Received> received(const facilities::BeMsg& message, protocol::Received& last);
+  [[nodiscard]] std::optional<Received> received(const facilities::BeMsg& message,
+                                                 protocol::SequenceTracker& last);
 
   CallSocket calls_;
   Presence* presence_ = nullptr;
@@ -90,7 +91,7 @@ class FacilitiesClient {
   MonitoredSocket messages_;
   zmq::socket_t broadcasts_;
   protocol::Numbering messages_sent_, kept_;
-  protocol::Received last_notification_, last_broadcast_;
+  protocol::SequenceTracker last_notification_, last_broadcast_;
   std::deque<facilities::BeMsg> notifications_;
   protocol::TraceId trace_;
   bool is_open_ = true;  // FAC takes one-way messages

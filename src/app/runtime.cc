@@ -39,9 +39,9 @@ Runtime::Runtime(const Options& options, MessageCounter counter, std::unique_ptr
       watch_(std::move(watch)),
       vmi_(std::move(vmi)),
       facilities_(std::move(facilities)) {
-  vmi_.calls().set_counter(&counter_);
-  facilities_.calls().set_counter(&counter_);
-  vmi_.calls().set_presence(&vmi_presence_);
+  vmi_.call_socket().set_counter(&counter_);
+  facilities_.call_socket().set_counter(&counter_);
+  vmi_.call_socket().set_presence(&vmi_presence_);
   facilities_.set_presence(&facilities_presence_);
   watch_->add(vmi_presence_, vmi_.take_monitor());
   watch_->add(facilities_presence_, facilities_.take_monitor());

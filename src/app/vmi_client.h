@@ -38,7 +38,7 @@ class VmiClient {
   [[nodiscard]] Result<guest::Gva> lookup_symbol(std::string_view name);
   [[nodiscard]] Result<Processes> process_list();
 
-  [[nodiscard]] CallSocket& calls() { return calls_; }
+  [[nodiscard]] CallSocket& call_socket() { return calls_; }
   /// Where events of this app arrive.
   [[nodiscard]] zmq::socket_t& events() { return events_; }
   /// What happens to the connection of events, for a PresenceWatch.

@@ -14,9 +14,9 @@
 namespace furnace::backend {
 
 struct AppProgress {
-  uint64_t outbox = 0;          ///< of the last durable message; 0: there was none
-  uint64_t number = 0;          ///< the last that the backend has had
-  protocol::Received received;  ///< the last one-way message
+  uint64_t outbox = 0;                 ///< of the last durable message; 0: there was none
+  uint64_t number = 0;                 ///< the last that the backend has had
+  protocol::SequenceTracker received;  ///< the last one-way message
   uint64_t taken = 0;  ///< the last durable message that was given to a worker; not kept over a restart
 };
 

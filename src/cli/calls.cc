@@ -69,15 +69,15 @@ std::string_view type_of(const google::protobuf::FieldDescriptor& field) {
   return field.type() == Field::TYPE_BYTES ? "str | bytes" : "str";
 }
 
-constexpr EnumTable<protocol::Answer, std::string_view> kReturnTypes({
-    {protocol::Answer::Status, "int"},
-    {protocol::Answer::Number, "int"},
-    {protocol::Answer::Text, "str"},
-    {protocol::Answer::Bytes, "bytes"},
-    {protocol::Answer::Written, "int"},
-    {protocol::Answer::Processes, "dict[int, ProcessEntry]"},
-    {protocol::Answer::Identifier, "int"},
-    {protocol::Answer::Structure, "dict[str, Any]"},
+constexpr EnumTable<protocol::AnswerKind, std::string_view> kReturnTypes({
+    {protocol::AnswerKind::Status, "int"},
+    {protocol::AnswerKind::Number, "int"},
+    {protocol::AnswerKind::Text, "str"},
+    {protocol::AnswerKind::Bytes, "bytes"},
+    {protocol::AnswerKind::Written, "int"},
+    {protocol::AnswerKind::Processes, "dict[int, ProcessEntry]"},
+    {protocol::AnswerKind::Identifier, "int"},
+    {protocol::AnswerKind::Structure, "dict[str, Any]"},
 });
 
 /// "def read_pa(paddr: int, count: int) -> bytes:" and its docstring.

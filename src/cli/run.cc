@@ -3,8 +3,8 @@
 #include "base/printable.h"
 #include "base/signals.h"
 #include "launch/part.h"
+#include "launch/run/app_supervisor.h"
 #include "launch/run/check.h"
-#include "launch/run/supervisor.h"
 
 namespace furnace::cli {
 namespace {

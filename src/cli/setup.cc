@@ -39,15 +39,16 @@ Status make_account() {
 }
 
 /// A directory of root's, or of the account's: tenants' data is its own (wire.md section 6).
-struct Place {
+struct ProvidedDirectory {
   const char* name;
   mode_t mode;
   bool of_account;
 };
-constexpr std::array kPlaces{Place{"", 0755, false}, Place{"app_storage", 0755, false},
-                             Place{"app_storage/tenant_data", 0750, true}};
+constexpr std::array kPlaces{ProvidedDirectory{"", 0755, false},
+                             ProvidedDirectory{"app_storage", 0755, false},
+                             ProvidedDirectory{"app_storage/tenant_data", 0750, true}};
 
-bool is_right(const Place& place) {
+bool is_right(const ProvidedDirectory& place) {
   struct stat status {};
   const auto path = furnace_directory() / place.name;
   if (::stat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) return false;
@@ -56,7 +57,7 @@ bool is_right(const Place& place) {
   return account && status.st_uid == account->user;
 }
 
-Status make_place(const Place& place) {
+Status make_place(const ProvidedDirectory& place) {
   const auto path = furnace_directory() / place.name;
   FURNACE_TRY(const Directory made, Directory::make(path, Care::Content, place.mode));
   if (::fchmod(made.descriptor(), place.mode) != 0) return fail_errno("{}", path.string());
@@ -92,7 +93,7 @@ Status set_up(const SetupOptions& options) {
   FURNACE_TRY(const Fd stop, stop_signals());  // what is half built is removed
   bool complete = true;
   FURNACE_CHECK(step(options, fmt::format("account '{}'", kAccount), has_account, make_account, complete));
-  for (const Place& place : kPlaces)
+  for (const ProvidedDirectory& place : kPlaces)
     FURNACE_CHECK(step(
         options, fmt::format("directory {}", (furnace_directory() / place.name).lexically_normal().string()),
         [&] { return is_right(place); }, [&] { return make_place(place); }, complete));

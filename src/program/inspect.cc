@@ -20,7 +20,7 @@ Status run(const Options& options, int& exit_code) {
   FURNACE_TRY(const policy::ParsedPolicy parsed, policy::load_policy(options.policy));
   for (const policy::Warning& warning : parsed.warnings)
     log::warning("{}: {}", warning.place.text(), warning.text);
-  policy::Supervisor::Options supervision;
+  policy::CallSupervisor::Options supervision;
   supervision.audit = options.audit;
   supervision.observer = policy::log_violations({}, options.audit);
   FURNACE_TRY(const policy::Ended ended, policy::inspect(parsed.policy, options.command, supervision));

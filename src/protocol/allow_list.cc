@@ -24,14 +24,14 @@ std::vector<fs::path> files_of(const fs::path& file) {
   return files;
 }
 
-struct Place {
+struct CertificatePlace {
   fs::path file;
   std::string app;
 };
 
 /// Certificates in a directory, each with the app that its place names.
-std::vector<Place> places_in(const fs::path& directory) {
-  std::vector<Place> places;
+std::vector<CertificatePlace> places_in(const fs::path& directory) {
+  std::vector<CertificatePlace> places;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory, error)) {
     const fs::path& path = entry.path();
@@ -43,7 +43,8 @@ std::vector<Place> places_in(const fs::path& directory) {
       for (const fs::path& file : files_of(path)) places.push_back({file, name});
     }
   }
-  std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return a.file < b.file; });
+  std::sort(places.begin(), places.end(),
+            [](const CertificatePlace& a, const CertificatePlace& b) { return a.file < b.file; });
   return places;
 }
 
@@ -107,7 +108,7 @@ std::string AllowList::state_of_files() const {
   };
   for (const Source& source : sources_) {
     if (source.is_directory) {
-      for (const Place& place : places_in(source.path)) note(place.file);
+      for (const CertificatePlace& place : places_in(source.path)) note(place.file);
     } else {
       for (const fs::path& file : files_of(source.path)) note(file);
     }

@@ -24,7 +24,7 @@ CallSchema::CallSchema(const Call& call) {
   for (int i = 0; i < asked.field_count(); ++i) request_fields.push_back(asked.field(i));
   for (int i = 0; i < answered.field_count(); ++i) answer_fields.push_back(answered.field(i));
   link = asked.FindFieldByName("link");
-  const bool writes = call.answer == Answer::Written;
+  const bool writes = call.answer == AnswerKind::Written;
   if (writes) count = asked.FindFieldByName("count");
   status = answered.FindFieldByName("status");
   for (const char* name : kValueFields)

@@ -22,26 +22,32 @@ constexpr std::string_view kWrite = "Writes bytes to an address. Returns how man
 
 constexpr Call read_number(int32_t type, std::string_view name, Target target, uint8_t width,
                            std::string_view arguments) {
-  return {type,           name,           Verb::ReadNumber,
-          target,         width,          arguments,
-          Needs::Nothing, Answer::Number, width == 0 ? kReadAddr : kReadNumber};
+  return {type,
+          name,
+          Verb::ReadNumber,
+          target,
+          width,
+          arguments,
+          Needs::Nothing,
+          AnswerKind::Number,
+          width == 0 ? kReadAddr : kReadNumber};
 }
 constexpr Call read_text(int32_t type, std::string_view name, Target target, std::string_view arguments) {
-  return {type, name, Verb::ReadString, target, 0, arguments, Needs::Nothing, Answer::Text, kReadStr};
+  return {type, name, Verb::ReadString, target, 0, arguments, Needs::Nothing, AnswerKind::Text, kReadStr};
 }
 constexpr Call read_bytes(int32_t type, std::string_view name, Target target, std::string_view arguments) {
-  return {type, name, Verb::ReadBytes, target, 0, arguments, Needs::Nothing, Answer::Bytes, kRead};
+  return {type, name, Verb::ReadBytes, target, 0, arguments, Needs::Nothing, AnswerKind::Bytes, kRead};
 }
 constexpr Call write_number(int32_t type, std::string_view name, Target target, uint8_t width,
                             std::string_view arguments) {
-  return {type,      name,         Verb::WriteNumber, target,      width,
-          arguments, Needs::Write, Answer::Status,    kWriteNumber};
+  return {type,      name,         Verb::WriteNumber,  target,      width,
+          arguments, Needs::Write, AnswerKind::Status, kWriteNumber};
 }
 constexpr Call write_bytes(int32_t type, std::string_view name, Target target, std::string_view arguments) {
-  return {type, name, Verb::WriteBytes, target, 0, arguments, Needs::Write, Answer::Written, kWrite};
+  return {type, name, Verb::WriteBytes, target, 0, arguments, Needs::Write, AnswerKind::Written, kWrite};
 }
 constexpr Call plain(int32_t type, std::string_view name, Verb verb, std::string_view arguments, Needs needs,
-                     Answer answer, std::string_view summary) {
+                     AnswerKind answer, std::string_view summary) {
   return {type, name, verb, Target::None, 0, arguments, needs, answer, summary};
 }
 
@@ -51,23 +57,23 @@ constexpr Target kKsym = Target::Symbol;
 
 // clang-format off
 constexpr std::array kCalls = {
-    plain(T::EVENT_CLEAR, "event_clear", Verb::EventClear, "identifier", Needs::Nothing, Answer::Identifier, "Removes a registered event."),
-    plain(T::EVENT_REGISTER, "event_register", Verb::EventRegister, "event_type sync_state reg_value bp_addr bp_pid bp_name gva length access uid number returns notices gathers gpa", Needs::Events, Answer::Identifier, "Registers an event; returns its identifier."),
-    plain(T::EVENTS_START, "events_start", Verb::EventsStart, "", Needs::Nothing, Answer::Status, "Starts the delivery of this app's events."),
-    plain(T::EVENTS_STOP, "events_stop", Verb::EventsStop, "", Needs::Nothing, Answer::Status, "Stops the delivery of this app's events."),
-    plain(T::GET_ACCESS_MODE, "get_access_mode", Verb::GetAccessMode, "", Needs::Nothing, Answer::Number, "How guest memory is reached (LibVMI's vmi_mode_t: 0 Xen, 1 QEMU/KVM, 2 file)."),
-    plain(T::GET_MEMSIZE, "get_memsize", Verb::GetMemsize, "", Needs::Nothing, Answer::Number, "The guest's memory in bytes."),
-    plain(T::GET_NAME, "get_name", Verb::GetName, "", Needs::Nothing, Answer::Text, "The VM's name."),
-    plain(T::GET_OFFSET, "get_offset", Verb::GetOffset, "symbol", Needs::Nothing, Answer::Number, "A well-known offset: linux_tasks, linux_name, linux_pid, linux_mm, linux_pgd."),
-    plain(T::GET_OSTYPE, "get_ostype", Verb::GetOstype, "", Needs::Nothing, Answer::Text, "The guest's operating system by LibVMI's name: 'VMI_OS_LINUX'."),
-    plain(T::GET_PAGE_MODE, "get_page_mode", Verb::GetPageMode, "", Needs::Nothing, Answer::Text, "The guest's paging mode by LibVMI's name: 'VMI_PM_IA32E' (4 or 5 levels)."),
-    plain(T::GET_VCPUREG, "get_vcpureg", Verb::GetVcpureg, "reg vcpu", Needs::Nothing, Answer::Number, "A register of a vCPU by name: 'rip', 'cr3', 'gs_base', ..."),
-    plain(T::GET_VMID, "get_vmid", Verb::GetVmid, "", Needs::Nothing, Answer::Number, "The hypervisor's number for the VM (QEMU: its process id)."),
-    plain(T::GET_WINVER, "get_winver", Verb::GetWinver, "", Needs::Nothing, Answer::Number, "The Windows version; fails for other guests."),
-    plain(T::GET_WINVER_STR, "get_winver_str", Verb::GetWinverStr, "", Needs::Nothing, Answer::Text, "The Windows version as text; fails for other guests."),
-    plain(T::LOOKUP_STRUCTURE, "lookup_structure", Verb::LookupStructure, "structure_name structure_key", Needs::Nothing, Answer::Number, "The byte offset of a member of a kernel structure. A nested member is 'a.b'."),
-    plain(T::LOOKUP_SYMBOL, "lookup_symbol", Verb::LookupSymbol, "symbol_name", Needs::Nothing, Answer::Number, "A kernel symbol's address in the running guest."),
-    plain(T::PAUSE_VM, "pause_vm", Verb::PauseVm, "", Needs::Pause, Answer::Status, "Pauses the VM. Pauses are counted: each one needs a resume_vm."),
+    plain(T::EVENT_CLEAR, "event_clear", Verb::EventClear, "identifier", Needs::Nothing, AnswerKind::Identifier, "Removes a registered event."),
+    plain(T::EVENT_REGISTER, "event_register", Verb::EventRegister, "event_type sync_state reg_value bp_addr bp_pid bp_name gva length access uid number returns notices gathers gpa", Needs::Events, AnswerKind::Identifier, "Registers an event; returns its identifier."),
+    plain(T::EVENTS_START, "events_start", Verb::EventsStart, "", Needs::Nothing, AnswerKind::Status, "Starts the delivery of this app's events."),
+    plain(T::EVENTS_STOP, "events_stop", Verb::EventsStop, "", Needs::Nothing, AnswerKind::Status, "Stops the delivery of this app's events."),
+    plain(T::GET_ACCESS_MODE, "get_access_mode", Verb::GetAccessMode, "", Needs::Nothing, AnswerKind::Number, "How guest memory is reached (LibVMI's vmi_mode_t: 0 Xen, 1 QEMU/KVM, 2 file)."),
+    plain(T::GET_MEMSIZE, "get_memsize", Verb::GetMemsize, "", Needs::Nothing, AnswerKind::Number, "The guest's memory in bytes."),
+    plain(T::GET_NAME, "get_name", Verb::GetName, "", Needs::Nothing, AnswerKind::Text, "The VM's name."),
+    plain(T::GET_OFFSET, "get_offset", Verb::GetOffset, "symbol", Needs::Nothing, AnswerKind::Number, "A well-known offset: linux_tasks, linux_name, linux_pid, linux_mm, linux_pgd."),
+    plain(T::GET_OSTYPE, "get_ostype", Verb::GetOstype, "", Needs::Nothing, AnswerKind::Text, "The guest's operating system by LibVMI's name: 'VMI_OS_LINUX'."),
+    plain(T::GET_PAGE_MODE, "get_page_mode", Verb::GetPageMode, "", Needs::Nothing, AnswerKind::Text, "The guest's paging mode by LibVMI's name: 'VMI_PM_IA32E' (4 or 5 levels)."),
+    plain(T::GET_VCPUREG, "get_vcpureg", Verb::GetVcpureg, "reg vcpu", Needs::Nothing, AnswerKind::Number, "A register of a vCPU by name: 'rip', 'cr3', 'gs_base', ..."),
+    plain(T::GET_VMID, "get_vmid", Verb::GetVmid, "", Needs::Nothing, AnswerKind::Number, "The hypervisor's number for the VM (QEMU: its process id)."),
+    plain(T::GET_WINVER, "get_winver", Verb::GetWinver, "", Needs::Nothing, AnswerKind::Number, "The Windows version; fails for other guests."),
+    plain(T::GET_WINVER_STR, "get_winver_str", Verb::GetWinverStr, "", Needs::Nothing, AnswerKind::Text, "The Windows version as text; fails for other guests."),
+    plain(T::LOOKUP_STRUCTURE, "lookup_structure", Verb::LookupStructure, "structure_name structure_key", Needs::Nothing, AnswerKind::Number, "The byte offset of a member of a kernel structure. A nested member is 'a.b'."),
+    plain(T::LOOKUP_SYMBOL, "lookup_symbol", Verb::LookupSymbol, "symbol_name", Needs::Nothing, AnswerKind::Number, "A kernel symbol's address in the running guest."),
+    plain(T::PAUSE_VM, "pause_vm", Verb::PauseVm, "", Needs::Pause, AnswerKind::Status, "Pauses the VM. Pauses are counted: each one needs a resume_vm."),
     read_number(T::READ_16_KSYM, "read_16_ksym", kKsym, 2, "symbol"),
     read_number(T::READ_16_PA, "read_16_pa", kPa, 2, "paddr"),
     read_number(T::READ_16_VA, "read_16_va", kVa, 2, "vaddr pid"),
@@ -89,11 +95,11 @@ constexpr std::array kCalls = {
     read_text(T::READ_STR_PA, "read_str_pa", kPa, "paddr"),
     read_text(T::READ_STR_VA, "read_str_va", kVa, "vaddr pid"),
     read_bytes(T::READ_VA, "read_va", kVa, "vaddr pid count"),
-    plain(T::RESUME_VM, "resume_vm", Verb::ResumeVm, "", Needs::Nothing, Answer::Status, "Undoes one pause_vm."),
-    plain(T::STATUS, "status", Verb::Status, "", Needs::Nothing, Answer::Number, "Returns 1 while the VMI partition serves."),
-    plain(T::TRANSLATE_KSYM2V, "translate_ksym2v", Verb::TranslateSymbol, "symbol", Needs::Nothing, Answer::Number, "A kernel symbol's address in the running guest."),
-    plain(T::TRANSLATE_KV2P, "translate_kv2p", Verb::TranslateKernel, "vaddr", Needs::Nothing, Answer::Number, "The physical address of a kernel address."),
-    plain(T::TRANSLATE_UV2P, "translate_uv2p", Verb::TranslateUser, "vaddr pid", Needs::Nothing, Answer::Number, "The physical address of an address of a process."),
+    plain(T::RESUME_VM, "resume_vm", Verb::ResumeVm, "", Needs::Nothing, AnswerKind::Status, "Undoes one pause_vm."),
+    plain(T::STATUS, "status", Verb::Status, "", Needs::Nothing, AnswerKind::Number, "Returns 1 while the VMI partition serves."),
+    plain(T::TRANSLATE_KSYM2V, "translate_ksym2v", Verb::TranslateSymbol, "symbol", Needs::Nothing, AnswerKind::Number, "A kernel symbol's address in the running guest."),
+    plain(T::TRANSLATE_KV2P, "translate_kv2p", Verb::TranslateKernel, "vaddr", Needs::Nothing, AnswerKind::Number, "The physical address of a kernel address."),
+    plain(T::TRANSLATE_UV2P, "translate_uv2p", Verb::TranslateUser, "vaddr pid", Needs::Nothing, AnswerKind::Number, "The physical address of an address of a process."),
     write_number(T::WRITE_16_KSYM, "write_16_ksym", kKsym, 2, "symbol value"),
     write_number(T::WRITE_16_PA, "write_16_pa", kPa, 2, "paddr value"),
     write_number(T::WRITE_16_VA, "write_16_va", kVa, 2, "vaddr pid value"),
@@ -109,10 +115,10 @@ constexpr std::array kCalls = {
     write_bytes(T::WRITE_KSYM, "write_ksym", kKsym, "symbol buffer"),
     write_bytes(T::WRITE_PA, "write_pa", kPa, "paddr buffer"),
     write_bytes(T::WRITE_VA, "write_va", kVa, "vaddr pid buffer"),
-    plain(T::PROCESS_LIST, "process_list", Verb::ProcessList, "", Needs::Nothing, Answer::Processes, "The guest's processes."),
-    plain(T::START_SYSCALL, "start_syscall", Verb::StartSyscall, "sync_state", Needs::Events, Answer::Identifier, "Starts system-call tracing."),
-    plain(T::STOP_SYSCALL, "stop_syscall", Verb::StopSyscall, "", Needs::Nothing, Answer::Status, "Stops system-call tracing."),
-    plain(T::DESCRIBE_STRUCTURE, "describe_structure", Verb::DescribeStructure, "structure_name", Needs::Nothing, Answer::Structure, "The layout of a kernel structure: its size and members with offset, size and type."),
+    plain(T::PROCESS_LIST, "process_list", Verb::ProcessList, "", Needs::Nothing, AnswerKind::Processes, "The guest's processes."),
+    plain(T::START_SYSCALL, "start_syscall", Verb::StartSyscall, "sync_state", Needs::Events, AnswerKind::Identifier, "Starts system-call tracing."),
+    plain(T::STOP_SYSCALL, "stop_syscall", Verb::StopSyscall, "", Needs::Nothing, AnswerKind::Status, "Stops system-call tracing."),
+    plain(T::DESCRIBE_STRUCTURE, "describe_structure", Verb::DescribeStructure, "structure_name", Needs::Nothing, AnswerKind::Structure, "The layout of a kernel structure: its size and members with offset, size and type."),
 };
 // clang-format on
 

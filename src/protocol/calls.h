@@ -47,7 +47,7 @@ enum class Verb : uint8_t {
 enum class Target : uint8_t { None, Physical, Virtual, Symbol };
 
 /// What the answer carries besides the status.
-enum class Answer : uint8_t { Status, Number, Text, Bytes, Written, Processes, Identifier, Structure };
+enum class AnswerKind : uint8_t { Status, Number, Text, Bytes, Written, Processes, Identifier, Structure };
 
 /// What an app must be permitted for a call (`--forbid`).
 enum class Needs : uint8_t {
@@ -68,7 +68,7 @@ struct Call {
   uint8_t width;               ///< bytes of a number read or written; 0: as the guest's pointers
   std::string_view arguments;  ///< field names in the order of the Python function, separated by spaces
   Needs needs;                 ///< in the middle: a row without it does not compile
-  Answer answer;
+  AnswerKind answer;
   std::string_view summary;
 
   /// The version of the protocol that brought it: what 1.0 did not have has numbers from 200 on.

@@ -27,7 +27,7 @@ class Numbering {
 };
 
 /// How far the messages of one sender have come.
-struct Received {
+struct SequenceTracker {
   uint64_t run = 0;  ///< 0: none yet
   uint64_t sequence = 0;
 

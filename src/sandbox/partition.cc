@@ -40,7 +40,7 @@ class Run {
         program_(static_cast<int>(::syscall(SYS_pidfd_open, entered_.program, 0))) {
     if (entered_.listener.valid())
       supervisor_.emplace(std::move(entered_.listener), *partition.policy, entered_.program,
-                          policy::Supervisor::Options{partition.audit, counting_observer(partition)});
+                          policy::CallSupervisor::Options{partition.audit, counting_observer(partition)});
     if (entered_.output.valid()) {
       output_.emplace(std::move(entered_.output), STDOUT_FILENO, partition.output);
       errors_.emplace(std::move(entered_.errors), STDERR_FILENO, partition.output);
@@ -99,7 +99,7 @@ class Run {
     return -1;
   }
 
-  policy::Supervisor::Observer counting_observer(const Partition& partition) {
+  policy::CallSupervisor::Observer counting_observer(const Partition& partition) {
     auto observer =
         partition.observer ? partition.observer : policy::log_violations(partition.name, partition.audit);
     return [this, observer = std::move(observer)](const policy::Decided& decided) {
@@ -173,7 +173,7 @@ class Run {
   const std::optional<LauncherGroup>& launchers_;
   const std::optional<StateSocket>& state_;
   Fd stop_, ended_, program_;
-  std::optional<policy::Supervisor> supervisor_;
+  std::optional<policy::CallSupervisor> supervisor_;
   std::optional<Output> output_, errors_;
   std::optional<steady_clock::time_point> kill_at_;
   PartitionEnd end_;

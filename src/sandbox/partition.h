@@ -12,8 +12,8 @@
 #include "sandbox/account.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/output.h"
+#include "sandbox/policy/call_supervisor.h"
 #include "sandbox/policy/policy.h"
-#include "sandbox/policy/supervisor.h"
 #include "sandbox/view.h"
 
 namespace furnace::sandbox {
@@ -21,20 +21,20 @@ namespace furnace::sandbox {
 struct Partition {
   std::string name;  ///< for messages: "app 1111-app"
   View view;
-  std::vector<std::string> command;       ///< the program inside and its arguments
-  std::vector<Fd> handles;                ///< open inside as well, under the same numbers
-  std::string policy_name;                ///< which of policies/ is its own: "vmi-xen"
-  std::optional<policy::Policy> policy;   ///< otherwise its calls are not inspected
-  bool audit = false;                     ///< what the policy does not allow is reported, and allowed
-  policy::Supervisor::Observer observer;  ///< gets what was decided, instead of the log
-  std::optional<Account> account;         ///< of root's partitions
-  std::vector<std::string> writable;      ///< places inside; for Landlock
-  std::vector<uint16_t> ports;            ///< TCP ports it may connect to; for Landlock
-  std::string group;                      ///< name of its cgroup; empty: none
-  std::optional<Limits> limits;           ///< the group is made with them, and removed afterwards
-  std::vector<Fd> locks;                  ///< held outside for as long as it runs
-  std::vector<std::string> leftovers;     ///< files of the host to remove at the end
-  std::function<void()> tidy;             ///< removes what else the program leaves in its directories
+  std::vector<std::string> command;           ///< the program inside and its arguments
+  std::vector<Fd> handles;                    ///< open inside as well, under the same numbers
+  std::string policy_name;                    ///< which of policies/ is its own: "vmi-xen"
+  std::optional<policy::Policy> policy;       ///< otherwise its calls are not inspected
+  bool audit = false;                         ///< what the policy does not allow is reported, and allowed
+  policy::CallSupervisor::Observer observer;  ///< gets what was decided, instead of the log
+  std::optional<Account> account;             ///< of root's partitions
+  std::vector<std::string> writable;          ///< places inside; for Landlock
+  std::vector<uint16_t> ports;                ///< TCP ports it may connect to; for Landlock
+  std::string group;                          ///< name of its cgroup; empty: none
+  std::optional<Limits> limits;               ///< the group is made with them, and removed afterwards
+  std::vector<Fd> locks;                      ///< held outside for as long as it runs
+  std::vector<std::string> leftovers;         ///< files of the host to remove at the end
+  std::function<void()> tidy;                 ///< removes what else the program leaves in its directories
   OutputLimit output;
   MessageCounter messages;  ///< that the program counts
   uint64_t open_files = 256;

@@ -61,7 +61,7 @@ void define_batches(py::module_& module, Runtime& runtime, const Errors& errors)
                                 static_cast<size_t>(PyBytes_GET_SIZE(body.ptr())));
     Result<zmq::message_t> reply = [&] {
       const py::gil_scoped_release release;
-      return runtime.vmi().calls().ask(zmq::message_t(text), "batch");
+      return runtime.vmi().call_socket().ask(zmq::message_t(text), "batch");
     }();
     if (PyErr_Occurred() != nullptr) throw py::error_already_set();  // interrupted by a signal
     if (!reply) errors.raise(reply.error().context("batch"));

@@ -17,7 +17,7 @@ namespace furnace::app {
 namespace {
 
 namespace py = pybind11;
-using protocol::Answer;
+using protocol::AnswerKind;
 using protocol::Call;
 
 /// What the functions share.
@@ -26,10 +26,10 @@ struct Shared {
   Errors errors;
 };
 
-py::object to_python(Answer kind, Value value) {
+py::object to_python(AnswerKind kind, Value value) {
   if (auto* number = std::get_if<uint64_t>(&value)) return py::int_(*number);
   if (auto* text = std::get_if<std::string>(&value)) {
-    if (kind == Answer::Bytes) return py::bytes(*text);
+    if (kind == AnswerKind::Bytes) return py::bytes(*text);
     return py::str(valid_utf8(*text));
   }
   if (auto* list = std::get_if<Processes>(&value)) {
@@ -48,16 +48,16 @@ py::object to_python(Answer kind, Value value) {
 }
 
 /// What 1.0 functions return for a call that failed.
-py::object failed_value(Answer kind) {
+py::object failed_value(AnswerKind kind) {
   switch (kind) {
-    case Answer::Text:
+    case AnswerKind::Text:
       return py::str("");
-    case Answer::Bytes:
+    case AnswerKind::Bytes:
       return py::bytes("");
-    case Answer::Processes:
-    case Answer::Structure:
+    case AnswerKind::Processes:
+    case AnswerKind::Structure:
       return py::dict();
-    case Answer::Status:
+    case AnswerKind::Status:
       return py::int_(1);
     default:
       return py::int_(0);
@@ -316,8 +316,8 @@ std::function<void()> add_frontend_module(Runtime& runtime, const std::string& a
     if (PyErr_CheckSignals() != 0) return fail(Errc::Failed, "interrupted");  // not to be tried again
     return {};
   };
-  runtime.vmi().calls().set_interrupt(interrupt);
-  runtime.facilities().calls().set_interrupt(interrupt);
+  runtime.vmi().call_socket().set_interrupt(interrupt);
+  runtime.facilities().call_socket().set_interrupt(interrupt);
   return [shared] { shared->errors.raise_end_later(); };
 }
 

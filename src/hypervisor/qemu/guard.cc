@@ -18,24 +18,23 @@ struct Charge {
   Stub::Clock::time_point closed{};  ///< when the stub was closed last
 };
 
-void note(Charge& charge, char state, Fd descriptor) {
-  switch (state) {
-    case 'p':
-    case 'r':
-      charge.paused = state == 'p';
+void take(Charge& charge, Guard::Note note, Fd descriptor) {
+  using Note = Guard::Note;
+  switch (note) {
+    case Note::Paused:
+    case Note::Resumed:
+      charge.paused = note == Note::Paused;
       break;
-    case 'h':
-    case 'f':
-      charge.held = state == 'h';
+    case Note::Held:
+    case Note::NotHeld:
+      charge.held = note == Note::Held;
       break;
-    case 's':
+    case Note::StubOpened:
       charge.stub = std::move(descriptor);
       break;
-    case 'e':
+    case Note::StubClosed:
       charge.stub.close();
       charge.closed = Stub::Clock::now();
-      break;
-    default:
       break;
   }
 }
@@ -68,9 +67,10 @@ void let_go(Charge& charge, const std::filesystem::path& qmp_socket, pid_t qemu)
   become_helper("furnace-guard", {socket});
   Charge charge;
   const Fd own(socket);
-  char state = 0;
+  char note = 0;
   Fd descriptor;
-  while (receive_with(own, state, descriptor)) note(charge, state, std::move(descriptor));
+  while (receive_with(own, note, descriptor))
+    take(charge, static_cast<Guard::Note>(note), std::move(descriptor));
   let_go(charge, qmp_socket, qemu);
   ::_exit(0);
 }
@@ -91,9 +91,10 @@ Guard::~Guard() {
   if (pid_ > 0) ::waitpid(pid_, nullptr, 0);
 }
 
-Status Guard::tell(char state, int descriptor) {
-  if (auto told = send_with(socket_, {&state, 1}, descriptor); !told)
-    return fail(told.error(), "guard process");
+Status Guard::tell(Note note, int descriptor) {
+  const char byte = static_cast<char>(note);
+  if (auto sent = send_with(socket_, {&byte, 1}, descriptor); !sent)
+    return fail(sent.error(), "guard process");
   return {};
 }
 

@@ -16,6 +16,9 @@ namespace furnace::hypervisor {
 /// group does not reach it. Make it before threads and before connections that it must not inherit.
 class Guard {
  public:
+  /// What the guard learns, a byte each.
+  enum class Note : char { Paused, Resumed, Held, NotHeld, StubOpened, StubClosed };
+
   /// `qemu` is the process that serves `qmp_socket`: nothing is said to another one.
   [[nodiscard]] static Result<Guard> start(const std::filesystem::path& qmp_socket, pid_t qemu);
   /// The guard's end, for another process.
@@ -28,18 +31,18 @@ class Guard {
   ~Guard();
 
   /// Tell before the guest is stopped, and after it was continued.
-  [[nodiscard]] Status note_paused() { return tell('p'); }
-  [[nodiscard]] Status note_resumed() { return tell('r'); }
+  [[nodiscard]] Status note_paused() { return tell(Note::Paused); }
+  [[nodiscard]] Status note_resumed() { return tell(Note::Resumed); }
 
   /// Tell before the stub's connection is used, and after the stub was closed.
-  [[nodiscard]] Status note_stub(const Fd& connection) { return tell('s', connection.get()); }
-  [[nodiscard]] Status note_stub_closed() { return tell('e'); }
+  [[nodiscard]] Status note_stub(const Fd& connection) { return tell(Note::StubOpened, connection.get()); }
+  [[nodiscard]] Status note_stub_closed() { return tell(Note::StubClosed); }
   /// Another program has paused the guest (or it runs again): it must not be resumed for our sake.
-  [[nodiscard]] Status note_held(bool held) { return tell(held ? 'h' : 'f'); }
+  [[nodiscard]] Status note_held(bool held) { return tell(held ? Note::Held : Note::NotHeld); }
 
  private:
   Guard(Fd socket, pid_t pid) : socket_(std::move(socket)), pid_(pid) {}
-  [[nodiscard]] Status tell(char state, int descriptor = -1);
+  [[nodiscard]] Status tell(Note note, int descriptor = -1);
 
   Fd socket_;
   pid_t pid_ = -1;

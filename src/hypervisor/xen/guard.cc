@@ -31,40 +31,39 @@ struct Charge {
   }
 };
 
-void note(Charge& charge, const XenGuard::Message& message) {
+void take(Charge& charge, const XenGuard::Message& message) {
+  using Note = XenGuard::Note;
   switch (message.kind) {
-    case 'p':
-    case 'r':
-      charge.paused = message.kind == 'p';
+    case Note::Paused:
+    case Note::Resumed:
+      charge.paused = message.kind == Note::Paused;
       break;
-    case 'm':
-    case 'e':
-      charge.monitored = message.kind == 'm';
+    case Note::Monitored:
+    case Note::NotMonitored:
+      charge.monitored = message.kind == Note::Monitored;
       break;
-    case 'h':
-    case 'g':
-      charge.held = message.kind == 'h';
+    case Note::Held:
+    case Note::NotHeld:
+      charge.held = message.kind == Note::Held;
       break;
-    case 'a':
-    case 'z':
-      charge.altp2m = message.kind == 'a';
+    case Note::Altp2mOn:
+    case Note::Altp2mOff:
+      charge.altp2m = message.kind == Note::Altp2mOn;
       break;
-    case 'v':
+    case Note::View:
       charge.view = static_cast<uint16_t>(message.number);
       break;
-    case 'f':
+    case Note::Forbidden:
       charge.forbidden.insert(message.number);
       break;
-    case 'o':
+    case Note::Allowed:
       charge.forbidden.erase(message.number);
       break;
-    case 'b':
+    case Note::Breakpoint:
       charge.breakpoints[message.number] = message.byte;
       break;
-    case 'n':
+    case Note::NoBreakpoint:
       charge.breakpoints.erase(message.number);
-      break;
-    default:
       break;
   }
 }
@@ -127,7 +126,7 @@ void let_go(const Charge& charge, uint32_t domain) {
   become_helper("furnace-guard", {socket});
   Charge charge;
   XenGuard::Message message{};
-  while (::recv(socket, &message, sizeof message, 0) == sizeof message) note(charge, message);
+  while (::recv(socket, &message, sizeof message, 0) == sizeof message) take(charge, message);
   let_go(charge, domain);
   ::_exit(0);
 }

@@ -32,7 +32,7 @@ bool reap(pid_t program, Ended& ended) {
 }  // namespace
 
 Result<Ended> inspect(const Policy& policy, const std::vector<std::string>& command,
-                      Supervisor::Options options) {
+                      CallSupervisor::Options options) {
   FURNACE_TRY(const auto filter, compile(policy));
   adopt_orphans();
   FURNACE_TRY(Started started, start_under(filter, command));
@@ -43,7 +43,7 @@ Result<Ended> inspect(const Policy& policy, const std::vector<std::string>& comm
   };
   FURNACE_TRY(const Fd stop, stop_signals());
   const Fd program(static_cast<int>(::syscall(SYS_pidfd_open, started.program, 0)));
-  Supervisor supervisor(std::move(started.listener), policy, started.program, std::move(options));
+  CallSupervisor supervisor(std::move(started.listener), policy, started.program, std::move(options));
   Ended ended;
   enum : size_t { kCalls, kStop, kProgram };
   std::array<pollfd, 3> items{pollfd{supervisor.descriptor(), POLLIN, 0}, pollfd{stop.get(), POLLIN, 0},

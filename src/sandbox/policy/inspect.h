@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "sandbox/policy/supervisor.h"
+#include "sandbox/policy/call_supervisor.h"
 
 namespace furnace::policy {
 
@@ -17,6 +17,6 @@ struct Ended {
 /// A violation kills every process of the program at once. SIGTERM goes to the program; a second one ends
 /// all.
 [[nodiscard]] Result<Ended> inspect(const Policy& policy, const std::vector<std::string>& command,
-                                    Supervisor::Options options);
+                                    CallSupervisor::Options options);
 
 }  // namespace furnace::policy

@@ -109,7 +109,7 @@ std::string Lesson::text(size_t files) const {
 Result<Lesson> learn(const std::vector<std::string>& command, int& exit_code) {
   Lesson lesson;
   const Policy nothing;
-  Supervisor::Options options;
+  CallSupervisor::Options options;
   options.audit = true;
   options.observer = [&](const Decided& decided) { lesson.add(decided); };
   FURNACE_TRY(const Ended ended, inspect(nothing, command, options));

@@ -112,8 +112,8 @@ void find_parent(const Fd& root, const std::string& root_place, const std::strin
 
 }  // namespace
 
-Result<View> open_view(const Target& target, const Target::Identity& identity, int directory) {
-  View view;
+Result<TargetView> open_view(const Target& target, const Target::Identity& identity, int directory) {
+  TargetView view;
   FURNACE_TRY(view.root, open_file(target.entry("root"), O_PATH | O_DIRECTORY));
   view.root_place = place_of(view.root);
   const std::string entry = directory == AT_FDCWD ? "cwd" : fmt::format("fd/{}", directory);
@@ -129,7 +129,7 @@ Result<View> open_view(const Target& target, const Target::Identity& identity, i
 
 namespace {
 
-Found find_anywhere(const View& view, const Lookup& lookup) {
+Found find_anywhere(const TargetView& view, const Lookup& lookup) {
   Found found;
   found.error = ENOENT;
   if (lookup.path.empty()) return found;
@@ -164,7 +164,7 @@ Found find_anywhere(const View& view, const Lookup& lookup) {
 
 }  // namespace
 
-Found find(const View& view, const Lookup& lookup) {
+Found find(const TargetView& view, const Lookup& lookup) {
   Found found = find_anywhere(view, lookup);
   // Our own entry is out of bounds: a link to /proc/self leads there.
   if (const std::string ours = fmt::format("/proc/{}", ::getpid());

@@ -27,16 +27,17 @@ struct Found {
 };
 
 /// What a target's paths start from. Opened with our rights; what is found in it, with the target's.
-struct View {
+struct TargetView {
   Fd root, directory;
   std::string root_place;  ///< of the root, in the mount namespace's own terms
   pid_t process = 0;       ///< the target's own number in the /proc of its view
   bool ours = false;       ///< that /proc shows us as well
 };
 /// Fails if the target has exited. Without a directory: it has none with that number.
-[[nodiscard]] Result<View> open_view(const Target& target, const Target::Identity& identity, int directory);
+[[nodiscard]] Result<TargetView> open_view(const Target& target, const Target::Identity& identity,
+                                           int directory);
 
-[[nodiscard]] Found find(const View& view, const Lookup& lookup);
+[[nodiscard]] Found find(const TargetView& view, const Lookup& lookup);
 
 /// The program that the target runs, as its root sees it.
 [[nodiscard]] std::string executable(const Target& target);

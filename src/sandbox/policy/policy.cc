@@ -13,7 +13,7 @@
 
 namespace furnace::policy {
 
-std::string Place::text() const {
+std::string RulePlace::text() const {
   return fmt::format("{}:{}:{}", printable(file), line, column);
 }
 

@@ -19,7 +19,7 @@ enum class Level : uint8_t { Start = 0, Established = 1 };
 inline constexpr std::array kLevels = {Level::Start, Level::Established};
 
 /// Where a rule is written, for messages.
-struct Place {
+struct RulePlace {
   std::string file;
   uint32_t line = 0, column = 0;
   [[nodiscard]] std::string text() const;  ///< "app.policy:12:3"

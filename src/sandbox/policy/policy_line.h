@@ -20,9 +20,9 @@ inline std::string shown(std::string_view word) {
 }
 
 /// A line of a policy, taken word by word.
-class Line {
+class PolicyLine {
  public:
-  Line(std::string_view text, std::string file, uint32_t number) : place_{std::move(file), number, 1} {
+  PolicyLine(std::string_view text, std::string file, uint32_t number) : place_{std::move(file), number, 1} {
     // A '#' inside a word belongs to it: paths may hold one.
     size_t comment = text.find('#');
     while (comment != std::string_view::npos && comment != 0 && !is_space(text[comment - 1]))
@@ -34,8 +34,8 @@ class Line {
 
   [[nodiscard]] bool at_end() const { return at_ == text_.size(); }
   /// Of what comes next.
-  [[nodiscard]] Place place() const {
-    Place place = place_;
+  [[nodiscard]] RulePlace place() const {
+    RulePlace place = place_;
     place.column = static_cast<uint32_t>(at_ + 1);
     return place;
   }
@@ -72,7 +72,7 @@ class Line {
   }
 
   std::string_view text_;
-  Place place_;
+  RulePlace place_;
   size_t at_ = 0;
 };
 

@@ -59,7 +59,7 @@ class Parser {
     if (text.size() > kMaxFile) return fail(Errc::Invalid, "{}: more than {} bytes", file, kMaxFile);
     uint32_t number = 0;
     for (const std::string_view each : lines(text)) {
-      Line line(each, file, ++number);
+      PolicyLine line(each, file, ++number);
       if (line.at_end()) continue;
       FURNACE_CHECK(open_block_ ? in_block(line) : statement(line, depth));
     }
@@ -78,7 +78,7 @@ class Parser {
  private:
   /// Between '{' and '}'.
   struct Block {
-    Place place;
+    RulePlace place;
     std::string group;            ///< its name; of tests: empty
     std::vector<uint32_t> calls;  ///< of tests: which they are for
     std::string call;             ///< as the rule names it
@@ -86,18 +86,18 @@ class Parser {
     size_t lines = 0;
   };
   struct Group {
-    Place place;
+    RulePlace place;
     std::vector<uint32_t> calls;
     bool used = false;
   };
 
-  void warn(Place place, std::string text) {
+  void warn(RulePlace place, std::string text) {
     parsed_.warnings.push_back({std::move(place), std::move(text)});
   }
 
-  Status statement(Line& line, int depth) {
+  Status statement(PolicyLine& line, int depth) {
     if (parsed_.rules.size() >= kMaxRules) return line.error("more than {} rules", kMaxRules);
-    const Place place = line.place();
+    const RulePlace place = line.place();
     const std::string whole(line.whole());
     const std::string_view first = line.peek();
     if (first == "INCLUDE") return include(line, depth);
@@ -134,11 +134,11 @@ class Parser {
     return tests(line, levels, place, whole);
   }
 
-  void note(const Place& place, std::string text, std::string call) {
+  void note(const RulePlace& place, std::string text, std::string call) {
     parsed_.rules.push_back({place, std::move(text), std::move(call)});
   }
 
-  static Status nothing_more(const Line& line) {
+  static Status nothing_more(const PolicyLine& line) {
     if (line.at_end()) return {};
     return line.error("expected the end of the line, not {}", shown(line.peek()));
   }
@@ -149,8 +149,8 @@ class Parser {
   };
 
   /// One system call by name; empty if the name is another architecture's.
-  Result<Calls> take_call(Line& line) {
-    const Place place = line.place();
+  Result<Calls> take_call(PolicyLine& line) {
+    const RulePlace place = line.place();
     const std::string name(line.peek());
     if (name.empty()) return line.error("expected the name of a system call, not the end of the line");
     if (const auto number = guest::syscall_number(name)) {
@@ -167,7 +167,7 @@ class Parser {
                       hint.empty() ? "" : fmt::format("; did you mean '{}'?", hint));
   }
 
-  Result<Calls> take_calls(Line& line) {
+  Result<Calls> take_calls(PolicyLine& line) {
     if (!line.peek().starts_with('@')) return take_call(line);
     const std::string name(line.peek());
     const auto found = groups_.find(name.substr(1));
@@ -177,7 +177,7 @@ class Parser {
     return Calls{name, found->second.calls};
   }
 
-  void allow(const std::vector<uint32_t>& calls, const std::vector<Level>& levels, const Place& place,
+  void allow(const std::vector<uint32_t>& calls, const std::vector<Level>& levels, const RulePlace& place,
              const std::string& whole) {
     for (const uint32_t call : calls) {
       bool changes = false;
@@ -193,7 +193,8 @@ class Parser {
     }
   }
 
-  Status answer(Line& line, const std::vector<Level>& levels, const Place& place, const std::string& whole) {
+  Status answer(PolicyLine& line, const std::vector<Level>& levels, const RulePlace& place,
+                const std::string& whole) {
     FURNACE_TRY(const Calls calls, take_calls(line));
     const auto number = error_constant(line.peek());
     if (!number) return line.error("expected an error (EACCES), not {}", shown(line.peek()));
@@ -204,7 +205,8 @@ class Parser {
     return nothing_more(line);
   }
 
-  Status tests(Line& line, const std::vector<Level>& levels, const Place& place, const std::string& whole) {
+  Status tests(PolicyLine& line, const std::vector<Level>& levels, const RulePlace& place,
+               const std::string& whole) {
     Block block{place, {}, {}, {}, levels, 0};
     FURNACE_TRY(const Calls calls, take_call(line));
     block.calls = calls.numbers;
@@ -220,14 +222,14 @@ class Parser {
     return open(line, std::move(block));
   }
 
-  Status open(Line& line, Block block) {
+  Status open(PolicyLine& line, Block block) {
     if (line.word() != "{") return fail(Errc::Invalid, "{}: expected '{{'", line.place().text());
     FURNACE_CHECK(nothing_more(line));
     open_block_ = std::move(block);
     return {};
   }
 
-  Status group(Line& line) {
+  Status group(PolicyLine& line) {
     line.word();
     Block block{line.place(), std::string(line.peek()), {}, {}, {}, 0};
     if (block.group.empty() || block.group == "{") return line.error("expected the name of a group");
@@ -236,8 +238,8 @@ class Parser {
     return open(line, std::move(block));
   }
 
-  Status include(Line& line, int depth) {
-    const Place place = line.place();
+  Status include(PolicyLine& line, int depth) {
+    const RulePlace place = line.place();
     line.word();
     const std::filesystem::path named(line.rest());
     if (named.empty()) return line.error("expected the name of a file");
@@ -249,7 +251,7 @@ class Parser {
     return parse(*text, file.string(), depth + 1);
   }
 
-  Status in_block(Line& line) {
+  Status in_block(PolicyLine& line) {
     Block& block = *open_block_;
     if (line.peek() == "}") {
       line.word();
@@ -272,8 +274,8 @@ class Parser {
     return {};
   }
 
-  Status test(Line& line, const Block& block) {
-    const Place place = line.place();
+  Status test(PolicyLine& line, const Block& block) {
+    const RulePlace place = line.place();
     const std::string whole(line.whole());
     note(place, whole, block.call);
     if (line.peek().starts_with("REG_INT:")) return integer_test(line, block);
@@ -283,7 +285,7 @@ class Parser {
 
   template <typename Test>
   void add(const Block& block, const std::vector<uint32_t>& calls, std::vector<Test> Verdict::*tests,
-           const Test& test, const Place& place) {
+           const Test& test, const RulePlace& place) {
     for (const uint32_t call : calls)
       for (const Level level : block.levels) {
         Verdict& verdict = parsed_.policy.at(level, call);
@@ -308,8 +310,8 @@ class Parser {
     return {all.begin(), all.end()};
   }
 
-  Status path_test(Line& line, const Block& block) {
-    const Place place = line.place();
+  Status path_test(PolicyLine& line, const Block& block) {
+    const RulePlace place = line.place();
     std::string_view text = line.rest();
     text.remove_prefix(8);
     const Cut parts = cut(text, '|');
@@ -340,7 +342,7 @@ class Parser {
     return {};
   }
 
-  Status address_test(const Place& place, std::string_view text, const Block& block) {
+  Status address_test(const RulePlace& place, std::string_view text, const Block& block) {
     if (block.calls != std::vector<uint32_t>{SYS_connect})
       return fail(Errc::Invalid, "{}: the address of {} can't be tested: only that of connect", place.text(),
                   block.call);
@@ -364,8 +366,8 @@ class Parser {
     return "";
   }
 
-  Status integer_test(Line& line, const Block& block) {
-    const Place place = line.place();
+  Status integer_test(PolicyLine& line, const Block& block) {
+    const RulePlace place = line.place();
     std::string_view text = line.word();
     text.remove_prefix(8);
     FURNACE_CHECK(nothing_more(line));

@@ -13,13 +13,13 @@
 namespace furnace::policy {
 
 struct Warning {
-  Place place;
+  RulePlace place;
   std::string text;
 };
 
 /// A rule as it is written in the file.
 struct PolicyRule {
-  Place place;
+  RulePlace place;
   std::string text;  ///< without comment and white space around it
   std::string call;  ///< the name it is about
 };

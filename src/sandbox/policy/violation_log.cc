@@ -13,7 +13,7 @@ constexpr size_t kMostRemembered = 10'000;
 
 }  // namespace
 
-Supervisor::Observer log_violations(const std::string& who, bool audit) {
+CallSupervisor::Observer log_violations(const std::string& who, bool audit) {
   return [prefix = who.empty() ? who : who + ": ", audit,
           told = std::set<std::tuple<Level, uint32_t, std::string>>()](const Decided& decided) mutable {
     if (decided.how != Decided::How::Violation) return;

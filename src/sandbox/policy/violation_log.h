@@ -3,11 +3,11 @@
 
 #include <string>
 
-#include "sandbox/policy/supervisor.h"
+#include "sandbox/policy/call_supervisor.h"
 
 namespace furnace::policy {
 
 /// Reports violations, with `who` in front; an audit reports each thing once, of the first ten thousand.
-[[nodiscard]] Supervisor::Observer log_violations(const std::string& who, bool audit);
+[[nodiscard]] CallSupervisor::Observer log_violations(const std::string& who, bool audit);
 
 }  // namespace furnace::policy

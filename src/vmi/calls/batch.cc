@@ -165,7 +165,7 @@ tl::expected<void, BatchError> BatchRun::apply_link(const wire::Linkage& link, c
   if (link.prev_msg_ix() >= static_cast<uint32_t>(request_->type_size()))
     return broken(BatchError::PreviousMessageRange);
   if (link.prev_msg_ix() >= answers_.size()) return broken(BatchError::ForwardReference);
-  const Answered& previous = answers_[link.prev_msg_ix()];
+  const EncodedAnswer& previous = answers_[link.prev_msg_ix()];
   if (link.prev_item_ix() >= previous.codec->answer_fields().size())
     return broken(BatchError::PreviousItemRange);
   const auto& source = *previous.codec->answer_fields()[link.prev_item_ix()];

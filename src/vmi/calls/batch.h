@@ -77,7 +77,7 @@ class BatchRun {
   wire::VmiMessage* request_;
   protocol::Flaw flaw_;  // of the body: then it is not run
   AnswerBuffer answer_;
-  std::vector<Answered> answers_;
+  std::vector<EncodedAnswer> answers_;
   std::vector<int> seen_;  // calls of each row of the table so far
   std::optional<Open> open_;
   int next_ = 0;

@@ -198,14 +198,14 @@ Arguments Codec::decode(const Message& request) const {
   return arguments;
 }
 
-uint64_t Answered::integer(const Field& field) const {
+uint64_t EncodedAnswer::integer(const Field& field) const {
   if (&field == codec->schema_.status) return static_cast<uint64_t>(int64_t{status});
   if (&field == codec->schema_.bytes) return static_cast<uint64_t>(bytes);
   return &field == codec->schema_.value ? fitted(field, value) : 0;
 }
 
-Answered Codec::encode(const Reply& reply, AnswerBuffer& out) const {
-  Answered answered{this, 0, reply.bytes.value_or(0), reply.error ? 1 : 0};
+EncodedAnswer Codec::encode(const Reply& reply, AnswerBuffer& out) const {
+  EncodedAnswer answered{this, 0, reply.bytes.value_or(0), reply.error ? 1 : 0};
   if (const auto* structure = std::get_if<guest::Structure>(&reply.value)) answered.value = structure->size;
   if (std::holds_alternative<std::vector<guest::Process>>(reply.value) ||
       std::holds_alternative<guest::Structure>(reply.value)) {
@@ -269,7 +269,7 @@ std::span<std::byte> Codec::room_for_bytes(size_t count, AnswerBuffer& out) cons
   return {reinterpret_cast<std::byte*>(to), count};
 }
 
-Answered Codec::encode_filled(std::span<const std::byte> room, AnswerBuffer& out) const {
+EncodedAnswer Codec::encode_filled(std::span<const std::byte> room, AnswerBuffer& out) const {
   const auto* const start = reinterpret_cast<const std::byte*>(out.at(out.size()));
   out.commit(static_cast<size_t>(room.data() + room.size() - start));
   return {this, 0, static_cast<int64_t>(room.size()), 0};

@@ -109,7 +109,7 @@ class Codec;
 struct ReadDecoder;
 
 /// What later calls may take from an answer that was encoded.
-struct Answered {
+struct EncodedAnswer {
   const Codec* codec;
   uint64_t value = 0;
   int64_t bytes = 0;
@@ -133,11 +133,11 @@ class Codec {
   /// The link of a request, or nullptr.
   [[nodiscard]] const wire::Linkage* link(const Message& request) const;
   /// Appends the answer to a VmiMessage's bytes.
-  Answered encode(const Reply& reply, AnswerBuffer& out) const;
+  EncodedAnswer encode(const Reply& reply, AnswerBuffer& out) const;
   /// The room for `count` bytes of an answer, of which nothing is appended yet.
   [[nodiscard]] std::span<std::byte> room_for_bytes(size_t count, AnswerBuffer& out) const;
   /// Appends the answer around that room, whose bytes are filled in.
-  Answered encode_filled(std::span<const std::byte> room, AnswerBuffer& out) const;
+  EncodedAnswer encode_filled(std::span<const std::byte> room, AnswerBuffer& out) const;
 
   [[nodiscard]] bool repeated() const { return schema_.request->is_repeated(); }
   [[nodiscard]] const std::vector<const Field*>& request_fields() const { return schema_.request_fields; }
@@ -146,7 +146,7 @@ class Codec {
   [[nodiscard]] std::optional<Number> number_of(size_t field) const;
 
  private:
-  friend struct Answered;
+  friend struct EncodedAnswer;
   void encode_list(const Reply& reply, AnswerBuffer& out) const;
 
   const protocol::CallSchema& schema_;

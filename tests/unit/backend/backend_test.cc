@@ -57,8 +57,8 @@ TEST(Progress, IsKeptOverARestartAndDamageIsNoticed) {
   EXPECT_EQ(progress.of("two-app")->number, 0U);
 }
 
-TEST(Received, CountsWhatIsMissing) {
-  protocol::Received received;
+TEST(SequenceTracker, CountsWhatIsMissing) {
+  protocol::SequenceTracker received;
   const auto take_one = [&](uint64_t run, uint64_t sequence) {
     facilities::BeMsg message;
     message.set_run(run);

@@ -20,7 +20,7 @@ class PathLookup : public ::testing::Test {
   }
   [[nodiscard]] std::filesystem::path root() const { return directory_.path(); }
   [[nodiscard]] Found look_up(const std::string& path) const {
-    View view;
+    TargetView view;
     view.root = test::take(open_file(root(), O_PATH | O_DIRECTORY));
     view.root_place = std::filesystem::canonical(root());
     return find(view, {.path = path});

@@ -164,7 +164,7 @@ TEST_F(EventServer, AnAppHearsWhatWentWithTheConnectionOfItsCalls) {
       std::get<uint64_t>(take(call(client, "event_register",
                                    {uint64_t{wire::F_SYSCALL}, async, none, none, none, none, none, none,
                                     none, none, none, none, uint64_t{1}})));
-  client.calls().set_timeout(std::chrono::milliseconds(0));
+  client.call_socket().set_timeout(std::chrono::milliseconds(0));
   ASSERT_FALSE(call(client, "status")) << "it waits for no answer, and its socket is another one then";
   auto notice = next(client);
   while (notice && notice->ended().empty()) notice = next(client);  // system calls that came before

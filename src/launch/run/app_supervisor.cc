@@ -1,4 +1,4 @@
-#include "launch/run/supervisor.h"
+#include "launch/run/app_supervisor.h"
 
 #include <poll.h>
 
@@ -39,9 +39,9 @@ struct Supervised {
   bool to_be_renewed = false;  ///< it is being ended to be started again
 };
 
-class Supervisor {
+class AppSupervisor {
  public:
-  Supervisor(const Manifest& manifest, Fd stop, ReadySocket ready)
+  AppSupervisor(const Manifest& manifest, Fd stop, ReadySocket ready)
       : manifest_(manifest), stop_(std::move(stop)), ready_(std::move(ready)) {
     for (Part& part : parts_of(manifest)) parts_.emplace_back(std::move(part), manifest.start_limit);
   }
@@ -247,7 +247,7 @@ Result<int> run_app(const Manifest& manifest, Fd stop) {
     return fail(Errc::Unavailable, "another `furnace run` has the manifest in {}",
                 manifest.directory.string());
   if (!lock) return tl::unexpected<Error>(lock.error());
-  return Supervisor(manifest, std::move(stop), std::move(ready)).run();
+  return AppSupervisor(manifest, std::move(stop), std::move(ready)).run();
 }
 
 }  // namespace furnace::launch

@@ -1,4 +1,4 @@
-#include "sandbox/policy/supervisor.h"
+#include "sandbox/policy/call_supervisor.h"
 
 #include <fmt/format.h>
 #include <linux/audit.h>
@@ -31,7 +31,7 @@ bool is_foreign(const seccomp_data& data) {
 
 }  // namespace
 
-struct Supervisor::Call {
+struct CallSupervisor::Call {
   const seccomp_notif& notification;
   Target target;
   PathRequest request;
@@ -66,7 +66,7 @@ std::string describe(const Decided& violation) {
                      describe_arguments(name, arguments, violation.path), level, missing);
 }
 
-Supervisor::Supervisor(Fd listener, const Policy& policy, pid_t program, Options options)
+CallSupervisor::CallSupervisor(Fd listener, const Policy& policy, pid_t program, Options options)
     : listener_(std::move(listener)), policy_(policy), program_(program), options_(std::move(options)) {
   seccomp_notif_sizes sizes{};
   ::syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes);
@@ -75,7 +75,7 @@ Supervisor::Supervisor(Fd listener, const Policy& policy, pid_t program, Options
   notification_.resize(std::max<size_t>(sizes.seccomp_notif, sizeof(seccomp_notif)));
 }
 
-Result<bool> Supervisor::handle() {
+Result<bool> CallSupervisor::handle() {
   std::fill(notification_.begin(), notification_.end(), std::byte{0});
   if (::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_RECV, notification_.data()) != 0) {
     if (errno == ENOENT || errno == EINTR) return true;  // the thread died meanwhile
@@ -89,7 +89,7 @@ Result<bool> Supervisor::handle() {
   return decide(call);
 }
 
-Result<bool> Supervisor::decide(Call& call) {
+Result<bool> CallSupervisor::decide(Call& call) {
   static const Verdict nothing;
   if (is_foreign(call.data())) return deny(call, nothing);
   if (!started_ && call.target.thread() == program_ && call.number() == SYS_execve) {
@@ -112,7 +112,7 @@ Result<bool> Supervisor::decide(Call& call) {
 }
 
 /// Whether it is the attempt to open ESTABLISHED, which is answered.
-bool Supervisor::is_established(Call& call) {
+bool CallSupervisor::is_established(Call& call) {
   const PathCall* by_path = path_call(call.number());
   if (by_path == nullptr || by_path->family != Family::Open) return false;
   std::string path;
@@ -123,7 +123,7 @@ bool Supervisor::is_established(Call& call) {
   return true;
 }
 
-Result<bool> Supervisor::decide_path(Call& call, const Verdict& verdict) {
+Result<bool> CallSupervisor::decide_path(Call& call, const Verdict& verdict) {
   const PathCall& by_path = *path_call(call.number());
   const int read = read_request(call.target, by_path, call.data(), call.request);
   if (read != 0) {
@@ -165,7 +165,7 @@ Result<bool> Supervisor::decide_path(Call& call, const Verdict& verdict) {
 
 /// The address is in memory that another thread may change: we connect the program's socket to the one we
 /// checked.
-bool Supervisor::decide_connect(Call& call, const Verdict& verdict) {
+bool CallSupervisor::decide_connect(Call& call, const Verdict& verdict) {
   std::array<std::byte, sizeof(sockaddr_storage)> memory{};
   const size_t size = std::min<uint64_t>(call.data().args[2], memory.size());
   const std::span<std::byte> given(memory.data(), size);
@@ -192,7 +192,7 @@ bool Supervisor::decide_connect(Call& call, const Verdict& verdict) {
 }
 
 /// The kernel reads the path again, and may find another: what runs in the end is looked at before it does.
-bool Supervisor::execute(Call& call, const Verdict& verdict) {
+bool CallSupervisor::execute(Call& call, const Verdict& verdict) {
   CheckedExec checked(call.target.thread());
   if (!checked.attached()) return deny(call, verdict);
   observe(call, Decided::How::Allowed);
@@ -209,7 +209,7 @@ bool Supervisor::execute(Call& call, const Verdict& verdict) {
 }
 
 /// False: the partition must end.
-bool Supervisor::deny(Call& call, const Verdict& verdict) {
+bool CallSupervisor::deny(Call& call, const Verdict& verdict) {
   if (verdict.error_number) {
     observe(call, Decided::How::Refused);
     answer(call, -*verdict.error_number);
@@ -220,7 +220,7 @@ bool Supervisor::deny(Call& call, const Verdict& verdict) {
   return options_.audit;
 }
 
-void Supervisor::observe(const Call& call, Decided::How how) const {
+void CallSupervisor::observe(const Call& call, Decided::How how) const {
   if (!options_.observer) return;
   Decided decided{how,           level_,           0,         call.target.thread(), {}, call.data().arch,
                   call.number(), call.arguments(), call.path, call.address};
@@ -235,14 +235,14 @@ void Supervisor::observe(const Call& call, Decided::How how) const {
   options_.observer(decided);
 }
 
-void Supervisor::go_on(const Call& call) const {
+void CallSupervisor::go_on(const Call& call) const {
   seccomp_notif_resp response{};
   response.id = call.notification.id;
   response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
   ::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
 }
 
-void Supervisor::answer(const Call& call, int64_t value) const {
+void CallSupervisor::answer(const Call& call, int64_t value) const {
   seccomp_notif_resp response{};
   response.id = call.notification.id;
   if (value < 0) {
@@ -253,7 +253,7 @@ void Supervisor::answer(const Call& call, int64_t value) const {
   ::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
 }
 
-void Supervisor::answer(const Call& call, const Outcome& outcome) const {
+void CallSupervisor::answer(const Call& call, const Outcome& outcome) const {
   if (!outcome.opened.valid()) return answer(call, outcome.value);
   seccomp_notif_addfd given{};
   given.id = call.notification.id;

@@ -30,7 +30,7 @@ struct Decided {
 /// One line: program, pid, thread, call with arguments, and the rule that is missing.
 [[nodiscard]] std::string describe(const Decided& violation);
 
-class Supervisor {
+class CallSupervisor {
  public:
   using Observer = std::function<void(const Decided&)>;
   struct Options {
@@ -39,7 +39,7 @@ class Supervisor {
   };
 
   /// `program`: its first execve is the start of the program itself, and allowed.
-  Supervisor(Fd listener, const Policy& policy, pid_t program, Options options);
+  CallSupervisor(Fd listener, const Policy& policy, pid_t program, Options options);
 
   [[nodiscard]] int descriptor() const { return listener_.get(); }
   [[nodiscard]] Level level() const { return level_; }
