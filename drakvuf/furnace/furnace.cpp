@@ -153,6 +153,7 @@ bool furnace_plugin::stop_impl()
 void furnace_plugin::open()
 {
     furnace_vmi_options options{};
+    options.size = sizeof options;
     options.directory = environment("FURNACE_VMI_DIR", "/opt/furnace/vmi_socket");
     options.profile_file = environment("FURNACE_PROFILE", nullptr);
     if (!options.profile_file)
@@ -182,6 +183,7 @@ void furnace_plugin::close()
 furnace_guest furnace_plugin::lend()
 {
     furnace_guest guest{};
+    guest.size = sizeof guest;
     {
         vmi_lock_guard vmi(drakvuf);
         char* own = vmi_get_name(vmi);
@@ -292,6 +294,7 @@ void furnace_plugin::tell(const trap& hit, const drakvuf_trap_info_t& info)
         return;
     furnace_register registers[std::size(names)];
     furnace_event event{};
+    event.size = sizeof event;
     event.number = hit.number;
     event.vcpu = info.vcpu;
     event.gpa = info.trap_pa;

@@ -138,8 +138,10 @@ enum class Delivery : uint8_t {
 /// What an app can do: read its VM, receive events, store values, send messages. It exists as long as the
 /// app.
 ///
-/// Threads: call its functions only from the app's own thread, which also runs all callbacks. A callback may
-/// call any function.
+/// Threads: call its functions only from the app's own thread, which also runs all callbacks, one at a time.
+/// A callback may call any function, and remove its own event or timer. While it runs, other events wait;
+/// with EventRequest::sync the guest waits too. An exception that leaves a callback ends the app: its log has
+/// the text.
 ///
 /// Errors: a function that fails returns an Error. If the VMI or FAC partition gives no answer, it fails
 /// after 30 s.
@@ -199,7 +201,8 @@ class Host {
   [[nodiscard]] virtual Result<std::vector<ProcessEntry>> processes() = 0;
 
   // ---- the VM
-  /// Reads a register of a vCPU by name: "rip", "cr3", "gs_base", ... `vcpu` counts from 0.
+  /// Reads a register of a vCPU by name: "rip", "cr3", "gs_base", ... `vcpu` counts from 0; Invalid if the VM
+  /// has no vCPU of this number.
   [[nodiscard]] virtual Result<uint64_t> vcpu_register(std::string_view name, uint32_t vcpu = 0) = 0;
   /// Pauses the guest. Pauses are counted for each app: the guest resumes when every app has undone its
   /// pauses.
@@ -220,7 +223,8 @@ class Host {
   [[nodiscard]] virtual Status events_start() = 0;
   /// Stops the delivery of this app's events. The events stay registered.
   [[nodiscard]] virtual Status events_stop() = 0;
-  /// Calls `callback` every `seconds` seconds; 0: at every turn of the main loop. Returns the timer's id.
+  /// Calls `callback` every `seconds` seconds; 0 or less: at every turn of the main loop. Returns the timer's
+  /// id.
   virtual uint64_t add_timer(double seconds, std::function<void()> callback) = 0;
   /// Removes a timer. Returns false if there is none with this id.
   virtual bool remove_timer(uint64_t timer) = 0;
@@ -235,7 +239,8 @@ class Host {
   [[nodiscard]] virtual Status notify(std::string_view text, Delivery delivery = Delivery::AtMostOnce) = 0;
   [[nodiscard]] virtual Status notify(std::span<const std::byte> data,
                                       Delivery delivery = Delivery::AtMostOnce) = 0;
-  /// Sends a request to the backend and waits for the answer, at most `timeout` seconds.
+  /// Sends a request to the backend and waits for the answer, at most `timeout` seconds: above 0, at most
+  /// 86,400. No callback runs meanwhile. Fails if the backend's callback does, with its text.
   [[nodiscard]] virtual Result<std::string> request(std::string_view text, double timeout = 30) = 0;
   [[nodiscard]] virtual Result<std::vector<std::byte>> request(std::span<const std::byte> data,
                                                                double timeout = 30) = 0;

@@ -60,7 +60,11 @@ void EventLoop::run_posts() {
 }
 
 uint64_t EventLoop::add_timer(std::chrono::duration<double> interval, Callback due) {
-  const auto ticks = std::chrono::duration_cast<Clock::duration>(interval);
+  // Negative: at every turn, as 0. What is no number never comes; nor does what is beyond the clock's range.
+  constexpr std::chrono::duration<double> longest(std::chrono::years(100));
+  const bool is_never = !(interval < longest);
+  const auto ticks = std::chrono::duration_cast<Clock::duration>(
+      is_never ? longest : std::max(interval, decltype(interval)(0)));
   timers_.emplace(next_timer_, Timer{ticks, Clock::now() + ticks, std::move(due)});
   return next_timer_++;
 }
@@ -71,7 +75,7 @@ std::chrono::milliseconds EventLoop::time_to_next_timer() const {
     return a.second.due < b.second.due;
   });
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(next->second.due - Clock::now());
-  return std::max(left, std::chrono::milliseconds(0));
+  return std::clamp(left, std::chrono::milliseconds(0), std::chrono::milliseconds(INT32_MAX));
 }
 
 std::chrono::milliseconds EventLoop::time_to_sleep() const {

@@ -157,6 +157,41 @@ arguments = [11, 12, 13, 14, 15, 16]
 '''
 
 
+BY_CALLS = r'''
+#include <furnace/calls.h>
+#include <cstdio>
+using namespace furnace::tenant;
+
+class ByCalls : public App {
+ public:
+  explicit ByCalls(Host& host) {
+    const Gva variable{*calls::lookup_symbol(host, "furnace_variable")};
+    std::printf("%lx %s\n", *calls::read_64_va(host, variable, Pid::Kernel), calls::get_name(host)->c_str());
+    std::printf("%d\n", calls::write_64_va(host, variable, Pid::Kernel, 5).has_value());
+    const Gpa physical{*calls::translate_kv2p(host, variable)};
+    std::printf("%lu %zu\n", *calls::read_64_pa(host, physical), calls::read_pa(host, physical, 16)->size());
+    std::printf("%d\n", *calls::get_vcpureg(host, "cr3") == *calls::get_vcpureg(host, "cr3", 0));
+    std::printf("%d\n", calls::process_list(host)->size() > 1);
+    const auto failed = calls::read_str_va(host, Gva{8}, Pid{-1});
+    std::printf("%d %s\n", failed.error().code == ErrorCode::NotFound, failed.error().message.c_str());
+    host.exit();
+  }
+};
+FURNACE_APP(ByCalls)
+'''
+
+
+def test_each_call_is_a_function(described_cloud, work):
+    cloud = described_cloud(GUEST)
+    cloud.start_vmi()
+    app = cloud.start_app(compiled(work, 'by_calls', BY_CALLS))
+    assert app.wait_end(20) == 0, app.log
+    lines = app.out.splitlines()
+    assert re.fullmatch('1122334455667788 .+', lines[0])
+    assert lines[1:5] == ['1', '5 16', '1', '1']
+    assert lines[5].startswith('1 read_str_va(vaddr=0x8, pid=-1'), lines[5]
+
+
 def test_the_whole_api_on_the_simulator(described_cloud, work):
     cloud = described_cloud(GUEST)
     cloud.start_vmi()
@@ -212,6 +247,9 @@ class Talker : public App {
     const bool stored = host.store("key", "value").has_value();
     std::printf("%d %s\n", stored, host.load("key")->c_str());
     std::printf("%s\n", host.load("nothing").error().message.c_str());
+    for (const double seconds : {0.0, -1.0, 86400.5, 0.0 / 0.0, 1e300})
+      if (host.request("hello", seconds).error().code != ErrorCode::Invalid) std::printf("%f was accepted\n", seconds);
+    std::printf("%s\n", host.request("hello", -1).error().message.c_str());
     host.on_backend_message([&host](std::string_view text, bool broadcast) {
       std::printf("%.*s %d\n", int(text.size()), text.data(), broadcast);
       host.exit();
@@ -233,7 +271,8 @@ def test_backend_and_storage_in_cpp(work, sim_cloud):
     lines = app.out.splitlines()
     assert lines[:3] == ['echo hello', '0 0', '1 value']
     assert "'nothing'" in lines[3]
-    assert lines[4] == 'told one way 0'
+    assert lines[4] == "request: 'timeout' is -1: expected seconds above 0, at most a day"
+    assert lines[5] == 'told one way 0'
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,12 @@ tenant::Result<T> outward(Result<T> result) {
   if (!result) return outward(result.error());
   return *std::move(result);
 }
-std::chrono::milliseconds milliseconds(double seconds) {
+Result<std::chrono::milliseconds> time_limit(double seconds) {
   constexpr double most = 86'400, to_milli = 1000;
-  return std::chrono::milliseconds(static_cast<int64_t>(std::clamp(seconds, 1 / to_milli, most) * to_milli));
+  if (!(seconds > 0) || seconds > most)
+    return fail(Errc::Invalid, "request: 'timeout' is {}: expected seconds above 0, at most a day", seconds);
+  return std::chrono::ceil<std::chrono::milliseconds>(
+      std::chrono::duration<double, std::milli>(seconds * to_milli));
 }
 uint64_t number_of(Pid pid) {
   return static_cast<uint64_t>(static_cast<int64_t>(pid));
@@ -314,12 +317,16 @@ tenant::Status NativeHost::notify(std::span<const std::byte> data, tenant::Deliv
 }
 
 tenant::Result<std::string> NativeHost::request(std::string_view text, double timeout) {
-  const auto answer = runtime_.facilities().request({text, false}, milliseconds(timeout));
+  const auto limit = time_limit(timeout);
+  if (!limit) return outward(limit.error());
+  const auto answer = runtime_.facilities().request({text, false}, *limit);
   if (!answer) return outward(answer.error());
   return answer->content;
 }
 tenant::Result<std::vector<std::byte>> NativeHost::request(std::span<const std::byte> data, double timeout) {
-  const auto answer = runtime_.facilities().request({as_text(data), true}, milliseconds(timeout));
+  const auto limit = time_limit(timeout);
+  if (!limit) return outward(limit.error());
+  const auto answer = runtime_.facilities().request({as_text(data), true}, *limit);
   if (!answer) return outward(answer.error());
   const auto bytes = as_bytes(answer->content);
   return std::vector<std::byte>(bytes.begin(), bytes.end());

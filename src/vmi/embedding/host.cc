@@ -7,9 +7,11 @@
 #include <set>
 
 #include "base/directory.h"
+#include "base/limited_log.h"
 #include "base/log.h"
 #include "guest/profile/profile_file.h"
 #include "vmi/embedding/lent_guest.h"
+#include "vmi/embedding/sized.h"
 #include "vmi/server.h"
 
 using furnace::vmi::LentGuest;
@@ -33,11 +35,18 @@ struct furnace_vmi_host {
   std::unique_ptr<furnace::vmi::Server> server_;
   furnace::Fd epoll_, timer_;
   std::set<int> watched_;
+  furnace::log::Limited too_small_{"events that are too small"};
 };
 
 namespace {
 
 using namespace furnace;
+
+// Of the first release that has sizes.
+constexpr size_t kGuestSize = offsetof(furnace_guest, unwatch) + sizeof furnace_guest::unwatch;
+constexpr size_t kOptionsSize =
+    offsetof(furnace_vmi_options, profile_name) + sizeof furnace_vmi_options::profile_name;
+constexpr size_t kEventSize = offsetof(furnace_event, count) + sizeof furnace_event::count;
 
 Result<std::shared_ptr<const guest::Profile>> profile_of(const furnace_vmi_options& options) {
   if (options.profile_text != nullptr)
@@ -49,8 +58,15 @@ Result<std::shared_ptr<const guest::Profile>> profile_of(const furnace_vmi_optio
 
 }  // namespace
 
-Result<std::unique_ptr<furnace_vmi_host>> furnace_vmi_host::open(const furnace_guest& guest,
-                                                                 const furnace_vmi_options& options) {
+Result<std::unique_ptr<furnace_vmi_host>> furnace_vmi_host::open(const furnace_guest& given_guest,
+                                                                 const furnace_vmi_options& given_options) {
+  const auto guest_known = vmi::known_part(given_guest, kGuestSize);
+  const auto options_known = vmi::known_part(given_options, kOptionsSize);
+  if (!guest_known || !options_known)
+    return fail(Errc::Invalid, "the `size` of furnace_{} is too small",
+                guest_known ? "vmi_options" : "guest");
+  const furnace_guest& guest = *guest_known;
+  const furnace_vmi_options& options = *options_known;
   if (options.directory == nullptr) return fail(Errc::Invalid, "no directory for the socket is named");
   FURNACE_TRY(auto lent, LentGuest::make(guest));
   FURNACE_TRY(auto profile, profile_of(options));
@@ -77,7 +93,10 @@ void furnace_vmi_host::handle() {
 }
 
 void furnace_vmi_host::note(const furnace_event& event) {
-  guest_.note(event);
+  if (const auto known = furnace::vmi::known_part(event, kEventSize))
+    guest_.note(*known);
+  else
+    too_small_.warning("an event whose `size` is {}, less than {}", event.size, kEventSize);
   server_->deliver_events();
   wait_in_descriptor(false);  // what is watched now, or is due, may be another
 }

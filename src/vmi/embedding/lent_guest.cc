@@ -85,7 +85,7 @@ Status LentGuest::watch_part(const Part& part, uint8_t access) {
   const furnace_watch_kind kind = part.kind == EventKind::Cr3Write     ? FURNACE_CR3_WRITE
                                   : part.kind == EventKind::Breakpoint ? FURNACE_BREAKPOINT
                                                                        : FURNACE_MEMORY_ACCESS;
-  const furnace_watch asked{kind, next_part_, part.gpa.value, part.length, access};
+  const furnace_watch asked{sizeof(furnace_watch), kind, next_part_, part.gpa.value, part.length, access};
   if (const char* why = guest_.watch(guest_.context, &asked); why != nullptr)
     return fail(Errc::Unavailable, "{}", why);
   parts_.emplace(next_part_++, part);

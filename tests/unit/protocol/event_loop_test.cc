@@ -1,5 +1,7 @@
 #include "protocol/event_loop.h"
 
+#include <cmath>
+
 #include "support.h"
 
 namespace furnace::protocol {
@@ -24,6 +26,16 @@ TEST(EventLoop, LetsOtherErrorsOfZeroMqOut) {
     throw zmq::error_t();
   });
   EXPECT_THROW(loop.run(), zmq::error_t);
+}
+
+TEST(EventLoop, TakesTimersOfAnyLength) {
+  EventLoop loop;
+  bool was_late = false;
+  for (const double seconds : {std::nan(""), 1e300, HUGE_VAL})
+    loop.add_timer(std::chrono::duration<double>(seconds), [&] { was_late = true; });
+  loop.add_timer(std::chrono::duration<double>(-1), [&] { loop.stop(); });
+  loop.run();
+  EXPECT_FALSE(was_late);
 }
 
 }  // namespace
