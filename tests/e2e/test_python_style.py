@@ -1,4 +1,4 @@
-"""Python of this repository is at most 110 columns wide, and a fixture says how it differs from the others."""
+"""Python of this repository is at most 110 columns wide, and a fixture says how it differs from others."""
 
 import ast
 import io
@@ -21,7 +21,7 @@ TESTS = [file for file in FILES if file.startswith('tests/')]
 
 
 def of_long_strings(source):
-    """The lines of strings that span lines: programs for apps, guests and compilers, whose lines are theirs."""
+    """The lines of strings that span lines: programs for apps, guests and compilers."""
     lines = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.STRING and token.end[0] > token.start[0]:

@@ -374,6 +374,7 @@ class Bed:
                     f' {patience} s'
                 )
             time.sleep(0.2)
+        self.seconds_to_dom0 = time.monotonic() - began
 
     def _answers(self):
         try:
