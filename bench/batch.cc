@@ -124,8 +124,8 @@ int main() {
     zmq::message_t reply;
     for (int i = 0; i < kRounds; ++i) {
       empty.push_back(
-          microseconds([&] { (void)client->calls().ask(std::as_bytes(std::span(empty_body)), reply); }));
-      socket.push_back(microseconds([&] { (void)client->calls().ask(request, reply); }));
+          microseconds([&] { (void)client->call_socket().ask(std::as_bytes(std::span(empty_body)), reply); }));
+      socket.push_back(microseconds([&] { (void)client->call_socket().ask(request, reply); }));
     }
     (void)!::write(stop[1], "", 1);
     serving.join();

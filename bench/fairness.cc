@@ -32,7 +32,7 @@ void load(const std::string& directory, uint64_t address, uint64_t bytes) {
   }
   const std::string body = message.SerializeAsString();
   zmq::message_t reply;
-  while (client->calls().ask(std::as_bytes(std::span(body)), reply)) {
+  while (client->call_socket().ask(std::as_bytes(std::span(body)), reply)) {
   }
 }
 

@@ -22,7 +22,7 @@ FUZZ(backend_message) {
     }
   facilities::FacMessage parsed;
   if (!parsed.ParseFromArray(input.data(), static_cast<int>(input.size()))) return;
-  protocol::Received received;
+  protocol::SequenceTracker received;
   for (const auto& body : parsed.be_msg()) {
     (void)received.take(body);
     (void)backend::judge({body.outbox(), body.first(), received, body.number() / 2}, body);
