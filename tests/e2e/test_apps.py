@@ -133,7 +133,7 @@ fe.checked.write_8_va(place, 0, 0xcc)
     ]
 
 
-def test_a_memory_dump_is_the_guests_memory_and_goes_on_where_it_was_cut(vm_cloud, vm, work, monkeypatch):
+def test_a_memory_dump_is_the_guests_memory_and_continues_where_it_was_cut(vm_cloud, vm, work, monkeypatch):
     monkeypatch.setenv('FURNACE_DUMPS', str(work))
     vm_cloud.start_backend(ROOT / 'apps' / 'memory_dump' / 'backend')
     vm_cloud.start_proxy()

@@ -52,7 +52,7 @@ def fake_qemu(work, name, *arguments):
     return subprocess.Popen([script, '-c', 'import time; time.sleep(60)', '-name', name, *arguments])
 
 
-def test_qmp_socket_gone_or_none_or_libvirts(work):
+def test_a_qmp_socket_that_is_missing_or_libvirts_is_named(work):
     cases = {
         'no-socket': ([], 'has no QMP socket; start it with -qmp unix:PATH'),
         'gone-socket': (['-qmp', f'unix:{work}/gone,server=on'], 'No such file or directory'),
@@ -278,7 +278,7 @@ class App:
     cloud.stop()
 
 
-def test_paused_guest_runs_on_when_the_app_is_killed(cloud, shared_guest):
+def test_a_paused_guest_resumes_when_the_app_is_killed(cloud, shared_guest):
     cloud.start_vmi()
     app = cloud.start_app('import fe\nclass App:\n    def __init__(self, ctx): print(fe.pause_vm())\n')
     app.wait_out('0')
@@ -287,7 +287,7 @@ def test_paused_guest_runs_on_when_the_app_is_killed(cloud, shared_guest):
     eventually(shared_guest.running, 2, 'the guest runs again')
 
 
-def test_paused_guest_runs_on_when_the_vmi_partition_is_killed(cloud, shared_guest):
+def test_a_paused_guest_resumes_when_the_vmi_partition_is_killed(cloud, shared_guest):
     vmi = cloud.start_vmi(start_new_session=True)
     app = cloud.start_app('import fe\nclass App:\n    def __init__(self, ctx): print(fe.pause_vm())\n')
     app.wait_out('0')
@@ -368,7 +368,7 @@ def test_app_that_raises_in_its_constructor(sim_cloud):
     assert 'Traceback' in app.log and 'RuntimeError: no way' in app.log
 
 
-def test_app_that_raises_in_a_callback_goes_on(sim_cloud):
+def test_an_app_that_raises_in_a_callback_continues(sim_cloud):
     sim_cloud.start_vmi()
     app = sim_cloud.start_app(
         '''

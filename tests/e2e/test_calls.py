@@ -52,7 +52,7 @@ def test_the_documented_table_is_that_of_the_program():
     assert len([since for _, _, since in ROWS if since == '1.0']) == 61
 
 
-def test_writes_that_the_guest_could_not_do_succeed_and_say_so(partition):
+def test_writes_that_the_guest_could_not_do_succeed_with_a_note(partition):
     """A read-only page of the kernel's data: written, with a note in the answer's `reason`."""
     before, results = run_app(
         partition,

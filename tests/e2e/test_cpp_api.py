@@ -320,7 +320,7 @@ FURNACE_APP(Crashing)
 '''
 
 
-def test_an_app_that_crashes_says_by_which_signal_and_where(work, sim_cloud):
+def test_a_crash_report_names_signal_and_place(work, sim_cloud):
     sim_cloud.start_vmi()
     app = sim_cloud.start_app(compiled(work, 'crashing', CRASHES))
     assert app.wait_end() == 139
@@ -341,7 +341,7 @@ def test_an_app_that_crashes_says_by_which_signal_and_where(work, sim_cloud):
     ],
     ids=['abort', 'exception', 'exception-that-is-a-number'],
 )
-def test_an_app_that_ends_itself_says_how(work, sim_cloud, statement, expected):
+def test_an_app_that_aborts_reports_how(work, sim_cloud, statement, expected):
     sim_cloud.start_vmi()
     app = sim_cloud.start_app(
         compiled(
@@ -361,7 +361,7 @@ FURNACE_APP(Ending)
     assert re.search('the app crashed: ' + expected, app.log + app.out), app.log
 
 
-def test_an_app_whose_stack_overflows_says_so(work, sim_cloud):
+def test_an_overflow_of_the_stack_is_reported(work, sim_cloud):
     sim_cloud.start_vmi()
     app = sim_cloud.start_app(
         compiled(

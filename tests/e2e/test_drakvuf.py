@@ -61,7 +61,7 @@ def test_the_plugin_is_registered_once(checkout):
 
 
 @pytest.mark.parametrize('file', LAYOUT)
-def test_a_layout_that_is_not_known_is_left_alone(checkout, file):
+def test_an_unknown_layout_is_not_changed(checkout, file):
     (checkout / file).write_text('another DRAKVUF\n')
     before = contents(checkout)
     refused = install(checkout)

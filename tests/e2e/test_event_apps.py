@@ -62,7 +62,7 @@ def test_the_process_tree_shows_what_lives_shortly(serving_cloud, vm):
     assert re.search(r'- sh with 3$', app.out, re.M), app.out
 
 
-def test_the_file_monitor_tells_the_backend_what_is_opened(serving_cloud, vm):
+def test_the_file_monitor_reports_to_the_backend_what_is_opened(serving_cloud, vm):
     _, backend = start_with_backend(serving_cloud, 'file_open_monitor', '/tmp/secret* /etc/shadow')
     time.sleep(1)
     vm.run('echo x > /tmp/secret.txt; cat /etc/shadow; cat /proc/version')
@@ -186,7 +186,7 @@ class App:
     assert re.search('^200 .*(200 events|too many)', app.out, re.M), app.out
 
 
-def test_a_reboot_ends_events_at_addresses_and_the_others_go_on(work):
+def test_a_reboot_ends_events_at_addresses_and_the_others_continue(work):
     vm = start_guest()
     made = Cloud(work, vm.name)
     try:

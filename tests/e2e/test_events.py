@@ -125,7 +125,7 @@ class Interactive:
         return eventually(lambda: self._read(3), 60, 'end of the witness')
 
 
-def test_each_system_call_of_a_program_is_told_once_with_its_arguments(vm, serving_cloud):
+def test_each_system_call_of_a_program_is_reported_once_with_its_arguments(vm, serving_cloud):
     count = 10_000
     recorder = Recorder(serving_cloud, {'event_type': 'fe.SYSCALL', 'number': 'getppid'})
     said = witness(vm, f'g {count}')
@@ -138,7 +138,7 @@ def test_each_system_call_of_a_program_is_told_once_with_its_arguments(vm, servi
     assert sum(e['lost'] for e in events) == 0
 
 
-def test_forks_and_ends_of_processes_are_told_once_each(vm, serving_cloud):
+def test_forks_and_ends_of_processes_are_reported_once_each(vm, serving_cloud):
     count = 1000
     recorder = Recorder(
         serving_cloud, {'event_type': 'fe.PROCESS_CREATED'}, {'event_type': 'fe.PROCESS_EXITED'}
@@ -155,7 +155,7 @@ def test_forks_and_ends_of_processes_are_told_once_each(vm, serving_cloud):
     assert ended == [(pid, i % 100) for i, pid in enumerate(created)]
 
 
-def test_writes_to_a_page_are_told_in_order_with_old_and_new_values(vm, serving_cloud):
+def test_writes_to_a_page_are_reported_in_order_with_old_and_new_values(vm, serving_cloud):
     count = 500
     program = Interactive(vm, f'w {count}')
     page, pid = program.said['page'], program.said['pid']
@@ -169,7 +169,7 @@ def test_writes_to_a_page_are_told_in_order_with_old_and_new_values(vm, serving_
     assert {(e['access'], e['pid'], e['procname']) for e in events} == {('w', pid, 'witness')}
 
 
-def test_writes_of_the_kernel_to_physical_memory_are_told(vm, serving_cloud):
+def test_writes_of_the_kernel_to_physical_memory_are_reported(vm, serving_cloud):
     count = 50
     program = Interactive(vm, f'm {count}')
     place = run_app(
@@ -186,7 +186,7 @@ def test_writes_of_the_kernel_to_physical_memory_are_told(vm, serving_cloud):
     assert {e['procname'] for e in events} == {'witness'}
 
 
-def test_a_breakpoint_in_a_process_is_told_at_each_call(vm, serving_cloud):
+def test_a_breakpoint_in_a_process_is_reported_at_each_call(vm, serving_cloud):
     count = 300
     program = Interactive(vm, f'c {count}')
     function, pid = program.said['function'], program.said['pid']
@@ -203,7 +203,7 @@ def test_a_breakpoint_in_a_process_is_told_at_each_call(vm, serving_cloud):
     assert {(e['rip'], e['pid']) for e in events} == {(function, pid)}
 
 
-def test_system_calls_tell_their_arguments_and_what_they_return(vm, serving_cloud):
+def test_system_calls_are_reported_with_arguments_and_results(vm, serving_cloud):
     recorder = Recorder(serving_cloud, {'event_type': 'fe.SYSCALL', 'number': 'openat', 'returns': True})
     vm.run('cat /etc/nothing-here; cat /proc/version')
     events = [e for e in recorder.events() if e['procname'] == 'cat']
@@ -214,14 +214,14 @@ def test_system_calls_tell_their_arguments_and_what_they_return(vm, serving_clou
     assert paths['/proc/version'] >= 3
 
 
-def test_programs_that_are_executed_are_told_with_their_path(vm, serving_cloud):
+def test_programs_that_are_executed_are_reported_with_their_path(vm, serving_cloud):
     recorder = Recorder(serving_cloud, {'event_type': 'fe.PROCESS_EXECUTED'})
     said = witness(vm, 'g 1')
     events = [e for e in recorder.events() if e['pid'] == said['pid']]
     assert [(e['path'], e['procname']) for e in events] == [('/tmp/witness', 'witness')]
 
 
-def test_a_change_of_user_is_told_with_both_ids(vm, serving_cloud):
+def test_a_change_of_user_is_reported_with_both_ids(vm, serving_cloud):
     recorder = Recorder(serving_cloud, {'event_type': 'fe.CREDENTIALS'})
     said = witness(vm, 'u 1234')
     assert said['setuid'] == 0
@@ -232,7 +232,7 @@ def test_a_change_of_user_is_told_with_both_ids(vm, serving_cloud):
     assert events[0]['old_capabilities'] != 0 == events[0]['new_capabilities']
 
 
-def test_a_module_is_told_when_it_is_loaded(vm, serving_cloud, work):
+def test_a_module_is_reported_when_it_is_loaded(vm, serving_cloud, work):
     vm.push('/tmp/m.ko', a_module(vm.kernel, work))
     recorder = Recorder(serving_cloud, {'event_type': 'fe.MODULE_LOADED'})
     vm.run('insmod /tmp/m.ko')
@@ -243,7 +243,7 @@ def test_a_module_is_told_when_it_is_loaded(vm, serving_cloud, work):
     assert all(e['address'] >> 47 == 0x1FFFF for e in events)
 
 
-def test_breakpoints_tell_the_same_as_watched_writes(vm, work):
+def test_breakpoints_report_the_same_as_watched_writes(vm, work):
     """The way of a guest under KVM."""
     made = Cloud(work, vm.name)
     try:
@@ -309,7 +309,7 @@ def test_address_space_switches_follow_each_other_on_each_vcpu(vm, serving_cloud
     assert len({event['cr3'] >> 13 for event in events}) > 2
 
 
-def test_a_kernel_function_is_told_with_its_arguments(vm, serving_cloud):
+def test_a_kernel_function_is_reported_with_its_arguments(vm, serving_cloud):
     symbol = run_app(serving_cloud, "show(fe.lookup_symbol('commit_creds'))")[0]
     recorder = Recorder(serving_cloud, {'event_type': 'fe.INT', 'bp_addr': symbol, 'bp_pid': 0})
     said = witness(vm, 'u 77')
@@ -333,7 +333,7 @@ def test_a_sync_event_keeps_the_guest_standing_while_the_callback_runs(vm, servi
     assert vm.running()
 
 
-def test_the_watchdog_lets_the_guest_run_on_and_tells_the_app(vm, serving_cloud):
+def test_the_watchdog_resumes_the_guest_and_notifies_the_app(vm, serving_cloud):
     recorder = Recorder(
         serving_cloud,
         {'event_type': 'fe.SYSCALL', 'number': 'getppid', 'sync': 'fe.SYNC'},

@@ -132,7 +132,7 @@ def test_files_are_made_where_the_policy_allows_it(inspect):
     assert got(inspect('', 'link', inspect.work / 'good' / 'link')) == {'open': 'ELOOP'}
 
 
-def test_what_is_known_of_files_is_what_the_kernel_says(inspect):
+def test_what_stat_returns_is_what_the_kernel_returns(inspect):
     rules = (
         'A TEST_ARGS access {\n REG_PTR:dirname_glob|%s/good\n}\nA TEST_ARGS readlink ERRNO:EACCES {\n'
         ' REG_PTR:dirname_glob|%s/good\n}' % ((inspect.work,) * 2)
@@ -216,7 +216,7 @@ def test_other_entries_to_the_kernel_are_closed(inspect, entry, name):
     assert name in result.stderr or result.returncode == 128 + signal.SIGSEGV
 
 
-def test_audit_tells_and_allows(inspect):
+def test_audit_reports_and_allows(inspect):
     result = inspect('', 'levels', flags=['--audit'])
     assert result.returncode == 0 and result.stdout.endswith('after ok\n')
     assert 'audit: ' in result.stderr
@@ -225,7 +225,7 @@ def test_audit_tells_and_allows(inspect):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root')
-def test_the_supervisor_lends_its_rights_to_nobody(inspect):
+def test_the_supervisor_lends_its_rights_to_no_process(inspect):
     secret = inspect.work / 'good' / 'secret'
     secret.write_text('good')
     secret.chmod(0o600)

@@ -67,7 +67,7 @@ show(errors)
     assert run_app(sim_cloud, "show(fe.io_get('key-1'))") == ['grüß']
 
 
-def test_a_wrong_key_gets_nobody_in_and_is_named_on_both_sides(sim_cloud, work):
+def test_a_wrong_key_lets_no_peer_in_and_is_named_on_both_sides(sim_cloud, work):
     backend = sim_cloud.start_backend(APPS / 'echo_backend')
     proxy = sim_cloud.start_proxy()
     proxy.wait_log('connected to the backend')

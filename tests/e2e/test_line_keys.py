@@ -20,7 +20,7 @@ def line(sim_cloud, work):
     return Line(sim_cloud, work)
 
 
-def test_an_app_cannot_speak_or_listen_under_the_name_of_another(line):
+def test_an_app_cannot_send_or_receive_under_the_name_of_another(line):
     _, directory = line.fac('one-app')
     thief = dealer(line, 'two-app', b'one-app-d')
     thief.send_multipart([b'one-app-d', peers.be_msg('stolen')])
@@ -43,7 +43,7 @@ def test_an_app_cannot_speak_or_listen_under_the_name_of_another(line):
     assert line.metric('refused_messages_total') >= 2
 
 
-def test_an_app_under_its_own_name_is_told_how_to_be_safe(line):
+def test_an_app_under_its_own_name_learns_how_to_be_safe(line):
     """Where many apps share a backend, connections with names that everybody can choose are not taken."""
     directory = line.work / 'one-app' / 'fac_socket'
     line.sim.start(
@@ -115,7 +115,7 @@ def test_a_message_route_lets_no_more_connections_in_than_it_may(sim_cloud, work
 
 
 @pytest.mark.parametrize('server', ['proxy', 'backend'])
-def test_a_recorded_handshake_gets_nobody_in(line, sim_cloud, work, server):
+def test_a_recorded_handshake_lets_no_peer_in(line, sim_cloud, work, server):
     if server == 'proxy':
         sim_cloud.outside, sim_cloud.inside = free_port(), free_port()
         backend = sim_cloud.start_backend(RECORDING_BACKEND % str(work / 'heard'))

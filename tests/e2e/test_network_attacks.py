@@ -84,7 +84,7 @@ def memory(process):
 
 @pytest.mark.parametrize('attack', ATTACKS, ids=lambda attack: attack.__name__)
 @pytest.mark.parametrize('kind', [Blind, Message, Backend], ids=lambda kind: kind.__name__.lower())
-def test_strangers_take_little_and_stop_nobody(sim_cloud, work, kind, attack):
+def test_strangers_take_little_and_stop_no_app(sim_cloud, work, kind, attack):
     target = kind(sim_cloud, work)
     target.say()
     server_key = zmq.auth.load_certificate(str(sim_cloud.keys / 'be.pub'))[0]

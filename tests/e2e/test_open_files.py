@@ -204,7 +204,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
-def test_what_is_damaged_is_told_with_the_reason(described_cloud, damage):
+def test_what_is_damaged_is_reported_with_the_reason(described_cloud, damage):
     writes, expected = DAMAGES[damage]
     size = 32 if 'without end' in damage or 'billion' in damage else 64
     code = '\n'.join(f'fe.checked.write_{size}_va({place}, 0, {value})' for place, value in writes.items())

@@ -73,7 +73,7 @@ class AppBE:
 '''
 
 
-def test_an_app_reads_its_vm_stores_values_and_speaks_to_its_backend(confined):
+def test_an_app_reads_its_vm_stores_values_and_asks_its_backend(confined):
     cloud = confined.cloud
     cloud.start_backend(BACKEND)
     cloud.start_proxy()
@@ -189,7 +189,7 @@ def test_fac_connects_to_its_proxy_and_nowhere_else(confined):
     assert unlearned.wait_end(10) == 159, unlearned.log
 
 
-def test_an_app_is_served_under_its_own_identity_alone(confined):
+def test_an_app_is_served_only_under_its_own_identity(confined):
     """A stranger at the app's own socket gets an error, whatever app it says it is."""
     import zmq
 
@@ -243,7 +243,7 @@ def test_too_much_output_is_left_out_and_counted(confined):
     assert 'prints too much' in app.log
 
 
-def test_walls_that_are_left_out_are_told(confined):
+def test_walls_that_are_left_out_are_reported(confined):
     confined.vmi('--no-inspect').wait_log('NOT INSPECTED')
     shell = subprocess.run(
         [

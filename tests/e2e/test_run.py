@@ -174,7 +174,7 @@ def test_an_app_that_crashes_runs_again_and_leaves_a_report(tenant, word, end):
     assert run.wait_end(20) == 0
 
 
-def test_an_app_whose_vmi_partition_was_lost_is_started_anew(tenant):
+def test_an_app_whose_vmi_partition_was_lost_is_started_again(tenant):
     run = tenant.start()
     run.wait_out('start 1', 20)
     os.kill(tenant.launcher('vmi'), signal.SIGKILL)
@@ -292,7 +292,7 @@ def test_setup_makes_account_directories_and_roots_once(work):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='accounts are made by root')
 @pytest.mark.parametrize('was_there', ['vmi', 'app', 'fac', 'vmi fac', 'all'])
-def test_setup_while_partitions_run_locks_nobody_out(sim_cloud, work, was_there):
+def test_setup_while_partitions_run_locks_no_app_out(sim_cloud, work, was_there):
     """What started before the account was made, and what starts after it, serve each other."""
     subprocess.run(['cp', '-a', '/etc', work / 'etc'], check=True)
     code = sim_cloud.source(

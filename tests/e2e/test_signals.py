@@ -453,7 +453,7 @@ def test_a_command_of_a_person_is_interrupted(bench, command, way):
 
 
 @pytest.mark.parametrize('way', WAYS)
-def test_a_console_is_interrupted_and_the_guest_runs_on(bench, shared_guest, way):
+def test_a_console_is_interrupted_and_the_guest_continues(bench, shared_guest, way):
     """The console of a VM serves one at a time: the fixture's connection is given up for the time of the
     test.
     """

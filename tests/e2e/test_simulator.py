@@ -101,7 +101,7 @@ patch = "do_exit"
     assert found[0]['pid'] == 301 and found[1]['number'] == 59
 
 
-def test_changes_happen_in_their_order_and_stand_while_the_guest_does(described_cloud):
+def test_changes_happen_in_their_order_and_wait_while_the_guest_is_paused(described_cloud):
     cloud = described_cloud(
         OFFICE
         + '''

@@ -151,7 +151,7 @@ def test_a_snapshot_that_is_interrupted_leaves_no_file_and_the_vm_running(own_gu
     eventually(own_guest.running)
 
 
-def test_a_snapshot_that_finds_no_room_says_so(shared_guest):
+def test_a_snapshot_without_room_on_the_disk_fails_with_the_reason(shared_guest):
     result = furnace('vm', 'snapshot', shared_guest.name, '/dev/full/x', check=False)
     assert result.returncode == 1 and '/dev/full/x' in result.stderr
     result = furnace('vm', 'snapshot', 'nosuchvm', '/tmp/x', check=False)

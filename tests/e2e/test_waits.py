@@ -89,7 +89,7 @@ class App:
     assert app.stop() == 0
 
 
-def test_an_app_goes_on_when_its_vmi_partition_is_started_again_in_time(sim_cloud):
+def test_an_app_continues_when_its_vmi_partition_is_started_again_in_time(sim_cloud):
     vmi = sim_cloud.start_vmi()
     app = start(sim_cloud, APPS / 'ticking')
     app.wait_out('tick')
@@ -104,7 +104,7 @@ def test_an_app_goes_on_when_its_vmi_partition_is_started_again_in_time(sim_clou
     assert app.stop() == 0
 
 
-def test_an_app_ends_with_a_code_of_its_own_when_its_vmi_partition_is_gone(sim_cloud):
+def test_an_app_exits_with_its_own_code_when_its_vmi_partition_has_exited(sim_cloud):
     vmi = sim_cloud.start_vmi()
     app = start(sim_cloud, APPS / 'ticking', '--wait-for-vm', 3)
     app.wait_out('tick')
@@ -117,7 +117,7 @@ def test_an_app_ends_with_a_code_of_its_own_when_its_vmi_partition_is_gone(sim_c
     )
 
 
-def test_an_app_in_a_loop_of_its_own_is_told_the_end_by_one_exception_that_it_can_catch(sim_cloud):
+def test_an_app_in_a_loop_of_its_own_learns_of_the_end_by_one_exception_that_it_can_catch(sim_cloud):
     vmi = sim_cloud.start_vmi()
     app = start(
         sim_cloud,
@@ -191,7 +191,7 @@ class App:
     assert 'the app did not end by itself within 10 s' in app.log
 
 
-def test_an_app_waits_without_an_end_if_it_is_told_to(sim_cloud):
+def test_an_app_waits_forever_if_it_is_asked_to(sim_cloud):
     vmi = sim_cloud.start_vmi()
     app = start(sim_cloud, APPS / 'ticking', '--wait-for-vm', 0)
     app.wait_out('tick')
@@ -263,7 +263,7 @@ FURNACE_APP(Waiting)
     assert 'cleaned up' in app.log
 
 
-def test_an_app_is_told_that_its_events_went_with_the_vmi_partition(sim_cloud):
+def test_an_app_learns_that_its_events_ended_with_the_vmi_partition(sim_cloud):
     vmi = sim_cloud.start_vmi()
     app = start(
         sim_cloud,

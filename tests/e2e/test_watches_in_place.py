@@ -3,7 +3,7 @@
 from furnace_testing import APPS, Cloud, Guest, eventually, start_by_hand
 
 
-def test_events_of_a_vcpu_that_is_plugged_in_later_come_and_the_partition_says_what_was_missed(work):
+def test_events_of_a_vcpu_that_is_plugged_in_later_come_and_what_was_missed_is_reported(work):
     name, qemu = start_by_hand(work, '-smp', '1,maxcpus=2', '-qmp', f'unix:{work}/qmp2,server=on,wait=off')
     try:
         guest = Guest(name, work)
@@ -31,7 +31,7 @@ def test_events_of_a_vcpu_that_is_plugged_in_later_come_and_the_partition_says_w
         qemu.wait()
 
 
-def test_what_is_in_place_is_looked_at_without_a_word(shared_guest, cloud):
+def test_what_is_in_place_is_checked_silently(shared_guest, cloud):
     vmi = cloud.start_vmi('-d')
     app = cloud.start_app(APPS / 'watches_in_place')
     app.wait_out('watching', 30)

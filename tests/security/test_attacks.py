@@ -165,7 +165,7 @@ def run_attack(cloud, attack, *flags):
 
 
 @pytest.mark.parametrize('attack', ATTACKS, ids=lambda path: path.stem)
-def test_it_is_stopped_and_told(place, attack):
+def test_it_is_stopped_and_reported(place, attack):
     app = run_attack(place, attack)
     assert app.victim_lives
     assert_stopped(attack, app.code, app.out, app.log, '/usr/bin/furnace-app')

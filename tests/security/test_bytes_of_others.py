@@ -218,7 +218,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"'''
     assert not (work / 'run-by-the-shell').exists()
 
 
-def test_a_profile_of_somebody(work):
+def test_a_profile_of_another_user(work):
     isf = {
         'metadata': {'format': '6.2.0'},
         'base_types': {},
@@ -293,7 +293,7 @@ def test_the_name_of_a_partition_in_top(described_cloud, work):
         vmi.wait()
 
 
-def test_a_policy_of_somebody(work):
+def test_a_policy_of_another_user(work):
     file = os.fsencode(work) + b'/' + HOSTILE.replace(b'/', b'') + b'.policy'
     with open(file, 'wb') as policy:
         policy.write(
@@ -320,7 +320,7 @@ def test_no_path_becomes_a_rule_of_its_own(work):
     assert not re.search(r'^ALLOW execve$', text, re.M)
 
 
-def test_a_key_file_of_somebody(work):
+def test_a_key_file_of_another_user(work):
     keys = work / 'keys'
     furnace('keys', 'new', keys)
     for ending in (b'.pub', b'.key'):

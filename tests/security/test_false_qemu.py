@@ -144,7 +144,7 @@ def test_what_another_user_calls_qemu_is_not_even_connected_to(place, call):
 
 
 @root_alone
-def test_another_users_process_of_the_same_name_denies_nobody_anything(place, own_guest):
+def test_another_users_process_of_the_same_name_changes_nothing(place, own_guest):
     for _ in range(2):
         place(user=NOBODY, name=own_guest.name)
     assert 'kthreadd' in furnace('ps', own_guest.name).stdout
@@ -214,7 +214,7 @@ def test_a_link_to_another_processes_socket_is_not_believed(place):
 
 @root_alone
 @pytest.mark.parametrize('how', ['read', 'path'])
-def test_a_file_that_is_open_for_reading_alone_is_never_written(place, how):
+def test_a_file_that_is_open_only_for_reading_is_never_written(place, how):
     """The inode of a mapping that a process names is opened with no more rights than it has itself."""
     precious = place.directory / 'precious'
     precious.write_bytes(b'precious' * 512)
@@ -266,7 +266,7 @@ def test_a_monitor_that_misbehaves_costs_an_error(place, what):
     assert time.monotonic() - start < 60
 
 
-def test_ones_own_vm_is_looked_at_as_before(own_guest):
+def test_ones_own_vm_is_served_as_before(own_guest):
     processes = json.loads(furnace('ps', own_guest.name, '--json').stdout)
     assert {'init', 'kthreadd'} <= {each['name'] for each in processes}
     assert sys.platform == 'linux'

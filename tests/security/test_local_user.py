@@ -446,7 +446,7 @@ def test_what_a_user_leaves_in_the_environment_of_root_is_not_roots(of_root):
     assert not list(home.iterdir())
 
 
-def test_ram_of_a_vm_is_its_owners_alone(work):
+def test_only_its_owner_can_open_the_ram_of_a_vm(work):
     """Where the run directory is small it lies in /dev/shm, under a name that nobody can take before."""
     name = f'ram-{uuid.uuid4().hex[:8]}'
     taken = Path(f'/dev/shm/furnace-0-{name}.ram')

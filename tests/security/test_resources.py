@@ -158,7 +158,7 @@ class App:
     assert fac.process.poll() is None
 
 
-def test_a_cpu_hog_gets_its_share_alone(place):
+def test_a_cpu_hog_gets_only_its_share(place):
     hog = start(
         place,
         '''
@@ -183,7 +183,7 @@ while True:
     hog.stop(signal.SIGKILL)
 
 
-def test_messages_of_100_mb_end_the_connection_alone(place):
+def test_messages_of_100_mb_end_only_their_connection(place):
     """ZeroMQ's frames of more than 64 MB are refused before they are received."""
     app = start(
         place,
@@ -290,7 +290,7 @@ fe.exit()
     assert app.wait_end(20) == 0 and 'refused' in app.out, app.out + app.log
 
 
-def test_an_answer_of_the_largest_reads_ends_nobody(shared_guest, work):
+def test_an_answer_of_the_largest_reads_ends_no_partition(shared_guest, work):
     """Four reads of 16 MB in one message, beside the limit of memory that the partition has for all."""
     cloud = Cloud(work, shared_guest.name)
     vmi = cloud.start_vmi()

@@ -342,7 +342,7 @@ REFUSED_AT_STUB = {
 
 
 @pytest.mark.parametrize('name', [*REFUSED, *REFUSED_AT_STUB])
-def test_it_is_refused_and_the_broker_goes_on(qemu, name):
+def test_it_is_refused_and_the_broker_continues(qemu, name):
     before = [] if name in REFUSED else [ask(OPEN_STUB)]
     found = attack_from_inside(qemu, requests=[*before, (REFUSED | REFUSED_AT_STUB)[name], ask(REGISTERS)])
     assert not succeeded(found['answers'][-2]) and succeeded(found['answers'][-1]), found

@@ -225,7 +225,7 @@ def test_the_device_it_was_lent_makes_no_hypercalls_without_the_policy_either(ta
     assert 'NOT INSPECTED' in said and 'ended with 0' in said and 'BROKE OUT' not in said, said
 
 
-def test_a_broker_that_is_told_nonsense_lets_the_guest_go(bed, taken_over):
+def test_a_broker_that_gets_nonsense_releases_the_guest(bed, taken_over):
     said = taken_over.run('ask_nonsense')
     assert 'ended with 0' in said
     wait_in(bed, '! pidof furnace-broker >/dev/null', 10, 'the end of the broker')
@@ -236,7 +236,7 @@ def test_a_broker_that_is_told_nonsense_lets_the_guest_go(bed, taken_over):
     ('how', 'guest'),
     [('resume', 'pv'), ('app dies', 'pvh'), ('partition dies', 'pv'), ('partition dies', 'pvh')],
 )
-def test_a_paused_guest_stands_until_its_app_or_the_partition_ends(bed, partition, guest, how):
+def test_a_guest_stays_paused_until_its_app_or_the_partition_ends(bed, partition, guest, how):
     serving = partition(guest)
     serving.start_app(
         'fe.pause_vm()\nshow("paused")\ntime.sleep(8)\n'
@@ -280,14 +280,14 @@ CR3_METHODS = """
 """
 
 
-def test_writes_of_cr3_are_told_with_who_wrote_them(bed, partition):
+def test_writes_of_cr3_are_reported_with_who_wrote_them(bed, partition):
     _, seen = partition('pvh').app(CR3_APP, CR3_METHODS)
     assert {'init', 'sleep', 'ps'} & set(seen), seen
     assert sum(seen.values()) > 5
     wait_until_it_runs(bed, 'pvh')
 
 
-def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, partition):
+def test_a_guest_continues_when_the_partition_is_killed_amid_events(bed, partition):
     serving = partition('pvh')
     serving.start_app(CR3_APP.replace("'time_value': 5", "'time_value': 60"), CR3_METHODS)
     serving.wait_said('ready')
@@ -298,7 +298,7 @@ def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, partition):
     assert seen, 'its ring is free again'
 
 
-def test_what_a_domain_cannot_do_is_said_by_name(bed, partition):
+def test_what_a_domain_cannot_do_is_named(bed, partition):
     (shown,) = partition('pv').show(
         """
 try: fe.event_register({'event_type': fe.REG, 'callback': print})
@@ -325,7 +325,7 @@ except fe.VmiError as e: show(str(e))
     assert 'another program has the monitor ring of domain' in shown
 
 
-def test_a_guest_runs_on_when_its_broker_is_killed(bed, partition):
+def test_a_guest_continues_when_its_broker_is_killed(bed, partition):
     serving = partition('pvh')
     serving.start_app('fe.pause_vm()\nshow("paused")\ntime.sleep(60)')
     serving.wait_said('paused')

@@ -112,7 +112,7 @@ def test_every_call(bed, serving, whole_form):
     assert set(shown) == set(names)
 
 
-def test_what_the_guest_runs_is_told_by_breakpoints(seen):
+def test_what_the_guest_runs_is_reported_by_breakpoints(seen):
     """Its init runs some commands in each of its turns."""
     assert {'/bin/true', '/bin/ask_for_attention'} <= {each['path'] for each in seen['commands']}
 
@@ -125,7 +125,7 @@ def test_the_guest_asks_for_attention(whole_form, seen):
         }
 
 
-def test_system_calls_are_told(whole_form, seen):
+def test_system_calls_are_reported(whole_form, seen):
     """Most are those of ps, which looks through /proc."""
     told = seen['system calls']
     assert len(told) > 20
@@ -147,7 +147,7 @@ def test_system_calls_are_told(whole_form, seen):
     assert all(path.startswith('/proc') for path in paths if path), paths
 
 
-def test_writes_of_memory_are_told(seen):
+def test_writes_of_memory_are_reported(seen):
     """jiffies only grows: the values of its writes follow each other. Xen sees the whole page: what else lies
     there passes unseen.
     """
@@ -164,7 +164,7 @@ def test_writes_of_memory_are_told(seen):
         assert {each['new_value'] for each in told} == {None}
 
 
-def test_execution_of_a_range_is_told(whole_form, seen):
+def test_execution_of_a_range_is_reported(whole_form, seen):
     told = seen['execution']
     if not (CAN_STEP and seen['driver'] == 'xen'):
         assert 'execution of a range needs a CPU that single-steps' in told
@@ -173,12 +173,12 @@ def test_execution_of_a_range_is_told(whole_form, seen):
     assert len({each['address'] for each in told}) > 1
 
 
-def test_the_guest_runs_on_when_nothing_is_watched_any_more(bed, seen):
+def test_the_guest_continues_when_nothing_is_watched_any_more(bed, seen):
     assert seen
     wait_until_it_runs(bed, 'pvh')
 
 
-def test_a_guest_runs_on_when_the_partition_dies_amid_events(bed, serving, whole_form):
+def test_a_guest_continues_when_the_partition_is_killed_amid_events(bed, serving, whole_form):
     start_watching(
         serving,
         {

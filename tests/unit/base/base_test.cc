@@ -51,14 +51,14 @@ TEST(ValidUtf8, KeepsWhatIsValidAndReplacesEveryOtherByte) {
   EXPECT_EQ(valid_utf8("\xf0\x9f\x94\xa5"), "\xf0\x9f\x94\xa5");
 }
 
-TEST(Load, RefusesWhatLiesOutside) {
+TEST(Load, RefusesWhatIsOutside) {
   const std::string bytes = "\x01\x02\x03\x04";
   EXPECT_EQ(load<uint32_t>(as_bytes(bytes), 0), 0x04030201U);
   EXPECT_FALSE(load<uint32_t>(as_bytes(bytes), 1));
   EXPECT_FALSE(load<uint32_t>(as_bytes(bytes), SIZE_MAX));
 }
 
-TEST(WriteFile, ReplacesWholeFilesAndLeavesNoTemporaryBehind) {
+TEST(WriteFile, ReplacesWholeFilesAndLeavesNoTemporaryFile) {
   const TemporaryDirectory directory;
   const auto path = directory.path() / "file";
   ASSERT_TRUE(write_file(path, "one", 0600));
@@ -82,7 +82,7 @@ TEST(LockFile, IsHeldByOneAtATime) {
   EXPECT_TRUE(lock_file(directory.path() / "lock"));
 }
 
-TEST(LimitedLog, WritesTheFirstLinesOfAPeriodAndTellsHowManyWereLeftOut) {
+TEST(LimitedLog, WritesTheFirstLinesOfAPeriodAndCountsTheRest) {
   log::Limited limited("refused keys");
   const auto start = log::Limited::Clock::now();
   for (unsigned i = 0; i < log::Limited::kLines; ++i) EXPECT_TRUE(limited.takes(start));

@@ -76,7 +76,7 @@ TEST(Text, IsALiteralAsInC) {
   for (const char* bad : {"", "08", "0x", "0xg", "-1", "1 "}) EXPECT_FALSE(parse_literal(bad)) << bad;
 }
 
-TEST(Text, IsANumberWithinBoundsOrTheErrorSaysWhatWasExpected) {
+TEST(Text, IsANumberWithinBoundsOrTheErrorNamesWhatWasExpected) {
   EXPECT_EQ(take(parse_number("--port", "5561", bounds::kPort)), 5561);
   EXPECT_EQ(message_of(parse_number("--port", "65536", bounds::kPort)),
             "--port is 65536: expected a whole number, 1 to 65535");

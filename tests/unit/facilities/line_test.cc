@@ -135,7 +135,7 @@ TEST_F(Line, CarriesRequestsAndTheirAnswers) {
   EXPECT_EQ(take(client_->request(large)).content.size(), large.size() + 10);
 }
 
-TEST_F(Line, AFailedRequestSaysWhyAndTheNextWorks) {
+TEST_F(Line, AFailedRequestHasAReasonAndTheNextWorks) {
   EXPECT_EQ(client_->request("fail").error().message(), "request: the backend failed: as asked");
   EXPECT_EQ(take(client_->request("two")).content, "answer to two");
 }
@@ -173,7 +173,7 @@ TEST_F(Line, CarriesBytesBothWays) {
                      [&] { return one_way() == std::vector<std::string>{"unit-app:" + bytes}; }));
 }
 
-TEST_F(Line, DurableMessagesArriveOnceAndInOrderThoughEverythingIsStartedAnew) {
+TEST_F(Line, DurableMessagesArriveOnceAndInOrderThoughEverythingIsRestarted) {
   std::vector<std::string> expected;
   const auto send = [&](int count) {
     for (int i = 0; i < count; ++i) {
@@ -212,7 +212,7 @@ TEST_F(Line, ARequestEndsAtOnceWhenItsFacEnds) {
   EXPECT_TRUE(within(std::chrono::seconds(5), [&] { return client_->request("two").has_value(); }));
 }
 
-TEST_F(Line, ARequestAfterFacWasStartedAnewIsAnswered) {
+TEST_F(Line, ARequestAfterFacWasRestartedIsAnswered) {
   EXPECT_EQ(take(client_->request("one")).content, "answer to one");
   stop_fac();
   std::this_thread::sleep_for(std::chrono::milliseconds(200));  // the app is told of the end meanwhile
@@ -220,7 +220,7 @@ TEST_F(Line, ARequestAfterFacWasStartedAnewIsAnswered) {
   EXPECT_EQ(take(client_->request("two")).content, "answer to two");
 }
 
-TEST_F(Line, AnAppIsToldWhenNoMoreCanWait) {
+TEST_F(Line, AnAppLearnsWhenNoMoreMessagesCanWait) {
   stop_proxy();
   const std::string large(1'000'000, 'x');
   Status sent;
@@ -360,7 +360,7 @@ TEST_F(BlindLine, CarriesRequestsMessagesAndBroadcasts) {
   EXPECT_EQ(got->content, "for all");
 }
 
-TEST_F(BlindLine, ABackendCanNotifyAnAppThatHasSaidNothingYet) {
+TEST_F(BlindLine, ABackendCanNotifyAnAppThatHasSentNothingYet) {
   std::optional<app::Received> got;
   EXPECT_TRUE(within(std::chrono::seconds(5), [&] {
     (void)backend_->notify("unit-app", {"first", false});
@@ -394,7 +394,7 @@ class WrongKey : public Line {
   void SetUp() override { start(take(protocol::new_certificate()), app_.public_key); }
 };
 
-TEST_F(WrongKey, GetsNobodyIn) {
+TEST_F(WrongKey, LetsNoPeerIn) {
   const auto refused = client_->request("let me in", std::chrono::milliseconds(1500));
   ASSERT_FALSE(refused);
   // libzmq closes a socket whose key was refused: the request comes before that and waits, or after it.

@@ -57,7 +57,7 @@ TEST(Walk, KnowsLargePages) {
   EXPECT_EQ(gigabyte->gpa.value, 0x80000000 | (kKernelAddress.value & 0x3fffffff));
 }
 
-TEST(Walk, TellsWhyThereIsNoPage) {
+TEST(Walk, ReportsWhyThereIsNoPage) {
   FlatMemory memory(1 << 20);
   EXPECT_EQ(walk(memory, kFour, kKernelAddress).error().kind, FaultKind::NotPresent);
   EXPECT_EQ(walk(memory, kFour, kKernelAddress).error().level, 4);
@@ -142,7 +142,7 @@ TEST_F(AddressSpaceTest, StringsEndAtNulLimitOrHole) {
   EXPECT_FALSE(space_.read_string(Gva{0x3000}, 4096));
 }
 
-TEST_F(AddressSpaceTest, KeepsTranslationsUntilToldToForget) {
+TEST_F(AddressSpaceTest, KeepsTranslationsUntilTheyAreDropped) {
   ASSERT_TRUE(space_.read<uint32_t>(Gva{0x2000}));
   memory_.put(kRoot + 0x3000 + 2 * 8, uint64_t{0});
   EXPECT_TRUE(space_.read<uint32_t>(Gva{0x2000}));

@@ -57,7 +57,7 @@ class ProfileForms : public ::testing::Test {
   std::shared_ptr<const Profile> profile_ = simulator_->kernel()->shared_profile();
 };
 
-TEST_F(ProfileForms, TellTheSameInEveryFormAndCompression) {
+TEST_F(ProfileForms, AreTheSameInEveryFormAndCompression) {
   for (const char* name : {"p.json", "p.json.xz", "p.json.gz", "p.json.zst"}) {
     SCOPED_TRACE(name);
     const auto isf = take(load_profile(write(ProfileFormat::Isf, name)));
@@ -121,7 +121,7 @@ TEST(Isf, TakesSectionsInAnyOrderAndNamesSpelledWithEscapes) {
   EXPECT_EQ(take(types.member("t", "ab")).byte_offset(), 4U);
 }
 
-TEST(Isf, SaysWhereItsTextIsNoObjectOfSections) {
+TEST(Isf, ReportsWhereItsTextIsNoObjectOfSections) {
   for (const auto& [text, complaint] : std::map<std::string, std::string>{
            {R"([])", "expected '{' at offset 0"},
            {R"({"symbols" 1})", "expected ':' at offset 11"},

@@ -211,7 +211,7 @@ TEST(Profile, DamagedFilesAreRefusedOrHarmless) {
   }
 }
 
-TEST(LocateKernel, SaysWhyThereIsNone) {
+TEST(LocateKernel, ReportsWhyThereIsNone) {
   const test::FlatMemory memory(4 << 20);
   const auto nothing = locate_kernel(memory, std::nullopt, nullptr);
   ASSERT_FALSE(nothing);

@@ -59,7 +59,7 @@ TEST_F(Brokered, AskedToLookWhileItTakesAStopItHasANotice) {
   EXPECT_FALSE(control_->has_notice());
 }
 
-TEST_F(Brokered, TheEndOfTheVmIsToldAlsoAfterAnAnswerHasTheState) {
+TEST_F(Brokered, TheEndOfTheVmIsReportedAlsoAfterAnAnswerHasTheState) {
   std::thread broker([&] {
     broker::Room room;
     broker::Request request;

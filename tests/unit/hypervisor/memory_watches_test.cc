@@ -68,7 +68,7 @@ TEST_F(MemoryWatchesTest, ForbidsWhatAnyWatchOfAFrameAsksFor) {
   EXPECT_TRUE(watches_.empty());
 }
 
-TEST_F(MemoryWatchesTest, TellsAWriteWithTheValueBeforeAndAfter) {
+TEST_F(MemoryWatchesTest, ReportsAWriteWithTheValueBeforeAndAfter) {
   watch(1, kData, 8, kAccessWrite);
   memory_.put(kDataAt, uint64_t{42});
   Registers registers = at(kStore, kData);
@@ -83,7 +83,7 @@ TEST_F(MemoryWatchesTest, TellsAWriteWithTheValueBeforeAndAfter) {
   EXPECT_EQ(told[0].new_value, 43U);
 }
 
-TEST_F(MemoryWatchesTest, TellsNothingOfAnInstructionThatAnExceptionCameBefore) {
+TEST_F(MemoryWatchesTest, ReportsNothingOfAnInstructionThatRaisesAnException) {
   watch(1, kData, 8, kAccessWrite);
   Registers registers = at(kStore, kData);
   auto coming = watches_.coming(0, registers, std::nullopt);
@@ -91,7 +91,7 @@ TEST_F(MemoryWatchesTest, TellsNothingOfAnInstructionThatAnExceptionCameBefore) 
   EXPECT_TRUE(watches_.finished(std::move(coming), registers).empty());
 }
 
-TEST_F(MemoryWatchesTest, TellsAnAccessThatReachesIntoWatchedMemoryButNotItsNeighbours) {
+TEST_F(MemoryWatchesTest, ReportsAnAccessThatOverlapsWatchedMemoryButNotItsNeighbours) {
   watch(1, Gva{kData.value + 4}, 4, kAccessWrite);
   EXPECT_EQ(watches_.coming(0, at(kStore, kData), std::nullopt).all.size(), 1U);
   EXPECT_TRUE(watches_.coming(0, at(kStore, Gva{kData.value + 8}), std::nullopt).all.empty());
@@ -115,7 +115,7 @@ TEST_F(MemoryWatchesTest, TakesTheFaultsWordForAnInstructionItDoesNotKnow) {
       << "a walk of page tables is the CPU's own";
 }
 
-TEST_F(MemoryWatchesTest, TellsExecutionBeforeItHappens) {
+TEST_F(MemoryWatchesTest, ReportsExecutionBeforeItHappens) {
   watch(7, kCode, 16, kAccessExecute);
   const auto registers = at(kStore, kData);
   const auto told = watches_.execution(0, registers, {{kCodeAt + 3}, kAccessExecute, false});
@@ -145,7 +145,7 @@ class SoftwareBreakpointsTest : public MemoryWatchesTest {
                                    }};
 };
 
-TEST_F(SoftwareBreakpointsTest, AreToldOfBeforeTheyAreWrittenAndTakenBackWithTheLastWatch) {
+TEST_F(SoftwareBreakpointsTest, AreNotedBeforeTheyAreWrittenAndRemovedWithTheLastWatch) {
   const Gpa at{kCodeAt};
   memory_.put(kCodeAt, uint8_t{0x90});
   ASSERT_TRUE(breakpoints_.set(1, at));
@@ -174,7 +174,7 @@ TEST_F(SoftwareBreakpointsTest, LeaveWhatTheGuestHasWrittenSince) {
   EXPECT_EQ(memory_.read<uint8_t>(at), 0x55);
 }
 
-TEST_F(SoftwareBreakpointsTest, ArePassedByGoingOnBehindANopAndByTheCodeItselfElse) {
+TEST_F(SoftwareBreakpointsTest, ArePassedBySkippingANopOrByEmulatingTheCode) {
   EXPECT_EQ(in_place_of_int3(memory_, at("\x0f\x1f\x44\x00\x00", kData)).next, kCode.value + 5);
   const auto store = in_place_of_int3(memory_, at(kStore, kData));
   EXPECT_FALSE(store.next);

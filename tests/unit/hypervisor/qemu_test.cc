@@ -31,7 +31,7 @@ FlatView #2
  AS "nothing", root: none
 )";
 
-TEST(FlatView, GivesTheMainMemoryAndBackendsAlone) {
+TEST(FlatView, GivesOnlyTheMainMemoryAndBackends) {
   const auto pieces = parse_flat_view(kFlatView, {"mem", "dimm1"});
   ASSERT_EQ(pieces.size(), 5U);
   EXPECT_EQ(pieces[0].range.end, guest::Gpa{0xa0000});
@@ -79,7 +79,7 @@ TEST(QemuCommandLine, OtherProgramsAreNone) {
   EXPECT_FALSE(parse_qemu_command_line(7, {}));
 }
 
-TEST(FindQemu, SaysWhichNamesThereAre) {
+TEST(FindQemu, NamesTheVmsThatThereAre) {
   const auto missing = find_qemu_process("no-such-vm");
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code(), Errc::NotFound);

@@ -46,7 +46,7 @@ TEST(ReadAhead, ASecondWalkTheSameWayTakesOneMessage) {
   for (uint64_t gpa = 0x1000; gpa <= 0x5000; gpa += 0x1000) EXPECT_EQ(reader.read(gpa), 6U) << gpa;
 }
 
-TEST(ReadAhead, WhatWasReadBehindAnEarlierEndIsNotFetched) {
+TEST(ReadAhead, WhatWasReadAfterAnEarlierEndIsNotFetched) {
   Reader reader;
   (void)reader.read(0x1000);
   reader.forget();
@@ -79,7 +79,7 @@ TEST(ReadAhead, WhatIsPassedOverIsDropped) {
   EXPECT_GT(reader.read(0x2000), fetched) << "it was read before what was given out";
 }
 
-TEST(ReadAhead, WhatIsRepeatedWithoutAWordIsReadAnewAfterAMoment) {
+TEST(ReadAhead, WhatIsRepeatedWithoutANoticeIsReadAgainAfterAMoment) {
   Reader reader;
   const Clock::time_point start{};
   for (int i = 0; i < 20; ++i) {

@@ -49,7 +49,7 @@ TEST(GdbPackets, WithoutEndAreRefused) {
   EXPECT_NE(message_of(appended).find("without the end of a packet"), std::string::npos);
 }
 
-TEST(Stops, TellVcpuAndWatchpoint) {
+TEST(Stops, NameVcpuAndWatchpoint) {
   const auto stop = parse_stop("T05thread:p01.0b;rwatch:ffff888003c19aa4;");
   ASSERT_TRUE(stop);
   EXPECT_EQ(stop->vcpu, 10U);
@@ -103,7 +103,7 @@ std::optional<Instruction> decode(std::initializer_list<uint8_t> code, const Reg
   return Disassembler().decode(bytes, 0x1000, registers, ran);
 }
 
-TEST(Instructions, TellWhichMemoryTheyTouch) {
+TEST(Instructions, NameTheMemoryThatTheyAccess) {
   Registers registers;
   for (const auto& [reg, value] : std::map<Reg, uint64_t>{
            {Reg::Rsp, 0x8000}, {Reg::Rbx, 0x100}, {Reg::Rcx, 2}, {Reg::Rdi, 0x5008}, {Reg::GsBase, 0x10000}})
@@ -160,7 +160,7 @@ TEST(PassBy, DoesNotStepOverCodeThatCanNotBeRead) {
   EXPECT_EQ(pass_by(cut), PassBy::Run);
 }
 
-TEST(Instructions, TellWhatNeedsNoStep) {
+TEST(Instructions, FindWhatNeedsNoStep) {
   const Registers none;
   EXPECT_TRUE(decode({0x0f, 0x1f, 0x44, 0x00, 0x00}, none, false)->no_effect);  // the tracer's nop
   EXPECT_TRUE(decode({0xf3, 0x0f, 0x1e, 0xfa}, none, false)->no_effect);        // endbr64

@@ -26,7 +26,7 @@ std::string problems_of(std::string_view text, const std::string& app = "mine") 
   return fmt::format("{}", fmt::join(problems.texts(), "\n"));
 }
 
-TEST(Manifest, OfAVmAloneStartsItsVmiPartitionAndTheApp) {
+TEST(Manifest, OfOnlyAVmStartsItsVmiPartitionAndTheApp) {
   EXPECT_EQ(
       commands("[vm]\nname = \"playground\""),
       (std::vector<std::string>{

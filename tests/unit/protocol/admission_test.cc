@@ -8,7 +8,7 @@
 namespace furnace::protocol {
 namespace {
 
-TEST(Admission, OneAddressTakesAShareAlone) {
+TEST(Admission, OneAddressTakesOnlyAShare) {
   const auto from = [](const char* text) {
     sockaddr_storage address{};
     auto& inner = reinterpret_cast<sockaddr_in&>(address);

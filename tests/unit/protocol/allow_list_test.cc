@@ -81,7 +81,7 @@ TEST_F(Keys, AreReadAgainWhenFilesComeAndGo) {
   EXPECT_FALSE(list.allows(one, "one-app"));
 }
 
-TEST_F(Keys, ThatAreWrongAreNamedAndKeepNobodyElseOut) {
+TEST_F(Keys, ThatAreWrongAreNamedAndLeaveOtherPeersAlone) {
   const std::string good = write("good-app.pub");
   ASSERT_TRUE(write_file(directory_.path() / "bad-app.pub", "curve\n    public-key = \"short\"\n"));
   write("liar-app.pub", "good-app");

@@ -66,7 +66,7 @@ TEST(Certificate, SecretThatOthersCanReadIsRefusedWithTheWayOut) {
   EXPECT_EQ(loaded.error().message().find("JTKVSB"), std::string::npos);
 }
 
-TEST(Framing, TellsRequestsFromWhatNobodyAwaits) {
+TEST(Framing, DistinguishesRequestsFromMessages) {
   const auto frames_of = [](std::vector<std::string> parts) {
     Frames frames;
     for (const auto& part : parts) frames.emplace_back(part.data(), part.size());

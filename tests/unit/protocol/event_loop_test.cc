@@ -7,7 +7,7 @@
 namespace furnace::protocol {
 namespace {
 
-TEST(EventLoop, GoesOnWhenASignalMeetsACallOfZeroMqInACallback) {
+TEST(EventLoop, ContinuesWhenASignalInterruptsACallOfZeroMqInACallback) {
   EventLoop loop;
   int turns = 0;
   loop.add_timer(std::chrono::milliseconds(1), [&] {
@@ -19,7 +19,7 @@ TEST(EventLoop, GoesOnWhenASignalMeetsACallOfZeroMqInACallback) {
   EXPECT_EQ(turns, 3);
 }
 
-TEST(EventLoop, LetsOtherErrorsOfZeroMqOut) {
+TEST(EventLoop, PassesOnOtherErrorsOfZeroMq) {
   EventLoop loop;
   loop.add_timer(std::chrono::milliseconds(1), [] {
     errno = ETERM;

@@ -44,7 +44,7 @@ TEST_F(KeysOfAServer, AreTriedInTurnWhileTheOldOneIsValid) {
   EXPECT_EQ(keys.current(), fresh);
 }
 
-TEST_F(KeysOfAServer, AreTheNewOneAloneWhenTheTimeOfTheOldOneIsOver) {
+TEST_F(KeysOfAServer, AreOnlyTheNewOneWhenTheOldOneHasExpired) {
   const std::string fresh = write("be.pub");
   write("be.previous.pub", now_ + 3600);
   ServerKeys keys = take(load());

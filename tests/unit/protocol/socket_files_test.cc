@@ -22,7 +22,7 @@ void make_socket(const fs::path& path) {
   ASSERT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
 }
 
-TEST(SocketFiles, AreRemovedOnceNobodyServes) {
+TEST(SocketFiles, AreRemovedOnceNoProcessServes) {
   const TemporaryDirectory made;
   const fs::path& directory = made.path();
   make_socket(directory / "vmi_rtr");

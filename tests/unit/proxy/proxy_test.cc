@@ -81,7 +81,7 @@ TEST(Routes, ThatAreWrongAreNamedWithTheirLine) {
             std::string::npos);
 }
 
-TEST(Routes, HaveLimitsWithoutBeingTold) {
+TEST(Routes, HaveLimitsByDefault) {
   const auto routes =
       take(parse_routes("[[route]]\napp = \"a\"\nlisten = \"h:1\"\nbackend = \"x:1\"", "routes.toml"));
   EXPECT_EQ(routes.at(0).limits.connections, 64U);
@@ -228,7 +228,7 @@ TEST_F(Relayed, BytesPassUnchangedBothWaysAndEndsToo) {
   EXPECT_EQ(read_some(client, 6), "answer");
 }
 
-TEST_F(Relayed, ASlowReaderHoldsItsSenderBackAndNobodyElse) {
+TEST_F(Relayed, ASlowReaderSlowsItsSenderAndNoOtherPeer) {
   const auto [slow, slow_server] = let_in();
   std::thread flood([socket = slow.get()] {
     const std::string data(32 << 20, 'x');
@@ -283,7 +283,7 @@ TEST_F(Relayed, ABackendThatIsNotThereClosesTheConnection) {
   EXPECT_EQ(read_some(client, 1), "");
 }
 
-TEST_F(Relayed, TheBackendHearsOfNobodyWhoHasNotBegunAsZeroMqDoes) {
+TEST_F(Relayed, TheBackendSeesNoPeerThatDoesNotBeginAsZeroMqDoes) {
   const Fd silent = connect_to(inside_), half = connect_to(inside_);
   say(half, kSignature.substr(0, 9));
   const Fd stranger = connect_to(inside_);

@@ -53,7 +53,7 @@ TEST(CgroupNames, LeadNowhereElse) {
 }
 
 /// A hierarchy of version 2 made of plain files: what is written where.
-TEST(Launchers, HaveAGroupThatLimitsCpuAloneInVersionTwo) {
+TEST(Launchers, HaveAGroupThatLimitsOnlyCpuInVersionTwo) {
   const furnace::test::TemporaryDirectory mount;
   const std::filesystem::path group = mount.path() / "furnace-launchers/42";
   std::filesystem::create_directories(group);

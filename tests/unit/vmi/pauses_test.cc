@@ -129,7 +129,7 @@ TEST_F(PausesTest, AnEventThatCouldNotBeSentHoldsNothing) {
   EXPECT_TRUE(hypervisor_.paused) << "another app holds the guest";
 }
 
-TEST_F(PausesTest, AnEventThatCouldNotBeSentLeavesTheWatchdogOfOthersAlone) {
+TEST_F(PausesTest, AnEventThatCouldNotBeSentDoesNotChangeTheWatchdogOfOthers) {
   hold(first_);
   const auto deadline = pauses_.next_deadline();
   pauses_.hold_for_event(first_, [] { return false; });
@@ -233,7 +233,7 @@ TEST_F(PausesTest, AnAppThatLeavesHoldsNothing) {
   EXPECT_EQ(hypervisor_.resumes, 1) << "an app that holds nothing resumes nothing";
 }
 
-TEST_F(PausesTest, AnAppThatComesBackOwesNoResume) {
+TEST_F(PausesTest, AnAppThatReturnsOwesNoResume) {
   hold(first_);
   ASSERT_EQ(expired_after(seconds(2)), 1U);
   pauses_.release(first_);

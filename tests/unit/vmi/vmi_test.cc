@@ -117,7 +117,7 @@ TEST_F(VmiPartition, ListsProcesses) {
   EXPECT_EQ(text(client_, "read_str_va", {list[0].process_block_ptr() + comm, uint64_t{0}}), list[0].name());
 }
 
-TEST_F(VmiPartition, TellsAboutTheVm) {
+TEST_F(VmiPartition, AnswersCallsAboutTheVm) {
   EXPECT_EQ(text(client_, "get_name"), "sim");
   EXPECT_EQ(number(client_, "get_memsize"), 32U << 20);
   EXPECT_EQ(text(client_, "get_ostype"), "VMI_OS_LINUX");
@@ -229,7 +229,7 @@ TEST_F(VmiPartition, ASecondOneOnTheSameSocketIsRefused) {
   EXPECT_NE(second.error().message().find("another VMI partition serves there"), std::string::npos);
 }
 
-TEST_F(VmiPartition, ABatchIsAnsweredInOrderAndGoesOnAfterFailures) {
+TEST_F(VmiPartition, ABatchIsAnsweredInOrderAndContinuesAfterFailures) {
   VmiMessage request;
   request.add_type(VmiMessage::PROCESS_LIST);  // its empty element left out
   request.add_type(VmiMessage::READ_8_PA);

@@ -97,7 +97,7 @@ TEST(Decoder, RefusesWhatIsTooMuchAtItsHeader) {
   EXPECT_NE(error(std::string("\x04\x15", 2)).find("a command of 21 bytes"), std::string::npos);
 }
 
-TEST(Decoder, LeavesOutPartsBehindThoseThatAreKept) {
+TEST(Decoder, LeavesOutPartsAfterThoseThatAreKept) {
   const DecoderLimits limits{.message = 1000, .parts = 10, .parts_kept = 2, .command = 20};
   const Seen seen(greeting() + part("a", true) + part("b", true) + part("c", true) + part("d") + part("next"),
                   3, limits);
@@ -118,7 +118,7 @@ TEST(Decoder, KnowsAnotherProtocolByTheFirstByteThatDiffers) {
             std::string::npos);
 }
 
-TEST(Commands, ReadyTellsTypeAndIdentity) {
+TEST(Commands, ReadyHasTypeAndIdentity) {
   const std::string data("\x0bSocket-Type\0\0\0\3REQ\x08Identity\0\0\0\5app-r", 37);
   const auto ready = parse_ready(as_bytes(data));
   ASSERT_TRUE(ready);

@@ -82,7 +82,7 @@ class Sockets : public ::testing::Test {
   std::vector<Message> kept_;
 };
 
-TEST_F(Sockets, ASecondOneOfALivingIdentityIsToldAndTheFirstIsUnharmed) {
+TEST_F(Sockets, ASecondOneOfALivingIdentityIsReportedAndTheFirstIsUnharmed) {
   serve({});
   Raw first = app("x-r");
   Raw second = app("x-r");
@@ -94,7 +94,7 @@ TEST_F(Sockets, ASecondOneOfALivingIdentityIsToldAndTheFirstIsUnharmed) {
   EXPECT_NE(first.heard().find("for the first"), std::string::npos);
 }
 
-TEST_F(Sockets, WhoDiedComesBackAtOnce) {
+TEST_F(Sockets, APeerThatWasKilledReturnsAtOnce) {
   serve({});
   {
     Raw first(path_);

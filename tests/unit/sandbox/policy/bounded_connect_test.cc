@@ -52,7 +52,7 @@ TEST(ConnectAtOnce, RefusesASocketThatWaits) {
 }
 
 // A thread of the program switches between the two all the time: without a bound this test never ends.
-TEST(ConnectAtOnce, ReturnsWhenTheSocketIsMadeToWaitBehindTheTest) {
+TEST(ConnectAtOnce, ReturnsWhenTheSocketBlocksAfterTheTest) {
   Listener listener;
   listener.fill();
   const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

@@ -36,7 +36,7 @@ TEST_F(PathLookup, FindsWhatIsThere) {
   EXPECT_EQ(found.path, "/a/file");
 }
 
-TEST_F(PathLookup, SaysWhereAMissingFileWouldBeMade) {
+TEST_F(PathLookup, FindsWhereAMissingFileWouldBeMade) {
   const Found found = look_up("/link//new/");
   EXPECT_FALSE(found.object.valid());
   EXPECT_EQ(found.path, "/a/b/new");
@@ -44,7 +44,7 @@ TEST_F(PathLookup, SaysWhereAMissingFileWouldBeMade) {
   EXPECT_EQ(found.name, "new");
 }
 
-TEST_F(PathLookup, SaysWhatIsMissingBelowTheNearestDirectory) {
+TEST_F(PathLookup, NamesWhatIsMissingBelowTheNearestDirectory) {
   for (const auto& [path, shown] : {std::pair("/link/x//y/z", "/a/b/x/y/z"), std::pair("/x/y", "/x/y"),
                                     std::pair("/a/file/x", "/a/file/x"), std::pair("/new", "/new")}) {
     const Found found = look_up(path);

@@ -174,7 +174,7 @@ TEST(Policy, ErrorsNameFileLineColumnAndWhatWasExpected) {
     EXPECT_EQ(refusal(row.text), row.message);
 }
 
-TEST(Policy, RulesThatCantMatchAreTold) {
+TEST(Policy, RulesThatCantMatchAreReported) {
   EXPECT_TRUE(warns("A TEST_ARGS open {\n REG_PTR:exactpath|etc/x\n}", "paths are absolute"));
   EXPECT_TRUE(warns("A TEST_ARGS open {\n REG_PTR:exactpath|/etc/../x\n}", "without links, dots"));
   EXPECT_TRUE(warns("A TEST_ARGS open {\n REG_PTR:dirname|/etc/\n}", "end without a slash"));
@@ -206,7 +206,7 @@ TEST(Policy, CompilesToAFilterThatIsSmall) {
   EXPECT_LT(filter.size(), 60U);
 }
 
-TEST(Policy, AddressesAreThoseOfConnectAlone) {
+TEST(Policy, AddressesAreOnlyThoseOfConnect) {
   const auto policy =
       test::take(parse_policy(
                      "A TEST_ARGS connect {\n REG_PTR:address|127.0.0.1:5561\n REG_PTR:address|[::1]:80\n}\n",

@@ -44,7 +44,7 @@ TEST(Forbidden, EachCallThatWritesPausesOrWatchesNeedsItsPermission) {
   EXPECT_EQ(refused, (std::vector<std::string_view>{"event_register", "pause_vm", "start_syscall"}));
 }
 
-TEST(Forbidden, WordsThatAreUnknownAreTold) {
+TEST(Forbidden, UnknownWordsAreReported) {
   EXPECT_NE(message_of(Forbidden::parse({"mine=write,fly"})).find("'fly' is none of write, pause, events"),
             std::string::npos);
   EXPECT_FALSE(Forbidden::parse({""}));

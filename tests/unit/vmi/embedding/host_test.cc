@@ -60,7 +60,7 @@ TEST_F(VmiHost, IgnoresMembersOfALaterRelease) {
   EXPECT_EQ(open(guest_.known, options_), "");
 }
 
-TEST_F(VmiHost, RefusesStructuresThatAreTooSmallAndReadsNothingBehindThem) {
+TEST_F(VmiHost, RefusesStructuresThatAreTooSmallAndReadsNothingAfterThem) {
   // On the heap, where the address sanitizer sees each byte.
   const auto small = std::make_unique<size_t>(sizeof(size_t));
   EXPECT_EQ(open(reinterpret_cast<const furnace_guest&>(*small), options_),

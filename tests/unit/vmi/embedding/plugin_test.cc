@@ -84,7 +84,7 @@ class DrakvufPlugin : public ::testing::Test {
   std::optional<VmiClient> client_;
 };
 
-TEST_F(DrakvufPlugin, TellsAtTheFirstTurnOfTheLoopThatItsStartIsOver) {
+TEST_F(DrakvufPlugin, ReportsAtTheFirstTurnOfTheLoopThatItHasStarted) {
   const auto before = std::filesystem::current_path();
   std::filesystem::current_path(directory_.path());
   std::ofstream("ESTABLISHED").close();
@@ -137,7 +137,7 @@ TEST_F(DrakvufPlugin, DoesNotStartWithAProfileThatIsNone) {
   EXPECT_NE(testing::internal::GetCapturedStderr().find("furnace: DRAKVUF's profile: "), std::string::npos);
 }
 
-TEST_F(DrakvufPlugin, SaysWithEachCallThatAProfileIsOfAnotherKernel) {
+TEST_F(DrakvufPlugin, ReportsWithEachCallThatAProfileIsOfAnotherKernel) {
   hypervisor::SimulatedGuest other = hypervisor::default_guest();
   other.banner = "Linux version 6.1.0-another-one (furnace@simulator) #1 SMP PREEMPT_DYNAMIC";
   load(take(guest::export_profile(take(hypervisor::Simulator::make(other))->kernel()->profile(),
@@ -165,7 +165,7 @@ TEST_F(DrakvufPlugin, ServesManyAppsAtOnce) {
   EXPECT_EQ(right, 800);
 }
 
-TEST_F(DrakvufPlugin, TellsOfWritesOfCr3) {
+TEST_F(DrakvufPlugin, ReportsWritesOfCr3) {
   start();
   (void)take(call("event_register", {uint64_t{wire::F_REG}, kAsync, uint64_t{wire::F_CR3}}));
   (void)take(call("events_start"));
@@ -176,7 +176,7 @@ TEST_F(DrakvufPlugin, TellsOfWritesOfCr3) {
   EXPECT_EQ(event->cr3(), 0x1234000U);
 }
 
-TEST_F(DrakvufPlugin, TellsOfBreakpointsAndStopsTheGuestForThoseThatAskForIt) {
+TEST_F(DrakvufPlugin, ReportsBreakpointsAndPausesTheGuestForSyncEvents) {
   start();
   const uint64_t gva = number("lookup_symbol", {"furnace_variable"});
   (void)take(watch_execution(gva, kSync));
@@ -190,7 +190,7 @@ TEST_F(DrakvufPlugin, TellsOfBreakpointsAndStopsTheGuestForThoseThatAskForIt) {
   EXPECT_TRUE(becomes(RunState::Running));
 }
 
-TEST_F(DrakvufPlugin, LetsTheGuestRunOnWhenAnAppDoesNotResumeIt) {
+TEST_F(DrakvufPlugin, ResumesTheGuestWhenAnAppDoesNot) {
   start();
   const uint64_t gva = number("lookup_symbol", {"furnace_variable"});
   (void)take(watch_execution(gva, kSync));
@@ -200,7 +200,7 @@ TEST_F(DrakvufPlugin, LetsTheGuestRunOnWhenAnAppDoesNotResumeIt) {
   EXPECT_TRUE(becomes(RunState::Running));  // the watchdog, by our own descriptor alone
 }
 
-TEST_F(DrakvufPlugin, TellsOfAccessesToTheBytesThatAreWatchedAndOfWhatKindTheyWere) {
+TEST_F(DrakvufPlugin, ReportsAccessesToWatchedBytesAndTheirKinds) {
   start();
   const uint64_t gva = number("lookup_symbol", {"furnace_variable"});
   const uint64_t gpa = number("translate_kv2p", {gva});
@@ -220,7 +220,7 @@ TEST_F(DrakvufPlugin, TellsOfAccessesToTheBytesThatAreWatchedAndOfWhatKindTheyWe
   EXPECT_FALSE(next(std::chrono::milliseconds(100)));
 }
 
-TEST_F(DrakvufPlugin, RestrictsWritingToSeeReadsAndTellsOfReadsAlone) {
+TEST_F(DrakvufPlugin, RestrictsWritingToSeeReadsAndReportsOnlyReads) {
   start();
   const uint64_t gva = number("lookup_symbol", {"furnace_variable"});
   const uint64_t gpa = number("translate_kv2p", {gva});
@@ -244,7 +244,7 @@ TEST_F(DrakvufPlugin, WatchesEachPageOfAWatchThatCrossesOne) {
   EXPECT_EQ(event->address(), gva + 8);
 }
 
-TEST_F(DrakvufPlugin, SaysThatDrakvufRefusesATrap) {
+TEST_F(DrakvufPlugin, ReportsThatDrakvufRefusesATrap) {
   start();
   drakvuf_->refuse_traps = true;
   const uint64_t gva = number("lookup_symbol", {"furnace_variable"});
@@ -253,7 +253,7 @@ TEST_F(DrakvufPlugin, SaysThatDrakvufRefusesATrap) {
   EXPECT_TRUE(watch_execution(gva));
 }
 
-TEST_F(DrakvufPlugin, TakesTrapsBackOfAppsThatGoAndOfAllWhenItStops) {
+TEST_F(DrakvufPlugin, RemovesTrapsOfAppsThatExitAndAllWhenItStops) {
   start();
   const uint64_t gva = number("lookup_symbol", {"furnace_variable"});
   (void)take(watch_execution(gva));

@@ -92,7 +92,7 @@ bool comes_to_an_event(hypervisor::Simulator& simulator) {
   return simulator.events()->pending();
 }
 
-TEST(SimulatedEvents, GoOnWhenTheOneThatStandsIsNotWatchedAnyMore) {
+TEST(SimulatedEvents, ContinueWhenThePendingWatchIsRemoved) {
   const auto simulator = take(hypervisor::Simulator::make(busy(0.005)));
   const hypervisor::Watch watch{hypervisor::EventKind::Syscall, {}, 0, 0, {}, {}};
   const uint64_t first = take(simulator->events()->watch(watch));
@@ -102,7 +102,7 @@ TEST(SimulatedEvents, GoOnWhenTheOneThatStandsIsNotWatchedAnyMore) {
   EXPECT_TRUE(comes_to_an_event(*simulator));
 }
 
-TEST_F(EventServer, TellEveryAppThatAskedOnceForEachEvent) {
+TEST_F(EventServer, NotifiesEachAppOnceOfEachEvent) {
   VmiClient first = connect("first");
   VmiClient second = connect("second");
   const auto a = std::get<uint64_t>(take(call(first, "start_syscall", {uint64_t{2}})));
@@ -134,7 +134,7 @@ TEST_F(EventServer, OfSyncKindStopTheGuestUntilItIsResumed) {
   }
 }
 
-TEST_F(EventServer, WatchdogLetsTheGuestRunOn) {
+TEST_F(EventServer, WatchdogResumesTheGuest) {
   VmiClient client = connect("hanging");
   (void)take(call(client, "start_syscall", {uint64_t{1}}));
   ASSERT_TRUE(next(client));
