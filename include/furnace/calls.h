@@ -1,5 +1,5 @@
 // The calls of the VMI partition (docs/calls.md) as functions: calls::read_64_va(host, address, Pid::Kernel).
-// `furnace calls --header` prints this file from the table of calls. Events have Host::on_event, structures
+// `furnace calls --header` prints them from the table of calls. Events have Host::on_event, structures
 // Host::offset.
 //
 // Text and bytes are both std::string. A call fails as Host::call does, with the reason.
@@ -51,6 +51,7 @@ Result<T> value(Result<Value> answer) {
 
 }  // namespace detail
 
+// Printed by `furnace calls --header`:
 /// Starts the delivery of this app's events.
 [[nodiscard]] inline Status events_start(Host& host) {
   return detail::status(detail::call(host, "events_start"));
@@ -281,5 +282,6 @@ Result<T> value(Result<Value> answer) {
 [[nodiscard]] inline Result<std::vector<ProcessEntry>> process_list(Host& host) {
   return detail::value<std::vector<ProcessEntry>>(detail::call(host, "process_list"));
 }
+// The end of what `furnace calls --header` prints.
 
 }  // namespace furnace::tenant::calls

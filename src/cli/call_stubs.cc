@@ -105,62 +105,6 @@ std::string cpp_function(const protocol::Call& call) {
                      result, arguments);
 }
 
-constexpr std::string_view kHeaderStart =
-    R"(// The calls of the VMI partition (docs/calls.md) as functions: calls::read_64_va(host, address, Pid::Kernel).
-// `furnace calls --header` prints this file from the table of calls. Events have Host::on_event, structures
-// Host::offset.
-//
-// Text and bytes are both std::string. A call fails as Host::call does, with the reason.
-#pragma once
-
-#include <array>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-#include "furnace/app.h"
-
-namespace furnace::tenant::calls {
-namespace detail {
-
-inline Argument argument(uint64_t number) {
-  return number;
-}
-inline Argument argument(std::string_view text) {
-  return text;
-}
-inline Argument argument(Gva address) {
-  return address.value;
-}
-inline Argument argument(Gpa address) {
-  return address.value;
-}
-inline Argument argument(Pid pid) {
-  return static_cast<uint64_t>(static_cast<int32_t>(pid));
-}
-
-template <typename... Types>
-Result<Value> call(Host& host, std::string_view name, Types... arguments) {
-  const std::array<Argument, sizeof...(Types)> all{argument(arguments)...};
-  return host.call(name, all);
-}
-
-inline Status status(Result<Value> answer) {
-  return answer ? Status() : tl::unexpected<Error>(std::move(answer.error()));
-}
-
-template <typename T>
-Result<T> value(Result<Value> answer) {
-  if (!answer) return tl::unexpected<Error>(std::move(answer.error()));
-  if (T* const found = std::get_if<T>(&*answer)) return std::move(*found);
-  return tl::unexpected<Error>(Error{"the answer has no such value", ErrorCode::Failed});
-}
-
-}  // namespace detail
-
-)";
-
 }  // namespace
 
 std::string calls_stubs() {
@@ -174,10 +118,10 @@ std::string calls_stubs() {
 }
 
 std::string calls_header() {
-  std::string text(kHeaderStart);
+  std::string text = "// Printed by `furnace calls --header`:\n";
   for (const protocol::Call& call : protocol::calls())
     if (!is_of_events(call) && call.answer != protocol::AnswerKind::Structure) text += cpp_function(call);
-  return text + "\n}  // namespace furnace::tenant::calls\n";
+  return text + "// The end of what `furnace calls --header` prints.\n";
 }
 
 }  // namespace furnace::cli

@@ -7,7 +7,7 @@ namespace furnace::cli {
 
 /// The functions of python/furnace_frontend.pyi, of `fe` and of `fe.checked`.
 [[nodiscard]] std::string calls_stubs();
-/// The file include/furnace/calls.h.
+/// The functions of include/furnace/calls.h.
 [[nodiscard]] std::string calls_header();
 
 }  // namespace furnace::cli

@@ -73,7 +73,7 @@ void add_calls(Commands& commands) {
   const auto options = std::make_shared<Options>();
   auto* markdown = calls->add_flag("--markdown", options->markdown, "Print docs/calls.md");
   auto* stubs = calls->add_flag("--stubs", options->stubs, "Print the calls of python/furnace_frontend.pyi");
-  auto* header = calls->add_flag("--header", options->header, "Print include/furnace/calls.h");
+  auto* header = calls->add_flag("--header", options->header, "Print the calls of include/furnace/calls.h");
   stubs->excludes(markdown);
   header->excludes(markdown)->excludes(stubs);
   commands.on(calls, [options] {

@@ -14,21 +14,25 @@ constexpr size_t kMaxBreakpoints = 4096;
 }  // namespace
 
 Status SoftwareBreakpoints::set(uint64_t watch, guest::Gpa at) {
-  if (const auto known = breakpoints_.find(at.value); known != breakpoints_.end()) {
+  const auto known = breakpoints_.find(at.value);
+  if (known != breakpoints_.end() && !known->second.is_lost) {
     known->second.watches.insert(watch);
     return {};
   }
   if (breakpoints_.size() >= kMaxBreakpoints)
     return fail(Errc::Busy, "{} breakpoints are in use: that is the limit", breakpoints_.size());
-  const auto original = memory_.read<std::byte>(at);
-  if (!original) return fail(Errc::Unmapped, "physical address {:#x} is not in memory", at.value);
-  FURNACE_CHECK(note_(at, *original));
+  const Code original = code_at(at);
+  if (original.size == 0) return fail(Errc::Unmapped, "physical address {:#x} is not in memory", at.value);
+  FURNACE_CHECK(note_(at, original.bytes.front()));
   if (memory_.write(at, std::span(&kInt3, 1)) != 1) {
     (void)note_(at, std::nullopt);
     return fail(Errc::Failed, "physical address {:#x} can't be written", at.value);
   }
-  covered_.set(at, *original);
-  breakpoints_.emplace(at.value, Breakpoint{*original, {watch}});
+  covered_.set(at, original.bytes.front());
+  Breakpoint& breakpoint = breakpoints_[at.value];  // the watches of one that was lost have it again
+  breakpoint.original = original;
+  breakpoint.is_lost = false;
+  breakpoint.watches.insert(watch);
   return {};
 }
 
@@ -50,64 +54,56 @@ const std::set<uint64_t>* SoftwareBreakpoints::find(guest::Gpa at) const {
 void SoftwareBreakpoints::lift(guest::Gpa at) {
   const auto found = breakpoints_.find(at.value);
   if (found == breakpoints_.end()) return;
-  found->second.lifted = true;
+  found->second.is_lifted = true;
   covered_.set(at, std::nullopt);
   // What the guest has written there since stays.
-  if (memory_.read<std::byte>(at) == kInt3) (void)memory_.write(at, std::span(&found->second.original, 1));
+  if (memory_.read<std::byte>(at) == kInt3)
+    (void)memory_.write(at, std::span(found->second.original.bytes).first(1));
 }
 
 void SoftwareBreakpoints::put_back(guest::Gpa at) {
   const auto found = breakpoints_.find(at.value);
   if (found == breakpoints_.end()) return;
-  found->second.lifted = false;
+  found->second.is_lifted = false;
   // The guest may have other code there now.
-  if (memory_.read<std::byte>(at) != found->second.original) return;
+  const std::byte original = found->second.original.bytes.front();
+  if (memory_.read<std::byte>(at) != original) return;
   (void)memory_.write(at, std::span(&kInt3, 1));
-  covered_.set(at, found->second.original);
+  covered_.set(at, original);
 }
 
-bool SoftwareBreakpoints::check_in_place(const MaySet& may_set) {
+SoftwareBreakpoints::Code SoftwareBreakpoints::code_at(guest::Gpa at) const {
+  Code code;
+  const uint64_t in_page = guest::kPageSize - at.value % guest::kPageSize;  // the next page may be another's
+  code.size = memory_.read(at, std::span(code.bytes).first(std::min<uint64_t>(in_page, code.bytes.size())));
+  return code;
+}
+
+bool SoftwareBreakpoints::check_in_place() {
   constexpr int most = 256;
   bool in_place = true;
   auto each = breakpoints_.lower_bound(next_check_);
   for (int i = 0; i < most && each != breakpoints_.end(); ++i, ++each)
-    in_place = check(guest::Gpa{each->first}, each->second, may_set) && in_place;
+    in_place = check(guest::Gpa{each->first}, each->second) && in_place;
   next_check_ = each == breakpoints_.end() ? 0 : each->first;
   return in_place;
 }
 
-bool SoftwareBreakpoints::check(guest::Gpa at, Breakpoint& breakpoint, const MaySet& may_set) {
-  if (breakpoint.lifted || breakpoint.lost) return true;
+bool SoftwareBreakpoints::check(guest::Gpa at, Breakpoint& breakpoint) {
+  if (breakpoint.is_lifted || breakpoint.is_lost) return true;
   covered_.set(at, std::nullopt);
-  const auto found = memory_.read<std::byte>(at);
-  if (found == kInt3) {
-    covered_.set(at, breakpoint.original);
-    return true;
+  const Code found = code_at(at);
+  const bool in_place = found.size != 0 && found.bytes.front() == kInt3;
+  if (in_place || (found == breakpoint.original && memory_.write(at, std::span(&kInt3, 1)) == 1)) {
+    covered_.set(at, breakpoint.original.bytes.front());
+    return in_place;
   }
-  Status again = found ? may_set(*breakpoint.watches.begin(), at, *found == breakpoint.original)
-                       : Status(fail(Errc::Unmapped, "there is no memory any more"));
-  if (again && *found != breakpoint.original) again = note_(at, *found);
-  if (again && memory_.write(at, std::span(&kInt3, 1)) == 1) {
-    breakpoint.original = *found;
-    covered_.set(at, *found);
-    return false;
-  }
-  breakpoint.lost = true;
+  breakpoint.is_lost = true;
   log::warning("the breakpoint at physical address {:#x} is lost: {}", at.value,
-               again ? "it can't be written" : again.error().message());
+               found.size == 0                ? "there is no memory any more"
+               : found == breakpoint.original ? "the memory can't be written"
+                                              : "the guest has other code there now");
   return false;
-}
-
-Status may_set_again(const guest::GuestMemory& memory, const Result<guest::PageTable>& table,
-                     guest::Gva address, guest::Gpa at, bool is_same) {
-  if (!table) return tl::unexpected<Error>(table.error());
-  const auto found = guest::walk(memory, *table, address);
-  if (!found || found->gpa.value != at.value)
-    return fail(Errc::Unmapped, "virtual address {:#x} is elsewhere now", address.value);
-  constexpr uint64_t kernel_half = 1ULL << 63;
-  if (!is_same && (address.value & kernel_half) == 0)
-    return fail(Errc::Unmapped, "the process has other code at {:#x} now", address.value);
-  return {};
 }
 
 InPlaceOfInt3 in_place_of_int3(guest::GuestMemory& memory, const Registers& registers) {

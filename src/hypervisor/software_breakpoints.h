@@ -41,20 +41,25 @@ class SoftwareBreakpoints {
   void lift(guest::Gpa at);
   void put_back(guest::Gpa at);
 
-  /// Checks whether INT3 is still there, of many breakpoints some with each call, and writes it again where
-  /// it is not and `may_set` agrees; otherwise the breakpoint is lost, which is logged once. `may_set` gets
-  /// one of the breakpoint's watches and whether the guest has the same byte there as before. Returns whether
-  /// all was in place.
-  using MaySet = std::function<Status(uint64_t watch, guest::Gpa at, bool is_same)>;
-  [[nodiscard]] bool check_in_place(const MaySet& may_set);
+  /// Checks whether INT3 is still in place, of many breakpoints some with each call. Writes it again where
+  /// the guest has the same code; where it has other code, INT3 could hit the middle of an instruction, so
+  /// the breakpoint is lost, which is logged once. Returns whether all was in place.
+  [[nodiscard]] bool check_in_place();
 
  private:
-  struct Breakpoint {
-    std::byte original;
-    std::set<uint64_t> watches;
-    bool lifted = false, lost = false;
+  /// What the guest has at a breakpoint: enough to recognize its code.
+  struct Code {
+    std::array<std::byte, 8> bytes{};
+    size_t size = 0;
+    bool operator==(const Code&) const = default;
   };
-  [[nodiscard]] bool check(guest::Gpa at, Breakpoint& breakpoint, const MaySet& may_set);
+  struct Breakpoint {
+    Code original;
+    std::set<uint64_t> watches;
+    bool is_lifted = false, is_lost = false;
+  };
+  [[nodiscard]] Code code_at(guest::Gpa at) const;
+  [[nodiscard]] bool check(guest::Gpa at, Breakpoint& breakpoint);
 
   guest::GuestMemory& memory_;
   CoveredBytes& covered_;
@@ -62,11 +67,6 @@ class SoftwareBreakpoints {
   std::map<uint64_t, Breakpoint> breakpoints_;  // by physical address
   uint64_t next_check_ = 0;                     // physical address
 };
-
-/// Whether a breakpoint may be set again at an address of code: it is mapped where it was, and a process has
-/// the same code there. The kernel changes its own code in place, so there it may be another.
-[[nodiscard]] Status may_set_again(const guest::GuestMemory& memory, const Result<guest::PageTable>& table,
-                                   guest::Gva address, guest::Gpa at, bool is_same);
 
 /// What runs in place of INT3 where all vCPUs must meet it meanwhile: the hypervisor emulates the code, or
 /// the vCPU resumes after it, because it has no effect.

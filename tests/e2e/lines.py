@@ -7,7 +7,7 @@ import socket
 import zmq
 
 import peers
-from furnace_testing import APP, eventually, furnace
+from furnace_testing import eventually, furnace
 
 # Writes what it hears to a file; says 'end' to all when there is a file beside that.
 RECORDING_BACKEND = '''
@@ -89,16 +89,7 @@ class Line:
         directory = self.work / app / 'fac_socket'
         fac = self.sim.start(
             'fac',
-            '--u2',
-            app,
-            '--kp',
-            self.keys[app],
-            '--ip',
-            '127.0.0.1',
-            '--it',
-            self.sim.inside,
-            '--fac',
-            directory,
+            *self.sim.fac_arguments(app=app, keys=self.keys[app], directory=directory),
             *(['--blind'] if blind else []),
         )
         fac.wait_log('connected to the backend')
@@ -191,18 +182,7 @@ class KeptApart:
 
     def start_fac(self):
         fac = self.sim.start(
-            'fac',
-            '--u2',
-            APP,
-            '--kp',
-            self.places['at-fac'],
-            '--ip',
-            '127.0.0.1',
-            '--it',
-            self.sim.inside,
-            '--fac',
-            self.sim.fac_dir,
-            *(['--blind'] if self.blind else []),
+            'fac', *self.sim.fac_arguments(keys=self.places['at-fac']), *(['--blind'] if self.blind else [])
         )
         fac.wait_log('connected to the')
         return fac

@@ -145,4 +145,4 @@ def test_the_list_of_calls_is_the_one_that_the_program_prints():
 
 def test_the_stubs_of_calls_are_those_that_the_program_prints():
     assert furnace('calls', '--stubs').stdout in read('python/furnace_frontend.pyi')
-    assert furnace('calls', '--header').stdout == read('include/furnace/calls.h')
+    assert furnace('calls', '--header').stdout in read('include/furnace/calls.h')

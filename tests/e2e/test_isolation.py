@@ -164,49 +164,16 @@ def test_a_second_app_of_one_id_is_refused_and_the_first_is_served_on(sim_cloud,
 
 def test_a_second_app_of_one_id_is_refused_without_a_partition_too(sim_cloud):
     sim_cloud.start_vmi()
-    first = sim_cloud.start(
-        'app',
-        '-c',
-        sim_cloud.source('app', COUNTER),
-        '--u2',
-        APP,
-        '--vmi',
-        sim_cloud.vmi_dir,
-        '--fac',
-        sim_cloud.fac_dir,
-        '--unconfined',
-    )
+    first = sim_cloud.start('app', *sim_cloud.app_arguments(COUNTER), '--unconfined')
     first.wait_out('sim')
     for flags in ([], ['--unconfined']):
-        second = sim_cloud.start(
-            'app',
-            '-c',
-            sim_cloud.source('app', COUNTER),
-            '--u2',
-            APP,
-            '--vmi',
-            sim_cloud.vmi_dir,
-            '--fac',
-            sim_cloud.fac_dir,
-            *flags,
-        )
+        second = sim_cloud.start('app', *sim_cloud.app_arguments(COUNTER), *flags)
         assert second.wait_end() != 0
         assert re.search(
             rf'app {APP} is connected at \S+ already, by furnace app, pid {first.pid}', second.log
         ), second.log
     first.stop(signal.SIGKILL)
-    sim_cloud.start(
-        'app',
-        '-c',
-        sim_cloud.source('app', COUNTER),
-        '--u2',
-        APP,
-        '--vmi',
-        sim_cloud.vmi_dir,
-        '--fac',
-        sim_cloud.fac_dir,
-        '--unconfined',
-    ).wait_out('sim')
+    sim_cloud.start('app', *sim_cloud.app_arguments(COUNTER), '--unconfined').wait_out('sim')
 
 
 def test_a_second_app_of_one_id_is_refused_at_its_storage(sim_cloud, work):

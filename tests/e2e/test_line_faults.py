@@ -301,21 +301,7 @@ def test_tail_shows_what_passes_and_metrics_count_it(sim_cloud, work):
     sim_cloud.start_backend(RECORDING_BACKEND % str(work / 'heard')).wait_log('listening')
     sim_cloud.start_proxy().wait_log('connected to the backend')
     port = sim_cloud.inside + 500
-    fac = sim_cloud.start(
-        'fac',
-        '--u2',
-        APP,
-        '--kp',
-        sim_cloud.keys,
-        '--ip',
-        '127.0.0.1',
-        '--it',
-        sim_cloud.inside,
-        '--fac',
-        sim_cloud.fac_dir,
-        '--metrics',
-        f'127.0.0.1:{port}',
-    )
+    fac = sim_cloud.start('fac', *sim_cloud.fac_arguments(), '--metrics', f'127.0.0.1:{port}')
     fac.wait_log('connected to the proxy')
     tail = sim_cloud.start('tail', '--fac', sim_cloud.fac_dir, '-n', '4')
     time.sleep(0.5)
@@ -344,41 +330,13 @@ def test_a_disk_that_takes_nothing_is_named_and_what_is_stored_stays(sim_cloud, 
     os.system(f'mount -t tmpfs -o size=400k,mode=700 none {disk}')
     try:
         sim_cloud.start_vmi()
-        fac = sim_cloud.start(
-            'fac',
-            '--u2',
-            APP,
-            '--kp',
-            sim_cloud.keys,
-            '--ip',
-            '127.0.0.1',
-            '--it',
-            sim_cloud.inside,
-            '--fac',
-            sim_cloud.fac_dir,
-            '--storage',
-            disk,
-        )
+        fac = sim_cloud.start('fac', *sim_cloud.fac_arguments(), '--storage', disk)
         fac.wait_log('serving app')
         assert run_app(sim_cloud, "fe.io_set('before', 'kept'); show(fe.io_get('before'))") == ['kept']
         if how == 'read-only':
             fac.stop()
             os.system(f'mount -o remount,ro {disk}')
-            fac = sim_cloud.start(
-                'fac',
-                '--u2',
-                APP,
-                '--kp',
-                sim_cloud.keys,
-                '--ip',
-                '127.0.0.1',
-                '--it',
-                sim_cloud.inside,
-                '--fac',
-                sim_cloud.fac_dir,
-                '--storage',
-                disk,
-            )
+            fac = sim_cloud.start('fac', *sim_cloud.fac_arguments(), '--storage', disk)
             fac.wait_log('serving app')
         error, kept = run_app(
             sim_cloud,

@@ -47,17 +47,7 @@ def test_an_app_under_its_own_name_learns_how_to_be_safe(line):
     """Where many apps share a backend, connections with names that everybody can choose are not taken."""
     directory = line.work / 'one-app' / 'fac_socket'
     line.sim.start(
-        'fac',
-        '--u2',
-        'one-app',
-        '--kp',
-        line.keys['one-app'],
-        '--ip',
-        '127.0.0.1',
-        '--it',
-        line.sim.inside,
-        '--fac',
-        directory,
+        'fac', *line.sim.fac_arguments(app='one-app', keys=line.keys['one-app'], directory=directory)
     ).wait_log('connected to the proxy')
     app = line.app(
         'one-app',

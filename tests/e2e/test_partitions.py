@@ -22,34 +22,10 @@ class Confined:
         return self.cloud.start_vmi(*flags)
 
     def app(self, code, *flags, app=APP):
-        return self.cloud.start(
-            'app',
-            '-c',
-            self.cloud.source('app', code),
-            '--u2',
-            app,
-            '--fac',
-            self.cloud.fac_dir,
-            '--vmi',
-            self.cloud.vmi_dir,
-            *flags,
-        )
+        return self.cloud.start('app', *self.cloud.app_arguments(code, app=app), *flags)
 
     def fac(self, *flags):
-        fac = self.cloud.start(
-            'fac',
-            '--u2',
-            APP,
-            '--kp',
-            self.cloud.keys,
-            '--ip',
-            '127.0.0.1',
-            '--it',
-            self.cloud.inside,
-            '--fac',
-            self.cloud.fac_dir,
-            *flags,
-        )
+        fac = self.cloud.start('fac', *self.cloud.fac_arguments(), *flags)
         fac.wait_log('serving app')
         return fac
 
@@ -170,21 +146,7 @@ def test_fac_connects_to_its_proxy_and_nowhere_else(confined):
     empty = cloud.work / 'elsewhere.policy'
     empty.write_text(f'INCLUDE {ROOT}/policies/fac.policy\n')
     unlearned = cloud.start(
-        'inspect',
-        '--policy',
-        empty,
-        '--',
-        FURNACE.parent / 'furnace-fac',
-        '--u2',
-        APP,
-        '--kp',
-        cloud.keys,
-        '--ip',
-        '127.0.0.1',
-        '--it',
-        cloud.inside,
-        '--fac',
-        cloud.fac_dir,
+        'inspect', '--policy', empty, '--', FURNACE.parent / 'furnace-fac', *cloud.fac_arguments()
     )
     assert unlearned.wait_end(10) == 159, unlearned.log
 

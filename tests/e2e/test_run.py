@@ -311,19 +311,7 @@ class App:
     )
     commands = {
         'vmi': ('vmi', 'sim', '--driver', 'simulator', '--vmi', sim_cloud.vmi_dir),
-        'fac': (
-            'fac',
-            '--u2',
-            APP,
-            '--kp',
-            sim_cloud.keys,
-            '--ip',
-            '127.0.0.1',
-            '--it',
-            sim_cloud.inside,
-            '--fac',
-            sim_cloud.fac_dir,
-        ),
+        'fac': ('fac', *sim_cloud.fac_arguments()),
         'app': ('app', '-c', code, '--u2', APP, '--vmi', sim_cloud.vmi_dir, '--fac', sim_cloud.fac_dir),
     }
     accounts = {}

@@ -186,20 +186,7 @@ def app(bench, code, *flags):
 
 
 def fac(bench, *flags):
-    bench.start(
-        'fac',
-        '--u2',
-        APP,
-        '--kp',
-        bench.cloud.keys,
-        '--ip',
-        '127.0.0.1',
-        '--it',
-        bench.cloud.inside,
-        '--fac',
-        bench.cloud.fac_dir,
-        *flags,
-    ).wait_log('serving app')
+    bench.start('fac', *bench.cloud.fac_arguments(), *flags).wait_log('serving app')
 
 
 def proxy(bench, *flags):
@@ -297,18 +284,7 @@ def test_a_service_that_is_starting_ends_at_once(bench, kind):
     commands = {
         'vmi': ('sim', '--driver', 'simulator', '--vmi', bench.work / 'vmi'),
         'app': ('-c', bench.work / 'app', '--u2', APP, '--vmi', cloud.vmi_dir),
-        'fac': (
-            '--u2',
-            APP,
-            '--kp',
-            cloud.keys,
-            '--ip',
-            '127.0.0.1',
-            '--it',
-            cloud.inside,
-            '--fac',
-            cloud.fac_dir,
-        ),
+        'fac': (*cloud.fac_arguments(),),
         'run': ('my-app', '--manifest', bench.work / 'furnace.toml'),
     }
     for moment in range(10):

@@ -12,20 +12,7 @@ GONE = 3  # the exit code of an app whose VMI partition has ended for good
 
 
 def start(sim, code, *flags, name=APP):
-    return sim.start(
-        'app',
-        '-c',
-        sim.source('app', code),
-        '-m',
-        'App',
-        '--u2',
-        name,
-        '--fac',
-        sim.fac_dir,
-        '--vmi',
-        sim.vmi_dir,
-        *flags,
-    )
+    return sim.start('app', *sim.app_arguments(code, app=name), *flags)
 
 
 def test_without_a_fac_partition_calls_end_with_an_error_and_are_reported_meanwhile(sim_cloud):

@@ -93,40 +93,24 @@ class Cloud:
             self.outside,
         )
 
+    def fac_arguments(self, app=APP, keys=None, directory=None):
+        """Of a FAC partition that connects to our proxy."""
+        place = ('--ip', '127.0.0.1', '--it', self.inside, '--fac', directory or self.fac_dir)
+        return ['--u2', app, '--kp', keys or self.keys, *place]
+
     def start_fac(self, keys=None, quota=None):
-        fac = self.start(
-            'fac',
-            '--u2',
-            APP,
-            '--kp',
-            keys or self.keys,
-            '--ip',
-            '127.0.0.1',
-            '--it',
-            self.inside,
-            '--fac',
-            self.fac_dir,
-            *(['--qt', f'_furnace_max_disk:{quota}'] if quota else []),
-        )
+        limits = ['--qt', f'_furnace_max_disk:{quota}'] if quota else []
+        fac = self.start('fac', *self.fac_arguments(keys=keys), *limits)
         fac.wait_log('serving app')
         return fac
 
+    def app_arguments(self, code, app=APP):
+        """Of an app that uses our VMI and FAC partition."""
+        sockets = ('--fac', self.fac_dir, '--vmi', self.vmi_dir)
+        return ['-c', self.source('app', code), '-m', 'App', '--u2', app, *sockets]
+
     def start_app(self, code, metadata='', app=APP):
-        return self.start(
-            'app',
-            '-c',
-            self.source('app', code),
-            '-m',
-            'App',
-            '--u2',
-            app,
-            '--md',
-            metadata,
-            '--fac',
-            self.fac_dir,
-            '--vmi',
-            self.vmi_dir,
-        )
+        return self.start('app', *self.app_arguments(code, app), '--md', metadata)
 
     def source(self, name, code):
         """The file for -c: a path is taken as it is, other text is written to one. Without its suffix."""

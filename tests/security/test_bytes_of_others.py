@@ -122,20 +122,7 @@ def test_what_an_app_prints_logs_and_raises(sim_cloud):
 
 def test_an_app_prints_raw_where_that_is_asked_for(sim_cloud):
     sim_cloud.start_vmi()
-    app = sim_cloud.start(
-        'app',
-        '-c',
-        sim_cloud.source('app', APP),
-        '-m',
-        'App',
-        '--u2',
-        'raw',
-        '--fac',
-        sim_cloud.fac_dir,
-        '--vmi',
-        sim_cloud.vmi_dir,
-        '--raw-output',
-    )
+    app = sim_cloud.start('app', *sim_cloud.app_arguments(APP, app='raw'), '--raw-output')
     eventually(lambda: FORGED.encode() in app.out_file.read_bytes(), 30, 'its output')
     app.stop()
     assert app.out_file.read_bytes() == HOSTILE.replace(b'\n', b' ') + b'\n'

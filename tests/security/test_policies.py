@@ -201,21 +201,7 @@ class Bench:
         cloud = Cloud(self.work / f'fac-{os.urandom(3).hex()}', 'sim', driver='simulator')
         cloud.keys, cloud.inside = self.home.keys, self.home.inside
         try:
-            fac = cloud.start(
-                'fac',
-                '--u2',
-                APP,
-                '--kp',
-                cloud.keys,
-                '--ip',
-                '127.0.0.1',
-                '--it',
-                cloud.inside,
-                '--fac',
-                cloud.fac_dir,
-                '--policy',
-                self.policy,
-            )
+            fac = cloud.start('fac', *cloud.fac_arguments(), '--policy', self.policy)
             try:
                 fac.wait_log('connected to the proxy')
             except AssertionError:
@@ -249,21 +235,7 @@ class App:
         journal = database.with_name('storage.db-journal')
         journal.write_bytes(bytes.fromhex('d9d505f920a163d7') + bytes(504))
         os.chown(journal, database.stat().st_uid, database.stat().st_gid)
-        fac = cloud.start(
-            'fac',
-            '--u2',
-            APP,
-            '--kp',
-            cloud.keys,
-            '--ip',
-            '127.0.0.1',
-            '--it',
-            cloud.inside,
-            '--fac',
-            cloud.fac_dir,
-            '--policy',
-            self.policy,
-        )
+        fac = cloud.start('fac', *cloud.fac_arguments(), '--policy', self.policy)
         try:
             fac.wait_log('serving app')
         except AssertionError:

@@ -98,8 +98,8 @@ void LibVmiEvents::drop(vmi_event_t& event) {
   event.data = nullptr;
 }
 
-Result<guest::PageTable> LibVmiEvents::table_of(const std::optional<guest::PageTable>& table) const {
-  if (table) return *table;
+Result<guest::PageTable> LibVmiEvents::table_of(const Watch& watch) const {
+  if (watch.table) return *watch.table;
   Registers registers;
   for (const auto& [reg, libvmi] : {std::pair(Reg::Cr3, CR3), std::pair(Reg::Cr4, CR4)}) {
     uint64_t value = 0;
@@ -113,7 +113,7 @@ Result<guest::PageTable> LibVmiEvents::table_of(const std::optional<guest::PageT
 Result<uint64_t> LibVmiEvents::watch(const Watch& watch) {
   FURNACE_CHECK(ensure_open());
   const uint64_t number = next_watch_++;
-  Watched watched{watch.kind, {}, watch.address, watch.table};
+  Watched watched{watch.kind, {}};
   if (auto armed = arm(number, watch, watched); !armed) {
     if (watches_.empty()) forget();
     return tl::unexpected<Error>(armed.error());
@@ -128,7 +128,7 @@ Status LibVmiEvents::arm(uint64_t number, const Watch& watch, Watched& watched) 
     SETUP_REG_EVENT(&cr3_, CR3, VMI_REGACCESS_W, 0, call_back<&LibVmiEvents::note_cr3>);
     return add(cr3_);
   }
-  FURNACE_TRY(const guest::PageTable table, table_of(watch.table));
+  FURNACE_TRY(const guest::PageTable table, table_of(watch));
   if (!watches_instruction(watch)) {
     FURNACE_CHECK(MemoryWatches::refuse_execution(watch));
     return accesses_.add(number, watch, table);
@@ -182,14 +182,6 @@ void LibVmiEvents::disarm(uint64_t number, const Watched& watched) {
   const bool others = std::any_of(watches_.begin(), watches_.end(),
                                   [](const auto& each) { return each.second.kind == EventKind::Cr3Write; });
   if (!others) drop(cr3_);
-}
-
-bool LibVmiEvents::check_in_place() {
-  if (!instance_) return true;
-  return breakpoints_.check_in_place([this](uint64_t number, guest::Gpa at, bool is_same) {
-    const Watched& watched = watches_.at(number);
-    return may_set_again(memory_, table_of(watched.table), watched.address, at, is_same);
-  });
 }
 
 void LibVmiEvents::forget() {

@@ -22,7 +22,7 @@ class LibVmiEvents : public EventSource {
   }
   [[nodiscard]] Result<uint64_t> watch(const Watch& watch) override;
   [[nodiscard]] Status unwatch(uint64_t watch) override;
-  [[nodiscard]] bool check_in_place() override;
+  [[nodiscard]] bool check_in_place() override { return breakpoints_.check_in_place(); }
   void forget() override;
   [[nodiscard]] std::vector<GuestEvent> take() override;
   void proceed() override;
@@ -35,13 +35,11 @@ class LibVmiEvents : public EventSource {
   struct Watched {
     EventKind kind;
     guest::Gpa at;  ///< of a breakpoint
-    guest::Gva address;
-    std::optional<guest::PageTable> table;
   };
   [[nodiscard]] Status ensure_open();
   [[nodiscard]] Status arm(uint64_t number, const Watch& watch, Watched& watched);
   void disarm(uint64_t number, const Watched& watched);
-  [[nodiscard]] Result<guest::PageTable> table_of(const std::optional<guest::PageTable>& table) const;
+  [[nodiscard]] Result<guest::PageTable> table_of(const Watch& watch) const;
   [[nodiscard]] Status forbid(uint64_t frame, uint8_t access);
   [[nodiscard]] Status add(vmi_event_t& event);
   void drop(vmi_event_t& event);

@@ -66,7 +66,7 @@ bool MonitorEvents::any(EventKind kind) const {
 Result<uint64_t> MonitorEvents::watch(const Watch& watch) {
   FURNACE_CHECK(ensure_open());
   const uint64_t number = next_watch_++;
-  Watched watched{watch.kind, {}, watch.address, watch.table};
+  Watched watched{watch.kind, {}};
   if (auto armed = arm(number, watch, watched); !armed) {
     close_if_idle();
     return tl::unexpected<Error>(armed.error());
@@ -84,7 +84,7 @@ Status MonitorEvents::arm(uint64_t number, const Watch& watch, Watched& watched)
 }
 
 Result<guest::Gpa> MonitorEvents::set_breakpoint(uint64_t number, const Watch& watch) {
-  FURNACE_TRY(const guest::PageTable table, table_of(watch.table));
+  FURNACE_TRY(const guest::PageTable table, table_of(watch));
   const auto found = guest::walk(memory_, table, watch.address);
   if (!found) return fail(Errc::Unmapped, "{}", guest::explain(found.error()));
   if (breakpoints_.empty() && ::xc_monitor_software_breakpoint(&control_, domain_.id, true) != 0)
@@ -96,8 +96,8 @@ Result<guest::Gpa> MonitorEvents::set_breakpoint(uint64_t number, const Watch& w
   return found->gpa;
 }
 
-Result<guest::PageTable> MonitorEvents::table_of(const std::optional<guest::PageTable>& table) const {
-  if (table) return *table;
+Result<guest::PageTable> MonitorEvents::table_of(const Watch& watch) const {
+  if (watch.table) return *watch.table;
   FURNACE_TRY(const Registers registers, read_hvm_registers(control_, domain_.id, 0));
   return VcpuMemory::table_of(registers);
 }
@@ -118,7 +118,7 @@ Status MonitorEvents::watch_guest_requests() {
 }
 
 Status MonitorEvents::watch_memory(uint64_t number, const Watch& watch) {
-  FURNACE_TRY(const guest::PageTable table, table_of(watch.table));
+  FURNACE_TRY(const guest::PageTable table, table_of(watch));
   if (!frames_) {
     FURNACE_TRY(frames_, FrameAccess::open(control_, domain_, guard_, can_step_));
     if (frames_->passing() == Passing::Emulated)
@@ -160,14 +160,6 @@ void MonitorEvents::disarm(uint64_t number, const Watched& watched) {
   } else if (watched.kind == EventKind::GuestRequest && !any(EventKind::GuestRequest)) {
     (void)::xc_monitor_guest_request(&control_, domain_.id, false, true, true);
   }
-}
-
-bool MonitorEvents::check_in_place() {
-  if (!ring_) return true;
-  return breakpoints_.check_in_place([this](uint64_t number, guest::Gpa at, bool is_same) {
-    const Watched& watched = watches_.at(number);
-    return may_set_again(memory_, table_of(watched.table), watched.address, at, is_same);
-  });
 }
 
 void MonitorEvents::forget() {

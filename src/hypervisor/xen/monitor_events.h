@@ -23,7 +23,7 @@ class MonitorEvents : public EventSource {
   [[nodiscard]] bool offers(EventKind kind) const override { return xen_offers(kind); }
   [[nodiscard]] Result<uint64_t> watch(const Watch& watch) override;
   [[nodiscard]] Status unwatch(uint64_t watch) override;
-  [[nodiscard]] bool check_in_place() override;
+  [[nodiscard]] bool check_in_place() override { return breakpoints_.check_in_place(); }
   void forget() override;
   [[nodiscard]] std::vector<GuestEvent> take() override;
   void proceed() override;
@@ -35,8 +35,6 @@ class MonitorEvents : public EventSource {
   struct Watched {
     EventKind kind;
     guest::Gpa at;  ///< of a breakpoint
-    guest::Gva address;
-    std::optional<guest::PageTable> table;
   };
   /// A vCPU that runs one instruction without what would stop it.
   struct Step {
@@ -54,7 +52,7 @@ class MonitorEvents : public EventSource {
   [[nodiscard]] Status watch_memory(uint64_t number, const Watch& watch);
   void disarm(uint64_t number, const Watched& watched);
   [[nodiscard]] bool any(EventKind kind) const;
-  [[nodiscard]] Result<guest::PageTable> table_of(const std::optional<guest::PageTable>& table) const;
+  [[nodiscard]] Result<guest::PageTable> table_of(const Watch& watch) const;
 
   void note(const vm_event_request_t& request);
   void note_for_all(EventKind kind, const vm_event_request_t& request, const Registers& registers);

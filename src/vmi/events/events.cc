@@ -242,8 +242,8 @@ void Events::check_in_place() {
     log::debug("what is watched for events is in place");
   else
     log::warning(
-        "what is watched for events was not in place on each vCPU, and is again: events of the last {} s may "
-        "have been missed",
+        "what is watched for events was not in place everywhere: events of the last {} s may have been "
+        "missed",
         kBetweenLooks.count());
   next_look_ = std::chrono::steady_clock::now() + kBetweenLooks;
 }

@@ -6,7 +6,6 @@ namespace furnace::hypervisor {
 namespace {
 
 using guest::Gpa;
-using guest::Gva;
 
 constexpr std::byte kInt3Byte{0xcc}, kOriginal{0x55}, kOtherCode{0x90};
 
@@ -43,12 +42,7 @@ class Breakpoints : public ::testing::Test {
     EXPECT_TRUE(breakpoints_.set(1, at_));
     EXPECT_EQ(page_.bytes[at_.value], kInt3Byte);
   }
-  bool check(const Status& may = {}) {
-    return breakpoints_.check_in_place([&](uint64_t, Gpa, bool is_same) {
-      was_same_ = is_same;
-      return may;
-    });
-  }
+  bool check() { return breakpoints_.check_in_place(); }
 
   Page page_;
   std::map<uint64_t, std::optional<std::byte>> noted_;
@@ -57,7 +51,6 @@ class Breakpoints : public ::testing::Test {
                                      return Status();
                                    }};
   Gpa at_{64};
-  std::optional<bool> was_same_;
 };
 
 TEST_F(Breakpoints, AreInPlaceUntilTheGuestWritesThere) {
@@ -65,28 +58,54 @@ TEST_F(Breakpoints, AreInPlaceUntilTheGuestWritesThere) {
   EXPECT_EQ(page_.GuestMemory::read<std::byte>(at_), kOriginal) << "what apps read";
   page_.bytes[at_.value] = kOriginal;
   EXPECT_FALSE(check());
-  EXPECT_EQ(was_same_, true);
   EXPECT_EQ(page_.bytes[at_.value], kInt3Byte);
   EXPECT_TRUE(check());
 }
 
-TEST_F(Breakpoints, AreSetOverNewCodeAndGiveItBack) {
+TEST_F(Breakpoints, AreLostOnceWhereTheGuestHasOtherCode) {
+  // Another instruction may have its middle there.
   page_.bytes[at_.value] = kOtherCode;
   EXPECT_FALSE(check());
-  EXPECT_EQ(was_same_, false);
-  EXPECT_EQ(page_.bytes[at_.value], kInt3Byte);
-  EXPECT_EQ(noted_[at_.value], kOtherCode) << "what the guard would put back";
+  EXPECT_EQ(page_.bytes[at_.value], kOtherCode);
+  EXPECT_EQ(page_.GuestMemory::read<std::byte>(at_), kOtherCode) << "what apps read";
+  EXPECT_TRUE(check()) << "reported once";
   EXPECT_TRUE(breakpoints_.remove(1, at_));
   EXPECT_EQ(page_.bytes[at_.value], kOtherCode);
 }
 
-TEST_F(Breakpoints, AreLostOnceWhereTheyMayNotBeSetAgain) {
+TEST_F(Breakpoints, AreLostWhereOnlyTheFirstByteIsTheSame) {
+  page_.bytes[at_.value] = kOriginal;
+  page_.bytes[at_.value + 3] = kOtherCode;
+  EXPECT_FALSE(check());
+  EXPECT_EQ(page_.bytes[at_.value], kOriginal);
+}
+
+TEST_F(Breakpoints, ThatAreLostAreSetAgainByTheNextWatch) {
   page_.bytes[at_.value] = kOtherCode;
-  EXPECT_FALSE(check(fail(Errc::Unmapped, "it is elsewhere now")));
-  EXPECT_EQ(page_.bytes[at_.value], kOtherCode) << "another's code is left as it is";
-  EXPECT_TRUE(check(fail(Errc::Unmapped, "it is elsewhere now")));
+  EXPECT_FALSE(check());
+  EXPECT_TRUE(breakpoints_.set(2, at_));
+  EXPECT_EQ(page_.bytes[at_.value], kInt3Byte);
+  EXPECT_EQ(noted_[at_.value], kOtherCode) << "what the guard would put back";
+  EXPECT_EQ(*breakpoints_.find(at_), (std::set<uint64_t>{1, 2}));
   EXPECT_TRUE(breakpoints_.remove(1, at_));
+  EXPECT_TRUE(breakpoints_.remove(2, at_));
   EXPECT_EQ(page_.bytes[at_.value], kOtherCode);
+}
+
+TEST_F(Breakpoints, BesideEachOtherAreRecognized) {
+  const Gpa next{at_.value + 1};
+  EXPECT_TRUE(breakpoints_.set(2, next));
+  page_.bytes[at_.value] = kOriginal;
+  EXPECT_FALSE(check());
+  EXPECT_EQ(page_.bytes[at_.value], kInt3Byte);
+  EXPECT_EQ(page_.bytes[next.value], kInt3Byte);
+}
+
+TEST_F(Breakpoints, ThatCantBeWrittenAreLost) {
+  page_.is_read_only = true;
+  page_.bytes[at_.value] = kOriginal;
+  EXPECT_FALSE(check());
+  EXPECT_TRUE(check());
 }
 
 TEST_F(Breakpoints, AreNotMissedWhileAnInstructionRunsInTheirPlace) {
@@ -106,11 +125,6 @@ TEST_F(Breakpoints, AreCheckedSomeAtATimeAndAllInTheEnd) {
   while (check()) ++calls;
   EXPECT_EQ(calls, 4) << "256 with each call";
   EXPECT_EQ(page_.bytes[1999], kInt3Byte);
-}
-
-TEST_F(Breakpoints, OfAProcessAreNotSetOverOtherCode) {
-  const Result<guest::PageTable> none = fail(Errc::Failed, "no registers");
-  EXPECT_EQ(test::message_of(may_set_again(page_, none, Gva{0x1000}, at_, true)), "no registers");
 }
 
 }  // namespace
