@@ -311,7 +311,7 @@ class App:
     )
     commands = {
         'vmi': ('vmi', 'sim', '--driver', 'simulator', '--vmi', sim_cloud.vmi_dir),
-        'fac': ('fac', *sim_cloud.fac_arguments()),
+        'fac': ('fac', *sim_cloud.fac_arguments(app=APP)),
         'app': ('app', '-c', code, '--u2', APP, '--vmi', sim_cloud.vmi_dir, '--fac', sim_cloud.fac_dir),
     }
     accounts = {}
