@@ -156,7 +156,8 @@ def test_commands_share_the_only_socket_with_a_partition(one_socket_vm, work):
 import fe
 class App:
     def __init__(self, ctx):
-        self.address = fe.lookup_symbol('init_task')
+        # Read-only: init_task's own first word holds flags that the guest sets while it is idle.
+        self.address = fe.lookup_symbol('linux_banner')
         self.first = fe.read_64_va(self.address, 0)
         fe.event_register({'event_type': fe.TIMER, 'time_value': 0.02, 'callback': self.look})
     def look(self, _):
