@@ -130,7 +130,7 @@ Status print_processes(const PsOptions& options) {
 void add_ps(Commands& commands) {
   auto* ps = commands.add("ps", "List the processes of a VM, seen from outside");
   const auto options = std::make_shared<PsOptions>();
-  ps->add_option("NAME", options->vm, "The VM's name (QEMU's -name), or a snapshot file")->required();
+  ps->add_option("VM", options->vm, "The VM's name (QEMU's -name), or a snapshot file")->required();
   auto* json = ps->add_flag("--json", options->json, "Print a JSON array");
   auto* tree = ps->add_flag("--tree", options->tree, "Print a tree")->excludes(json);
   ps->add_flag("--long", options->details, "Print executable and command line too")

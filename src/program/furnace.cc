@@ -1,6 +1,7 @@
 // furnace: the front door. Commands of its own, and furnace-NAME for the others.
 #include <array>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -36,9 +37,21 @@ constexpr std::array kExecutables = {
     Executable{"inspect", "Run a program under a system call policy"},
 };
 
-/// For --help and completion: they take their own options.
+/// The options of a command that starts a partition.
+struct PartitionOptions {
+  std::unique_ptr<launch::Start> start;
+  launch::LaunchOptions launching;
+};
+
+/// For --help and completion: `main` starts these.
 void add_executables(cli::Commands& commands) {
-  for (const launch::Kind* kind : launch::kinds()) (void)commands.add(kind->name, kind->summary);
+  for (const launch::Kind* kind : launch::kinds()) {
+    CLI::App* const command = commands.add(kind->name, kind->summary);
+    const std::shared_ptr<PartitionOptions> options(new PartitionOptions{kind->start(), {}});
+    launch::add_options(*command, options->launching);
+    options->start->add_options(*command);
+    commands.on(command, [options] { return Status(); });
+  }
   for (const Executable& each : kExecutables) (void)commands.add(each.name, each.summary);
 }
 

@@ -103,7 +103,7 @@ void add_snapshot(Commands& commands, CLI::App* vm) {
   auto* snapshot =
       vm->add_subcommand("snapshot", "Write a VM's memory to a file; the VM is paused while it is copied");
   const auto options = std::make_shared<SnapshotCommand>();
-  snapshot->add_option("NAME", options->vm, "The VM's name")->required();
+  snapshot->add_option("VM", options->vm, "The VM's name")->required();
   snapshot->add_option("FILE", options->file, "File to write; it appears when it is complete")->required();
   snapshot->add_option("--format", options->format, "elf (ELF core, with registers) or raw")
       ->check(CLI::IsMember({"elf", "raw"}))

@@ -51,14 +51,14 @@ void add_vm(Commands& commands) {
       ->capture_default_str();
   commands.on(start, [options] { return start_vm(*options); });
   auto* stop = vm->add_subcommand("stop", "Stop a test VM and remove its files");
-  stop->add_option("NAME", options->name, "Its name")->required();
+  stop->add_option("VM", options->name, "Its name")->required();
   commands.on(stop, [options] { return stop_vm(options->name); });
   add_snapshot(commands, vm);
   auto* list_command = vm->add_subcommand("list", "List the VMs on this host");
   list_command->add_flag("--names", *names_only, "Only names, one per line");
   commands.on(list_command, [names_only] { return list(*names_only); });
   auto* console = vm->add_subcommand("console", "Connect to a test VM's serial console (Ctrl-] disconnects)");
-  console->add_option("NAME", options->name, "Its name")->required();
+  console->add_option("VM", options->name, "Its name")->required();
   commands.on(console, [options] { return attach_console(options->name); });
 }
 
