@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <span>
+
 namespace furnace::guest {
 namespace {
 
@@ -73,6 +76,25 @@ WalkResult walk(const GuestMemory& memory, PageTable table, Gva gva) {
     base = memory.from_table({*entry & kAddress});
   }
   return fault(FaultKind::NotPresent, 1, 0);
+}
+
+Gpa kernel_root(const GuestMemory& memory, uint64_t cr3) {
+  constexpr uint64_t user_bit = 1 << 12;
+  const Gpa root = root_of(cr3);
+  if ((root.value & user_bit) == 0) return root;
+  // Both roots of a process under PTI have the same user half (arch/x86/mm/pti.c, __pti_set_user_pgtbl).
+  constexpr size_t user_entries = 256;
+  const Gpa before{root.value ^ user_bit};
+  std::array<uint64_t, user_entries> own{}, other{};
+  const auto bytes = [](auto& entries) { return std::as_writable_bytes(std::span(entries)); };
+  if (memory.read(root, bytes(own)) != sizeof own || memory.read(before, bytes(other)) != sizeof other)
+    return root;
+  bool any = false;
+  for (size_t i = 0; i < user_entries; ++i) {
+    if (((own.at(i) ^ other.at(i)) & (kAddress | kPresent)) != 0) return root;
+    any = any || (own.at(i) & kPresent) != 0;
+  }
+  return any ? before : root;
 }
 
 std::string explain(const PageFault& fault) {

@@ -54,10 +54,14 @@ using WalkResult = tl::expected<Translation, PageFault>;
 /// stay as they are.
 [[nodiscard]] Gva canonical(Gva gva, int levels);
 
-/// CR3 without PCID and flags (bits 11:0), and without the bit that marks the user half under PTI (bit 12,
-/// Linux: PTI_USER_PGTABLE_BIT): the root that maps the kernel.
-[[nodiscard]] inline Gpa kernel_root(uint64_t cr3) {
-  return {cr3 & 0x000f'ffff'ffff'e000ULL};
+/// CR3 without PCID and flags (bits 11:0): the root in use.
+[[nodiscard]] inline Gpa root_of(uint64_t cr3) {
+  return {cr3 & 0x000f'ffff'ffff'f000ULL};
 }
+
+/// The root that maps the kernel while CR3 is in use. Under PTI, programs run with a root of their own in the
+/// page after it (Linux: PTI_USER_PGTABLE_BIT, bit 12), which maps hardly more than the user half. Without
+/// PTI, later kernels have roots in any page (pgd_allocation_order), so that the bit alone decides nothing.
+[[nodiscard]] Gpa kernel_root(const GuestMemory& memory, uint64_t cr3);
 
 }  // namespace furnace::guest

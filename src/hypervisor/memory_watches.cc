@@ -139,7 +139,7 @@ ComingAccesses MemoryWatches::coming(uint32_t vcpu, const Registers& registers,
   if (instruction) {
     if (!instruction->goes_elsewhere && !instruction->repeats) coming.next = rip + instruction->length;
     for (const MemoryOperand& operand : instruction->memory)
-      for (const Piece& piece : pieces_of(operand, VcpuMemory::table_of(registers)))
+      for (const Piece& piece : pieces_of(operand, seen_by_vcpu_.table_of(registers)))
         match(piece, vcpu, found);
   }
   constexpr uint8_t data = kAccessRead | kAccessWrite;

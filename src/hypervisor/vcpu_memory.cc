@@ -4,9 +4,9 @@
 
 namespace furnace::hypervisor {
 
-guest::PageTable VcpuMemory::table_of(const Registers& registers) {
+guest::PageTable VcpuMemory::table_of(const Registers& registers) const {
   constexpr uint64_t cr4_la57 = 1 << 12;
-  return {guest::kernel_root(registers.cr3()), (registers.cr4() & cr4_la57) != 0 ? 5 : 4};
+  return {guest::kernel_root(memory_, registers.cr3()), (registers.cr4() & cr4_la57) != 0 ? 5 : 4};
 }
 
 size_t VcpuMemory::read(guest::PageTable table, uint64_t address, std::span<std::byte> out) const {

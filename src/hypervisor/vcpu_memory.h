@@ -15,7 +15,8 @@ class VcpuMemory {
     return read(table_of(registers), address, out);
   }
   [[nodiscard]] size_t read(guest::PageTable table, uint64_t address, std::span<std::byte> out) const;
-  [[nodiscard]] static guest::PageTable table_of(const Registers& registers);
+  /// The table that maps the kernel for it, too.
+  [[nodiscard]] guest::PageTable table_of(const Registers& registers) const;
 
  private:
   guest::GuestMemory& memory_;

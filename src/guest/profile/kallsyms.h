@@ -2,13 +2,15 @@
 // scripts/kallsyms.c).
 //
 // The tables have no symbols of their own, so they are recognised by their form: a token table that holds the
-// ten digits as tokens, its index after it, and an array of ascending markers in front of it. The order of
-// the others changed in 6.2 (seqs_of_names added) and 6.4 (offsets moved after the token index); all three
-// are understood.
+// ten digits as tokens, its index after it, and an array of ascending markers in front of it. Markers have 8
+// bytes until 4.20. The order of the others changed in 6.2 (seqs_of_names added) and 6.4 (offsets moved after
+// the token index); since 7.0 each offset counts from its own place, and
+// tables are aligned to 4 bytes. All of these are understood.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,13 +22,18 @@ namespace furnace::guest {
 struct Kallsyms {
   struct Symbol {
     std::string name;
-    uint64_t address = 0;  ///< as in the running kernel, KASLR applied; per-CPU symbols: their offset
+    uint64_t address = 0;  ///< KASLR applied if `relative_base` is; per-CPU symbols until 6.14: their offset
     char type = '?';       ///< as nm prints it
   };
-  std::vector<Symbol> symbols;        ///< in ascending order of the kernel's table
-  uint64_t relative_base = 0;         ///< the runtime address of the first symbol of the image, _text
-  size_t relative_base_position = 0;  ///< where in the window that number is
-  size_t tables_start = 0;            ///< the part of the window that all of this was decoded from
+  std::vector<Symbol> symbols;  ///< in ascending order of the kernel's table
+  /// The address of the first symbol of the image, _text: at runtime, or where the kernel was linked if the
+  /// tables do not tell.
+  uint64_t relative_base = 0;
+  /// Where in the window the runtime address is; none: not in the tables.
+  std::optional<size_t> relative_base_position;
+  /// If it is none: where _text is, counted from the window's start.
+  int64_t text_position = 0;
+  size_t tables_start = 0;  ///< the part of the window that all of this was decoded from
   size_t tables_end = 0;
 };
 

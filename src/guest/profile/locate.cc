@@ -80,6 +80,22 @@ Result<Kernel> verify(const GuestMemory& memory, std::shared_ptr<const Profile> 
   return Kernel(std::move(profile), {text, text_gpa, table});
 }
 
+/// Verifies an image whose virtual address is not known: its own root table shows where it runs.
+Result<Kernel> place(const GuestMemory& memory, const std::shared_ptr<const Profile>& profile, Gpa text_gpa) {
+  const auto root = profile->symbol("init_top_pgt");
+  if (!root) return fail(Errc::Invalid, "the kernel has no symbol init_top_pgt");
+  Error reason(Errc::Unavailable,
+               fmt::format("no page table of the kernel at {:#x} maps it yet", text_gpa.value));
+  for (const int levels : {4, 5}) {
+    const auto image = find_mapped_image(memory, {text_gpa + root->value, levels});
+    if (!image || image->text_gpa != text_gpa) continue;
+    auto placed = verify(memory, profile, image->text, text_gpa);
+    if (placed) return placed;
+    reason = placed.error();
+  }
+  return tl::unexpected<Error>(std::move(reason));
+}
+
 /// The profile of the image around a kallsyms signature, and where that image is.
 class ImageReader {
  public:
@@ -91,7 +107,8 @@ class ImageReader {
     return has_token_table(window(signature, start, kTokenTableBehind), signature.value - start.value);
   }
 
-  Result<Kernel> read(Gpa signature, std::optional<Gpa> text_gpa) {
+  /// `image`: the one around it, if it is known.
+  Result<Kernel> read(Gpa signature, const std::optional<MappedImage>& image) {
     FURNACE_TRY(Decoded decoded, decode(signature));
     const Kallsyms& symbols = decoded.symbols;
     const Gva text{symbols.relative_base};
@@ -103,7 +120,11 @@ class ImageReader {
     };
     const auto banner = address_of("linux_banner");
     if (!banner) return fail(Errc::Invalid, "kallsyms: no symbol linux_banner");
-    if (!text_gpa) FURNACE_CHECK(find_text(*banner, decoded.base_gpa, text_gpa));
+    std::optional<Gpa> text_gpa = decoded.text_gpa;
+    if (image && text_gpa && *text_gpa != image->text_gpa)
+      return fail(Errc::Invalid, "kallsyms: of another kernel image, at {:#x}", text_gpa->value);
+    if (image) text_gpa = image->text_gpa;
+    if (!text_gpa) FURNACE_CHECK(find_text(*banner, decoded.tables_gpa, text_gpa));
     const auto btf_start = address_of("__start_BTF");
     const auto btf_end = address_of("__stop_BTF");
     if (!btf_start || !btf_end || *btf_end <= *btf_start || *btf_end - *btf_start > kMaxBtf)
@@ -112,7 +133,7 @@ class ImageReader {
     ProfileBuilder builder;
     builder.set_banner(banner_at(memory_, *text_gpa + *banner));
     builder.set_layout(decoded.tables_gpa.value - text_gpa->value, std::move(decoded.tables),
-                       decoded.base_gpa.value - text_gpa->value);
+                       decoded.base_position - text_gpa->value);
     builder.reserve(symbols.symbols.size());
     for (auto& symbol : decoded.symbols.symbols)
       builder.add_symbol(std::move(symbol.name), symbol.address, text.value, symbol.type);
@@ -121,7 +142,9 @@ class ImageReader {
     auto built = std::move(builder).build();
     if (!built) return fail(built.error(), "the kernel's types (its BTF) can't be read");
     std::shared_ptr<const Profile> profile = *std::move(built);
-    return verify(memory_, std::move(profile), text, *text_gpa);
+    if (!decoded.text_gpa) return verify(memory_, std::move(profile), text, *text_gpa);
+    if (image) return verify(memory_, std::move(profile), image->text, *text_gpa);
+    return place(memory_, profile, *text_gpa);
   }
 
  private:
@@ -129,7 +152,9 @@ class ImageReader {
   struct Decoded {
     Kallsyms symbols;
     std::vector<std::byte> tables;
-    Gpa tables_gpa, base_gpa;
+    Gpa tables_gpa;
+    uint64_t base_position = 0;   ///< the physical address of the image's own address, or the tables' end
+    std::optional<Gpa> text_gpa;  ///< of tables that tell only where the image is, not its address
   };
   [[nodiscard]] Result<Decoded> decode(Gpa signature) const {
     Error reason(Errc::NotFound, "kallsyms: none");
@@ -142,10 +167,15 @@ class ImageReader {
         continue;
       }
       const auto at = [&](size_t position) { return bytes.begin() + static_cast<ptrdiff_t>(position); };
-      Decoded decoded{*std::move(symbols), {}, {}, {}};
-      decoded.tables.assign(at(decoded.symbols.tables_start), at(decoded.symbols.tables_end));
-      decoded.tables_gpa = start + decoded.symbols.tables_start;
-      decoded.base_gpa = start + decoded.symbols.relative_base_position;
+      Decoded decoded{*std::move(symbols), {}, {}, 0, {}};
+      const Kallsyms& found = decoded.symbols;
+      decoded.tables.assign(at(found.tables_start), at(found.tables_end));
+      decoded.tables_gpa = start + found.tables_start;
+      decoded.base_position = start.value + found.relative_base_position.value_or(found.tables_end);
+      if (found.relative_base_position) return decoded;
+      decoded.text_gpa = Gpa{start.value + static_cast<uint64_t>(found.text_position)};
+      if (decoded.text_gpa->value % kLargePage != 0 || decoded.text_gpa->value >= start.value)
+        return fail(Errc::Invalid, "kallsyms: no kernel image at {:#x}", decoded.text_gpa->value);
       return decoded;
     }
     return tl::unexpected<Error>(std::move(reason));
@@ -201,10 +231,11 @@ bool same_bytes(const GuestMemory& memory, Gpa text_gpa, const Profile& profile)
   const Profile::Header& header = profile.header();
   const auto tables = profile.tables();
   const Gpa tables_gpa = text_gpa + header.tables_offset;
-  // KASLR changes one number among them, the kernel's pointer to its own start.
+  // KASLR changes one number among them, the kernel's pointer to its own start. None: base is their end.
   const uint64_t base = header.relative_base_offset - header.tables_offset;
-  if (tables.size() < sizeof(uint64_t) || base > tables.size() - sizeof(uint64_t)) return false;
-  const uint64_t behind = base + sizeof(uint64_t);
+  if (tables.size() < sizeof(uint64_t)) return false;
+  if (base != tables.size() && base > tables.size() - sizeof(uint64_t)) return false;
+  const uint64_t behind = std::min(base + sizeof(uint64_t), uint64_t{tables.size()});
   const auto btf_start = profile.symbol("__start_BTF");
   return btf_start && holds(memory, tables_gpa, tables.first(base)) &&
          holds(memory, tables_gpa + behind, tables.subspan(behind)) &&
@@ -228,13 +259,14 @@ std::optional<Kernel> locate_cached(const GuestMemory& memory, const MappedImage
   return *std::move(kernel);
 }
 
-Result<Kernel> search_range(const GuestMemory& memory, GpaRange range, std::optional<Gpa> text_gpa) {
+Result<Kernel> search_range(const GuestMemory& memory, GpaRange range,
+                            const std::optional<MappedImage>& image) {
   std::optional<Kernel> found;
   std::optional<Error> reason;
   ImageReader reader(memory, range);
   memory.search(range, kallsyms_signature(), [&](Gpa signature) {
     if (!reader.may_hold_symbols(signature)) return true;
-    auto kernel = reader.read(signature, text_gpa);
+    auto kernel = reader.read(signature, image);
     if (kernel) {
       found = std::move(*kernel);
     } else {
@@ -266,7 +298,7 @@ Result<MappedImage> image_in_use(const GuestMemory& memory, const PagingState& p
   if ((paging.cr0 & paging_on) == 0 || (paging.efer & long_mode) == 0)
     return fail(Errc::Unavailable,
                 "the guest is not in 64-bit mode (firmware, early boot, or not an x86-64 system)");
-  const PageTable table{kernel_root(paging.cr3), (paging.cr4 & la57) != 0 ? 5 : 4};
+  const PageTable table{kernel_root(memory, paging.cr3), (paging.cr4 & la57) != 0 ? 5 : 4};
   const auto image = find_mapped_image(memory, table);
   if (!image)
     return fail(Errc::Unavailable,
@@ -279,18 +311,13 @@ Result<MappedImage> image_in_use(const GuestMemory& memory, const PagingState& p
 /// shows where it runs.
 Result<Kernel> place_by_banner(const GuestMemory& memory, const std::shared_ptr<const Profile>& profile) {
   const auto banner = profile->symbol("linux_banner");
-  const auto root = profile->symbol("init_top_pgt");
-  if (!banner || !root) return fail(Errc::Invalid, "the profile has no symbol init_top_pgt or linux_banner");
+  if (!banner) return fail(Errc::Invalid, "the profile has no symbol linux_banner");
   std::optional<Kernel> kernel;
   for (const GpaRange& range : memory.used_ranges()) {
     memory.search(range, as_bytes(kBannerStart), [&](Gpa found) {
       const Gpa text_gpa = found - banner->value;
       if (found.value < banner->value || text_gpa.value % kLargePage != 0) return true;
-      for (const int levels : {4, 5}) {
-        const auto image = find_mapped_image(memory, {text_gpa + root->value, levels});
-        if (!image || image->text_gpa != text_gpa) continue;
-        if (auto placed = verify(memory, profile, image->text, text_gpa)) kernel = *std::move(placed);
-      }
+      if (auto placed = place(memory, profile, text_gpa)) kernel = *std::move(placed);
       return !kernel;
     });
     if (kernel) return *std::move(kernel);
@@ -340,7 +367,7 @@ Result<Kernel> locate_kernel(const GuestMemory& memory, const std::optional<Pagi
   FURNACE_TRY(const auto image, image_in_use(memory, *paging));
   if (cache != nullptr)
     if (auto cached = locate_cached(memory, image, *cache)) return *std::move(cached);
-  auto kernel = search_range(memory, {image.text_gpa, image.text_gpa + image.size}, image.text_gpa);
+  auto kernel = search_range(memory, {image.text_gpa, image.text_gpa + image.size}, image);
   if (!kernel) return fail(kernel.error(), fmt::format("kernel image at {:#x}", image.text_gpa.value));
   if (kernel->placement().text != image.text)
     return fail(Errc::Unavailable, "the guest is booting: its kernel is not relocated yet");

@@ -107,7 +107,7 @@ Result<guest::PageTable> LibVmiEvents::table_of(const Watch& watch) const {
       return fail(Errc::Failed, "LibVMI: no {} of vCPU 0", name_of(reg));
     registers.set(reg, value);
   }
-  return VcpuMemory::table_of(registers);
+  return VcpuMemory(memory_).table_of(registers);
 }
 
 Result<uint64_t> LibVmiEvents::watch(const Watch& watch) {

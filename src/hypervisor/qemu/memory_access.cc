@@ -96,10 +96,10 @@ WatchedBytes::Access WatchedBytes::identify(const Registers& registers, uint64_t
     access.read = access.read || (may_read && operand->reads);
   }
   if (access.wrote && access.bytes <= kSlot) {
-    access.old_value = known(VcpuMemory::table_of(registers), access.address, access.bytes);
+    access.old_value = known(memory_.table_of(registers), access.address, access.bytes);
     access.new_value = current(registers, access.address, access.bytes);
   }
-  if (access.wrote) refresh(VcpuMemory::table_of(registers), access.address, access.bytes);
+  if (access.wrote) refresh(memory_.table_of(registers), access.address, access.bytes);
   return access;
 }
 

@@ -100,7 +100,7 @@ Status StubEvents::insert(uint64_t watch, Watched& watched) {
   if (!reports_access(watched.watch)) return {};
   std::optional<guest::PageTable> table = watched.watch.table;
   if (!table)
-    if (const auto registers = control_.stub_registers(0)) table = VcpuMemory::table_of(*registers);
+    if (const auto registers = control_.stub_registers(0)) table = VcpuMemory(memory_).table_of(*registers);
   if (!table) return {};
   constexpr uint64_t slot = WatchedBytes::kSlot;
   for (const StubPoint& point : watched.points)
@@ -206,7 +206,7 @@ Status StubEvents::go() {
 
 StubEvents::Retry StubEvents::retry_of(const Registers& registers) {
   // Without the bits of CR3 that change when the process is scheduled again.
-  return {registers.rip(), guest::kernel_root(registers.cr3()).value, registers.rsp()};
+  return {registers.rip(), guest::root_of(registers.cr3()).value, registers.rsp()};
 }
 
 Status StubEvents::pass_breakpoint(const Standing& standing) {

@@ -99,7 +99,7 @@ Result<guest::Gpa> MonitorEvents::set_breakpoint(uint64_t number, const Watch& w
 Result<guest::PageTable> MonitorEvents::table_of(const Watch& watch) const {
   if (watch.table) return *watch.table;
   FURNACE_TRY(const Registers registers, read_hvm_registers(control_, domain_.id, 0));
-  return VcpuMemory::table_of(registers);
+  return VcpuMemory(memory_).table_of(registers);
 }
 
 Status MonitorEvents::watch_cr3() {

@@ -97,7 +97,7 @@ Status LentGuest::watch_memory(uint64_t number, const Watch& watch) {
   std::optional<guest::PageTable> table = watch.table;
   if (!table) {
     FURNACE_TRY(const auto vcpu, registers(0));
-    table = hypervisor::VcpuMemory::table_of(*vcpu);
+    table = hypervisor::VcpuMemory(memory_).table_of(*vcpu);
   }
   const uint64_t length = watch.kind == EventKind::Breakpoint ? 1 : watch.length;
   for (uint64_t done = 0; done < length;) {

@@ -114,7 +114,7 @@ Result<bool> EventReader::address_space_switch(const Running& running, const How
     if (!reg) return fail(Errc::Failed, "the kernel writes CR3 from '{}', which is no register", source);
     last = now;
     FURNACE_TRY(now, occurrence.registers.need(*reg));
-    if (guest::kernel_root(last) == guest::kernel_root(now)) return false;  // only flushes translations
+    if (guest::root_of(last) == guest::root_of(now)) return false;  // only flushes translations
     occurrence.registers.set(Reg::Cr3, now);
   }
   if (last != 0) occurrence.old_cr3 = last;

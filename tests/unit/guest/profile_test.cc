@@ -85,7 +85,21 @@ struct Tables {
   size_t signature = 0;
 };
 
-enum class Layout { Until61, Since62, Since64 };
+enum class Layout { Until419, Until61, Since62, Since64, Since70 };
+
+/// How far each symbol is from its own offset, in an image whose start lies kTextBefore before the window.
+constexpr int64_t kTextBefore = 8 << 20;
+std::string places(const std::vector<std::pair<std::string, uint64_t>>& symbols, uint64_t base,
+                   size_t position) {
+  std::string offsets;
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    const int64_t offset = static_cast<int64_t>(symbols[i].second - base) - kTextBefore -
+                           static_cast<int64_t>(position + 4 * i);
+    const auto stored = static_cast<int32_t>(offset);
+    offsets.append(reinterpret_cast<const char*>(&stored), sizeof stored);
+  }
+  return offsets;
+}
 
 Tables make_tables(Layout layout, const std::vector<std::pair<std::string, uint64_t>>& symbols,
                    uint64_t base) {
@@ -94,7 +108,8 @@ Tables make_tables(Layout layout, const std::vector<std::pair<std::string, uint6
     to.append(reinterpret_cast<const char*>(&value), sizeof value);
   };
   for (size_t i = 0; i < symbols.size(); ++i) {
-    if (i % 256 == 0) put(markers, static_cast<uint32_t>(names.size()));
+    if (i % 256 == 0 && layout == Layout::Until419) put(markers, uint64_t{names.size()});
+    if (i % 256 == 0 && layout != Layout::Until419) put(markers, static_cast<uint32_t>(names.size()));
     const std::string text = "T" + symbols[i].first;
     if (text.size() >= 0x80)
       names += static_cast<char>((text.size() & 0x7f) | 0x80), names += static_cast<char>(text.size() >> 7);
@@ -111,29 +126,33 @@ Tables make_tables(Layout layout, const std::vector<std::pair<std::string, uint6
   }
   Tables tables;
   std::string all(4096, '\x5a');
+  const size_t alignment = layout == Layout::Since70 ? 4 : 8;
   const auto add = [&](const std::string& part) {
-    all.resize((all.size() + 7) & ~size_t{7}, '\0');
+    all.resize((all.size() + alignment - 1) / alignment * alignment, '\0');
     all += part;
   };
   std::string count, base_bytes;
   put(count, static_cast<uint32_t>(symbols.size()));
   put(base_bytes, base);
   const std::string sequence(symbols.size() * 3, '\x77');
-  if (layout != Layout::Since64) add(offsets), add(base_bytes);
+  const bool offsets_last = layout == Layout::Since64 || layout == Layout::Since70;
+  if (!offsets_last) add(offsets), add(base_bytes);
   add(count), add(names), add(markers);
   if (layout == Layout::Since62) add(sequence);
   add(token_table);
   tables.signature = all.size() - token_table.size() + token_table.find(std::string("0\0001\0002\0", 6));
   add(token_index);
   if (layout == Layout::Since64) add(offsets), add(base_bytes), add(sequence);
+  if (layout == Layout::Since70) add(places(symbols, base, (all.size() + 3) & ~size_t{3})), add(sequence);
   all.append(4096, '\x5a');
   const auto bytes = as_bytes(all);
   tables.bytes.assign(bytes.begin(), bytes.end());
   return tables;
 }
 
-std::vector<std::pair<std::string, uint64_t>> many_symbols(uint64_t base) {
+std::vector<std::pair<std::string, uint64_t>> many_symbols(uint64_t base, Layout layout) {
   std::vector<std::pair<std::string, uint64_t>> symbols{{"per_cpu_thing", 0x14000}};
+  if (layout == Layout::Since70) symbols = {{"_text", base}};
   for (int i = 0; i < 5000; ++i)
     symbols.emplace_back("symbol_" + std::to_string(i), base + static_cast<uint64_t>(i) * 16);
   symbols.emplace_back("a_" + std::string(200, 'x'), base + 0x100000);  // longer than one length byte tells
@@ -143,13 +162,18 @@ std::vector<std::pair<std::string, uint64_t>> many_symbols(uint64_t base) {
 class KallsymsLayout : public ::testing::TestWithParam<Layout> {};
 
 TEST_P(KallsymsLayout, GivesEverySymbolItsNameAndAddress) {
-  constexpr uint64_t base = 0xffffffff9a000000;
-  const auto symbols = many_symbols(base);
+  const uint64_t base = GetParam() == Layout::Since70 ? 0xffffffff81000000 : 0xffffffff9a000000;
+  const auto symbols = many_symbols(base, GetParam());
   const Tables tables = make_tables(GetParam(), symbols, base);
   EXPECT_TRUE(has_token_table(tables.bytes, tables.signature));
   const Kallsyms parsed = furnace::test::take(parse_kallsyms(tables.bytes, tables.signature));
   EXPECT_EQ(parsed.relative_base, base);
-  EXPECT_EQ(load<uint64_t>(tables.bytes, parsed.relative_base_position), base);
+  if (GetParam() == Layout::Since70) {
+    EXPECT_FALSE(parsed.relative_base_position);
+    EXPECT_EQ(parsed.text_position, -kTextBefore);
+  } else {
+    EXPECT_EQ(load<uint64_t>(tables.bytes, parsed.relative_base_position.value_or(0)), base);
+  }
   ASSERT_EQ(parsed.symbols.size(), symbols.size());
   for (size_t i = 0; i < symbols.size(); ++i) {
     EXPECT_EQ(parsed.symbols[i].name, symbols[i].first);
@@ -160,7 +184,7 @@ TEST_P(KallsymsLayout, GivesEverySymbolItsNameAndAddress) {
 
 TEST_P(KallsymsLayout, SurvivesDamage) {
   constexpr uint64_t base = 0xffffffff9a000000;
-  const Tables tables = make_tables(GetParam(), many_symbols(base), base);
+  const Tables tables = make_tables(GetParam(), many_symbols(base, GetParam()), base);
   std::mt19937 random(2);
   for (int i = 0; i < 300; ++i) {
     Tables damaged = tables;
@@ -171,7 +195,8 @@ TEST_P(KallsymsLayout, SurvivesDamage) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, KallsymsLayout,
-                         ::testing::Values(Layout::Until61, Layout::Since62, Layout::Since64));
+                         ::testing::Values(Layout::Until419, Layout::Until61, Layout::Since62, Layout::Since64,
+                                           Layout::Since70));
 
 TEST(Profile, IsTheSameFromAFile) {
   ProfileBuilder builder;
@@ -222,7 +247,7 @@ TEST(LocateKernel, ReportsWhyThereIsNone) {
 
 TEST(LocateKernel, SymbolTablesWithoutAKernelAroundThemAreNotTrusted) {
   constexpr uint64_t base = 0xffffffff9a000000;
-  const Tables tables = make_tables(Layout::Until61, many_symbols(base), base);
+  const Tables tables = make_tables(Layout::Until61, many_symbols(base, GetParam()), base);
   test::FlatMemory memory(8 << 20);
   (void)memory.write(Gpa{0x200000}, tables.bytes);
   const auto found = locate_kernel(memory, std::nullopt, nullptr);
