@@ -12,10 +12,9 @@ import warnings
 from pathlib import Path
 
 from furnace_testing.commands import furnace
+from furnace_testing.kernels import KERNELS, kernel_options
 from furnace_testing.places import BUILD, RUN
 from furnace_testing.waiting import PATIENCE, eventually
-
-KERNELS = {'6.1': 'linux-image-cloud-amd64', '6.12': 'linux-image-6.12-cloud-amd64'}
 
 
 class Guest:
@@ -113,16 +112,7 @@ def start_guest(kernel='6.1', append='', **options):
     for last in (False, True):
         name = f't{uuid.uuid4().hex[:8]}'
         started = furnace(
-            'vm',
-            'start',
-            name,
-            '--kernel-package',
-            KERNELS[kernel],
-            '--append',
-            append,
-            *flags,
-            check=False,
-            timeout=300,
+            'vm', 'start', name, *kernel_options(kernel), '--append', append, *flags, check=False, timeout=300
         )
         if started.returncode == 0:
             return Guest(name)
@@ -183,7 +173,9 @@ def start_by_hand(work, *options):
 
 def a_module(kernel, work):
     """A small module of a kernel that needs no other."""
-    package = subprocess.run(['apt-cache', 'depends', KERNELS[kernel]], capture_output=True, text=True).stdout
+    package = subprocess.run(
+        ['apt-cache', 'depends', KERNELS[kernel][1]], capture_output=True, text=True
+    ).stdout
     name = re.search(r'Depends: (linux-image-\S+)', package)[1]
     subprocess.run(['apt-get', 'download', name], cwd=work, check=True, capture_output=True)
     deb = next(work.glob('*.deb'))

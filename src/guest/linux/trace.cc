@@ -106,9 +106,12 @@ Result<std::vector<TracePoint>> cr3_instructions(const Kernel& kernel, const Lin
 Status check_booted(const Kernel& kernel, const LinuxGuest& guest) {
   const auto symbol = kernel.symbol("system_state");
   if (!symbol) return {};
-  constexpr uint32_t running = 3;  // SYSTEM_RUNNING, include/linux/kernel.h
+  // include/linux/kernel.h. SYSTEM_FREEING_INITMEM was put in front of it in 5.14.
+  constexpr uint32_t least = 2;
   FURNACE_TRY(const uint32_t state, guest.kernel_space().read<uint32_t>(*symbol));
-  if (state >= running) return {};
+  const auto running =
+      state == least ? kernel.profile().types().constant("system_states", "SYSTEM_RUNNING") : std::nullopt;
+  if (state >= running.value_or(least)) return {};
   return fail(Errc::Unavailable, "the guest's kernel is still booting (system_state {})", state);
 }
 

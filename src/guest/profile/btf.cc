@@ -276,6 +276,19 @@ void Btf::for_each_constant(uint32_t id, const std::function<void(std::string_vi
   }
 }
 
+std::optional<int64_t> Btf::constant(std::string_view enumeration, std::string_view name) const {
+  std::optional<int64_t> found;
+  for (uint32_t id = 1; id <= types_.size() && !found; ++id) {
+    const auto each = type(id);
+    if (!each || (each->kind != btf::kEnum && each->kind != btf::kEnum64) || each->name != enumeration)
+      continue;
+    for_each_constant(id, [&](std::string_view constant, int64_t value) {
+      if (constant == name) found = value;
+    });
+  }
+  return found;
+}
+
 Status Btf::for_each_member(uint32_t id,
                             const std::function<void(std::string_view, const Member&)>& visit) const {
   FURNACE_TRY(const Type record, resolve(id));

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <unordered_map>
@@ -62,6 +63,10 @@ class Btf {
   /// Calls `visit` for every constant of an enumeration.
   void for_each_constant(uint32_t id,
                          const std::function<void(std::string_view name, int64_t value)>& visit) const;
+
+  /// A constant of an enumeration by name; none: there is no such enumeration, or no such constant. Looks
+  /// through all types.
+  [[nodiscard]] std::optional<int64_t> constant(std::string_view enumeration, std::string_view name) const;
 
   /// Calls `visit` for every named member of a structure or union, those of anonymous members as its own, in
   /// order.
