@@ -5,6 +5,7 @@ pids.
 import struct as _struct
 from collections import namedtuple
 
+import _furnace
 import _furnace_checked as _checked
 from _furnace import VmiError
 from furnace_files import (  # noqa: F401
@@ -38,6 +39,45 @@ def modules():
         else:
             place = module.core_layout
             yield Module(module.name, int(place.base), place.size, int(module))
+
+
+# The last call of the table in each release that added some (arch/x86/entry/syscalls/syscall_64.tbl).
+_LAST_CALLS = (
+    (471, 'rseq_slice_yield'),
+    (470, 'listns'),
+    (469, 'file_setattr'),
+    (467, 'open_tree_attr'),
+    (466, 'removexattrat'),
+    (462, 'mseal'),
+    (461, 'lsm_list_modules'),
+    (456, 'futex_requeue'),
+    (453, 'map_shadow_stack'),
+    (452, 'fchmodat2'),
+    (451, 'cachestat'),
+    (450, 'set_mempolicy_home_node'),
+    (449, 'futex_waitv'),
+    (448, 'process_mrelease'),
+    (447, 'memfd_secret'),
+    (446, 'landlock_restrict_self'),
+    (443, 'quotactl_fd'),
+    (442, 'mount_setattr'),
+    (441, 'epoll_pwait2'),
+    (440, 'process_madvise'),
+    (439, 'faccessat2'),
+    (438, 'pidfd_getfd'),
+    (435, 'clone3'),
+    (434, 'pidfd_open'),
+    (433, 'fspick'),
+    (427, 'io_uring_register'),
+)
+
+
+def syscall_count():
+    """How many entries the kernel's table of system calls has, as far as this module knows its calls."""
+    for number, name in _LAST_CALLS:
+        if _furnace.lookup_symbol('__x64_sys_' + name):
+            return number + 1
+    return 335  # up to rseq
 
 
 def pid_table():

@@ -47,5 +47,8 @@ def pid_table() -> dict[int, int]:
     """
 def printable(text: str) -> str:
     """Returns the text with everything escaped that would act on a terminal or is not UTF-8."""
+def syscall_count() -> int:
+    """Returns how many entries the kernel's table of system calls (sys_call_table) has: up to the newest of
+    the calls known here which the kernel has."""
 def socket_of(address: int | Struct) -> Socket:
     """Returns the Socket at a `struct socket`. Raises VmiError if it can't be read."""

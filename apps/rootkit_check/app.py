@@ -21,7 +21,6 @@ import fe
 
 PAGE = 4096
 CHUNK = 1 << 20  # bytes of text read at once
-SYSCALLS = 450  # of the table: what every kernel since 6.0 has
 TABLE = 'syscall_table'
 TEXT = 'kernel_text'
 
@@ -69,7 +68,8 @@ class App:
     def read_table(self):
         """The system calls' functions, as distances from the start of the text: KASLR moves both."""
         address = fe.checked.lookup_symbol('sys_call_table')
-        entries = struct.unpack(f'<{SYSCALLS}Q', fe.checked.read_va(address, 0, 8 * SYSCALLS))
+        count = furnace_linux.syscall_count()
+        entries = struct.unpack(f'<{count}Q', fe.checked.read_va(address, 0, 8 * count))
         return [entry - self.start for entry in entries]
 
     def read_text(self):

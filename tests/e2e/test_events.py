@@ -37,7 +37,7 @@ def witness_binary(tmp_path_factory):
 
 @pytest.fixture(
     scope='module',
-    params=[('6.1', 1, ''), ('6.12', 2, ''), ('6.1', 4, 'pti=on'), ('5.10', 1, ''), ('sid', 2, '')],
+    params=[('6.1', 1, ''), ('6.12', 2, ''), ('6.1', 4, 'pti=on')],
     ids=lambda p: f'{p[0]}-{p[1]}cpu{p[2]}',
 )
 def vm(request, witness_binary):

@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 
 from furnace_testing.commands import furnace
-from furnace_testing.kernels import KERNELS, kernel_options
+from furnace_testing.kernels import kernel_options, packages
 from furnace_testing.places import BUILD, RUN
 from furnace_testing.waiting import PATIENCE, eventually
 
@@ -173,21 +173,14 @@ def start_by_hand(work, *options):
 
 def a_module(kernel, work):
     """A small module of a kernel that needs no other."""
-    package = subprocess.run(
-        ['apt-cache', 'depends', KERNELS[kernel][1]], capture_output=True, text=True
-    ).stdout
-    name = re.search(r'Depends: (linux-image-\S+)', package)[1]
-    subprocess.run(['apt-get', 'download', name], cwd=work, check=True, capture_output=True)
-    deb = next(work.glob('*.deb'))
-    subprocess.run(
-        (
-            f'dpkg-deb --fsys-tarfile {deb} | tar -x --wildcards "*/crypto/xor.ko*" "*/lib/crc7.ko*"'
-            ' "*/lib/crc4.ko*" "*/net/dummy.ko*"'
-        ),
-        shell=True,
-        cwd=work,
-        capture_output=True,
-    )
+    for deb in packages(kernel, work):
+        subprocess.run(
+            f'dpkg-deb --fsys-tarfile {deb} | '
+            'tar -x --wildcards "*/crc7.ko*" "*/crc-itu-t.ko*" "*/cordic.ko*"',
+            shell=True,
+            cwd=work,
+            capture_output=True,
+        )
     modules = sorted(work.rglob('*.ko*'), key=lambda file: file.stat().st_size)
     assert modules, 'no module in the kernel package'
     content = modules[0].read_bytes()

@@ -50,24 +50,37 @@ def vmlinuz(suite, package):
     return found[0]
 
 
+def packages(kernel, work):
+    """The packages of a kernel and its modules: files."""
+    suite, package = KERNELS[kernel]
+    if suite != 'bookworm':
+        return [*vmlinuz(suite, package).parents[-len(CACHE.parts) - 1].glob('*.deb')]
+    depends = subprocess.run(['apt-cache', 'depends', package], capture_output=True, text=True).stdout
+    name = re.search(r'Depends: (linux-image-\S+)', depends)[1]
+    subprocess.run(['apt-get', 'download', name], cwd=work, check=True, capture_output=True)
+    return [*work.glob('*.deb')]
+
+
 def fetch(suite, package, place):
-    """Downloads and unpacks the package that has the kernel's image."""
+    """Downloads the packages of a kernel and its modules, and unpacks its image."""
     apt = own_apt(suite, place / 'apt')
     apt('apt-get', 'update')
     for _ in range(3):  # meta package, image, and since 7.x the package of the binary
         depends = apt('apt-cache', 'depends', package)
+        modules = re.search(r'Depends: (linux-modules-\S+)', depends)
+        if modules:
+            apt('apt-get', 'download', modules[1], cwd=place)
         further = re.search(r'Depends: (linux-(?:image|binary)-\S+)', depends)
         if not further:
             break
         package = further[1]
     apt('apt-get', 'download', package, cwd=place)
-    (file,) = place.glob('*.deb')
+    (file,) = place.glob(f'{package}_*.deb')
     names = subprocess.run(['dpkg-deb', '-c', file], check=True, capture_output=True, text=True).stdout
     image = re.search(r'(\./\S*/vmlinuz\S*)', names)[1]
     content = subprocess.Popen(['dpkg-deb', '--fsys-tarfile', file], stdout=subprocess.PIPE)
     subprocess.run(['tar', '-xC', place, image], stdin=content.stdout, check=True)
     assert content.wait() == 0
-    file.unlink()
     subprocess.run(['rm', '-rf', place / 'apt'], check=True)
 
 

@@ -37,6 +37,17 @@ bool loads_cr3(const cs_insn& instruction) {
          x86.operands[0].reg == X86_REG_CR3;
 }
 
+/// Whether it stores RAX to the place of RAX in struct pt_regs (arch/x86/include/asm/ptrace.h).
+bool stores_answer(const cs_insn& instruction) {
+  constexpr int64_t place_of_ax = 0x50;
+  const cs_x86& x86 = instruction.detail->x86;
+  if (instruction.id != X86_INS_MOV || x86.op_count != 2) return false;
+  const cs_x86_op& target = x86.operands[0];
+  return target.type == X86_OP_MEM && target.mem.disp == place_of_ax && target.mem.base != X86_REG_INVALID &&
+         target.mem.base != X86_REG_RIP && target.mem.index == X86_REG_INVALID &&
+         x86.operands[1].type == X86_OP_REG && x86.operands[1].reg == X86_REG_RAX;
+}
+
 }  // namespace
 
 std::vector<Gva> behind_stores_to_gs(const AddressSpace& space, Gva from, size_t size, uint64_t offset) {
@@ -63,6 +74,34 @@ std::vector<Gva> loads_of_cr3(const AddressSpace& space, Gva from, size_t size) 
     if (loads_cr3(instruction)) found.push_back(Gva{instruction.address});
     return true;
   });
+  return found;
+}
+
+std::optional<Gva> behind_store_of_answer(const AddressSpace& space, Gva from, size_t size, Gva called) {
+  constexpr int near = 4;  // instructions after the call
+  int left = 0;
+  std::optional<Gva> found;
+  disassemble(space, from, size, [&](csh, const cs_insn& instruction) {
+    const cs_x86& x86 = instruction.detail->x86;
+    if (instruction.id == X86_INS_CALL && x86.op_count == 1 && x86.operands[0].type == X86_OP_IMM &&
+        static_cast<uint64_t>(x86.operands[0].imm) == called.value) {
+      left = near;
+    } else if (left-- > 0 && stores_answer(instruction)) {
+      found = Gva{instruction.address + instruction.size};
+    }
+    return !found;
+  });
+  return found;
+}
+
+std::string saved_registers_at(const AddressSpace& space, Gva at) {
+  std::string found;
+  for (const size_t size : {4, 5})  // of the store: some registers take one byte more
+    disassemble(space, Gva{at.value - size}, size, [&](csh handle, const cs_insn& instruction) {
+      if (instruction.size == size && stores_answer(instruction))
+        found = cs_reg_name(handle, instruction.detail->x86.operands[0].mem.base);
+      return false;
+    });
   return found;
 }
 

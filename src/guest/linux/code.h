@@ -1,6 +1,8 @@
 // Finding instructions in a kernel's text.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "guest/address_space.h"
@@ -16,5 +18,13 @@ namespace furnace::guest {
 
 /// Which register the instruction at `at` loads CR3 from; empty if it is no such instruction.
 [[nodiscard]] std::string cr3_source(const AddressSpace& space, Gva at);
+
+/// The address after the instruction within `size` bytes of `from` that stores the answer of `called` to the
+/// user's saved registers; none: there is none.
+[[nodiscard]] std::optional<Gva> behind_store_of_answer(const AddressSpace& space, Gva from, size_t size,
+                                                        Gva called);
+
+/// Which register points to the user's saved registers at such an address; empty: it is none.
+[[nodiscard]] std::string saved_registers_at(const AddressSpace& space, Gva at);
 
 }  // namespace furnace::guest

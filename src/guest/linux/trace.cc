@@ -14,8 +14,7 @@ struct EntryRow {
   std::string_view function;
 };
 constexpr std::array kEntries = {
-    EntryRow{Trace::SyscallEntry, "do_syscall_64"},             // arch/x86/entry/common.c
-    EntryRow{Trace::SyscallExit, "syscall_exit_to_user_mode"},  // kernel/entry/common.c
+    EntryRow{Trace::SyscallEntry, "do_syscall_64"},         // arch/x86/entry/common.c
     EntryRow{Trace::ProcessCreated, "wake_up_new_task"},        // kernel/sched/core.c, from kernel_clone
     EntryRow{Trace::ProcessExecuted, "finalize_exec"},          // fs/exec.c, when a binary format has loaded
     EntryRow{Trace::ProcessExited,
@@ -102,6 +101,19 @@ Result<std::vector<TracePoint>> cr3_instructions(const Kernel& kernel, const Lin
   return points;
 }
 
+/// Where a system call has its result. In later kernels (7.2) the function that each of them went through is
+/// a part of do_syscall_64: there it is the place where the answer was stored.
+Result<std::vector<TracePoint>> syscall_exit(const Kernel& kernel, const LinuxGuest& guest) {
+  if (const auto function = kernel.symbol("syscall_exit_to_user_mode"))  // kernel/entry/common.c
+    return std::vector{TracePoint{*function, 0, {}}};
+  FURNACE_TRY(const Gva dispatch, kernel.symbol("do_syscall_64"));  // arch/x86/entry/syscall_64.c
+  FURNACE_TRY(const Gva table, kernel.symbol("x64_sys_call"));
+  const auto at = behind_store_of_answer(guest.kernel_space(), dispatch,
+                                         std::min(kernel.size_of_function(dispatch), kMaxFunction), table);
+  if (!at) return fail(Errc::NotFound, "do_syscall_64 does not store what x64_sys_call returns");
+  return std::vector{TracePoint{*at, 0, {}}};
+}
+
 /// While it boots, a kernel moves its CPUs' variables and changes its code.
 Status check_booted(const Kernel& kernel, const LinuxGuest& guest) {
   const auto symbol = kernel.symbol("system_state");
@@ -123,6 +135,7 @@ Result<std::vector<TracePoint>> trace_points(const Kernel& kernel, const LinuxGu
   if (watched_writes)
     if (auto points = variable_points(kernel, guest, what, vcpus); !points.empty()) return points;
   if (what == Trace::AddressSpaceSwitch) return cr3_instructions(kernel, guest);
+  if (what == Trace::SyscallExit) return syscall_exit(kernel, guest);
   const auto row =
       std::find_if(kEntries.begin(), kEntries.end(), [&](const EntryRow& each) { return each.what == what; });
   if (row == kEntries.end()) return fail(Errc::Invalid, "nothing to watch for this");

@@ -31,8 +31,9 @@ constexpr std::array kPtRegs = {Reg::R15, Reg::R14, Reg::R13, Reg::R12, Reg::Rbp
 constexpr size_t kAx = 10, kOrigAx = 15;
 using PtRegs = std::array<uint64_t, kPtRegs.size()>;
 
-Result<PtRegs> pt_regs(const LinuxGuest& guest, const Registers& registers) {
-  FURNACE_TRY(const uint64_t at, registers.need(Reg::Rdi));
+/// Those of the user, which the kernel has saved: `pointer` points to them.
+Result<PtRegs> pt_regs(const LinuxGuest& guest, const Registers& registers, Reg pointer = Reg::Rdi) {
+  FURNACE_TRY(const uint64_t at, registers.need(pointer));
   return guest.kernel_space().read<PtRegs>(Gva{at});
 }
 
@@ -125,7 +126,10 @@ Result<bool> EventReader::address_space_switch(const Running& running, const How
 Result<bool> EventReader::syscall_entry(const Running& running, const HowSeen& seen, Occurrence& occurrence) {
   Registers& registers = occurrence.registers;
   if (seen.at_instruction) {
-    FURNACE_TRY(const PtRegs user, pt_regs(running.guest, registers));
+    // do_syscall_64 got the number first and the registers second until 5.13; they are in the kernel's half.
+    FURNACE_TRY(const uint64_t first, registers.need(Reg::Rdi));
+    FURNACE_TRY(const PtRegs user,
+                pt_regs(running.guest, registers, (first >> 63U) != 0 ? Reg::Rdi : Reg::Rsi));
     for (size_t i = 0; i < user.size(); ++i)
       if (i != kAx) registers.set(kPtRegs.at(i), user.at(i));
   } else if (!seen.by_driver) {
@@ -147,7 +151,10 @@ Result<bool> EventReader::syscall_entry(const Running& running, const HowSeen& s
 Result<bool> EventReader::syscall_return(const Running& running, const HowSeen&, Occurrence& occurrence) {
   const auto entered = in_syscall_.find(occurrence.thread);
   if (entered == in_syscall_.end()) return false;
-  FURNACE_TRY(const PtRegs user, pt_regs(running.guest, occurrence.registers));
+  const auto pointer = hypervisor::register_named(
+      guest::saved_registers_at(running.guest.kernel_space(), Gva{occurrence.registers.rip()}));
+  FURNACE_TRY(const PtRegs user,
+              pt_regs(running.guest, occurrence.registers, pointer.value_or(Reg::Rdi)));
   const uint32_t number = entered->second;
   in_syscall_.erase(entered);
   // A new task comes out of a system call that its parent entered.
