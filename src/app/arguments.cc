@@ -1,5 +1,6 @@
 #include "app/arguments.h"
 
+#include "base/log.h"
 #include "base/printable.h"
 #include "protocol/call_schema.h"
 
@@ -74,7 +75,11 @@ Value value_in(const Call& call, const Message& answer) {
       break;
   }
   const auto* list = dynamic_cast<const wire::ProcessListRet*>(&answer);
-  return list != nullptr ? Value(list->process()) : Value();
+  if (list == nullptr) return {};
+  // The list of 1.0 has no place for it.
+  if (list->has_gap())
+    log::warning("process_list(): processes may be missing: {}", printable(list->gap()));
+  return list->process();
 }
 
 std::string describe(const Call& call, std::span<const Argument> arguments) {

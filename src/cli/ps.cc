@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/json_text.h"
+#include "base/log.h"
 #include "base/printable.h"
 #include "cli/walls.h"
 #include "launch/reading.h"
@@ -19,9 +20,20 @@ using reader::RecordKind;
 
 constexpr size_t kNameWidth = 18, kFileWidth = 24;
 
-/// As ps shows them: kernel threads in brackets.
+/// As ps shows them: kernel threads in brackets. A program can't look like one by its name.
 std::string shown_name(const Process& process) {
-  return process.kernel_thread ? "[" + process.name + "]" : process.name;
+  if (process.kernel_thread) return "[" + process.name + "]";
+  return process.name.starts_with('[') ? "\\" + process.name : process.name;
+}
+
+/// Numbers that could not be read are question marks.
+std::string shown(const Process& process, std::string_view what, int64_t number) {
+  return process.problem.starts_with(what) ? "?" : std::to_string(number);
+}
+
+std::string numbers_of(const Process& process) {
+  return fmt::format("{:>7} {:>7} {:>6} {}", process.pid, shown(process, "parent", process.ppid),
+                     shown(process, "credentials", process.uid), process.state);
 }
 
 ListedProcess listed_process(Record record) {
@@ -32,7 +44,9 @@ ListedProcess listed_process(Record record) {
   listed.process.ppid = static_cast<int32_t>(numbers[2]);
   listed.process.uid = static_cast<uint32_t>(numbers[3]);
   listed.process.kernel_thread = numbers[4] != 0;
+  listed.process.state = numbers[6] > ' ' && numbers[6] < 0x7f ? static_cast<char>(numbers[6]) : '?';
   listed.process.name = valid_utf8(record.texts[0]);
+  listed.process.problem = valid_utf8(record.texts[3]);
   if ((numbers[5] & reader::kHasExecutable) != 0) listed.executable = std::move(record.texts[1]);
   if ((numbers[5] & reader::kHasCommandLine) != 0) listed.command_line = std::move(record.texts[2]);
   return listed;
@@ -55,10 +69,10 @@ void add_branch(const std::multimap<int32_t, const Process*>& children, const Pr
 
 std::string format_table(const std::vector<Process>& processes) {
   std::string text =
-      fmt::format("{:>7} {:>7} {:>6} {:<{}} {:<18}\n", "PID", "PPID", "UID", "NAME", kNameWidth, "TASK");
+      fmt::format("{:>7} {:>7} {:>6} S {:<{}} {:<18}\n", "PID", "PPID", "UID", "NAME", kNameWidth, "TASK");
   for (const Process& process : processes)
-    text += fmt::format("{:>7} {:>7} {:>6} {} {:#x}\n", process.pid, process.ppid, process.uid,
-                        padded(shown_name(process), kNameWidth), process.task.value);
+    text += fmt::format("{} {} {:#x}\n", numbers_of(process), padded(shown_name(process), kNameWidth),
+                        process.task.value);
   return text;
 }
 
@@ -78,21 +92,24 @@ std::string format_tree(const std::vector<Process>& processes) {
 
 std::string format_json(const std::vector<Process>& processes) {
   auto array = nlohmann::ordered_json::array();
-  for (const Process& process : processes)
+  for (const Process& process : processes) {
     array.push_back({{"pid", process.pid},
                      {"ppid", process.ppid},
                      {"uid", process.uid},
                      {"name", process.name},
                      {"kernel_thread", process.kernel_thread},
+                     {"state", std::string(1, process.state)},
                      {"task", process.task.value}});
+    if (!process.problem.empty()) array.back()["problem"] = process.problem;
+  }
   return json_text(array, 2) + "\n";
 }
 
 std::string format_long(const std::vector<ListedProcess>& processes) {
-  std::string text = fmt::format("{:>7} {:>7} {:>6} {:<{}} {:<{}} {}\n", "PID", "PPID", "UID", "NAME",
+  std::string text = fmt::format("{:>7} {:>7} {:>6} S {:<{}} {:<{}} {}\n", "PID", "PPID", "UID", "NAME",
                                  kNameWidth, "EXECUTABLE", kFileWidth, "COMMAND");
   for (const auto& [process, executable, command_line] : processes)
-    text += fmt::format("{:>7} {:>7} {:>6} {} {} {}\n", process.pid, process.ppid, process.uid,
+    text += fmt::format("{} {} {} {}\n", numbers_of(process),
                         padded(shown_name(process), kNameWidth), padded(executable.value_or("?"), kFileWidth),
                         printable(command_line.value_or("?")));
   return text;
@@ -107,11 +124,13 @@ struct PsOptions {
 };
 
 Status print_processes(const PsOptions& options) {
-  launch::Reading reading("processes", {RecordKind::Process}, options.unconfined);
+  launch::Reading reading("processes", {RecordKind::Process, RecordKind::Gap}, options.unconfined);
   FURNACE_CHECK(reading.add_vm(options.vm));
   if (options.details) reading.add_arguments({"--details"});
   std::vector<ListedProcess> listed;
+  std::string gap;
   FURNACE_CHECK(reading.run([&](Record record) -> Status {
+    if (record.kind == RecordKind::Gap) return gap = printable(record.texts[0]), Status();
     listed.push_back(listed_process(std::move(record)));
     return {};
   }));
@@ -122,6 +141,9 @@ Status print_processes(const PsOptions& options) {
                            : options.tree  ? format_tree(processes)
                                            : format_table(processes);
   std::fwrite(text.data(), 1, text.size(), stdout);
+  for (const Process& each : processes)
+    if (!each.problem.empty()) log::warning("pid {}: {}", each.pid, printable(each.problem));
+  if (!gap.empty()) log::warning("processes may be missing: {}", gap);
   return {};
 }
 

@@ -7,12 +7,13 @@
 namespace furnace::reader {
 namespace {
 
-constexpr size_t kName = 64, kPath = 200 << 10, kLine = 16 << 10, kTypeName = 4096;
+constexpr size_t kName = 64, kPath = 200 << 10, kLine = 16 << 10, kProblem = 1024, kTypeName = 4096;
 constexpr uint64_t kMany = 1 << 20, kManyBytes = uint64_t{256} << 20;
 
 constexpr std::array kForms = {
     Form{RecordKind::Failed, 1, {4096}, 1, 8192},
-    Form{RecordKind::Process, 6, {kName, kPath, kLine}, 128 << 10, kManyBytes},
+    Form{RecordKind::Process, 7, {kName, kPath, kLine, kProblem}, 128 << 10, kManyBytes},
+    Form{RecordKind::Gap, 0, {kProblem}, 1, 8192},
     Form{RecordKind::Kernel, 7, {kTypeName}, 1, 8192},
     Form{RecordKind::Summary, 3, {kTypeName}, 1, 8192},
     Form{RecordKind::Symbol, 2, {kTypeName}, kMany, kManyBytes},

@@ -16,7 +16,9 @@ namespace furnace::reader {
 
 enum class RecordKind : uint8_t {
   Failed,     ///< code; why
-  Process,    ///< task, pid, ppid, uid, kernel thread, what follows; name, executable, command line
+  Process,    ///< task, pid, ppid, uid, kernel thread, what follows, state; name, executable, command line,
+              ///< problem
+  Gap,        ///< why processes may be missing
   Kernel,     ///< text, its physical address, root of its page table, levels, symbols, types, us; banner
   Summary,    ///< symbols, types, structures; banner
   Symbol,     ///< address, relative; name
@@ -46,7 +48,7 @@ struct Record {
 struct Form {
   RecordKind kind;
   size_t numbers;
-  std::array<size_t, 3> texts;  ///< the most bytes of each; 0: there is none
+  std::array<size_t, 4> texts;  ///< the most bytes of each; 0: there is none
   uint64_t most;                ///< records
   uint64_t most_bytes;          ///< of all of them
 };

@@ -2,13 +2,13 @@
 
 import json
 import re
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from furnace_testing import APP, Cloud, a_module, eventually, run_app, start_guest
+from furnace_testing.compiler import compile_static
 
 WITNESS = Path(__file__).with_name('witness.c')
 
@@ -16,22 +16,7 @@ WITNESS = Path(__file__).with_name('witness.c')
 @pytest.fixture(scope='module')
 def witness_binary(tmp_path_factory):
     """A program for guests that reports what it does itself."""
-    binary = tmp_path_factory.mktemp('witness') / 'witness'
-    subprocess.run(
-        [
-            'gcc',
-            '-O1',
-            '-s',
-            '-static',
-            '-nostdlib',
-            '-fno-stack-protector',
-            '-fno-tree-loop-distribute-patterns',
-            '-o',
-            binary,
-            WITNESS,
-        ],
-        check=True,
-    )
+    binary = compile_static(WITNESS, tmp_path_factory.mktemp('witness') / 'witness')
     return binary.read_bytes()
 
 

@@ -13,3 +13,17 @@ def compiled(work, name, code):
     source.write_text(code)
     subprocess.run([*COMPILE, f'-I{ROOT}/include', source, '-o', work / f'{name}.so'], check=True)
     return work / name
+
+
+def compile_static(source, target):
+    """A program without a C library, for a guest; returns `target`."""
+    flags = [
+        '-O1',
+        '-s',
+        '-static',
+        '-nostdlib',
+        '-fno-stack-protector',
+        '-fno-tree-loop-distribute-patterns',
+    ]
+    subprocess.run(['gcc', *flags, '-o', target, source], check=True)
+    return target

@@ -38,6 +38,7 @@ py::object to_python(AnswerKind kind, Value value) {
       py::dict entry;
       entry["name"] = py::str(valid_utf8(process.name()));
       entry["process_block_ptr"] = process.process_block_ptr();
+      if (process.has_problem()) entry["problem"] = py::str(valid_utf8(process.problem()));
       processes[py::int_(process.pid())] = entry;
     }
     return processes;

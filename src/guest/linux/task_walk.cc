@@ -1,5 +1,6 @@
 #include "guest/linux/task_walk.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace furnace::guest {
@@ -7,7 +8,7 @@ namespace {
 
 constexpr int kMaxTasks = 128 << 10;  // four times the default pid_max, and 12 MB of results
 constexpr int kWalks = 5;             // tries at a list that changes meanwhile
-constexpr uint64_t kPrevious = 8;     // in struct list_head
+constexpr uint64_t kNext = 0, kPrevious = 8;  // in struct list_head
 
 }  // namespace
 
@@ -27,6 +28,13 @@ bool TaskWalk::try_again() {
   return true;
 }
 
+bool TaskWalk::turn_back() {
+  if (backwards_) return false;
+  backwards_ = true;
+  start();
+  return true;
+}
+
 Result<TaskWalk::Mark> TaskWalk::mark() const {
   const Gva task = node_ - guest_.layout().tasks;
   Mark made;
@@ -39,8 +47,8 @@ Result<TaskWalk::Mark> TaskWalk::mark() const {
 Status TaskWalk::check_place() const {
   if (!mark_) return {};
   const AddressSpace& space = guest_.kernel_space();
-  FURNACE_TRY(const uint64_t next, space.read<uint64_t>(node_));
-  FURNACE_TRY(const uint64_t back, space.read<uint64_t>(Gva{next} + kPrevious));
+  FURNACE_TRY(const uint64_t next, space.read<uint64_t>(node_ + (backwards_ ? kPrevious : kNext)));
+  FURNACE_TRY(const uint64_t back, space.read<uint64_t>(Gva{next} + (backwards_ ? kNext : kPrevious)));
   FURNACE_TRY(const Mark now, mark());
   if (Gva{back} != node_ || now != *mark_)
     return fail(Errc::Unavailable, "task list: changed after {} tasks while it was read", count_);
@@ -50,7 +58,7 @@ Status TaskWalk::check_place() const {
 /// To the next task; returns whether the list is at its end.
 Result<bool> TaskWalk::advance() {
   if (count_ == kMaxTasks) return fail(Errc::Invalid, "task list: no end after {} tasks", kMaxTasks);
-  const auto next = guest_.kernel_space().read<uint64_t>(node_);
+  const auto next = guest_.kernel_space().read<uint64_t>(node_ + (backwards_ ? kPrevious : kNext));
   if (!next) return fail(next.error(), fmt::format("task list after {} tasks", count_));
   node_ = {*next};
   if (node_ == head_) return true;
@@ -62,23 +70,40 @@ Result<bool> TaskWalk::advance() {
   return false;
 }
 
-std::optional<Result<std::vector<Process>>> ProcessListing::step(TaskWalk::Clock::time_point until) {
+std::optional<Result<ProcessList>> ProcessListing::step(TaskWalk::Clock::time_point until) {
   const Result<bool> walked = walk_.proceed(until, [&](Gva task) -> Result<bool> {
+    // Where the two ends of a broken list meet.
+    if (!found_.gap.empty() && !met_.insert(task.value).second) return false;
     FURNACE_TRY(Process process, walk_.guest().process_of(task));
-    found_.push_back(std::move(process));
+    found_.processes.push_back(std::move(process));
+    from_the_end_ += found_.gap.empty() ? 0 : 1;
     return true;
   });
-  if (!walked) {
-    if (!walk_.try_again()) return tl::unexpected<Error>(walked.error());
-    found_.clear();
-    return std::nullopt;
+  if (!walked && go_on_after(walked.error())) return std::nullopt;
+  if (walked && !*walked) return std::nullopt;
+  return finish();
+}
+
+/// Tries again while a list that changed may be whole the next time, and then from the other end.
+bool ProcessListing::go_on_after(const Error& broken) {
+  if (!found_.gap.empty()) return false;
+  if (walk_.try_again()) {
+    found_.processes.clear();
+    return true;
   }
-  if (!*walked) return std::nullopt;
-  if (found_.empty())
-    return fail(
-        Errc::Unavailable,
-        "the kernel's list of tasks holds no process: the guest is still booting, or they are hidden");
-  return std::move(found_);
+  found_.gap = broken.message();
+  // A list in a circle has given some of them many times.
+  std::erase_if(found_.processes, [&](const Process& each) { return !met_.insert(each.task.value).second; });
+  return walk_.turn_back();
+}
+
+Result<ProcessList> ProcessListing::finish() {
+  const auto from_the_end = found_.processes.end() - static_cast<ptrdiff_t>(from_the_end_);
+  std::reverse(from_the_end, found_.processes.end());
+  if (!found_.processes.empty()) return std::move(found_);
+  if (!found_.gap.empty()) return fail(Errc::Unavailable, "{}", found_.gap);
+  return fail(Errc::Unavailable,
+              "the kernel's list of tasks holds no process: the guest is still booting, or they are hidden");
 }
 
 std::optional<Result<Process>> ProcessSearch::step(TaskWalk::Clock::time_point until) {
@@ -89,8 +114,15 @@ std::optional<Result<Process>> ProcessSearch::step(TaskWalk::Clock::time_point u
     if (tgid == number(pid_)) found = task;
     return !found;
   });
-  if (!walked && !walk_.try_again()) return tl::unexpected<Error>(walked.error());
-  if (!walked || !*walked) return std::nullopt;
+  if (!walked) {
+    if (walk_.try_again()) return std::nullopt;
+    if (!broken_) broken_ = walked.error();
+    if (walk_.turn_back()) return std::nullopt;
+    return tl::unexpected<Error>(*broken_);
+  }
+  if (!*walked) return std::nullopt;
+  // It may be where a broken list can't be read.
+  if (!found && broken_) return tl::unexpected<Error>(*broken_);
   if (!found) return fail(Errc::NotFound, "no process with pid {}", number(pid_));
   return guest.process_of(*found);
 }

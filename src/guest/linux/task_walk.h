@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <optional>
+#include <unordered_set>
 #include <vector>
 
 #include "guest/linux/tasks.h"
@@ -24,6 +25,8 @@ class TaskWalk {
 
   /// Starts again after `proceed` has failed; false if it was tried often enough.
   [[nodiscard]] bool try_again();
+  /// Starts again at the other end of the list; false if it was there already.
+  [[nodiscard]] bool turn_back();
 
   [[nodiscard]] const LinuxGuest& guest() const { return guest_; }
 
@@ -43,22 +46,29 @@ class TaskWalk {
   LinuxGuest guest_;
   Gva head_, node_, landmark_;
   int count_ = 0, steps_to_landmark_ = 1, attempt_ = 1;
+  bool backwards_ = false;
   std::optional<Mark> mark_;  // of the task where the walk was interrupted
 };
 
-/// Lists all processes but the idle task, in the order of the list, in pieces.
+/// Lists all processes but the idle task, in the order of the list, in pieces. A list that is broken
+/// somewhere is read from its other end too: what is between two breaks is missing, and `gap` says so.
 class ProcessListing {
  public:
   explicit ProcessListing(const LinuxGuest& guest) : walk_(guest) {}
 
   /// Continues until about `until`; nullopt: there is more to do.
-  [[nodiscard]] std::optional<Result<std::vector<Process>>> step(TaskWalk::Clock::time_point until);
+  [[nodiscard]] std::optional<Result<ProcessList>> step(TaskWalk::Clock::time_point until);
   /// Bytes that it holds.
-  [[nodiscard]] size_t size() const { return found_.capacity() * sizeof(Process); }
+  [[nodiscard]] size_t size() const { return found_.processes.capacity() * sizeof(Process); }
 
  private:
+  [[nodiscard]] bool go_on_after(const Error& broken);
+  [[nodiscard]] Result<ProcessList> finish();
+
   TaskWalk walk_;
-  std::vector<Process> found_;
+  ProcessList found_;
+  size_t from_the_end_ = 0;           // how many of them
+  std::unordered_set<uint64_t> met_;  // of a broken list
 };
 
 /// Finds the process with a pid, in pieces.
@@ -72,6 +82,7 @@ class ProcessSearch {
  private:
   TaskWalk walk_;
   Pid pid_;
+  std::optional<Error> broken_;
 };
 
 template <typename Visit>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <utility>
 
 #include "base/bytes.h"
@@ -51,6 +52,17 @@ Result<TaskLayout> TaskLayout::of(const Kernel& kernel) {
   for (const Row& row : rows) {
     FURNACE_TRY(layout.*row.offset, kernel.member(row.structure, row.member));
   }
+  const auto member = [&](std::string_view structure, std::string_view name) -> std::optional<uint64_t> {
+    const auto found = kernel.member(structure, name);
+    return found ? std::optional(*found) : std::nullopt;
+  };
+  layout.state = member("task_struct", "__state");
+  if (!layout.state) layout.state = member("task_struct", "state");  // until 5.13
+  layout.exit_state = member("task_struct", "exit_state");
+  const auto signal = member("task_struct", "signal");
+  const auto node = member("task_struct", "thread_node");
+  const auto head = member("signal_struct", "thread_head");
+  if (signal && node && head) layout.threads = {*signal, *node, *head};
   return layout;
 }
 
@@ -80,21 +92,60 @@ Result<Process> LinuxGuest::read_process(Gva task) const {
   Process process;
   process.task = task;
   FURNACE_TRY(process.pid, kernel_space_.read<int32_t>(task + layout_.tgid));
-  FURNACE_TRY(const uint32_t flags, kernel_space_.read<uint32_t>(task + layout_.flags));
-  FURNACE_TRY(const uint64_t mm, kernel_space_.read<uint64_t>(task + layout_.mm));
-  FURNACE_TRY(process.start_ns, kernel_space_.read<uint64_t>(task + layout_.start_time));
-  FURNACE_TRY(const uint64_t parent, kernel_space_.read<uint64_t>(task + layout_.real_parent));
-  FURNACE_TRY(process.ppid, kernel_space_.read<int32_t>(Gva{parent} + layout_.tgid));
-  FURNACE_TRY(const uint64_t cred, kernel_space_.read<uint64_t>(task + layout_.cred));
-  FURNACE_TRY(process.uid, kernel_space_.read<uint32_t>(Gva{cred} + layout_.cred_uid));
-  FURNACE_TRY(const std::string comm, kernel_space_.read_string(task + layout_.comm, kCommSize));
-  process.name = valid_utf8(comm);
+  // A rootkit needs to break only one pointer, and a dump of a running guest has many that no longer fit:
+  // what is left of the process is told.
+  const auto take = [&](const char* what, auto found, auto otherwise) {
+    if (found) return *found;
+    if (process.problem.empty()) process.problem = fmt::format("{}: {}", what, found.error().message());
+    return otherwise;
+  };
+  const AddressSpace& space = kernel_space_;
+  const auto flags = take("flags", space.read<uint32_t>(task + layout_.flags), 0U);
   process.kernel_thread = (flags & kKernelThread) != 0;
-  process.mm = {mm};
+  process.mm = {take("memory", space.read<uint64_t>(task + layout_.mm), uint64_t{0})};
+  process.start_ns = take("start", space.read<uint64_t>(task + layout_.start_time), uint64_t{0});
+  const auto parent = take("parent", space.read<uint64_t>(task + layout_.real_parent), uint64_t{0});
+  if (parent != 0) process.ppid = take("parent", space.read<int32_t>(Gva{parent} + layout_.tgid), 0);
+  const auto cred = take("credentials", space.read<uint64_t>(task + layout_.cred), uint64_t{0});
+  if (cred == 0 && process.problem.empty()) process.problem = "credentials: the pointer is empty";
+  if (cred != 0) process.uid = take("credentials", space.read<uint32_t>(Gva{cred} + layout_.cred_uid), 0U);
+  process.name = valid_utf8(take("name", space.read_string(task + layout_.comm, kCommSize), std::string()));
+  process.state = state_of(task, flags);
+  if (process.mm.value == 0 && !process.kernel_thread) process.mm = mm_of_another_thread(task);
   return process;
 }
 
-Result<std::vector<Process>> LinuxGuest::processes() const {
+/// As fs/proc/array.c get_task_state: the lowest bit of both names it. The bits are in include/linux/sched.h.
+char LinuxGuest::state_of(Gva task, uint32_t flags) const {
+  if (!layout_.state || !layout_.exit_state) return '?';
+  const auto state = kernel_space_.read<uint32_t>(task + *layout_.state);
+  const auto exit_state = kernel_space_.read<uint32_t>(task + *layout_.exit_state);
+  if (!state || !exit_state) return '?';
+  constexpr uint32_t idle = 0x402;  // TASK_UNINTERRUPTIBLE | TASK_NOLOAD
+  if ((flags & kKernelThread) != 0 && (*state & idle) == idle) return 'I';
+  constexpr std::string_view letters = "SDTtXZP";
+  const uint32_t bits = (*state | *exit_state) & 0x7f;
+  return bits == 0 ? 'R' : letters.at(static_cast<size_t>(std::countr_zero(bits)));
+}
+
+/// A process lives on after its first thread has exited: then the others have its memory.
+Gva LinuxGuest::mm_of_another_thread(Gva task) const {
+  if (!layout_.threads) return {};
+  const auto& [signal_at, node_at, head_at] = *layout_.threads;
+  const auto signal = kernel_space_.read<uint64_t>(task + signal_at);
+  if (!signal || *signal == 0) return {};
+  constexpr int most = 1024;  // threads that are looked at
+  const Gva head = Gva{*signal} + head_at;
+  auto node = kernel_space_.read<uint64_t>(head);
+  for (int i = 0; i < most && node && Gva{*node} != head; ++i) {
+    const auto mm = kernel_space_.read<uint64_t>(Gva{*node} - node_at + layout_.mm);
+    if (mm && *mm != 0) return Gva{*mm};
+    node = kernel_space_.read<uint64_t>(Gva{*node});
+  }
+  return {};
+}
+
+Result<ProcessList> LinuxGuest::processes() const {
   ProcessListing listing(*this);
   while (true)
     if (auto found = listing.step(TaskWalk::Clock::time_point::max())) return *std::move(found);

@@ -22,6 +22,14 @@ struct Process {
   bool kernel_thread = false;
   Gva mm{};               ///< its mm_struct, 0 for kernel threads and zombies
   uint64_t start_ns = 0;  ///< nanoseconds between boot and its start
+  char state = '?';       ///< of its first thread, as /proc/PID/stat shows it: R, S, D, T, t, I, Z, X
+  std::string problem{};  ///< why something of it could not be read and has its default; empty: all is read
+};
+
+/// A list of processes, as much of it as the guest's memory still holds.
+struct ProcessList {
+  std::vector<Process> processes;
+  std::string gap;  ///< why processes may be missing; empty: none is
 };
 
 /// Byte offsets in the kernel's structures, looked up once per kernel.
@@ -33,6 +41,13 @@ struct TaskLayout {
   uint64_t dentry_parent, dentry_name;                                        // dentry
   uint64_t mount_mnt, mount_parent, mount_point;                              // mount
   uint64_t mnt_root;                                                          // vfsmount
+
+  // Not every profile has these:
+  std::optional<uint64_t> state, exit_state;  // task_struct
+  struct Threads {
+    uint64_t signal, node, head;  // task_struct, task_struct, signal_struct
+  };
+  std::optional<Threads> threads;
 
   [[nodiscard]] static Result<TaskLayout> of(const Kernel& kernel);
 };
@@ -53,7 +68,7 @@ class LinuxGuest {
                                                TranslationCache& cache);
 
   /// All processes but the idle task, in the list's order, at once: see ProcessListing.
-  [[nodiscard]] Result<std::vector<Process>> processes() const;
+  [[nodiscard]] Result<ProcessList> processes() const;
 
   /// The task that runs on a vCPU, by the kernel's own per-CPU variable.
   [[nodiscard]] Result<Gva> current_task(uint32_t vcpu) const;
@@ -88,6 +103,8 @@ class LinuxGuest {
         per_cpu_(per_cpu) {}
 
   [[nodiscard]] Result<Process> read_process(Gva task) const;
+  [[nodiscard]] char state_of(Gva task, uint32_t flags) const;
+  [[nodiscard]] Gva mm_of_another_thread(Gva task) const;
   [[nodiscard]] Result<AddressSpace> space_of(Gva mm) const;
 
   TaskLayout layout_;

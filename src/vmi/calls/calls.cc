@@ -165,7 +165,7 @@ Reply get_offset(CallContext& context, const Call&, const Arguments& arguments) 
 
 Reply process_list(CallContext& context, const Call&, const Arguments&) {
   FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
-  return list_in_steps(*linux_guest, [](CallContext&, Result<std::vector<guest::Process>> found) -> Reply {
+  return list_in_steps(*linux_guest, [](CallContext&, Result<guest::ProcessList> found) -> Reply {
     if (!found) return tl::unexpected<Error>(found.error());
     return *std::move(found);
   });
@@ -298,9 +298,11 @@ Reply add_event(CallContext& context, const EventRequest& request,
   if (!request.watches_data()) return add(context, {});
   FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
   return list_in_steps(*linux_guest,
-                       [add](CallContext& later, Result<std::vector<guest::Process>> all) -> Reply {
+                       [add](CallContext& later, Result<guest::ProcessList> all) -> Reply {
                          if (!all) return tl::unexpected<Error>(all.error());
-                         return add(later, *all);
+                         // The stack of a process that is not known must not be watched.
+                         if (!all->gap.empty()) return fail(Errc::Unavailable, "{}", all->gap);
+                         return add(later, all->processes);
                        });
 }
 

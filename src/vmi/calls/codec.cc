@@ -73,13 +73,15 @@ uint64_t fitted(const Field& field, uint64_t value) {
   }
 }
 
-void set_processes(Message& message, const std::vector<guest::Process>& processes) {
+void set_processes(Message& message, const guest::ProcessList& list) {
   auto& answer = static_cast<wire::ProcessListRet&>(message);
-  for (const guest::Process& process : processes) {
+  if (!list.gap.empty()) answer.set_gap(valid_utf8(list.gap));
+  for (const guest::Process& process : list.processes) {
     wire::Process& added = *answer.add_process();
     added.set_pid(process.pid);
     added.set_name(process.name);
     added.set_process_block_ptr(process.task.value);
+    if (!process.problem.empty()) added.set_problem(valid_utf8(process.problem));
   }
 }
 
@@ -207,7 +209,7 @@ uint64_t EncodedAnswer::integer(const Field& field) const {
 EncodedAnswer Codec::encode(const Reply& reply, AnswerBuffer& out) const {
   EncodedAnswer answered{this, 0, reply.bytes.value_or(0), reply.error ? 1 : 0};
   if (const auto* structure = std::get_if<guest::Structure>(&reply.value)) answered.value = structure->size;
-  if (std::holds_alternative<std::vector<guest::Process>>(reply.value) ||
+  if (std::holds_alternative<guest::ProcessList>(reply.value) ||
       std::holds_alternative<guest::Structure>(reply.value)) {
     encode_list(reply, out);
     return answered;
@@ -247,7 +249,7 @@ EncodedAnswer Codec::encode(const Reply& reply, AnswerBuffer& out) const {
 /// Answers of many parts, made as messages first.
 void Codec::encode_list(const Reply& reply, AnswerBuffer& out) const {
   const std::unique_ptr<Message> message(empty_answer_->New());
-  if (const auto* processes = std::get_if<std::vector<guest::Process>>(&reply.value))
+  if (const auto* processes = std::get_if<guest::ProcessList>(&reply.value))
     set_processes(*message, *processes);
   if (const auto* structure = std::get_if<guest::Structure>(&reply.value))
     set_structure(*message, *structure);

@@ -85,7 +85,7 @@ struct Filled {};
 
 /// What a call answers. A failed call may carry a part of its result (a short read).
 struct Reply {
-  std::variant<std::monostate, uint64_t, std::string, std::vector<guest::Process>, guest::Structure, Filled,
+  std::variant<std::monostate, uint64_t, std::string, guest::ProcessList, guest::Structure, Filled,
                std::unique_ptr<LongCall>>
       value;                     ///< a LongCall: the reply comes from its steps
   std::optional<int64_t> bytes;  ///< bytes read or written
@@ -97,7 +97,7 @@ struct Reply {
   Reply() = default;
   Reply(uint64_t number) : value(number) {}                            // NOLINT(google-explicit-constructor)
   Reply(std::string text) : value(std::move(text)) {}                  // NOLINT(google-explicit-constructor)
-  Reply(std::vector<guest::Process> list) : value(std::move(list)) {}  // NOLINT(google-explicit-constructor)
+  Reply(guest::ProcessList list) : value(std::move(list)) {}  // NOLINT(google-explicit-constructor)
   Reply(guest::Structure structure) : value(std::move(structure)) {}   // NOLINT(google-explicit-constructor)
   explicit Reply(Filled filled) : value(filled) {}
   explicit Reply(std::unique_ptr<LongCall> call) : value(std::move(call)) {}

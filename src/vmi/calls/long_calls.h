@@ -11,7 +11,7 @@ namespace furnace::vmi {
 
 /// What is done once the process that a call names was looked for, or all were listed.
 using OnProcess = std::function<Reply(CallContext& context, const Result<guest::Process>& found)>;
-using OnProcesses = std::function<Reply(CallContext& context, Result<std::vector<guest::Process>> found)>;
+using OnProcesses = std::function<Reply(CallContext& context, Result<guest::ProcessList> found)>;
 
 /// Reads bytes into the answer; as many as there are.
 [[nodiscard]] Reply read_in_steps(const Place& place, size_t count);

@@ -105,16 +105,16 @@ TEST(KernelRoot, DropsPcidAndFlags) {
 
 TEST(KernelRoot, OfAUserTableUnderPtiIsThePageBefore) {
   FlatMemory memory(1 << 20);
-  memory.put(Gpa{0x14000}, uint64_t{0x7000} | kPresent | uint64_t{1} << 63);  // the kernel may not run user code
-  memory.put(Gpa{0x15000}, uint64_t{0x7000} | kPresent);
-  memory.put(Gpa{0x14ff8}, uint64_t{0x8000} | kPresent);  // the kernel half, which the user table lacks
+  memory.put(0x14000, uint64_t{0x7000} | kPresent | uint64_t{1} << 63);  // the kernel may not run user code
+  memory.put(0x15000, uint64_t{0x7000} | kPresent);
+  memory.put(0x14ff8, uint64_t{0x8000} | kPresent);  // the kernel half, which the user table lacks
   EXPECT_EQ(kernel_root(memory, 0x15abc), Gpa{0x14000});
 }
 
 TEST(KernelRoot, WithoutPtiIsInAnyPage) {
   FlatMemory memory(1 << 20);
-  memory.put(Gpa{0x14000}, uint64_t{0x9000} | kPresent);  // of another process
-  memory.put(Gpa{0x15000}, uint64_t{0x7000} | kPresent);
+  memory.put(0x14000, uint64_t{0x9000} | kPresent);  // of another process
+  memory.put(0x15000, uint64_t{0x7000} | kPresent);
   EXPECT_EQ(kernel_root(memory, 0x15000), Gpa{0x15000});
   EXPECT_EQ(kernel_root(memory, 0x17000), Gpa{0x17000}) << "both user halves are empty";
 }

@@ -247,7 +247,7 @@ TEST(LocateKernel, ReportsWhyThereIsNone) {
 
 TEST(LocateKernel, SymbolTablesWithoutAKernelAroundThemAreNotTrusted) {
   constexpr uint64_t base = 0xffffffff9a000000;
-  const Tables tables = make_tables(Layout::Until61, many_symbols(base, GetParam()), base);
+  const Tables tables = make_tables(Layout::Until61, many_symbols(base, Layout::Since62), base);
   test::FlatMemory memory(8 << 20);
   (void)memory.write(Gpa{0x200000}, tables.bytes);
   const auto found = locate_kernel(memory, std::nullopt, nullptr);

@@ -23,7 +23,7 @@ class ListOfTasks : public ::testing::Test {
   Kernel kernel_ = *simulator_->kernel();
   TranslationCache cache_;
   LinuxGuest guest_ = take(LinuxGuest::make(kernel_, simulator_->memory(), cache_));
-  std::vector<Process> all_ = take(guest_.processes());
+  std::vector<Process> all_ = take(guest_.processes()).processes;
 
   void put(Gva at, uint64_t value) {
     ASSERT_EQ(guest_.kernel_space().write(at, std::as_bytes(std::span(&value, 1))), sizeof value);
@@ -37,9 +37,15 @@ class ListOfTasks : public ::testing::Test {
   /// The last that `listing`, which was begun, has visited: a piece is 32 tasks.
   static constexpr size_t kLast = 31;
 
-  static Result<std::vector<Process>> finish(ProcessListing& listing) {
+  static Result<ProcessList> finish(ProcessListing& listing) {
     while (true)
       if (auto found = listing.step(kAtOnce)) return *std::move(found);
+  }
+  /// Of a list that is whole.
+  static std::vector<int32_t> all_pids(ProcessListing& listing) {
+    const ProcessList list = take(finish(listing));
+    EXPECT_EQ(list.gap, "");
+    return pids(list.processes);
   }
   [[nodiscard]] static std::vector<int32_t> pids(const std::vector<Process>& processes) {
     std::vector<int32_t> pids;
@@ -57,7 +63,7 @@ TEST_F(ListOfTasks, IsTheSameInPiecesAndAtOnce) {
   ProcessListing listing(guest_);
   ASSERT_FALSE(listing.step(kAtOnce));
   EXPECT_GT(listing.size(), 0U);
-  EXPECT_EQ(pids(take(finish(listing))), pids(all_));
+  EXPECT_EQ(all_pids(listing), pids(all_));
   EXPECT_EQ(all_.size(), size_t{kTasks});
 }
 
@@ -65,7 +71,7 @@ TEST_F(ListOfTasks, AWalkWhoseTaskEndedStartsAgain) {
   ProcessListing listing(guest_);
   ASSERT_FALSE(listing.step(kAtOnce));
   unlink(kLast);
-  EXPECT_EQ(pids(take(finish(listing))), pids_without(kLast));
+  EXPECT_EQ(all_pids(listing), pids_without(kLast));
 }
 
 TEST_F(ListOfTasks, AWalkWhoseTaskBecameAnotherStartsAgain) {
@@ -82,19 +88,70 @@ TEST_F(ListOfTasks, AWalkWhoseTaskBecameAnotherStartsAgain) {
   put(all_[kLast].task + guest_.layout().start_time, 123'456'789);
   std::vector<int32_t> expected = pids_without(kLast);
   expected.push_back(all_[kLast].pid);
-  EXPECT_EQ(pids(take(finish(listing))), expected);
+  EXPECT_EQ(all_pids(listing), expected);
 }
 
 TEST_F(ListOfTasks, ATaskThatComesOrEndsElsewhereDoesNotDisturb) {
   ProcessListing listing(guest_);
   ASSERT_FALSE(listing.step(kAtOnce));
   unlink(kLast + 1);
-  EXPECT_EQ(pids(take(finish(listing))), pids_without(kLast + 1));
+  EXPECT_EQ(all_pids(listing), pids_without(kLast + 1));
+}
+
+TEST_F(ListOfTasks, ThatIsCutIsReadFromBothEnds) {
+  put(node(50), 0x1234);
+  ProcessListing listing(guest_);
+  const ProcessList list = take(finish(listing));
+  EXPECT_EQ(pids(list.processes), pids(all_));
+  EXPECT_NE(list.gap.find("task list: task 51"), std::string::npos) << list.gap;
+}
+
+TEST_F(ListOfTasks, ThatIsCutTwiceLacksWhatIsBetween) {
+  put(node(50), 0x1234);
+  put(node(60) + kPrevious, 0x1234);
+  ProcessListing listing(guest_);
+  const ProcessList list = take(finish(listing));
+  std::vector<int32_t> expected = pids(all_);
+  expected.erase(expected.begin() + 51, expected.begin() + 60);
+  EXPECT_EQ(pids(list.processes), expected);
+  EXPECT_NE(list.gap, "");
+}
+
+TEST_F(ListOfTasks, InACircleGivesEachProcessOnce) {
+  put(node(70), node(20).value);
+  ProcessListing listing(guest_);
+  const ProcessList list = take(finish(listing));
+  EXPECT_EQ(pids(list.processes), pids(all_));
+  EXPECT_NE(list.gap.find("circle"), std::string::npos) << list.gap;
+}
+
+TEST_F(ListOfTasks, ABrokenPointerCostsOneProcessOneField) {
+  put(all_[3].task + guest_.layout().cred, 0x1234);
+  ProcessListing listing(guest_);
+  const ProcessList list = take(finish(listing));
+  EXPECT_EQ(pids(list.processes), pids(all_));
+  EXPECT_EQ(list.gap, "");
+  for (size_t i = 0; i < list.processes.size(); ++i)
+    EXPECT_EQ(list.processes[i].problem.starts_with("credentials: "), i == 3) << list.processes[i].problem;
+}
+
+TEST_F(ListOfTasks, ABrokenListIsSearchedFromBothEnds) {
+  put(node(50), 0x1234);
+  put(node(60) + kPrevious, 0x1234);
+  for (const auto& [index, known] : {std::pair(10, true), std::pair(150, true), std::pair(55, false)}) {
+    ProcessSearch search(guest_, Pid{all_[static_cast<size_t>(index)].pid});
+    std::optional<Result<Process>> found;
+    while (!found) found = search.step(kAtOnce);
+    EXPECT_EQ(found->has_value(), known) << index;
+    if (!known) {
+      EXPECT_NE(message_of(*found).find("task list: task 51"), std::string::npos);
+    }
+  }
 }
 
 TEST_F(ListOfTasks, ThatChangesForeverIsGivenUp) {
   ProcessListing listing(guest_);
-  std::optional<Result<std::vector<Process>>> found;
+  std::optional<Result<ProcessList>> found;
   uint64_t time = 1;
   for (int pieces = 0; !found; ++pieces) {
     ASSERT_LT(pieces, 100);
@@ -102,7 +159,7 @@ TEST_F(ListOfTasks, ThatChangesForeverIsGivenUp) {
     for (const Process& process : all_) put(process.task + guest_.layout().start_time, time);
     ++time;
   }
-  EXPECT_NE(message_of(*found).find("changed after 32 tasks"), std::string::npos);
+  EXPECT_NE(take(*std::move(found)).gap.find("changed after 32 tasks"), std::string::npos);
 }
 
 TEST_F(ListOfTasks, IsSearchedInPieces) {

@@ -35,8 +35,8 @@ TEST(Records, ComeInPiecesOfAnySize) {
     const Taken taken = take(bytes, piece);
     ASSERT_TRUE(taken.status) << message_of(taken.status);
     ASSERT_EQ(taken.records.size(), 3U);
-    EXPECT_EQ(taken.records[1].numbers, (std::vector<uint64_t>{0x1000, 1, 0, 33, 0, 3}));
-    EXPECT_EQ(taken.records[1].texts, (std::vector<std::string>{"init", "", "a b"}));
+    EXPECT_EQ(taken.records[1].numbers, (std::vector<uint64_t>{0x1000, 1, 0, 33, 0, 3, 0}));
+    EXPECT_EQ(taken.records[1].texts, (std::vector<std::string>{"init", "", "a b", ""}));
     EXPECT_TRUE(taken.done);
   }
 }
