@@ -80,7 +80,7 @@ def test_processes_of_a_guest(shared_guest, hostile_processes, form):
     if form == '--long':
         name = re.escape(SHOWN)
         assert re.search(
-            rf'^[\d ]+{name}.*/tmp/busybox{name}.*{name}', text, re.M
+            rf'^[\d ]+[A-Z] {name}.*/tmp/busybox{name}.*{name}', text, re.M
         ), 'name, file and arguments'
 
 

@@ -93,7 +93,7 @@ Result<Process> LinuxGuest::read_process(Gva task) const {
   process.task = task;
   FURNACE_TRY(process.pid, kernel_space_.read<int32_t>(task + layout_.tgid));
   // A rootkit needs to break only one pointer, and a dump of a running guest has many that no longer fit:
-  // what is left of the process is told.
+  // what is left of the process is reported.
   const auto take = [&](const char* what, auto found, auto otherwise) {
     if (found) return *found;
     if (process.problem.empty()) process.problem = fmt::format("{}: {}", what, found.error().message());
