@@ -77,8 +77,7 @@ Value value_in(const Call& call, const Message& answer) {
   const auto* list = dynamic_cast<const wire::ProcessListRet*>(&answer);
   if (list == nullptr) return {};
   // The list of 1.0 has no place for it.
-  if (list->has_gap())
-    log::warning("process_list(): processes may be missing: {}", printable(list->gap()));
+  if (list->has_gap()) log::warning("process_list(): processes may be missing: {}", printable(list->gap()));
   return list->process();
 }
 

@@ -109,9 +109,8 @@ std::string format_long(const std::vector<ListedProcess>& processes) {
   std::string text = fmt::format("{:>7} {:>7} {:>6} S {:<{}} {:<{}} {}\n", "PID", "PPID", "UID", "NAME",
                                  kNameWidth, "EXECUTABLE", kFileWidth, "COMMAND");
   for (const auto& [process, executable, command_line] : processes)
-    text += fmt::format("{} {} {} {}\n", numbers_of(process),
-                        padded(shown_name(process), kNameWidth), padded(executable.value_or("?"), kFileWidth),
-                        printable(command_line.value_or("?")));
+    text += fmt::format("{} {} {} {}\n", numbers_of(process), padded(shown_name(process), kNameWidth),
+                        padded(executable.value_or("?"), kFileWidth), printable(command_line.value_or("?")));
   return text;
 }
 

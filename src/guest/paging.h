@@ -61,7 +61,8 @@ using WalkResult = tl::expected<Translation, PageFault>;
 
 /// The root that maps the kernel while CR3 is in use. Under PTI, programs run with a root of their own in the
 /// page after it (Linux: PTI_USER_PGTABLE_BIT, bit 12), which maps hardly more than the user half. Without
-/// PTI, later kernels have roots in any page (pgd_allocation_order), so that the bit by itself decides nothing.
+/// PTI, later kernels have roots in any page (pgd_allocation_order), so that the bit by itself decides
+/// nothing.
 [[nodiscard]] Gpa kernel_root(const GuestMemory& memory, uint64_t cr3);
 
 }  // namespace furnace::guest

@@ -6,8 +6,8 @@
 namespace furnace::guest {
 namespace {
 
-constexpr int kMaxTasks = 128 << 10;  // four times the default pid_max, and 12 MB of results
-constexpr int kWalks = 5;             // tries at a list that changes meanwhile
+constexpr int kMaxTasks = 128 << 10;          // four times the default pid_max, and 12 MB of results
+constexpr int kWalks = 5;                     // tries at a list that changes meanwhile
 constexpr uint64_t kNext = 0, kPrevious = 8;  // in struct list_head
 
 }  // namespace

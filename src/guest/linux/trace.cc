@@ -14,9 +14,9 @@ struct EntryRow {
   std::string_view function;
 };
 constexpr std::array kEntries = {
-    EntryRow{Trace::SyscallEntry, "do_syscall_64"},         // arch/x86/entry/common.c
-    EntryRow{Trace::ProcessCreated, "wake_up_new_task"},        // kernel/sched/core.c, from kernel_clone
-    EntryRow{Trace::ProcessExecuted, "finalize_exec"},          // fs/exec.c, when a binary format has loaded
+    EntryRow{Trace::SyscallEntry, "do_syscall_64"},       // arch/x86/entry/common.c
+    EntryRow{Trace::ProcessCreated, "wake_up_new_task"},  // kernel/sched/core.c, from kernel_clone
+    EntryRow{Trace::ProcessExecuted, "finalize_exec"},    // fs/exec.c, when a binary format has loaded
     EntryRow{Trace::ProcessExited,
              "disassociate_ctty"},  // drivers/tty/tty_jobctrl.c, from do_exit of the last thread
     EntryRow{Trace::CredentialsChanged, "commit_creds"},  // kernel/cred.c

@@ -297,13 +297,12 @@ Reply add_event(CallContext& context, const EventRequest& request,
   };
   if (!request.watches_data()) return add(context, {});
   FURNACE_TRY(const guest::LinuxGuest* linux_guest, context.machine.linux_guest());
-  return list_in_steps(*linux_guest,
-                       [add](CallContext& later, Result<guest::ProcessList> all) -> Reply {
-                         if (!all) return tl::unexpected<Error>(all.error());
-                         // The stack of a process that is not known must not be watched.
-                         if (!all->gap.empty()) return fail(Errc::Unavailable, "{}", all->gap);
-                         return add(later, all->processes);
-                       });
+  return list_in_steps(*linux_guest, [add](CallContext& later, Result<guest::ProcessList> all) -> Reply {
+    if (!all) return tl::unexpected<Error>(all.error());
+    // The stack of a process that is not known must not be watched.
+    if (!all->gap.empty()) return fail(Errc::Unavailable, "{}", all->gap);
+    return add(later, all->processes);
+  });
 }
 
 Reply register_event(CallContext& context, const EventRequest& request) {

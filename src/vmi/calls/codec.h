@@ -95,10 +95,10 @@ struct Reply {
   std::optional<protocol::BatchError> refusal;  ///< it can't be executed at all: the batch ends here
 
   Reply() = default;
-  Reply(uint64_t number) : value(number) {}                            // NOLINT(google-explicit-constructor)
-  Reply(std::string text) : value(std::move(text)) {}                  // NOLINT(google-explicit-constructor)
-  Reply(guest::ProcessList list) : value(std::move(list)) {}  // NOLINT(google-explicit-constructor)
-  Reply(guest::Structure structure) : value(std::move(structure)) {}   // NOLINT(google-explicit-constructor)
+  Reply(uint64_t number) : value(number) {}                           // NOLINT(google-explicit-constructor)
+  Reply(std::string text) : value(std::move(text)) {}                 // NOLINT(google-explicit-constructor)
+  Reply(guest::ProcessList list) : value(std::move(list)) {}          // NOLINT(google-explicit-constructor)
+  Reply(guest::Structure structure) : value(std::move(structure)) {}  // NOLINT(google-explicit-constructor)
   explicit Reply(Filled filled) : value(filled) {}
   explicit Reply(std::unique_ptr<LongCall> call) : value(std::move(call)) {}
   Reply(tl::unexpected<Error> failure)

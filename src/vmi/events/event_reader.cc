@@ -153,8 +153,7 @@ Result<bool> EventReader::syscall_return(const Running& running, const HowSeen&,
   if (entered == in_syscall_.end()) return false;
   const auto pointer = hypervisor::register_named(
       guest::saved_registers_at(running.guest.kernel_space(), Gva{occurrence.registers.rip()}));
-  FURNACE_TRY(const PtRegs user,
-              pt_regs(running.guest, occurrence.registers, pointer.value_or(Reg::Rdi)));
+  FURNACE_TRY(const PtRegs user, pt_regs(running.guest, occurrence.registers, pointer.value_or(Reg::Rdi)));
   const uint32_t number = entered->second;
   in_syscall_.erase(entered);
   // A new task comes out of a system call that its parent entered.

@@ -93,8 +93,8 @@ std::string places(const std::vector<std::pair<std::string, uint64_t>>& symbols,
                    size_t position) {
   std::string offsets;
   for (size_t i = 0; i < symbols.size(); ++i) {
-    const int64_t offset = static_cast<int64_t>(symbols[i].second - base) - kTextBefore -
-                           static_cast<int64_t>(position + 4 * i);
+    const int64_t offset =
+        static_cast<int64_t>(symbols[i].second - base) - kTextBefore - static_cast<int64_t>(position + 4 * i);
     const auto stored = static_cast<int32_t>(offset);
     offsets.append(reinterpret_cast<const char*>(&stored), sizeof stored);
   }
@@ -195,8 +195,8 @@ TEST_P(KallsymsLayout, SurvivesDamage) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, KallsymsLayout,
-                         ::testing::Values(Layout::Until419, Layout::Until61, Layout::Since62, Layout::Since64,
-                                           Layout::Since70));
+                         ::testing::Values(Layout::Until419, Layout::Until61, Layout::Since62,
+                                           Layout::Since64, Layout::Since70));
 
 TEST(Profile, IsTheSameFromAFile) {
   ProfileBuilder builder;
