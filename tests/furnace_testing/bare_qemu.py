@@ -17,15 +17,25 @@ class Monitor:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(str(path))
         self.file = self.socket.makefile('rw')
-        self.file.readline()
+        self.message()
         self.ask('qmp_capabilities')
 
     def ask(self, name, **arguments):
         self.send(command(name, **arguments))
-        while line := self.file.readline():
-            answer = json.loads(line)
+        while answer := self.message():
             if 'return' in answer or 'error' in answer:
                 return answer
+        return {}
+
+    def message(self):
+        """The next one, which may be printed over several lines; {} at the end."""
+        text = ''
+        while line := self.file.readline():
+            text += line
+            try:
+                return json.loads(text)
+            except json.JSONDecodeError:
+                continue
         return {}
 
     def send(self, text):

@@ -124,7 +124,7 @@ def start_guest(kernel='6.1', append='', **options):
         warnings.warn(said)
 
 
-def start_by_hand(work, *options):
+def start_by_hand(work, *options, monitor='-qmp', machine='pc'):
     """A QEMU without a shared memory backend and with one QMP socket: (its name, its process). Its console is
     work/console.
     """
@@ -140,7 +140,7 @@ def start_by_hand(work, *options):
             '-name',
             f'guest={name},debug-threads=on',
             '-machine',
-            'pc,accel=tcg',
+            f'{machine},accel=tcg',
             '-cpu',
             'max,-cx16',
             '-m',
@@ -154,7 +154,7 @@ def start_by_hand(work, *options):
             '-nodefaults',
             '-display',
             'none',
-            '-qmp',
+            monitor,
             f'unix:{work}/qmp,server=on,wait=off',
             '-serial',
             'chardev:console',

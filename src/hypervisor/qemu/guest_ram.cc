@@ -28,6 +28,7 @@ std::optional<uint64_t> hex(std::string_view text) {
 
 /// "  0000000000100000-000000000fffffff (prio 0, ram): mem @0000000000100000 KVM"
 std::optional<RamPiece> parse_flat_line(std::string_view line) {
+  while (line.ends_with('\r')) line.remove_suffix(1);
   const size_t first = line.find_first_not_of(' ');
   const size_t dash = line.find('-');
   const size_t colon = line.find("): ");
@@ -115,6 +116,24 @@ std::vector<std::string> memory_backends(Qmp& qmp) {
   return names;
 }
 
+/// Checks that what QEMU says of its RAM in two ways agrees: a piece that is not seen would be missing in
+/// lists and snapshots without a word.
+Status check_complete(Qmp& qmp, const std::vector<RamPiece>& pieces) {
+  const auto answer = qmp.command("query-memory-size-summary");
+  if (!answer) return {};  // QEMU before 2.11
+  const auto summary = nlohmann::json::parse(*answer, nullptr, false);
+  if (!summary.is_object() || !summary.contains("base-memory") ||
+      !summary["base-memory"].is_number_unsigned())
+    return {};
+  uint64_t seen = 0;
+  for (const RamPiece& piece : pieces) seen += piece.range.size();
+  const uint64_t base = summary["base-memory"];
+  constexpr uint64_t hidden = 4 << 20;  // by the firmware and the video card's memory
+  if (seen + hidden >= base) return {};
+  return fail(Errc::Failed, "QEMU's guest has {} MB of RAM, of which `info mtree -f` shows only {} MB",
+              base >> 20, seen >> 20);
+}
+
 }  // namespace
 
 std::vector<RamPiece> parse_flat_view(std::string_view text, const std::vector<std::string>& backends) {
@@ -128,9 +147,13 @@ std::vector<RamPiece> parse_flat_view(std::string_view text, const std::vector<s
     if (auto piece = parse_flat_line(line)) pieces.push_back(*std::move(piece));
   if (pieces.empty() || pieces.front().range.start != Gpa{0}) return {};
   const std::string main = pieces.front().region;
+  // A region is called as its backend, or in old machine types by the whole path of that object.
+  const auto is_of = [](const RamPiece& piece, const std::string& backend) {
+    return piece.region == backend || piece.region == "/objects/" + backend;
+  };
   std::erase_if(pieces, [&](const RamPiece& piece) {
-    return piece.region != main &&
-           std::find(backends.begin(), backends.end(), piece.region) == backends.end();
+    return piece.region != main && std::none_of(backends.begin(), backends.end(),
+                                                [&](const auto& backend) { return is_of(piece, backend); });
   });
   return pieces;
 }
@@ -173,6 +196,7 @@ Result<std::vector<RamPlace>> find_ram(Qmp& qmp) {
   FURNACE_TRY(const std::string view, qmp.human("info mtree -f"));
   const std::vector<RamPiece> pieces = parse_flat_view(view, memory_backends(qmp));
   if (pieces.empty()) return fail(Errc::Failed, "QEMU's `info mtree -f` shows no RAM at address 0");
+  FURNACE_CHECK(check_complete(qmp, pieces));
   std::vector<RamPlace> places;
   for (const RamPiece& piece : pieces) {
     FURNACE_TRY(const uint64_t host, host_address(qmp, piece.range.start));

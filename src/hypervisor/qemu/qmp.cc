@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "hypervisor/qemu/socket_holder.h"
@@ -19,10 +18,10 @@ constexpr int kGreetingTimeoutMs = 2000;
 constexpr std::chrono::seconds kTurnTimeout(10), kUnseenTimeout(1);
 constexpr int kBetweenTriesMs = 20;
 constexpr int kCommandTimeoutMs = 10'000;
-constexpr size_t kMaxLine = 64 << 20;
+constexpr size_t kMaxMessage = 64 << 20;
 
-json parse(std::string_view line) {
-  return json::parse(line, nullptr, false);
+json parse(std::string_view text) {
+  return json::parse(text, nullptr, false);
 }
 
 }  // namespace
@@ -60,7 +59,7 @@ Result<Qmp> Qmp::try_connect(const std::filesystem::path& socket) {
     return fail(fd.error().code(), "QMP socket: {}{}", fd.error().message(), way_out);
   }
   Qmp qmp(*std::move(fd), socket);
-  const auto greeting = qmp.read_line(kGreetingTimeoutMs);
+  const auto greeting = qmp.read_message(kGreetingTimeoutMs);
   if (!greeting)
     return fail(holder_of(socket) ? Errc::Unavailable : Errc::Failed,
                 "QMP socket {}: no greeting within {} s; is it held by another client?", socket.string(),
@@ -71,17 +70,13 @@ Result<Qmp> Qmp::try_connect(const std::filesystem::path& socket) {
   return qmp;
 }
 
-Result<std::string> Qmp::read_line(int timeout_ms) {
+Result<std::string> Qmp::read_message(int timeout_ms) {
   const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
   while (true) {
-    if (const size_t end = buffer_.find('\n'); end != std::string::npos) {
-      std::string line = buffer_.substr(0, end);
-      buffer_.erase(0, end + 1);
-      return line;
-    }
+    if (auto message = received_.take()) return *std::move(message);
     if (!connected_) return fail(Errc::Unavailable, "QMP socket {}: QEMU closed it", path_.string());
-    if (buffer_.size() > kMaxLine)
-      return fail(Errc::Invalid, "QMP socket {}: a line without end", path_.string());
+    if (received_.size() > kMaxMessage)
+      return fail(Errc::Invalid, "QMP socket {}: a message without end", path_.string());
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
     pollfd waiting{socket_.get(), POLLIN, 0};
     const int ready = ::poll(&waiting, 1, static_cast<int>(std::max<int64_t>(left, 0)));
@@ -92,21 +87,21 @@ Result<std::string> Qmp::read_line(int timeout_ms) {
     if (got <= 0) {
       connected_ = false;
     } else {
-      buffer_.append(piece, static_cast<size_t>(got));
+      received_.append({piece, static_cast<size_t>(got)});
     }
   }
 }
 
-bool Qmp::note_event(std::string_view line) {
+bool Qmp::note_event(std::string_view text) {
   // Quick, as each event of a guest makes two of QEMU's: inside of JSON strings quotes have a backslash.
   constexpr std::string_view key = R"("event": ")";
-  if (const size_t at = line.find(key); at != std::string_view::npos) {
-    const std::string_view name = line.substr(at + key.size());
+  if (const size_t at = text.find(key); at != std::string_view::npos) {
+    const std::string_view name = text.substr(at + key.size());
     events_.emplace_back(name.substr(0, name.find('"')));
     if (events_.back() == "RESUME") ++resumes_;
     return true;
   }
-  const json message = parse(line);
+  const json message = parse(text);
   if (!message.is_object() || !message.contains("event") || !message["event"].is_string()) return false;
   events_.push_back(message["event"].get<std::string>());
   if (events_.back() == "RESUME") ++resumes_;
@@ -114,7 +109,9 @@ bool Qmp::note_event(std::string_view line) {
 }
 
 Result<std::string> Qmp::command(std::string_view name, std::string_view arguments, int descriptor) {
-  std::string request = fmt::format(R"({{"execute":"{}")", name);
+  // An answer that comes too late must not be taken for that of the next command.
+  const std::string id = fmt::format("{}-{}", made_.time_since_epoch().count(), ++commands_);
+  std::string request = fmt::format(R"({{"execute":"{}","id":"{}")", name, id);
   if (!arguments.empty()) request += fmt::format(R"(,"arguments":{})", arguments);
   request += "}\n";
   if (auto sent = send_with(socket_, request, descriptor); !sent) {
@@ -122,15 +119,16 @@ Result<std::string> Qmp::command(std::string_view name, std::string_view argumen
     return fail(sent.error(), fmt::format("QMP socket {}: {}", path_.string(), name));
   }
   while (true) {
-    auto line = read_line(kCommandTimeoutMs);
-    if (!line) return fail(line.error(), name);
-    if (note_event(*line)) continue;
-    const json answer = parse(*line);
+    auto message = read_message(kCommandTimeoutMs);
+    if (!message) return fail(message.error(), name);
+    if (note_event(*message)) continue;
+    const json answer = parse(*message);
+    if (answer.is_object() && answer.contains("id") && answer["id"] != id) continue;
     if (answer.is_object() && answer.contains("return")) return answer["return"].dump();
     if (answer.is_object() && answer.contains("error"))
       return fail(Errc::Failed, "QMP {}: {}", name,
                   answer["error"].value("desc", "error without description"));
-    return fail(Errc::Invalid, "QMP {}: unexpected answer '{:.100}'", name, *line);
+    return fail(Errc::Invalid, "QMP {}: unexpected answer '{:.100}'", name, *message);
   }
 }
 
@@ -143,10 +141,10 @@ Result<std::string> Qmp::human(std::string_view command_line) {
 }
 
 std::vector<std::string> Qmp::take_events() {
-  while (connected_ || buffer_.find('\n') != std::string::npos) {
-    const auto line = read_line(0);
-    if (!line) break;
-    (void)note_event(*line);
+  while (connected_ || received_.any()) {
+    const auto message = read_message(0);
+    if (!message) break;
+    (void)note_event(*message);
   }
   return std::exchange(events_, {});
 }

@@ -1,6 +1,7 @@
 // QEMU's machine protocol over a UNIX socket (docs/interop/qmp-spec.txt).
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "hypervisor/qemu/qmp_messages.h"
 
 namespace furnace::hypervisor {
 
@@ -35,7 +37,7 @@ class Qmp {
   /// Names of the events that came since the last call ("RESET", "STOP", ...), without blocking.
   [[nodiscard]] std::vector<std::string> take_events();
   /// Whether there are some that were read already, with the answer to a command.
-  [[nodiscard]] bool has_events() const { return !events_.empty() || buffer_.find('\n') != buffer_.npos; }
+  [[nodiscard]] bool has_events() const { return !events_.empty() || received_.any(); }
 
   /// How many RESUME events have been read so far.
   [[nodiscard]] uint64_t resumes() const { return resumes_; }
@@ -48,15 +50,16 @@ class Qmp {
   Qmp(Fd socket, std::filesystem::path path) : socket_(std::move(socket)), path_(std::move(path)) {}
 
   [[nodiscard]] static Result<Qmp> try_connect(const std::filesystem::path& socket);
-  /// The next line, waiting at most `timeout_ms`.
-  [[nodiscard]] Result<std::string> read_line(int timeout_ms);
-  [[nodiscard]] bool note_event(std::string_view line);
+  /// The next message, waiting at most `timeout_ms`.
+  [[nodiscard]] Result<std::string> read_message(int timeout_ms);
+  [[nodiscard]] bool note_event(std::string_view message);
 
   Fd socket_;
   std::filesystem::path path_;
-  std::string buffer_;
+  QmpMessages received_;
   std::vector<std::string> events_;
-  uint64_t resumes_ = 0;
+  std::chrono::steady_clock::time_point made_ = std::chrono::steady_clock::now();
+  uint64_t resumes_ = 0, commands_ = 0;
   bool connected_ = true;
 };
 

@@ -3,6 +3,7 @@
 #include "hypervisor/qemu/guest_ram.h"
 #include "hypervisor/qemu/host.h"
 #include "hypervisor/qemu/process.h"
+#include "hypervisor/qemu/qmp_messages.h"
 #include "support.h"
 
 namespace furnace::hypervisor {
@@ -39,6 +40,36 @@ TEST(FlatView, GivesOnlyTheMainMemoryAndBackends) {
   EXPECT_EQ(pieces[3].range.start, guest::Gpa{0x100000000});
   EXPECT_EQ(pieces[3].offset, 0x80000000U);
   EXPECT_EQ(pieces[4].region, "dimm1");
+}
+
+TEST(FlatView, KnowsBackendsAtTheEndOfALineAndByTheirPaths) {
+  const auto pieces = parse_flat_view(
+      "Root memory region: system\r\n"
+      "  0000000000000000-000000000fffffff (prio 0, ram): /objects/a\r\n"
+      "  0000000010000000-000000001fffffff (prio 0, ram): b\r\n"
+      "  0000000020000000-000000002fffffff (prio 0, ram): /objects/c KVM\r\n"
+      "  0000000030000000-000000003fffffff (prio 0, ram): vga.vram\r\n",
+      {"a", "b", "c"});
+  ASSERT_EQ(pieces.size(), 3U);
+  EXPECT_EQ(pieces[1].region, "b");
+  EXPECT_EQ(pieces[2].range.start, guest::Gpa{0x20000000});
+}
+
+TEST(QmpMessages, AreLinesOrObjectsOverSeveral) {
+  const std::string one = R"({"event": "STOP", "data": {}})";
+  const std::string pretty = "{\n  \"return\": {\n    \"text\": \"} \\\" {\\\\\"\n  }\n}";
+  const std::string all = one + "\r\n" + pretty + "\r\n" + "SSH-2.0 is none\n" + one + "\n";
+  for (const size_t piece : {size_t{1}, size_t{7}, all.size()}) {
+    QmpMessages messages;
+    std::vector<std::string> taken;
+    for (size_t at = 0; at < all.size(); at += piece) {
+      messages.append(std::string_view(all).substr(at, piece));
+      while (auto message = messages.take()) taken.push_back(*message);
+    }
+    EXPECT_EQ(taken, (std::vector<std::string>{one, pretty, "SSH-2.0 is none\n", one}));
+    EXPECT_FALSE(messages.any());
+    EXPECT_LT(messages.size(), 2U);
+  }
 }
 
 TEST(FlatView, TextOfAnotherKindGivesNothing) {
