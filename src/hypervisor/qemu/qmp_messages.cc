@@ -13,6 +13,7 @@ std::optional<std::string> QmpMessages::take() {
   if (!end_) return std::nullopt;
   std::string message = bytes_.substr(0, *end_);
   bytes_.erase(0, *end_);
+  while (message.ends_with('\n') || message.ends_with('\r')) message.pop_back();
   end_.reset();
   look_for_end();
   return message;
