@@ -1,6 +1,7 @@
 #include "cli/ps.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 
@@ -27,13 +28,23 @@ std::string shown_name(const Process& process) {
 }
 
 /// Numbers that could not be read are question marks.
-std::string shown(const Process& process, std::string_view what, int64_t number) {
-  return process.problem.starts_with(what) ? "?" : std::to_string(number);
+std::string numbers_of(const Process& process) {
+  const auto shown = [&](uint8_t part, int64_t number) {
+    return (process.unread & part) != 0 ? "?" : std::to_string(number);
+  };
+  return fmt::format("{:>7} {:>7} {:>6} {}", process.pid, shown(guest::kParentUnread, process.ppid),
+                     shown(guest::kUserUnread, process.uid), process.state);
 }
 
-std::string numbers_of(const Process& process) {
-  return fmt::format("{:>7} {:>7} {:>6} {}", process.pid, shown(process, "parent", process.ppid),
-                     shown(process, "credentials", process.uid), process.state);
+/// What could not be read, and why.
+std::string problem_of(const Process& process) {
+  constexpr std::array names = {
+      std::pair(guest::kParentUnread, "parent"), std::pair(guest::kUserUnread, "user"),
+      std::pair(guest::kMemoryUnread, "memory"), std::pair(guest::kOthersUnread, "other parts")};
+  std::string text;
+  for (const auto& [part, name] : names)
+    if ((process.unread & part) != 0) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text + (process.problem.empty() ? " unknown" : " unknown: " + process.problem);
 }
 
 ListedProcess listed_process(Record record) {
@@ -46,6 +57,7 @@ ListedProcess listed_process(Record record) {
   listed.process.kernel_thread = numbers[4] != 0;
   listed.process.state = numbers[6] > ' ' && numbers[6] < 0x7f ? static_cast<char>(numbers[6]) : '?';
   listed.process.name = valid_utf8(record.texts[0]);
+  listed.process.unread = static_cast<uint8_t>(numbers[5] >> reader::kUnreadShift);
   listed.process.problem = valid_utf8(record.texts[3]);
   if ((numbers[5] & reader::kHasExecutable) != 0) listed.executable = std::move(record.texts[1]);
   if ((numbers[5] & reader::kHasCommandLine) != 0) listed.command_line = std::move(record.texts[2]);
@@ -100,7 +112,10 @@ std::string format_json(const std::vector<Process>& processes) {
                      {"kernel_thread", process.kernel_thread},
                      {"state", std::string(1, process.state)},
                      {"task", process.task.value}});
-    if (!process.problem.empty()) array.back()["problem"] = process.problem;
+    if (process.unread == 0) continue;
+    array.back()["problem"] = problem_of(process);
+    if ((process.unread & guest::kParentUnread) != 0) array.back()["ppid"] = nullptr;
+    if ((process.unread & guest::kUserUnread) != 0) array.back()["uid"] = nullptr;
   }
   return json_text(array, 2) + "\n";
 }
@@ -141,7 +156,7 @@ Status print_processes(const PsOptions& options) {
                                            : format_table(processes);
   std::fwrite(text.data(), 1, text.size(), stdout);
   for (const Process& each : processes)
-    if (!each.problem.empty()) log::warning("pid {}: {}", each.pid, printable(each.problem));
+    if (each.unread != 0) log::warning("pid {}: {}", each.pid, printable(problem_of(each)));
   if (!gap.empty()) log::warning("processes may be missing: {}", gap);
   return {};
 }

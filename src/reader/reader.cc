@@ -102,13 +102,13 @@ class Reading {
     FURNACE_TRY(const auto list, linux_guest.processes());
     if (!list.gap.empty()) FURNACE_CHECK(report_.add({RecordKind::Gap, {}, {list.gap}}));
     for (const guest::Process& each : list.processes) {
-      Record record{
-          RecordKind::Process,
-          {each.task.value, static_cast<uint32_t>(each.pid), static_cast<uint32_t>(each.ppid), each.uid,
-           static_cast<uint64_t>(each.kernel_thread), 0, static_cast<uint64_t>(each.state)},
-          {each.name, {}, {}, each.problem}};
+      Record record{RecordKind::Process,
+                    {each.task.value, static_cast<uint32_t>(each.pid), static_cast<uint32_t>(each.ppid),
+                     each.uid, static_cast<uint64_t>(each.kernel_thread),
+                     uint64_t{each.unread} << kUnreadShift, static_cast<uint64_t>(each.state)},
+                    {each.name, {}, {}, each.problem}};
       // From the process's own memory: what is swapped out or unmapped is left out.
-      if (options_.details) {
+      if (options_.details && (each.unread & guest::kMemoryUnread) == 0) {
         const auto add = [&](const Result<std::string>& text, size_t place, uint64_t bit) {
           if (!text) return;
           record.texts[place] = *text;

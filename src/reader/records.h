@@ -32,8 +32,9 @@ enum class RecordKind : uint8_t {
   Done,       ///< the last
 };
 
-/// Bits of a Process's sixth number.
+/// Bits of a Process's sixth number. Process::unread is in those from kUnreadShift on.
 inline constexpr uint64_t kHasExecutable = 1, kHasCommandLine = 2;
+inline constexpr unsigned kUnreadShift = 8;
 
 /// Bytes of a piece of a profile.
 inline constexpr size_t kPiece = 64 << 10;

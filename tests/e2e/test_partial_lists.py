@@ -92,9 +92,10 @@ def test_one_overwritten_pointer_costs_one_field_of_one_process(dump):
     found = listed(file)
     assert {p['pid'] for p in found} == whole
     assert [p['pid'] for p in found if 'problem' in p] == [victim]
+    assert [p['pid'] for p in found if p['uid'] is None] == [victim]
     shown = furnace('ps', file)
     assert re.search(rf'^ +{victim} +\d+ +\? ', shown.stdout, re.M), shown.stdout
-    assert f'pid {victim}: credentials: ' in shown.stderr
+    assert f'pid {victim}: user unknown: ' in shown.stderr
 
 
 def test_a_broken_list_is_read_from_both_ends(dump, work):

@@ -7,6 +7,7 @@ namespace furnace::guest {
 namespace {
 
 constexpr int kMaxTasks = 128 << 10;          // four times the default pid_max, and 12 MB of results
+constexpr size_t kProblems = 1000;            // that a list explains
 constexpr int kWalks = 5;                     // tries at a list that changes meanwhile
 constexpr uint64_t kNext = 0, kPrevious = 8;  // in struct list_head
 
@@ -74,7 +75,8 @@ std::optional<Result<ProcessList>> ProcessListing::step(TaskWalk::Clock::time_po
   const Result<bool> walked = walk_.proceed(until, [&](Gva task) -> Result<bool> {
     // Where the two ends of a broken list meet.
     if (!found_.gap.empty() && !met_.insert(task.value).second) return false;
-    FURNACE_TRY(Process process, walk_.guest().process_of(task));
+    FURNACE_TRY(Process process, walk_.guest().rest_of_process(task));
+    if (process.unread != 0 && ++problems_ > kProblems) process.problem.clear();
     found_.processes.push_back(std::move(process));
     from_the_end_ += found_.gap.empty() ? 0 : 1;
     return true;
@@ -89,6 +91,7 @@ bool ProcessListing::go_on_after(const Error& broken) {
   if (!found_.gap.empty()) return false;
   if (walk_.try_again()) {
     found_.processes.clear();
+    problems_ = 0;
     return true;
   }
   found_.gap = broken.message();
@@ -124,7 +127,10 @@ std::optional<Result<Process>> ProcessSearch::step(TaskWalk::Clock::time_point u
   // It may be where a broken list can't be read.
   if (!found && broken_) return tl::unexpected<Error>(*broken_);
   if (!found) return fail(Errc::NotFound, "no process with pid {}", number(pid_));
-  return guest.process_of(*found);
+  FURNACE_TRY(Process process, guest.rest_of_process(*found));
+  // Without it the kernel's memory would be taken for the process's.
+  if ((process.unread & kMemoryUnread) != 0) return fail(Errc::Unmapped, "{}", process.problem);
+  return process;
 }
 
 }  // namespace furnace::guest

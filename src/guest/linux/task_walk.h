@@ -59,15 +59,20 @@ class ProcessListing {
   /// Continues until about `until`; nullopt: there is more to do.
   [[nodiscard]] std::optional<Result<ProcessList>> step(TaskWalk::Clock::time_point until);
   /// Bytes that it holds.
-  [[nodiscard]] size_t size() const { return found_.processes.capacity() * sizeof(Process); }
+  [[nodiscard]] size_t size() const {
+    return found_.processes.capacity() * sizeof(Process) + met_.size() * kBytesOfSet;
+  }
 
  private:
+  static constexpr size_t kBytesOfSet = 40;  // for each number, about
+
   [[nodiscard]] bool go_on_after(const Error& broken);
   [[nodiscard]] Result<ProcessList> finish();
 
   TaskWalk walk_;
   ProcessList found_;
-  size_t from_the_end_ = 0;           // how many of them
+  size_t from_the_end_ = 0;  // how many of them
+  size_t problems_ = 0;
   std::unordered_set<uint64_t> met_;  // of a broken list
 };
 

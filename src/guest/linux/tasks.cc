@@ -88,28 +88,40 @@ Result<LinuxGuest> LinuxGuest::make(const Kernel& kernel, GuestMemory& memory, T
   return LinuxGuest(layout, AddressSpace(memory, cache, kernel.placement().table), cache, init_task, per_cpu);
 }
 
-Result<Process> LinuxGuest::read_process(Gva task) const {
+Result<Process> LinuxGuest::process_of(Gva task) const {
+  FURNACE_TRY(Process process, rest_of_process(task));
+  if (process.unread != 0) return fail(Errc::Unmapped, "{}", process.problem);
+  return process;
+}
+
+Result<Process> LinuxGuest::rest_of_process(Gva task) const {
   Process process;
   process.task = task;
   FURNACE_TRY(process.pid, kernel_space_.read<int32_t>(task + layout_.tgid));
   // A rootkit needs to break only one pointer, and a dump of a running guest has many that no longer fit:
   // what is left of the process is reported.
-  const auto take = [&](const char* what, auto found, auto otherwise) {
-    if (found) return *found;
-    if (process.problem.empty()) process.problem = fmt::format("{}: {}", what, found.error().message());
-    return otherwise;
+  const auto take = [&](uint8_t part, const auto& found, auto& value) {
+    if (found) {
+      value = *found;
+      return;
+    }
+    if (process.unread == 0) process.problem = found.error().message();
+    process.unread |= part;
   };
   const AddressSpace& space = kernel_space_;
-  const auto flags = take("flags", space.read<uint32_t>(task + layout_.flags), 0U);
+  uint32_t flags = 0;
+  uint64_t parent = 0, cred = 0;
+  std::string name;
+  take(kOthersUnread, space.read<uint32_t>(task + layout_.flags), flags);
+  take(kMemoryUnread, space.read<uint64_t>(task + layout_.mm), process.mm.value);
+  take(kOthersUnread, space.read<uint64_t>(task + layout_.start_time), process.start_ns);
+  take(kParentUnread, space.read<uint64_t>(task + layout_.real_parent), parent);
+  take(kParentUnread, space.read<int32_t>(Gva{parent} + layout_.tgid), process.ppid);
+  take(kUserUnread, space.read<uint64_t>(task + layout_.cred), cred);
+  take(kUserUnread, space.read<uint32_t>(Gva{cred} + layout_.cred_uid), process.uid);
+  take(kOthersUnread, space.read_string(task + layout_.comm, kCommSize), name);
+  process.name = valid_utf8(name);
   process.kernel_thread = (flags & kKernelThread) != 0;
-  process.mm = {take("memory", space.read<uint64_t>(task + layout_.mm), uint64_t{0})};
-  process.start_ns = take("start", space.read<uint64_t>(task + layout_.start_time), uint64_t{0});
-  const auto parent = take("parent", space.read<uint64_t>(task + layout_.real_parent), uint64_t{0});
-  if (parent != 0) process.ppid = take("parent", space.read<int32_t>(Gva{parent} + layout_.tgid), 0);
-  const auto cred = take("credentials", space.read<uint64_t>(task + layout_.cred), uint64_t{0});
-  if (cred == 0 && process.problem.empty()) process.problem = "credentials: the pointer is empty";
-  if (cred != 0) process.uid = take("credentials", space.read<uint32_t>(Gva{cred} + layout_.cred_uid), 0U);
-  process.name = valid_utf8(take("name", space.read_string(task + layout_.comm, kCommSize), std::string()));
   process.state = state_of(task, flags);
   if (process.mm.value == 0 && !process.kernel_thread) process.mm = mm_of_another_thread(task);
   return process;
@@ -134,7 +146,7 @@ Gva LinuxGuest::mm_of_another_thread(Gva task) const {
   const auto& [signal_at, node_at, head_at] = *layout_.threads;
   const auto signal = kernel_space_.read<uint64_t>(task + signal_at);
   if (!signal || *signal == 0) return {};
-  constexpr int most = 1024;  // threads that are looked at
+  constexpr int most = 64;  // threads that are looked at: others that have exited are soon off this list
   const Gva head = Gva{*signal} + head_at;
   auto node = kernel_space_.read<uint64_t>(head);
   for (int i = 0; i < most && node && Gva{*node} != head; ++i) {

@@ -12,6 +12,9 @@
 
 namespace furnace::guest {
 
+/// Parts of a process that could not be read: bits of Process::unread.
+inline constexpr uint8_t kParentUnread = 1, kUserUnread = 2, kMemoryUnread = 4, kOthersUnread = 8;
+
 /// A process: the leader of a thread group, as `ps` lists it.
 struct Process {
   Gva task{};        ///< its task_struct
@@ -22,8 +25,9 @@ struct Process {
   bool kernel_thread = false;
   Gva mm{};               ///< its mm_struct, 0 for kernel threads and zombies
   uint64_t start_ns = 0;  ///< nanoseconds between boot and its start
-  char state = '?';       ///< of its first thread, as /proc/PID/stat shows it: R, S, D, T, t, I, Z, X
-  std::string problem{};  ///< why something of it could not be read and has its default; empty: all is read
+  char state = '?';       ///< of its first thread, as /proc/PID/stat shows it: R, S, D, T, t, I, Z, X, P
+  uint8_t unread = 0;     ///< what could not be read, and has its default here
+  std::string problem{};  ///< why; of several parts, the first
 };
 
 /// A list of processes, as much of it as the guest's memory still holds.
@@ -74,8 +78,10 @@ class LinuxGuest {
   [[nodiscard]] Result<Gva> current_task(uint32_t vcpu) const;
   /// The last of the task list: the process that was created last.
   [[nodiscard]] Result<Gva> newest_task() const;
-  /// The process that a task belongs to; `name` is the thread's.
-  [[nodiscard]] Result<Process> process_of(Gva task) const { return read_process(task); }
+  /// The process that a task belongs to; `name` is the thread's. The error: some part can't be read.
+  [[nodiscard]] Result<Process> process_of(Gva task) const;
+  /// As much of it as can be read: see Process::unread. The error: not even its pid can.
+  [[nodiscard]] Result<Process> rest_of_process(Gva task) const;
   [[nodiscard]] Result<int32_t> thread_id(Gva task) const {
     return kernel_space_.read<int32_t>(task + layout_.pid);
   }
@@ -102,7 +108,6 @@ class LinuxGuest {
         init_task_(init_task),
         per_cpu_(per_cpu) {}
 
-  [[nodiscard]] Result<Process> read_process(Gva task) const;
   [[nodiscard]] char state_of(Gva task, uint32_t flags) const;
   [[nodiscard]] Gva mm_of_another_thread(Gva task) const;
   [[nodiscard]] Result<AddressSpace> space_of(Gva mm) const;

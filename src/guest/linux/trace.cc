@@ -49,7 +49,8 @@ constexpr std::array kVariables = {
 
 constexpr std::array<std::string_view, 3> kCr3Writers = {"switch_mm_irqs_off", "load_new_mm_cr3",
                                                          "native_write_cr3"};
-constexpr size_t kMaxFunction = 32 << 10;  // bytes that are looked through
+constexpr std::string_view kSyscallExit = "syscall_exit_to_user_mode";  // kernel/entry/common.c
+constexpr size_t kMaxFunction = 32 << 10;                               // bytes that are looked through
 
 Result<std::vector<TracePoint>> points_of_row(const Kernel& kernel, const LinuxGuest& guest,
                                               const VariableRow& row, uint32_t vcpus) {
@@ -104,7 +105,7 @@ Result<std::vector<TracePoint>> cr3_instructions(const Kernel& kernel, const Lin
 /// Where a system call has its result. In later kernels (7.2) the function that each of them went through is
 /// a part of do_syscall_64: there it is the place where the answer was stored.
 Result<std::vector<TracePoint>> syscall_exit(const Kernel& kernel, const LinuxGuest& guest) {
-  if (const auto function = kernel.symbol("syscall_exit_to_user_mode"))  // kernel/entry/common.c
+  if (const auto function = kernel.symbol(kSyscallExit))  // kernel/entry/common.c
     return std::vector{TracePoint{*function, 0, {}}};
   FURNACE_TRY(const Gva dispatch, kernel.symbol("do_syscall_64"));  // arch/x86/entry/syscall_64.c
   FURNACE_TRY(const Gva table, kernel.symbol("x64_sys_call"));
@@ -141,6 +142,10 @@ Result<std::vector<TracePoint>> trace_points(const Kernel& kernel, const LinuxGu
   if (row == kEntries.end()) return fail(Errc::Invalid, "nothing to watch for this");
   FURNACE_TRY(const Gva entry, kernel.symbol(row->function));
   return std::vector{TracePoint{entry, 0, {}}};
+}
+
+std::string registers_at_exit(const Kernel& kernel, const LinuxGuest& guest, Gva at) {
+  return kernel.symbol(kSyscallExit) ? "rdi" : saved_registers_at(guest.kernel_space(), at);
 }
 
 Result<Gva> direct_map(const Kernel& kernel, const LinuxGuest& guest, Gpa address) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "guest/linux/tasks.h"
@@ -33,6 +34,9 @@ struct TracePoint {
 /// The error says which symbol the kernel lacks.
 [[nodiscard]] Result<std::vector<TracePoint>> trace_points(const Kernel& kernel, const LinuxGuest& guest,
                                                            Trace what, uint32_t vcpus, bool watched_writes);
+
+/// Which register points to the user's saved registers at a place of Trace::SyscallExit.
+[[nodiscard]] std::string registers_at_exit(const Kernel& kernel, const LinuxGuest& guest, Gva at);
 
 /// Whether data there may be watched by interrupting the instruction that touches it. Not where the processor
 /// itself reads and writes while it delivers an interrupt, which would be lost: the descriptor tables and the

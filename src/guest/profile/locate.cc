@@ -174,7 +174,7 @@ class ImageReader {
       decoded.base_position = start.value + found.relative_base_position.value_or(found.tables_end);
       if (found.relative_base_position) return decoded;
       decoded.text_gpa = Gpa{start.value + static_cast<uint64_t>(found.text_position)};
-      if (decoded.text_gpa->value % kLargePage != 0 || decoded.text_gpa->value >= start.value)
+      if (decoded.text_gpa->value % kLargePage != 0 || decoded.text_gpa->value >= decoded.tables_gpa.value)
         return fail(Errc::Invalid, "kallsyms: no kernel image at {:#x}", decoded.text_gpa->value);
       return decoded;
     }

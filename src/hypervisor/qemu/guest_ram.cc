@@ -122,16 +122,17 @@ Status check_complete(Qmp& qmp, const std::vector<RamPiece>& pieces) {
   const auto answer = qmp.command("query-memory-size-summary");
   if (!answer) return {};  // QEMU before 2.11
   const auto summary = nlohmann::json::parse(*answer, nullptr, false);
-  if (!summary.is_object() || !summary.contains("base-memory") ||
-      !summary["base-memory"].is_number_unsigned())
-    return {};
+  const auto number = [&](const char* key) -> uint64_t {
+    const bool is_there = summary.is_object() && summary.contains(key) && summary[key].is_number_unsigned();
+    return is_there ? summary[key].get<uint64_t>() : 0;
+  };
+  const uint64_t size = number("base-memory") + number("plugged-memory");
   uint64_t seen = 0;
   for (const RamPiece& piece : pieces) seen += piece.range.size();
-  const uint64_t base = summary["base-memory"];
   constexpr uint64_t hidden = 4 << 20;  // by the firmware and the video card's memory
-  if (seen + hidden >= base) return {};
+  if (seen + hidden >= size) return {};
   return fail(Errc::Failed, "QEMU's guest has {} MB of RAM, of which `info mtree -f` shows only {} MB",
-              base >> 20, seen >> 20);
+              size >> 20, seen >> 20);
 }
 
 }  // namespace
@@ -147,7 +148,7 @@ std::vector<RamPiece> parse_flat_view(std::string_view text, const std::vector<s
     if (auto piece = parse_flat_line(line)) pieces.push_back(*std::move(piece));
   if (pieces.empty() || pieces.front().range.start != Gpa{0}) return {};
   const std::string main = pieces.front().region;
-  // A region is called as its backend, or in old machine types by the whole path of that object.
+  // A region has the name of its backend, or in old machine types the whole path of that object.
   const auto is_of = [](const RamPiece& piece, const std::string& backend) {
     return piece.region == backend || piece.region == "/objects/" + backend;
   };

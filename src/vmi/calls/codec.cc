@@ -81,7 +81,7 @@ void set_processes(Message& message, const guest::ProcessList& list) {
     added.set_pid(process.pid);
     added.set_name(process.name);
     added.set_process_block_ptr(process.task.value);
-    if (!process.problem.empty()) added.set_problem(valid_utf8(process.problem));
+    if (process.unread != 0) added.set_problem(valid_utf8(process.problem));
   }
 }
 

@@ -152,7 +152,7 @@ Result<bool> EventReader::syscall_return(const Running& running, const HowSeen&,
   const auto entered = in_syscall_.find(occurrence.thread);
   if (entered == in_syscall_.end()) return false;
   const auto pointer = hypervisor::register_named(
-      guest::saved_registers_at(running.guest.kernel_space(), Gva{occurrence.registers.rip()}));
+      guest::registers_at_exit(running.kernel, running.guest, Gva{occurrence.registers.rip()}));
   FURNACE_TRY(const PtRegs user, pt_regs(running.guest, occurrence.registers, pointer.value_or(Reg::Rdi)));
   const uint32_t number = entered->second;
   in_syscall_.erase(entered);

@@ -125,14 +125,19 @@ TEST_F(ListOfTasks, InACircleGivesEachProcessOnce) {
   EXPECT_NE(list.gap.find("circle"), std::string::npos) << list.gap;
 }
 
-TEST_F(ListOfTasks, ABrokenPointerCostsOneProcessOneField) {
+TEST_F(ListOfTasks, ABrokenPointerCostsOneProcessOneFieldAndNoOtherIsTakenForRead) {
   put(all_[3].task + guest_.layout().cred, 0x1234);
+  put(all_[7].task + guest_.layout().cred, 0x1234);
+  put(all_[7].task + guest_.layout().real_parent, 0x1234);
   ProcessListing listing(guest_);
   const ProcessList list = take(finish(listing));
   EXPECT_EQ(pids(list.processes), pids(all_));
   EXPECT_EQ(list.gap, "");
   for (size_t i = 0; i < list.processes.size(); ++i)
-    EXPECT_EQ(list.processes[i].problem.starts_with("credentials: "), i == 3) << list.processes[i].problem;
+    EXPECT_EQ(list.processes[i].unread, i == 3   ? kUserUnread
+                                        : i == 7 ? kUserUnread | kParentUnread
+                                                 : 0)
+        << list.processes[i].problem;
 }
 
 TEST_F(ListOfTasks, ABrokenListIsSearchedFromBothEnds) {
